@@ -1,0 +1,65 @@
+"""Engines: a loaded backend for a bundle. A backend's library is imported only when it is opened."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from typing import Protocol, cast, runtime_checkable
+
+from csflow.runtime.bundle import Bundle
+from csflow.runtime.errors import BackendUnavailable, ConfigError
+from csflow.runtime.types import Frame, Prediction
+
+__all__ = ["BACKENDS", "Engine", "open_engine"]
+
+BACKENDS = {
+    "openvino": ("csflow.runtime.engines.openvino", "OpenVINOEngine", "openvino"),
+    "torch": ("csflow.toolkit.torch_engine", "TorchEngine", "train"),
+    "fake": ("csflow.runtime.engines.fake", "FakeEngine", ""),
+}
+"""Backend name: (module, class, extra that installs its library)."""
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Turns preprocessed frames into predictions. Not thread-safe: one thread calls `infer` at a time."""
+
+    name: str
+    """Backend and precision, for example 'openvino-bf16'."""
+
+    def infer(self, frames: Sequence[Frame]) -> list[Prediction]:
+        """Predict for frames whose images are (S, S, 3) uint8 RGB, in the same order.
+
+        Raises InferenceError when the backend fails. A score that is not finite is returned as it is.
+        """
+
+    def close(self) -> None:
+        """Release the backend; the engine cannot be used afterwards. May be called twice."""
+
+    def __enter__(self) -> Engine: ...
+
+    def __exit__(self, *exc: object) -> None: ...
+
+
+def open_engine(bundle: Bundle, backend: str = "auto") -> Engine:
+    """Open `backend` for `bundle`.
+
+    'auto' takes OpenVINO where the bundle has graphs, else the trained weights in torch.
+
+    Raises:
+        ConfigError: no such backend.
+        BackendUnavailable: its library is not installed; the message names the extra.
+        BundleError, BundleCorrupted: the bundle lacks what the backend reads, or it is damaged.
+    """
+    if backend == "auto":
+        backend = "openvino" if bundle.has("graphs/fp32/flow.onnx") else "torch"
+    if backend not in BACKENDS:
+        raise ConfigError(f"no backend {backend!r}; choose one of: auto, {', '.join(BACKENDS)}")
+    module, name, extra = BACKENDS[backend]
+    try:
+        engine_class = getattr(importlib.import_module(module), name)
+    except ImportError as error:
+        raise BackendUnavailable(
+            f"backend {backend!r} cannot be loaded ({error}); install it with: pip install 'csflow[{extra}]'"
+        ) from None
+    return cast(Engine, engine_class(bundle))

@@ -1,0 +1,146 @@
+"""manifest.json: what a bundle is, and the hash of every file in it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from csflow.runtime import schema
+from csflow.runtime.errors import BundleCorrupted, BundleError, BundleVersionError
+
+__all__ = ["FORMAT", "FORMAT_VERSION", "Definitions", "FileEntry", "Manifest", "Preprocessing", "file_name_problem"]
+
+FORMAT = "csflow-bundle"
+FORMAT_VERSION = 1
+SCORES = ("mean-half-z2",)
+MAPS = ("scale0-mean-z2",)
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*(/[A-Za-z0-9_][A-Za-z0-9_.+-]*)*")
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a picture becomes the uint8 input of the backbone graph."""
+
+    image_size: int
+    """Side S of the square model input, in pixels."""
+    roi: tuple[int, int, int, int] | None = None
+    """Region of interest (x, y, width, height) in pixels of the camera image; None is the whole image."""
+    resize: str = "pillow-bilinear"
+    """Pillow's antialiased bilinear filter on uint8; the only one defined."""
+    colour: str = "RGB"
+    """Channel order of the input; the only one defined."""
+
+    def __post_init__(self) -> None:
+        if not 32 <= self.image_size <= 8192 or self.image_size % 32:
+            raise ValueError("image_size must be a multiple of 32 from 32 to 8192")
+        if self.resize != "pillow-bilinear" or self.colour != "RGB":
+            raise ValueError("only resize 'pillow-bilinear' and colour 'RGB' are defined")
+        if self.roi is not None and (min(self.roi[:2]) < 0 or min(self.roi[2:]) < 1):
+            raise ValueError("roi must be (x, y, width, height) with x, y >= 0 and width, height >= 1")
+
+
+@dataclass(frozen=True)
+class Definitions:
+    """Which formulas the numbers of this bundle follow, by name, so that nobody has to infer them."""
+
+    score: str = "mean-half-z2"
+    """Mean of z²/2 over all latents of all scales (reference evaluate.py since 2022-08-08)."""
+    anomaly_map: str = "scale0-mean-z2"
+    """Channel mean of z² at the finest scale (reference localization since 2022-05-31)."""
+
+    def __post_init__(self) -> None:
+        if self.score not in SCORES or self.anomaly_map not in MAPS:
+            raise ValueError(f"score must be one of {SCORES} and anomaly_map one of {MAPS}")
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """One file of the bundle."""
+
+    sha256: str
+    size: int
+    """Bytes."""
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[0-9a-f]{64}", self.sha256) or self.size < 0:
+            raise ValueError("expected 64 hexadecimal digits and a size of at least 0")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The content of manifest.json."""
+
+    preprocessing: Preprocessing
+    definitions: Definitions
+    model: dict[str, Any]
+    """Configuration of backbone and flow, read by `csflow.toolkit.config`; opaque to the runtime."""
+    provenance: dict[str, Any]
+    """Where data and weights came from: csflow version, UTC time, backbone weights' SHA-256."""
+    files: dict[str, FileEntry]
+    """Every hashed file, by its path inside the bundle."""
+    format: str = FORMAT
+    format_version: int = FORMAT_VERSION
+
+    def __post_init__(self) -> None:
+        for name in self.files:
+            if problem := file_name_problem(name):
+                raise ValueError(problem)
+
+    def to_bytes(self) -> bytes:
+        """JSON with a hash over itself, so that an edited manifest is noticed."""
+        body = dataclasses.asdict(self)
+        return schema.dump_json({**body, "manifest_sha256": _self_hash(body)})
+
+    @classmethod
+    def from_bytes(cls, data: bytes, where: str) -> Manifest:
+        """Read and check manifest.json.
+
+        Raises:
+            BundleError: not a csflow manifest at all.
+            BundleVersionError: written in a newer format.
+            BundleCorrupted: truncated, edited, or not of the schema.
+        """
+        try:
+            body = schema.parse_json(data)
+        except schema.SchemaError as error:
+            raise BundleCorrupted(f"{where}: {error}; copy the bundle again") from None
+        if not isinstance(body, dict) or body.get("format") != FORMAT:
+            raise BundleError(f"{where} is not the manifest of a csflow bundle")
+        _check_version(body.get("format_version"), where)
+        claimed = body.pop("manifest_sha256", None)
+        if claimed != _self_hash(body):
+            raise BundleCorrupted(
+                f"{where} was edited or damaged: its own hash does not fit; copy the bundle again or make it anew"
+            )
+        try:
+            return schema.from_mapping(cls, body)
+        except schema.SchemaError as error:
+            raise BundleCorrupted(f"{where}: {error}; make the bundle anew with this csflow") from None
+
+
+def file_name_problem(name: str) -> str | None:
+    """Why `name` may not be a file of a bundle, or None: relative, plain characters, no hidden parts, no ..."""
+    if len(name) > 200 or not _NAME.fullmatch(name):
+        return f"{name[:80]!r} is no allowed file name inside a bundle"
+    return None
+
+
+def _check_version(version: object, where: str) -> None:
+    if type(version) is not int or version < 1:
+        raise BundleCorrupted(f"{where}: format_version must be a positive whole number")
+    if version > FORMAT_VERSION:
+        raise BundleVersionError(
+            f"{where} has bundle format {version}; this csflow reads up to {FORMAT_VERSION}: update csflow"
+        )
+
+
+def _self_hash(body: dict[str, Any]) -> str:
+    try:
+        canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    except (ValueError, RecursionError):
+        return ""
+    return hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,0 +1,57 @@
+"""The one way from a picture to the uint8 input of the backbone graph: crop, convert to RGB, resize.
+
+Training, calibration, verification and the line all call this, so that they see the same pixels. The C
+library implements the same fixed-point filter and is tested against it bit for bit.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from csflow.runtime.errors import SourceError
+from csflow.runtime.manifest import Preprocessing
+
+__all__ = ["preprocess"]
+
+
+def preprocess(image: NDArray[np.uint8] | Image.Image, how: Preprocessing) -> NDArray[np.uint8]:
+    """Crop to the region of interest and resize.
+
+    Args:
+        image: (H, W, 3) uint8 RGB, or a Pillow image of any mode (converted to RGB).
+        how: the bundle's preprocessing.
+
+    Returns:
+        (S, S, 3) uint8 RGB, C-contiguous, S = how.image_size; Pillow's antialiased bilinear filter, aspect
+        ratio not kept (reference: torchvision `Resize((S, S))` on the PIL image).
+
+    Raises:
+        SourceError: the array is not (H, W, 3) uint8, or the region of interest leaves the image.
+    """
+    picture = image if isinstance(image, Image.Image) else _picture(image)
+    box = _box(picture.size, how.roi)
+    side = how.image_size
+    resized = picture.convert("RGB").resize((side, side), Image.Resampling.BILINEAR, box=box)
+    return np.array(resized, dtype=np.uint8)
+
+
+def _picture(image: NDArray[np.uint8]) -> Image.Image:
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise SourceError(f"expected an image of shape (H, W, 3) and type uint8, got {image.shape} {image.dtype}")
+    return Image.fromarray(image)
+
+
+def _box(size: tuple[int, int], roi: tuple[int, int, int, int] | None) -> tuple[int, int, int, int]:
+    width, height = size
+    if roi is None:
+        return (0, 0, width, height)
+    left, top, roi_width, roi_height = roi
+    box = (left, top, left + roi_width, top + roi_height)
+    if box[2] > width or box[3] > height:
+        raise SourceError(
+            f"region of interest x={left} y={top} {roi_width}x{roi_height} leaves the image of {width}x{height} "
+            "pixels: set the camera to the format the bundle was made for"
+        )
+    return box

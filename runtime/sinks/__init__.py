@@ -1,0 +1,1 @@
+"""Sinks of results, one module a kind."""

@@ -1,0 +1,75 @@
+"""The values that travel from camera to verdict. All are immutable; arrays state shape, dtype and unit."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Frame", "Prediction", "Result", "Verdict"]
+
+
+class Verdict(IntEnum):
+    """Decision on one frame. Zero never means OK, so zeroed memory is never an accepted part.
+
+    Travels by name in files, by number in C.
+    """
+
+    NONE = 0
+    OK = 1
+    NOK = 2
+    UNCERTAIN = 3
+    ERROR = 4
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture from a source."""
+
+    image: NDArray[np.uint8]
+    """(H, W, 3) uint8, RGB."""
+    index: int = 0
+    """Number of the frame at its source, from 0; a gap means that frames were dropped."""
+    captured_ns: int = field(default_factory=time.monotonic_ns)
+    """`time.monotonic_ns()` at capture."""
+    source: str = ""
+    """Where the frame came from: a path or a URI."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What an engine says about one frame."""
+
+    score: float
+    """Mean of z²/2 over all latents (definition named in the bundle); higher is more anomalous."""
+    anomaly_map: NDArray[np.float32]
+    """(h, w) float32, channel mean of z² at the finest scale; h = w = image_size / 32."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What csflow says about one frame."""
+
+    verdict: Verdict
+    score: float
+    """Raw score; NaN where there is none."""
+    threshold: float
+    """Reject threshold in score units; NaN where the bundle has none."""
+    p_value: float
+    """Share of good parts expected to score at least this high (conformal); NaN where there is no score."""
+    anomaly_map: NDArray[np.float32]
+    """(h, w) float32; (0, 0) where there is none."""
+    peak_xy: tuple[int, int]
+    """Highest point of the map, (x, y) in pixels of the input image; (-1, -1) where there is no map."""
+    reason: str
+    """Why the verdict is not OK, in words; empty for OK."""
+    frame_index: int
+    captured_ns: int
+    """`time.monotonic_ns()` at capture."""
+    latency_s: float
+    """Seconds from capture to verdict."""
+    source: str = ""
+    """Where the frame came from."""

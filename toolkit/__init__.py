@@ -1,0 +1,1 @@
+"""Train, evaluate and prepare CS-Flow models. Needs the extra `train` (torch, timm)."""
