@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 
     If the block raises, `path` is as it was and the sibling is gone. Raises OSError as the file system does.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_directories(path.parent)
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -41,12 +42,23 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 
 def sync_directory(path: Path) -> None:
-    """Make renames inside `path` survive a power cut."""
+    """Make renames inside `path` survive a power cut, where the file system can."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        # Some network file systems cannot sync a directory; the rename itself has been done.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
     finally:
         os.close(handle)
+
+
+def _make_directories(path: Path) -> None:
+    missing = [p for p in (path, *path.parents) if not p.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for made in missing:
+        sync_directory(made.parent)
 
 
 def _umask() -> int:

@@ -11,22 +11,23 @@ Nothing in a bundle is ever unpickled, and no parser sees a file before its hash
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NoReturn
 
 from csflow.runtime.atomic import atomic_file, sync_directory, write_atomic
 from csflow.runtime.errors import BundleCorrupted, BundleError
-from csflow.runtime.manifest import FileEntry, Manifest, file_name_problem
+from csflow.runtime.manifest import CALIBRATION, MANIFEST, FileEntry, Manifest, file_name_problem
 
 __all__ = ["CALIBRATION", "MANIFEST", "Bundle", "default_path"]
 
-MANIFEST = "manifest.json"
-CALIBRATION = "calibration.json"
-MAX_MANIFEST_BYTES = 8 << 20
+MAX_JSON_FILE_BYTES = 8 << 20
 
 
 def default_path() -> Path:
@@ -48,68 +49,83 @@ class Bundle:
         Contents are hashed when they are read (`read`), or all at once by `verify`.
 
         Raises:
-            BundleError: there is no bundle at `path`.
+            BundleError: there is no bundle at `path`, or it may not be read.
             BundleVersionError: newer format.
             BundleCorrupted: the manifest is damaged, or a file is missing, linked, or of another size.
         """
         path = Path(path)
-        if not path.is_dir():
+        if not _exists(path):
             raise BundleError(
-                f"no bundle at {path}: train one with 'csflow train', or name one with --bundle or CSFLOW_BUNDLE"
+                f"no bundle at {path}: train one with 'csflow train', "
+                "or name one with --bundle or CSFLOW_BUNDLE"
             )
-        manifest = Manifest.from_bytes(_read_manifest(path / MANIFEST), str(path / MANIFEST))
-        bundle = cls(path, manifest)
-        for name, entry in manifest.files.items():
-            bundle._check_size(name, entry)
+        bundle = cls(path, _read_manifest(path))
+        for name, entry in bundle.manifest.files.items():
+            with bundle._opened(name, entry):
+                pass
         return bundle
 
     @classmethod
     def create(cls, path: Path | str, manifest: Manifest, files: Mapping[str, bytes]) -> Bundle:
-        """Make a bundle at `path`, or replace the one there; its calibration and graphs belonged to the old weights.
+        """Make a bundle at `path`, or replace the one there with all that belonged to its weights.
 
-        Raises BundleError when `path` holds something else or a damaged bundle, OSError as the file system does.
+        Contents are written before anything old is touched: a full disk leaves the old bundle as it was.
+        Killed at any moment, `path` holds the old bundle, the new one, or a bundle that says which file it
+        lacks. One process writes at a time.
+
+        Raises:
+            BundleError: `path` holds something else, or a damaged bundle, or a name is not allowed.
+            OSError: as the file system does.
         """
         path = Path(path)
-        old: frozenset[str] = frozenset()
-        if (path / MANIFEST).exists():
-            old = frozenset(Manifest.from_bytes(_read_manifest(path / MANIFEST), str(path / MANIFEST)).files)
-        elif path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise BundleError(f"{path} exists and is no bundle: name another path with --bundle")
-        path.mkdir(parents=True, exist_ok=True)
-        created = cls(path, replace(manifest, files={}))._commit(files, kept={}, forget=bool(old))
-        for name in (old - set(files)) | {CALIBRATION}:
-            (path / name).unlink(missing_ok=True)
-        return created
+        _check_names(files)
+        old = cls.check_target(path)
+        fresh = cls(path, replace(manifest, files={}))
+        if not os.path.lexists(path / MANIFEST):
+            # An empty bundle first: if this is killed, `path` is a bundle still, and can be created again.
+            fresh._write_manifest({})
+        return fresh._commit(files, kept={}, remove={*old, CALIBRATION})
+
+    @staticmethod
+    def check_target(path: Path) -> set[str]:
+        """Whether `create` may write at `path`, asked before hours of training; returns the files it would replace.
+
+        Raises BundleError when `path` holds something else, BundleCorrupted when it holds a damaged bundle.
+        """
+        if os.path.lexists(path / MANIFEST):
+            return set(_read_replaceable(path).files)
+        _require_vacant(path)
+        return set()
 
     def update(self, files: Mapping[str, bytes], remove: tuple[str, ...] = ()) -> Bundle:
         """Add, replace and remove hashed files; returns the bundle as it is now.
 
         Killed at any moment, the bundle still opens, though it may lack the files that were being replaced.
-        Raises BundleError for a name that no bundle may hold, OSError as the file system does.
+        One process writes at a time. Raises BundleError for a name that no bundle may hold, OSError as the
+        file system does.
         """
-        kept = {n: e for n, e in self.manifest.files.items() if n not in files and n not in remove}
-        updated = self._commit(files, kept, forget=kept != self.manifest.files)
-        for name in remove:
-            (self.path / name).unlink(missing_ok=True)
-        return updated
+        _check_names(files)
+        gone = {n for n in self.manifest.files if n in files or n in remove}
+        kept = {n: e for n, e in self.manifest.files.items() if n not in gone}
+        return self._commit(files, kept, gone)
 
-    def _commit(self, files: Mapping[str, bytes], kept: dict[str, FileEntry], forget: bool) -> Bundle:
+    def _commit(self, files: Mapping[str, bytes], kept: dict[str, FileEntry], remove: set[str]) -> Bundle:
         # Every state between these steps is a valid bundle: contents beside their names, a manifest
         # without the old entries, the renames, a manifest with the new entries.
-        for name in files:
-            if problem := file_name_problem(name):
-                raise BundleError(problem)
+        entries = {n: FileEntry(hashlib.sha256(data).hexdigest(), len(data)) for n, data in files.items()}
+        updated = replace(self.manifest, files={**kept, **entries})
         staged: dict[str, Path] = {}
         try:
             for name, data in files.items():
                 staged[name] = self._stage(name, data)
-            if forget:
+            if remove:
                 self._write_manifest(kept)
+            for name in remove - set(files):
+                (self.path / name).unlink(missing_ok=True)
             for name, temporary in staged.items():
                 os.replace(temporary, self.path / name)
                 sync_directory((self.path / name).parent)
-            entries = {n: FileEntry(hashlib.sha256(data).hexdigest(), len(data)) for n, data in files.items()}
-            return Bundle(self.path, self._write_manifest({**kept, **entries}))
+            return Bundle(self.path, self._write_manifest(dict(updated.files)))
         finally:
             for temporary in staged.values():
                 temporary.unlink(missing_ok=True)
@@ -121,16 +137,17 @@ class Bundle:
     def read(self, name: str) -> bytes:
         """The content of a hashed file, checked.
 
-        Raises BundleError when the bundle has no such file, BundleCorrupted when its content is not what was written.
+        Raises BundleError when the bundle has no such file or it may not be read, BundleCorrupted when its
+        content is not what was written.
         """
         entry = self.manifest.files.get(name)
         if entry is None:
             raise BundleError(f"bundle {self.path} has no {name}")
-        self._check_size(name, entry)
-        data = (self.path / name).read_bytes()
+        with self._opened(name, entry) as handle:
+            data = _read_at_most(handle, entry.size)
         if hashlib.sha256(data).hexdigest() != entry.sha256:
             raise BundleCorrupted(
-                f"{self.path / name} is not the file that was written (its SHA-256 differs): copy the bundle again"
+                f"{self.path / name} is not what was written (its SHA-256 differs): copy the bundle again"
             )
         return data
 
@@ -141,12 +158,9 @@ class Bundle:
 
     def read_calibration(self) -> bytes | None:
         """The bytes of calibration.json, or None where the bundle is not calibrated. It carries no hash."""
-        path = self.path / CALIBRATION
-        if not path.is_file():
+        if not os.path.lexists(self.path / CALIBRATION):
             return None
-        if path.stat().st_size > MAX_MANIFEST_BYTES:
-            raise BundleCorrupted(f"{path} is larger than {MAX_MANIFEST_BYTES} bytes: calibrate again")
-        return path.read_bytes()
+        return _read_json_file(self.path, CALIBRATION, "correct it or run 'csflow calibrate' again")
 
     def write_calibration(self, data: bytes) -> None:
         """Replace calibration.json as a whole."""
@@ -159,21 +173,22 @@ class Bundle:
         text = "".join(f"{n} {self.manifest.files[n].sha256}\n" for n in names)
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def _check_size(self, name: str, entry: FileEntry) -> None:
-        path = self.path / name
-        try:
-            status = path.lstat()
-        except OSError:
-            raise BundleCorrupted(f"{path} is missing: copy the bundle again") from None
-        if not stat.S_ISREG(status.st_mode):
-            raise BundleCorrupted(f"{path} is not a plain file: copy the bundle again")
-        if status.st_size != entry.size:
-            raise BundleCorrupted(
-                f"{path} has {status.st_size} bytes, {entry.size} were written: copy the bundle again"
-            )
+    @contextlib.contextmanager
+    def _opened(self, name: str, entry: FileEntry) -> Iterator[int]:
+        with _open_plain(self.path, name, "copy the bundle again") as handle:
+            size = os.fstat(handle).st_size
+            if size != entry.size:
+                raise BundleCorrupted(
+                    f"{self.path / name} has {size} bytes, {entry.size} were written: copy the bundle again"
+                )
+            yield handle
 
     def _stage(self, name: str, data: bytes) -> Path:
-        staged = self.path / f"{name}.staged"
+        # Hidden, so that it can never be the name of a file of the bundle.
+        target = self.path / name
+        staged = target.with_name(f".{target.name}.staged")
+        for leftover in target.parent.glob(f".{staged.name}.*.tmp"):  # of a writer that was killed
+            leftover.unlink(missing_ok=True)
         with atomic_file(staged) as file:
             file.write(data)
         return staged
@@ -184,14 +199,82 @@ class Bundle:
         return manifest
 
 
-def _read_manifest(path: Path) -> bytes:
+def _exists(path: Path) -> bool:
     try:
-        status = path.lstat()
-        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_MANIFEST_BYTES:
-            raise BundleCorrupted(f"{path} is not a plain file of at most {MAX_MANIFEST_BYTES} bytes")
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise BundleError(f"{path.parent} is not a csflow bundle: it has no {MANIFEST}") from None
+        return path.is_dir()
     except OSError as error:
         raise BundleError(f"cannot read {path}: {error.strerror}") from None
 
+
+def _read_manifest(path: Path) -> Manifest:
+    try:
+        (path / MANIFEST).lstat()
+    except FileNotFoundError:
+        raise BundleError(f"{path} is not a csflow bundle: it has no {MANIFEST}") from None
+    except OSError as error:
+        raise BundleError(f"cannot read {path}: {error.strerror}") from None
+    return Manifest.from_bytes(_read_json_file(path, MANIFEST, "copy the bundle again"), str(path / MANIFEST))
+
+
+def _read_replaceable(path: Path) -> Manifest:
+    try:
+        return _read_manifest(path)
+    except BundleCorrupted:
+        raise BundleCorrupted(
+            f"{path} holds a damaged bundle: delete it, or name another path with --bundle"
+        ) from None
+
+
+def _require_vacant(path: Path) -> None:
+    if path.exists() and (not path.is_dir() or any(not _is_leftover(p) for p in path.iterdir())):
+        raise BundleError(f"{path} exists and is no bundle: name another path with --bundle")
+
+
+def _is_leftover(path: Path) -> bool:
+    return path.name.startswith(f".{MANIFEST}.") and path.name.endswith(".tmp")
+
+
+def _check_names(names: Iterable[str]) -> None:
+    for name in names:
+        if problem := file_name_problem(name):
+            raise BundleError(problem)
+
+
+@contextlib.contextmanager
+def _open_plain(root: Path, name: str, remedy: str) -> Iterator[int]:
+    """A file descriptor of root/name: a plain file, reached without a symbolic link below `root`."""
+    path = root / name
+    parents = [root / p for p in Path(name).parents if p != Path()]
+    try:
+        if any(stat.S_ISLNK(p.lstat().st_mode) for p in parents):
+            raise BundleCorrupted(f"{path} lies behind a symbolic link: {remedy}")
+        # O_NONBLOCK: opening a FIFO in place of a file must not wait for a writer.
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        _refuse(path, error, remedy)
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise BundleCorrupted(f"{path} is not a plain file: {remedy}")
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _refuse(path: Path, error: OSError, remedy: str) -> NoReturn:
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise BundleCorrupted(f"{path} is missing: {remedy}") from None
+    if error.errno in (errno.ELOOP, errno.ENXIO):
+        raise BundleCorrupted(f"{path} is not a plain file: {remedy}") from None
+    raise BundleError(f"cannot read {path}: {error.strerror}") from None
+
+
+def _read_json_file(root: Path, name: str, remedy: str) -> bytes:
+    with _open_plain(root, name, remedy) as handle:
+        if os.fstat(handle).st_size > MAX_JSON_FILE_BYTES:
+            raise BundleCorrupted(f"{root / name} is larger than {MAX_JSON_FILE_BYTES} bytes: {remedy}")
+        return _read_at_most(handle, MAX_JSON_FILE_BYTES)
+
+
+def _read_at_most(handle: int, size: int) -> bytes:
+    with open(handle, "rb", closefd=False) as file:
+        return file.read(size)

@@ -5,8 +5,9 @@ Imports click and the error tree only, so that `--help` works on a machine witho
 
 from __future__ import annotations
 
+import errno
 import importlib
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -18,20 +19,21 @@ INTERRUPTED = 130
 
 
 class Command(click.Command):
-    """A command whose csflow and file-system errors end in one line and an exit code, never in a traceback."""
+    """A command whose csflow and file-system errors end in one line and an exit code, not in a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command body."""
         try:
             return super().invoke(ctx)
         except CSFlowError as error:
-            raise _failure(str(error), error.exit_code) from None
+            _end(str(error), error.exit_code)
         except OSError as error:
-            if error.errno is None:
+            # A closed pipe (`csflow ... | head`) is click's to end quietly.
+            if error.errno in (None, errno.EPIPE):
                 raise
-            raise _failure(f"{error.strerror}: {error.filename or 'output'}", 1) from None
+            _end(f"{error.strerror}: {error.filename or 'output'}", 1)
         except KeyboardInterrupt:
-            raise _failure("interrupted", INTERRUPTED) from None
+            _end("interrupted", INTERRUPTED)
 
 
 class Group(click.Group):
@@ -41,11 +43,11 @@ class Group(click.Group):
         super().__init__(*args, **kwargs)
         self._lazy = lazy
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """All command names, in the order of the work."""
         return list(self._lazy)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's
         """Import one command."""
         if cmd_name not in self._lazy:
             return None
@@ -66,7 +68,6 @@ def bundle_option(function: Any) -> Any:
     )(function)
 
 
-def _failure(message: str, code: int) -> click.ClickException:
-    failure = click.ClickException(message)
-    failure.exit_code = code
-    return failure
+def _end(message: str, code: int) -> NoReturn:
+    click.echo("Error: " + " ".join(message.split()), err=True)
+    raise click.exceptions.Exit(code) from None

@@ -46,6 +46,8 @@ class Calibration:
     def __post_init__(self) -> None:
         if self.format_version != 1:
             raise ValueError(f"format_version {self.format_version} is not read by this csflow")
+        if not all(map(math.isfinite, (self.warn_threshold, self.reject_threshold, *self.scores))):
+            raise ValueError("thresholds and scores must be finite")
         if self.warn_threshold > self.reject_threshold:
             raise ValueError("warn_threshold must not lie above reject_threshold")
         for name in ("false_reject_rate", "confidence", "bound", "warn_rate"):

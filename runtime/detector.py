@@ -15,11 +15,15 @@ from PIL import Image
 from csflow.runtime.bundle import Bundle, default_path
 from csflow.runtime.decision import Calibration, load_calibration
 from csflow.runtime.engine import Engine, open_engine
-from csflow.runtime.errors import CalibrationError
-from csflow.runtime.preprocess import preprocess
+from csflow.runtime.errors import CalibrationError, EngineMismatch, InferenceError
+from csflow.runtime.golden import GOLDEN, check_golden, load_golden
+from csflow.runtime.preprocess import preprocess, to_rgb
 from csflow.runtime.types import Frame, Prediction, Result, Verdict
 
 __all__ = ["Detector"]
+
+SCORE_TOLERANCE = 0.05
+"""Largest relative score error on golden frames that a lower precision explains; a wrong colour order exceeds it."""
 
 
 class Detector:
@@ -40,15 +44,22 @@ class Detector:
         Raises:
             BundleError, BundleCorrupted, BundleVersionError: the bundle cannot be used.
             CalibrationError: it has no thresholds, so no part could be called OK.
-            EngineError: no engine can be opened for it.
+            EngineError: no engine can be opened for it, or it does not decide on the golden frames as the
+                trained model did.
         """
         bundle = Bundle.open(default_path() if path is None else path)
         calibration = load_calibration(bundle)
         if calibration is None:
             raise CalibrationError(
-                f"bundle {bundle.path} has no thresholds: run 'csflow calibrate DIR' on pictures of good parts"
+                f"bundle {bundle.path} has no thresholds: run 'csflow calibrate DIR' with good parts"
             )
-        return cls(bundle, open_engine(bundle, backend), calibration)
+        engine = open_engine(bundle, backend)
+        try:
+            _self_test(engine, bundle, calibration)
+        except BaseException:
+            engine.close()
+            raise
+        return cls(bundle, engine, calibration)
 
     def detect(self, image: NDArray[np.uint8] | Image.Image | Frame) -> Result:
         """The result for one picture.
@@ -60,7 +71,9 @@ class Detector:
             SourceError: the picture cannot be used.
             InferenceError: the engine failed.
         """
-        frame = image if isinstance(image, Frame) else Frame(np.asarray(_rgb(image)))
+        if isinstance(image, Image.Image):
+            image = np.asarray(to_rgb(image))
+        frame = image if isinstance(image, Frame) else Frame(image)
         return self.detect_batch([frame])[0]
 
     def detect_batch(self, frames: Sequence[Frame]) -> list[Result]:
@@ -68,10 +81,16 @@ class Detector:
         how = self.bundle.manifest.preprocessing
         inputs = [Frame(preprocess(f.image, how), f.index, f.captured_ns, f.source) for f in frames]
         predictions = self.engine.infer(inputs)
+        if len(predictions) != len(inputs):
+            given = f"{len(predictions)} predictions for {len(inputs)} frames"
+            raise InferenceError(f"engine {self.engine.name} gave {given}; expected one each: report it")
         return [self._result(f, p) for f, p in zip(frames, predictions, strict=True)]
 
     def _result(self, frame: Frame, prediction: Prediction) -> Result:
-        score = prediction.score if np.isfinite(prediction.anomaly_map).all() else math.nan
+        if prediction.anomaly_map.ndim != 2 or prediction.anomaly_map.size == 0:
+            shape = prediction.anomaly_map.shape
+            raise InferenceError(f"engine {self.engine.name} gave a map of {shape}; expected (h, w): report it")
+        score = float(prediction.score) if np.isfinite(prediction.anomaly_map).all() else math.nan
         verdict = self.calibration.verdict(score)
         return Result(
             verdict=verdict,
@@ -116,5 +135,12 @@ class Detector:
         self.close()
 
 
-def _rgb(image: NDArray[np.uint8] | Image.Image) -> NDArray[np.uint8] | Image.Image:
-    return image.convert("RGB") if isinstance(image, Image.Image) else image
+def _self_test(engine: Engine, bundle: Bundle, calibration: Calibration) -> None:
+    if not bundle.has(GOLDEN):
+        return
+    check = check_golden(engine, load_golden(bundle), calibration)
+    if check.flips or not check.score_error <= SCORE_TOLERANCE:
+        raise EngineMismatch(
+            f"engine {engine.name} does not decide as the trained model on the golden frames: {check.flips} of "
+            f"{check.frames} verdicts differ, largest score error {check.score_error:.2%}; run 'csflow export' again"
+        )

@@ -10,7 +10,7 @@ from csflow.runtime.bundle import Bundle
 from csflow.runtime.errors import BackendUnavailable, ConfigError
 from csflow.runtime.types import Frame, Prediction
 
-__all__ = ["BACKENDS", "Engine", "open_engine"]
+__all__ = ["BACKENDS", "VARIANTS", "Engine", "open_engine"]
 
 BACKENDS = {
     "openvino": ("csflow.runtime.engines.openvino", "OpenVINOEngine", "openvino"),
@@ -18,6 +18,9 @@ BACKENDS = {
     "fake": ("csflow.runtime.engines.fake", "FakeEngine", ""),
 }
 """Backend name: (module, class, extra that installs its library)."""
+
+VARIANTS = ("openvino-fp32", "openvino-bf16")
+"""Backends with a fixed precision; the class takes it as a second argument."""
 
 
 @runtime_checkable
@@ -44,7 +47,8 @@ class Engine(Protocol):
 def open_engine(bundle: Bundle, backend: str = "auto") -> Engine:
     """Open `backend` for `bundle`.
 
-    'auto' takes OpenVINO where the bundle has graphs, else the trained weights in torch.
+    'auto' takes OpenVINO where the bundle has graphs, else the trained weights in torch. 'openvino' chooses its
+    precision itself, 'openvino-fp32' and 'openvino-bf16' fix it.
 
     Raises:
         ConfigError: no such backend.
@@ -53,13 +57,14 @@ def open_engine(bundle: Bundle, backend: str = "auto") -> Engine:
     """
     if backend == "auto":
         backend = "openvino" if bundle.has("graphs/fp32/flow.onnx") else "torch"
-    if backend not in BACKENDS:
-        raise ConfigError(f"no backend {backend!r}; choose one of: auto, {', '.join(BACKENDS)}")
-    module, name, extra = BACKENDS[backend]
+    if backend not in BACKENDS and backend not in VARIANTS:
+        raise ConfigError(f"no backend {backend!r}; choose one of: {', '.join(['auto', *BACKENDS, *VARIANTS])}")
+    library, _, precision = backend.partition("-")
+    module, name, extra = BACKENDS[library]
     try:
         engine_class = getattr(importlib.import_module(module), name)
+        return cast(Engine, engine_class(bundle, precision) if precision else engine_class(bundle))
     except ImportError as error:
         raise BackendUnavailable(
             f"backend {backend!r} cannot be loaded ({error}); install it with: pip install 'csflow[{extra}]'"
         ) from None
-    return cast(Engine, engine_class(bundle))

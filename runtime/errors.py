@@ -12,6 +12,7 @@
     │   ├── EngineMismatch      4   export again for this machine or model
     │   └── InferenceError      4   restart; if it comes back, report it
     ├── SourceError             5   check the camera or the path
+    │   ├── FrameError          5   look at the one picture it names; the stream goes on
     │   └── SourceLost          6   check cable and power; the stream had worked before
     └── SinkError               7   free the disk, or correct the output path
 
@@ -34,6 +35,7 @@ __all__ = [
     "EndOfStream",
     "EngineError",
     "EngineMismatch",
+    "FrameError",
     "InferenceError",
     "SinkError",
     "SourceError",
@@ -95,6 +97,17 @@ class SourceError(CSFlowError):
     """A camera, stream or file cannot be opened or read."""
 
     exit_code: ClassVar[int] = 5
+
+
+class FrameError(SourceError):
+    """One frame could not be delivered, for example a damaged file; the source goes on with the next."""
+
+    def __init__(self, message: str, index: int, source: str) -> None:
+        super().__init__(message)
+        self.index = index
+        """Number that the frame would have had."""
+        self.source = source
+        """Where it would have come from."""
 
 
 class SourceLost(SourceError):

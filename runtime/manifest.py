@@ -12,12 +12,25 @@ from typing import Any
 from csflow.runtime import schema
 from csflow.runtime.errors import BundleCorrupted, BundleError, BundleVersionError
 
-__all__ = ["FORMAT", "FORMAT_VERSION", "Definitions", "FileEntry", "Manifest", "Preprocessing", "file_name_problem"]
+__all__ = [
+    "CALIBRATION",
+    "FORMAT",
+    "FORMAT_VERSION",
+    "MANIFEST",
+    "Definitions",
+    "FileEntry",
+    "Manifest",
+    "Preprocessing",
+    "file_name_problem",
+]
 
 FORMAT = "csflow-bundle"
 FORMAT_VERSION = 1
 SCORES = ("mean-half-z2",)
 MAPS = ("scale0-mean-z2",)
+MANIFEST = "manifest.json"
+CALIBRATION = "calibration.json"
+MAX_SIDE_PX = 65535
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*(/[A-Za-z0-9_][A-Za-z0-9_.+-]*)*")
 
 
@@ -30,7 +43,7 @@ class Preprocessing:
     roi: tuple[int, int, int, int] | None = None
     """Region of interest (x, y, width, height) in pixels of the camera image; None is the whole image."""
     resize: str = "pillow-bilinear"
-    """Pillow's antialiased bilinear filter on uint8; the only one defined."""
+    """Pillow's antialiased bilinear filter on uint8, columns first, then rows; the only one defined."""
     colour: str = "RGB"
     """Channel order of the input; the only one defined."""
 
@@ -39,8 +52,11 @@ class Preprocessing:
             raise ValueError("image_size must be a multiple of 32 from 32 to 8192")
         if self.resize != "pillow-bilinear" or self.colour != "RGB":
             raise ValueError("only resize 'pillow-bilinear' and colour 'RGB' are defined")
-        if self.roi is not None and (min(self.roi[:2]) < 0 or min(self.roi[2:]) < 1):
-            raise ValueError("roi must be (x, y, width, height) with x, y >= 0 and width, height >= 1")
+        roi = self.roi or (0, 0, 1, 1)
+        if min(roi) < 0 or min(roi[2:]) < 1 or max(roi) > MAX_SIDE_PX:
+            raise ValueError(
+                f"roi must be (x, y, width, height), x, y >= 0, width, height >= 1, all <= {MAX_SIDE_PX}"
+            )
 
 
 @dataclass(frozen=True)
@@ -66,8 +82,8 @@ class FileEntry:
     """Bytes."""
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[0-9a-f]{64}", self.sha256) or self.size < 0:
-            raise ValueError("expected 64 hexadecimal digits and a size of at least 0")
+        if not re.fullmatch(r"[0-9a-f]{64}", self.sha256) or not 0 <= self.size < 1 << 63:
+            raise ValueError("expected 64 hexadecimal digits and a size from 0 to 2**63 - 1")
 
 
 @dataclass(frozen=True)
@@ -89,10 +105,15 @@ class Manifest:
         for name in self.files:
             if problem := file_name_problem(name):
                 raise ValueError(problem)
+            if parent := next((p for p in _parents(name) if p in self.files), None):
+                raise ValueError(f"{parent!r} cannot be a file and the folder of {name!r}")
 
     def to_bytes(self) -> bytes:
-        """JSON with a hash over itself, so that an edited manifest is noticed."""
-        body = dataclasses.asdict(self)
+        """JSON with a hash over itself, so that an edited manifest is noticed.
+
+        Raises ValueError where `model` or `provenance` hold what could not be read back (NaN, infinity).
+        """
+        body = schema.parse_json(schema.dump_json(dataclasses.asdict(self)))
         return schema.dump_json({**body, "manifest_sha256": _self_hash(body)})
 
     @classmethod
@@ -114,7 +135,7 @@ class Manifest:
         claimed = body.pop("manifest_sha256", None)
         if claimed != _self_hash(body):
             raise BundleCorrupted(
-                f"{where} was edited or damaged: its own hash does not fit; copy the bundle again or make it anew"
+                f"{where} was edited or damaged: its own hash does not fit; copy or make the bundle again"
             )
         try:
             return schema.from_mapping(cls, body)
@@ -123,10 +144,19 @@ class Manifest:
 
 
 def file_name_problem(name: str) -> str | None:
-    """Why `name` may not be a file of a bundle, or None: relative, plain characters, no hidden parts, no ..."""
-    if len(name) > 200 or not _NAME.fullmatch(name):
+    """Why `name` may not be a hashed file of a bundle, or None.
+
+    Allowed: relative, at most 200 plain characters, no hidden parts, no .., and neither manifest.json nor
+    calibration.json, which carry no hash.
+    """
+    if len(name) > 200 or not _NAME.fullmatch(name) or name in (MANIFEST, CALIBRATION):
         return f"{name[:80]!r} is no allowed file name inside a bundle"
     return None
+
+
+def _parents(name: str) -> list[str]:
+    parts = name.split("/")
+    return ["/".join(parts[:i]) for i in range(1, len(parts))]
 
 
 def _check_version(version: object, where: str) -> None:
@@ -139,8 +169,5 @@ def _check_version(version: object, where: str) -> None:
 
 
 def _self_hash(body: dict[str, Any]) -> str:
-    try:
-        canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    except (ValueError, RecursionError):
-        return ""
+    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()

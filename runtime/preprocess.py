@@ -13,33 +13,44 @@ from PIL import Image
 from csflow.runtime.errors import SourceError
 from csflow.runtime.manifest import Preprocessing
 
-__all__ = ["preprocess"]
+__all__ = ["preprocess", "to_rgb"]
 
 
 def preprocess(image: NDArray[np.uint8] | Image.Image, how: Preprocessing) -> NDArray[np.uint8]:
     """Crop to the region of interest and resize.
 
     Args:
-        image: (H, W, 3) uint8 RGB, or a Pillow image of any mode (converted to RGB).
+        image: (H, W, 3) uint8 RGB, or a Pillow image of 8 bits a channel (converted to RGB).
         how: the bundle's preprocessing.
 
     Returns:
-        (S, S, 3) uint8 RGB, C-contiguous, S = how.image_size; Pillow's antialiased bilinear filter, aspect
-        ratio not kept (reference: torchvision `Resize((S, S))` on the PIL image).
+        (S, S, 3) uint8 RGB, C-contiguous, S = how.image_size; Pillow's antialiased bilinear filter, columns
+        first, then rows, each rounded to 8 bits; aspect ratio not kept (reference: torchvision
+        `Resize((S, S))` on the PIL image, which is this up to Pillow 12.1). With a region of interest that is
+        shrunk, the outermost pixels also weigh in neighbours outside it, as Pillow's `box` does.
 
     Raises:
-        SourceError: the array is not (H, W, 3) uint8, or the region of interest leaves the image.
+        SourceError: not 8 bits a channel, not (H, W, 3), or the region of interest leaves the image.
     """
-    picture = image if isinstance(image, Image.Image) else _picture(image)
-    box = _box(picture.size, how.roi)
-    side = how.image_size
-    resized = picture.convert("RGB").resize((side, side), Image.Resampling.BILINEAR, box=box)
-    return np.array(resized, dtype=np.uint8)
+    picture = to_rgb(image) if isinstance(image, Image.Image) else _picture(image)
+    left, top, right, bottom = _box(picture.size, how.roi)
+    side, height = how.image_size, picture.size[1]
+    # One call would do both passes, but which comes first, and so the rounding, depends on Pillow's version.
+    columns = picture.resize((side, height), Image.Resampling.BILINEAR, box=(left, 0, right, height))
+    both = columns.resize((side, side), Image.Resampling.BILINEAR, box=(0, top, side, bottom))
+    return np.array(both, dtype=np.uint8)
+
+
+def to_rgb(picture: Image.Image) -> Image.Image:
+    """`picture` as RGB. Raises SourceError above 8 bits a channel, which Pillow would cut off silently."""
+    if picture.mode.startswith(("I", "F")):
+        raise SourceError(f"picture mode {picture.mode} has more than 8 bits a channel: convert it to 8-bit")
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
 
 
 def _picture(image: NDArray[np.uint8]) -> Image.Image:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise SourceError(f"expected an image of shape (H, W, 3) and type uint8, got {image.shape} {image.dtype}")
+        raise SourceError(f"expected an image (H, W, 3) of type uint8, got {image.shape} {image.dtype}")
     return Image.fromarray(image)
 
 

@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import itertools
 import json
 import math
+import re
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar, Union
 
 __all__ = ["SchemaError", "dump_json", "from_mapping", "parse_json", "to_mapping"]
 
 T = TypeVar("T")
 MAX_JSON_BYTES = 8 << 20
+MAX_DEPTH = 64
+MAX_DIGITS = 20
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class SchemaError(ValueError):
@@ -29,31 +34,77 @@ def _no_constant(name: str) -> None:
     raise SchemaError(f"{name} is not allowed; numbers must be finite")
 
 
+def _bounded_int(digits: str) -> int:
+    # Python's conversion takes quadratic time, and not every 3.10 limits the length.
+    if len(digits) > MAX_DIGITS:
+        raise SchemaError(f"whole number {digits[:MAX_DIGITS]}... has more than {MAX_DIGITS} digits")
+    return int(digits)
+
+
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     seen: dict[str, Any] = {}
     for key, value in pairs:
         if key in seen:
-            raise SchemaError(f"key {key!r} appears twice")
+            raise SchemaError(f"key {_shown(key)} appears twice")
         seen[key] = value
     return seen
+
+
+def _shown(key: object) -> str:
+    # Keys are outside data: no line break, control character or lone surrogate may reach a terminal.
+    text = str(key)[:64]
+    return text if text.isprintable() else ascii(text)
 
 
 def parse_json(data: bytes) -> Any:
     """Parse UTF-8 JSON of at most 8 MiB.
 
     Raises:
-        SchemaError: not UTF-8, not JSON, NaN or infinity, a key twice, too large or nested too deep.
+        SchemaError: not UTF-8, not JSON, NaN or infinity, a key twice, too large, nested deeper than 64
+            levels, a whole number of more than 20 digits, or text that is no valid Unicode.
     """
     if len(data) > MAX_JSON_BYTES:
         raise SchemaError(f"{len(data)} bytes of JSON; at most {MAX_JSON_BYTES} are read")
     try:
-        return json.loads(data.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_unique_keys)
+        value = json.loads(
+            data.decode("utf-8"),
+            parse_constant=_no_constant,
+            parse_int=_bounded_int,
+            object_pairs_hook=_unique_keys,
+        )
     except SchemaError:
         raise
     except RecursionError:
         raise SchemaError("nested too deep") from None
     except ValueError as error:
         raise SchemaError(f"not valid JSON ({error})") from None
+    _check_values(value)
+    return value
+
+
+def _check_values(value: Any) -> None:
+    """What JSON's grammar allows and `dump_json` could not write back: depth, 1e999, lone surrogates."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        for item in level:
+            _check_scalar(item)
+        level = [child for item in level for child in _children(item)]
+        if not level:
+            return
+    raise SchemaError("nested too deep")
+
+
+def _children(item: Any) -> Iterable[Any]:
+    if isinstance(item, dict):
+        return itertools.chain(item, item.values())
+    return item if isinstance(item, list) else ()
+
+
+def _check_scalar(item: Any) -> None:
+    if isinstance(item, float) and not math.isfinite(item):
+        raise SchemaError("a number is too large; numbers must be finite")
+    if isinstance(item, str) and _SURROGATE.search(item):
+        raise SchemaError("text holds half of a surrogate pair; expected valid Unicode")
 
 
 def dump_json(value: Any) -> bytes:
@@ -100,7 +151,7 @@ def _refuse_unknown(data: Mapping[Any, Any], fields: Mapping[str, Any], where: s
         if key not in fields:
             close = difflib.get_close_matches(str(key)[:64], list(fields), n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise SchemaError(f"{where + '.' if where else ''}{str(key)[:64]}: unknown key{hint}")
+            raise SchemaError(f"{where + '.' if where else ''}{_shown(key)}: unknown key{hint}")
 
 
 def _kind(value: object) -> str:
@@ -136,13 +187,14 @@ def _tuple(args: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
         args = (args[0],) * len(value)
     if len(args) != len(value):
         raise SchemaError(f"{where}: expected {len(args)} entries, got {len(value)}")
-    return tuple(_convert(arg, item, f"{where}[{i}]") for i, (arg, item) in enumerate(zip(args, value, strict=True)))
+    pairs = zip(args, value, strict=True)
+    return tuple(_convert(arg, item, f"{where}[{i}]") for i, (arg, item) in enumerate(pairs))
 
 
 def _dict(hint: Any, value: Any, where: str) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise SchemaError(f"{where}: expected an object, got {_kind(value)}")
-    return {str(key): _convert(hint, item, f"{where}.{str(key)[:64]}") for key, item in value.items()}
+    return {str(key): _convert(hint, item, f"{where}.{_shown(key)}") for key, item in value.items()}
 
 
 def _scalar(hint: Any, value: Any, where: str) -> Any:

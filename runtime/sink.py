@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Protocol, runtime_checkable
 
+from csflow.runtime.errors import SinkError
 from csflow.runtime.types import Frame, Result
 
-__all__ = ["ResultSink"]
+__all__ = ["ResultSink", "sink_error"]
 
 
 @runtime_checkable
@@ -25,3 +27,14 @@ class ResultSink(Protocol):
     def __enter__(self) -> ResultSink: ...
 
     def __exit__(self, *exc: object) -> None: ...
+
+
+def sink_error(error: OSError, target: object) -> SinkError:
+    """The SinkError for an OSError while writing to `target`: what failed and what to do."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return SinkError(f"disk full while writing {target}: free space, then start again")
+    if error.errno == errno.EPIPE:
+        return SinkError(f"nobody reads {target} any more: the program it was piped to has ended")
+    return SinkError(
+        f"cannot write {target} ({error.strerror or error}): correct the path or its permissions"
+    )

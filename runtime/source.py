@@ -1,12 +1,44 @@
-"""Sources of frames: the protocol, and the one grammar that selects a source."""
+"""Sources of frames: the protocol, and the one grammar that selects a source.
+
+0, /dev/video0, /dev/v4l/by-id/...     a camera                               extra: camera
+parts/, 'parts/*.png', part.png        pictures, in natural order
+line.mp4                               a video file                           extra: camera
+rtsp://, rtsps://, http://, https://   a network camera                       extra: camera
+synthetic://?defects=0.1&fps=10        drawn metal parts, some with defects
+"""
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+import difflib
+import glob
+import importlib
+import re
+from pathlib import Path
+from typing import Protocol, cast, runtime_checkable
 
+from csflow.runtime.errors import BackendUnavailable, ConfigError, SourceError
+from csflow.runtime.images import IMAGE_SUFFIXES
 from csflow.runtime.types import Frame
 
-__all__ = ["FrameSource"]
+__all__ = ["SCHEMES", "SOURCES", "FrameSource", "open_source", "source_kind"]
+
+SOURCES = {
+    "camera": ("csflow.runtime.sources.opencv", "open_camera"),
+    "files": ("csflow.runtime.sources.files", "open_files"),
+    "network": ("csflow.runtime.sources.opencv", "open_network"),
+    "synthetic": ("csflow.runtime.sources.synthetic", "open_synthetic"),
+    "video": ("csflow.runtime.sources.opencv", "open_video"),
+}
+"""Kind of source: (module, function that opens it)."""
+
+SCHEMES = {
+    "rtsp": "network",
+    "rtsps": "network",
+    "http": "network",
+    "https": "network",
+    "synthetic": "synthetic",
+}
+"""What stands before :// and the kind of source it selects."""
 
 
 @runtime_checkable
@@ -21,7 +53,11 @@ class FrameSource(Protocol):
     def read(self, timeout_s: float) -> Frame | None:
         """The next frame, or None when none came within `timeout_s` seconds.
 
-        Raises EndOfStream after the last frame, SourceLost when a working source failed, SourceError otherwise.
+        Raises:
+            EndOfStream: after the last frame.
+            FrameError: this one frame cannot be delivered; the next call goes on with the next.
+            SourceLost: a source that had worked failed.
+            SourceError: otherwise.
         """
 
     def close(self) -> None:
@@ -30,3 +66,53 @@ class FrameSource(Protocol):
     def __enter__(self) -> FrameSource: ...
 
     def __exit__(self, *exc: object) -> None: ...
+
+
+def open_source(uri: str, timeout_s: float = 5.0) -> FrameSource:
+    """Open what `uri` names; the module docstring has the grammar.
+
+    Args:
+        uri: a camera index, a path, a glob or a URI.
+        timeout_s: longest time in seconds that a camera may take to open or to answer.
+
+    Raises:
+        ConfigError: unknown scheme, or an option in the URI that is not one of its options.
+        SourceError: there is nothing there, or it cannot be opened; the message says what there is instead.
+        BackendUnavailable: a library is missing; the message names the extra.
+    """
+    module, name = SOURCES[source_kind(uri)]
+    try:
+        opener = getattr(importlib.import_module(module), name)
+        return cast(FrameSource, opener(uri, timeout_s))
+    except ImportError as error:
+        raise BackendUnavailable(
+            f"cameras and videos need OpenCV, which does not load ({error}); "
+            "install it with: pip install 'csflow[camera]'"
+        ) from None
+
+
+def source_kind(uri: str) -> str:
+    """Which of `SOURCES` the string `uri` selects; raises as `open_source` does when it is none."""
+    scheme, separator, _ = uri.partition("://")
+    if separator:
+        return _scheme_kind(scheme)
+    if re.fullmatch(r"[0-9]{1,3}", uri) or uri.startswith("/dev/"):
+        return "camera"
+    path = Path(uri)
+    if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES or (glob.has_magic(uri) and not path.exists()):
+        return "files"
+    if path.is_file():
+        return "video"
+    raise SourceError(
+        f"there is no file or folder {uri!r}: expected a camera (0, /dev/video0), a folder, a quoted glob, "
+        "a picture, a video, rtsp://... or synthetic://"
+    )
+
+
+def _scheme_kind(scheme: str) -> str:
+    if scheme.lower() in SCHEMES:
+        return SCHEMES[scheme.lower()]
+    # The rest of the URI is not repeated: it may hold a password.
+    close = difflib.get_close_matches(scheme, list(SCHEMES), n=1)
+    hint = f"did you mean {close[0]}://?" if close else f"expected one of {', '.join(SCHEMES)}"
+    raise ConfigError(f"no source has the scheme {scheme[:32]!r}: {hint}")

@@ -1,0 +1,49 @@
+# Every target sets up .venv by itself.  PYTHON=python3.12 make test  chooses another interpreter.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check
+OUT := out
+DEMO := $(OUT)/demo
+
+.PHONY: demo test lint fuzz clean
+
+demo: $(VENV)/.demo
+	@rm -rf $(DEMO)
+	$(BIN)/csflow synthetic $(DEMO)/images
+	$(BIN)/csflow train $(DEMO)/images --bundle $(DEMO)/model.csflow --backbone tf_efficientnet_lite0 --image-size 256 \
+	    --hidden 64 --epochs 20 --learning-rate 3e-3 --schedule cosine
+	$(BIN)/csflow calibrate $(DEMO)/images/calibration/good --bundle $(DEMO)/model.csflow --false-reject-rate 5%
+	$(BIN)/csflow export --bundle $(DEMO)/model.csflow
+	$(BIN)/csflow evaluate $(DEMO)/images --bundle $(DEMO)/model.csflow --backend openvino --report $(DEMO)/report
+	$(BIN)/csflow run --bundle $(DEMO)/model.csflow --camera 'synthetic://?defects=0.3&fps=5&seed=9&frames=40' \
+	    --save $(DEMO)/rejected --results $(DEMO)/results.jsonl
+	@echo
+	@echo "Report: $(abspath $(DEMO)/report/report.html)"
+
+test: lint
+	$(BIN)/pytest
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	@mkdir -p $(OUT)/typecheck/csflow
+	@ln -sfn $(CURDIR)/runtime $(CURDIR)/calibration $(CURDIR)/toolkit $(CURDIR)/export $(OUT)/typecheck/csflow/
+	MYPYPATH=$(OUT)/typecheck $(BIN)/mypy -p csflow.runtime -p csflow.calibration -p csflow.toolkit -p csflow.export
+
+fuzz: $(VENV)/.dev
+	$(BIN)/python tests/fuzz/fuzz_bundle.py --iterations 200000
+
+clean:
+	rm -rf $(VENV) $(OUT) build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(BIN)/pip:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: $(BIN)/pip pyproject.toml constraints.txt
+	$(PIP) install -q -c constraints.txt -e '.[all-cpu]'
+	@touch $@
+
+$(VENV)/.dev: $(BIN)/pip pyproject.toml constraints.txt
+	$(PIP) install -q -c constraints.txt -e '.[dev]'
+	@touch $@ $(VENV)/.demo

@@ -1,0 +1,285 @@
+"""Score calibration: from pictures of good parts to the thresholds in calibration.json."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from decimal import ROUND_CEILING, Context
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from csflow.calibration.thresholds import (
+    check_share,
+    conformal_rank,
+    largest_rank,
+    percent,
+    required_parts,
+    upper_bound,
+)
+from csflow.runtime import schema
+from csflow.runtime.bundle import Bundle
+from csflow.runtime.decision import MAX_SCORES, Calibration
+from csflow.runtime.engine import Engine
+from csflow.runtime.errors import BundleError, CalibrationError, ConfigError, DataError, SourceError
+from csflow.runtime.images import list_images, read_image
+from csflow.runtime.manifest import Preprocessing
+from csflow.runtime.preprocess import preprocess
+from csflow.runtime.types import Frame
+
+__all__ = ["TRAINING_IMAGES", "CalibrationReport", "Thresholds", "calibrate", "choose_thresholds"]
+
+TRAINING_IMAGES = "provenance/training_images.json"
+"""File of a bundle that lists the pictures it was trained on, by SHA-256 of their bytes."""
+SHOWN_HIGHEST = 5
+SHOWN_NAMES = 3
+
+
+class Thresholds(NamedTuple):
+    """Thresholds in score units, and what they promise."""
+
+    reject: float
+    warn: float
+    """Never above `reject`."""
+    bound: float
+    """Upper bound on the share of good parts above `reject`, in 0..1, at the confidence asked for."""
+    k: int
+    """`reject` is the k-th largest score; on average k / (n + 1) of the good parts will lie above it."""
+
+
+@dataclass(frozen=True)
+class CalibrationReport:
+    """A finished calibration and what a person should look at."""
+
+    calibration: Calibration
+    k: int
+    """The reject threshold is the k-th largest score."""
+    highest: tuple[tuple[Path, float], ...]
+    """The highest-scoring pictures, highest first: a defect among them spoils the threshold."""
+    training_checked: bool
+    """Whether the bundle lists its training pictures, so that none of them can be among these."""
+
+    @property
+    def expected_reject_share(self) -> float:
+        """Share of good parts above the reject threshold, averaged over calibrations like this one."""
+        return self.k / (len(self.calibration.scores) + 1)
+
+
+@dataclass(frozen=True)
+class _TrainingImages:
+    files: dict[str, str]
+
+
+def calibrate(
+    bundle: Bundle,
+    paths: Sequence[Path | str],
+    engine: Engine,
+    rate: float = 0.01,
+    confidence: float = 0.95,
+    warn_rate: float | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> CalibrationReport:
+    """Score pictures of good parts, one a part, choose the thresholds and write calibration.json.
+
+    Everything that can be refused without scoring is refused before the first picture is scored; after an
+    error the old calibration.json is as it was.
+
+    Args:
+        bundle: the bundle whose thresholds are wanted.
+        paths: folders (the pictures directly inside) and single pictures, in any mixture.
+        engine: the engine that the line uses, opened for `bundle`.
+        rate: at most this share of good parts may be rejected, in 0..1 ...
+        confidence: ... with this confidence, in 0..1.
+        warn_rate: expected share of good parts above the warn threshold, in 0..1; by default five times
+            `rate`, at most 0.1, never below `rate`.
+        progress: called as progress(pictures scored, pictures in all).
+
+    Raises:
+        ConfigError: a share is out of range, or `warn_rate` lies below `rate`.
+        CalibrationError: too few parts, a picture twice or from the training, a score that is not finite.
+        DataError: no pictures where they were looked for, or one that cannot be read.
+        BundleError, BundleCorrupted: the bundle's list of training pictures cannot be read.
+        InferenceError: the engine failed.
+    """
+    warn_rate = _warn_rate(rate, warn_rate)
+    files = _find(paths)
+    _rank(len(files), rate, confidence)
+    training_checked = _refuse_seen(bundle, files)
+    scored = _score(files, engine, bundle.manifest.preprocessing, progress)
+    scores = sorted(scored.values())
+    thresholds = choose_thresholds(scores, rate, confidence, warn_rate)
+    calibration = Calibration(
+        reject_threshold=thresholds.reject,
+        warn_threshold=thresholds.warn,
+        false_reject_rate=rate,
+        confidence=confidence,
+        bound=thresholds.bound,
+        warn_rate=(1 + sum(s > thresholds.warn for s in scores)) / (len(scores) + 1),
+        scores=tuple(scores),
+        weights_sha256=bundle.weights_sha256,
+        backend=engine.name,
+        created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    )
+    bundle.write_calibration(schema.dump_json(schema.to_mapping(calibration)))
+    highest = sorted(scored.items(), key=lambda item: -item[1])[:SHOWN_HIGHEST]
+    return CalibrationReport(calibration, thresholds.k, tuple(highest), training_checked)
+
+
+def choose_thresholds(
+    scores: Sequence[float], rate: float, confidence: float, warn_rate: float | None = None
+) -> Thresholds:
+    """Thresholds from the scores of good parts, one score a part, in any order.
+
+    The reject threshold is the lowest score that keeps the false-reject rate at or below `rate` with
+    `confidence`; the warn threshold the lowest one that at most `warn_rate` of good parts exceed on average
+    (default as in `calibrate`). All shares in 0..1.
+
+    Raises:
+        ConfigError: a share is out of range, or `warn_rate` lies below `rate`.
+        CalibrationError: too few scores (the message says how many are needed and what these support), or
+            one that is not finite.
+    """
+    warn_rate = _warn_rate(rate, warn_rate)
+    n = len(scores)
+    k = _rank(n, rate, confidence)
+    if not all(map(math.isfinite, scores)):
+        raise CalibrationError(
+            "a score is not finite, so no threshold can rest on these: score the parts again"
+        )
+    descending = sorted(scores, reverse=True)
+    # At a confidence below one half the reject rank can pass the warn rank; warn must not lie above reject.
+    warn_k = max(k, conformal_rank(n, warn_rate) or k)
+    return Thresholds(descending[k - 1], descending[warn_k - 1], upper_bound(n, k, confidence), k)
+
+
+def _warn_rate(rate: float, asked: float | None) -> float:
+    check_share("false-reject rate", rate)
+    if asked is None:
+        return max(rate, min(5 * rate, 0.1))
+    check_share("warn rate", asked)
+    if asked < rate:
+        raise ConfigError(
+            f"the warn rate {percent(asked)} lies below the false-reject rate {percent(rate)}: "
+            "warnings come before rejects, so give a warn rate at least as high"
+        )
+    return asked
+
+
+def _rank(n: int, rate: float, confidence: float) -> int:
+    k = largest_rank(n, rate, confidence)
+    if k is None:
+        raise CalibrationError(_too_few(n, rate, confidence))
+    if n > MAX_SCORES:
+        raise CalibrationError(f"{n} pictures are more than the {MAX_SCORES} a calibration holds: name fewer")
+    return k
+
+
+def _too_few(n: int, rate: float, confidence: float) -> str:
+    promise = f"{percent(rate)} at {percent(confidence)} confidence"
+    need = f"need {required_parts(rate, confidence)} good parts for {promise}"
+    if n == 0:
+        return f"{need}, have none: bring good parts"
+    best = upper_bound(n, 1, confidence)
+    text = f"{need}, have {n}: the best bound these parts support is {percent(best, 3)}; bring more"
+    if best > 0.5:
+        return text
+    reachable = Context(prec=2, rounding=ROUND_CEILING).create_decimal_from_float(100 * best)
+    return f"{text} or pass --false-reject-rate {reachable.normalize():f}%"
+
+
+def _find(paths: Sequence[Path | str]) -> list[Path]:
+    files: dict[Path, Path] = {}
+    for path in map(Path, paths):
+        for file in _pictures(path) if path.is_dir() else [path]:
+            files.setdefault(file.resolve(), file)
+    if not files:
+        raise DataError("no pictures were named: name a folder with pictures of good parts")
+    return list(files.values())
+
+
+def _pictures(folder: Path) -> list[Path]:
+    pictures = list_images(folder)
+    if pictures:
+        return pictures
+    inside = [p for p in sorted(folder.iterdir()) if p.is_dir() and list_images(p)]
+    if not inside:
+        raise DataError(f"{folder} holds no pictures: name a folder with pictures of good parts")
+    choice = next((p for p in inside if p.name == "good"), inside[0])
+    raise DataError(
+        f"{folder} itself holds no pictures, its folders do ({_names(inside)}): "
+        f"name the ones with good parts, for example {choice}"
+    )
+
+
+def _refuse_seen(bundle: Bundle, files: Sequence[Path]) -> bool:
+    training = _training_hashes(bundle)
+    first: dict[str, Path] = {}
+    copies: list[Path] = []
+    for file in files:
+        digest = _sha256(file)
+        if digest in first:
+            copies.append(file)
+        first.setdefault(digest, file)
+    seen = [file for digest, file in first.items() if digest in training]
+    if seen:
+        raise CalibrationError(
+            f"{len(seen)} of {len(files)} pictures were used in training ({_names(seen)}): their scores are "
+            "lower than those of new parts; calibrate on good parts that the training never saw"
+        )
+    if copies:
+        raise CalibrationError(
+            f"{len(copies)} of {len(files)} pictures are copies of others ({_names(copies)}): "
+            "each part counts once; remove the copies"
+        )
+    return bundle.has(TRAINING_IMAGES)
+
+
+def _training_hashes(bundle: Bundle) -> frozenset[str]:
+    if not bundle.has(TRAINING_IMAGES):
+        return frozenset()
+    try:
+        listed = schema.from_mapping(_TrainingImages, schema.parse_json(bundle.read(TRAINING_IMAGES)))
+    except schema.SchemaError as error:
+        raise BundleError(f"{bundle.path / TRAINING_IMAGES}: {error}; train again with this csflow") from None
+    return frozenset(listed.files.values())
+
+
+def _sha256(file: Path) -> str:
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError as error:
+        raise DataError(f"cannot read {file}: {error.strerror}; name a picture or a folder") from None
+
+
+def _score(
+    files: Sequence[Path], engine: Engine, how: Preprocessing, progress: Callable[[int, int], None] | None
+) -> dict[Path, float]:
+    scored: dict[Path, float] = {}
+    for index, file in enumerate(files):
+        scored[file] = _score_one(file, index, engine, how)
+        if progress is not None:
+            progress(index + 1, len(files))
+    return scored
+
+
+def _score_one(file: Path, index: int, engine: Engine, how: Preprocessing) -> float:
+    try:
+        image = preprocess(read_image(file), how)
+    except SourceError as error:
+        raise DataError(f"{file}: {error}") from None
+    (prediction,) = engine.infer([Frame(image, index, source=str(file))])
+    if not (math.isfinite(prediction.score) and np.isfinite(prediction.anomaly_map).all()):
+        raise CalibrationError(
+            f"{file}: engine {engine.name!r} gave a score or map that is not finite, so no threshold "
+            "can rest on it: look at the picture, then try another --backend or train again"
+        )
+    return float(prediction.score)
+
+
+def _names(files: Sequence[Path]) -> str:
+    more = f" and {len(files) - SHOWN_NAMES} more" if len(files) > SHOWN_NAMES else ""
+    return ", ".join(file.name for file in files[:SHOWN_NAMES]) + more

@@ -1,0 +1,141 @@
+"""`csflow calibrate`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from csflow.runtime.command import Command, bundle_option
+
+if TYPE_CHECKING:
+    from csflow.calibration.calibrate import CalibrationReport
+    from csflow.runtime.bundle import Bundle
+
+__all__ = ["calibrate", "rate"]
+
+
+def rate(text: str) -> float:
+    """A share strictly between 0 and 1, written as 1%, 1 % or 0.01; click.BadParameter for anything else."""
+    number, scale = (text.strip()[:-1], 100.0) if text.strip().endswith("%") else (text, 1.0)
+    try:
+        share = float(number) / scale
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not a rate: write 1 % as 1% or 0.01.") from None
+    if not 0.0 < share < 1.0:
+        raise click.BadParameter(f"{text!r} does not lie between 0% and 100%: write 1 % as 1% or 0.01.")
+    return share
+
+
+@click.command(cls=Command)
+@click.argument("paths", nargs=-1, required=True, metavar="DIR...")
+@bundle_option
+@click.option(
+    "--false-reject-rate",
+    type=rate,
+    default="1%",
+    show_default=True,
+    help="At most this share of good parts may be rejected.",
+)
+@click.option(
+    "--confidence", type=rate, default="95%", show_default=True, help="How sure the promise above shall be."
+)
+@click.option(
+    "--warn-rate",
+    type=rate,
+    show_default="5 x false-reject rate, at most 10%",
+    help="Share of good parts that may be UNCERTAIN or NOK, on average.",
+)
+@click.option(
+    "--backend",
+    default="auto",
+    show_default=True,
+    metavar="NAME",
+    help="Engine that scores: auto, openvino or torch; take the one the line uses.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def calibrate(
+    paths: tuple[str, ...],
+    bundle: str,
+    false_reject_rate: float,
+    confidence: float,
+    warn_rate: float | None,
+    backend: str,
+    as_json: bool,
+) -> None:
+    """Find the thresholds from pictures of good parts that the training never saw.
+
+    DIR is a folder of pictures, or a picture; there may be several. One picture a part.
+    """
+    from csflow.calibration.calibrate import calibrate as run
+    from csflow.runtime.bundle import Bundle
+    from csflow.runtime.engine import open_engine
+
+    opened = Bundle.open(bundle)
+    with (
+        open_engine(opened, backend) as engine,
+        click.progressbar(length=len(paths), label="Scoring good parts", file=sys.stderr) as bar,
+    ):
+
+        def advance(done: int, total: int) -> None:
+            bar.length = total
+            bar.update(done - bar.pos)
+
+        report = run(opened, paths, engine, false_reject_rate, confidence, warn_rate, advance)
+    _print_json(report, opened) if as_json else _print(report, opened)
+
+
+def _print(report: CalibrationReport, bundle: Bundle) -> None:
+    from csflow.calibration.thresholds import percent
+    from csflow.runtime.bundle import CALIBRATION
+
+    made = report.calibration
+    click.echo(
+        f"{len(made.scores)} good parts scored with {made.backend}; {_which(report.k)} is the threshold."
+    )
+    click.echo(f"  score above {made.reject_threshold:.6g}: NOK")
+    click.echo(f"  score above {made.warn_threshold:.6g}: UNCERTAIN")
+    click.echo(
+        f"At most {percent(made.false_reject_rate)} of good parts will be rejected, with "
+        f"{percent(made.confidence)} confidence, if the line stays as it was "
+        f"(these parts support {percent(made.bound, 3)})."
+    )
+    click.echo(
+        f"Expect about {1000 * report.expected_reject_share:.3g} NOK and "
+        f"{1000 * (made.warn_rate - report.expected_reject_share):.3g} UNCERTAIN in 1000 good parts."
+    )
+    click.echo("Highest scores; look at these pictures, because a defect among them spoils the threshold:")
+    for path, score in report.highest:
+        click.echo(f"  {score:<10.6g} {path}")
+    if not report.training_checked:
+        click.echo("The bundle does not list its training pictures: make sure that none is among these.")
+    click.echo(f"Wrote {bundle.path / CALIBRATION}")
+
+
+def _which(k: int) -> str:
+    return "the highest score" if k == 1 else f"score number {k} from the top"
+
+
+def _print_json(report: CalibrationReport, bundle: Bundle) -> None:
+    import json
+
+    from csflow.runtime.bundle import CALIBRATION
+
+    made = report.calibration
+    values = {
+        "file": str(bundle.path / CALIBRATION),
+        "parts": len(made.scores),
+        "k": report.k,
+        "reject_threshold": made.reject_threshold,
+        "warn_threshold": made.warn_threshold,
+        "false_reject_rate": made.false_reject_rate,
+        "confidence": made.confidence,
+        "bound": made.bound,
+        "warn_rate": made.warn_rate,
+        "expected_reject_share": report.expected_reject_share,
+        "backend": made.backend,
+        "training_checked": report.training_checked,
+        "highest": [{"path": str(path), "score": score} for path, score in report.highest],
+    }
+    click.echo(json.dumps(values))

@@ -1,0 +1,97 @@
+"""ONNX files of a bundle: exported with torch's exporter, checked, and written into graphs/<precision>/."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import onnx
+import torch
+
+from csflow.export.graph import Graph, backbone_graph, flow_graph
+from csflow.runtime.bundle import Bundle
+from csflow.runtime.errors import CSFlowError
+from csflow.toolkit.model_io import load_model
+
+__all__ = ["OPSET", "ExportFailed", "export_graphs", "to_onnx"]
+
+OPSET = 20
+"""The newest opset of TensorRT 10.3's parser (JetPack 6) and torch's default."""
+PRECISION = "fp32"
+
+
+class ExportFailed(CSFlowError):
+    """The exporter or the checker refused a graph."""
+
+
+def export_graphs(bundle: Bundle, say: Callable[[str], None] = lambda _: None) -> Bundle:
+    """Write graphs/fp32/backbone.onnx and flow.onnx from the trained weights; returns the updated bundle.
+
+    Both graphs are exported and checked before the bundle is touched. Args: say, called with one line per step.
+
+    Raises:
+        BundleError, BundleCorrupted: weights are missing or wrong.
+        ExportFailed: torch's exporter or ONNX's checker refused; the message says which graph and why.
+    """
+    backbone, flow, config = load_model(bundle)
+    files: dict[str, bytes] = {}
+    for graph in (backbone_graph(backbone, config), flow_graph(flow, config)):
+        data = to_onnx(graph)
+        files[f"graphs/{PRECISION}/{graph.name}.onnx"] = data
+        say(f"{graph.name}.onnx: {len(data) / 1e6:.1f} MB, opset {OPSET}")
+    return bundle.update(files)
+
+
+def to_onnx(graph: Graph) -> bytes:
+    """One self-contained ONNX file with a free batch dimension, checked by shape inference.
+
+    Raises ExportFailed naming the graph and the reason.
+    """
+    batch = torch.export.Dim("batch", min=1, max=64)
+    try:
+        with _quiet(), torch.inference_mode():
+            program = torch.onnx.export(
+                graph.module.eval(),
+                graph.example,
+                input_names=list(graph.inputs),
+                output_names=list(graph.outputs),
+                opset_version=OPSET,
+                dynamo=True,
+                dynamic_shapes=_batched(graph, batch),
+                verbose=False,
+            )
+            if program is None:
+                raise ExportFailed(f"torch gave no ONNX program for the {graph.name} graph: report it")
+            model = program.model_proto
+            # TensorRT 10.3 and OpenVINO 2024 read up to IR version 10.
+            model.ir_version = min(model.ir_version, 10)
+            data: bytes = model.SerializeToString()
+        onnx.checker.check_model(data, full_check=True)
+    except (torch.onnx.OnnxExporterError, RuntimeError, ValueError, onnx.checker.ValidationError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ExportFailed(f"the {graph.name} graph cannot be exported: {reason}") from None
+    return data
+
+
+def _batched(graph: Graph, batch: object) -> tuple[object, ...]:
+    shapes = tuple({0: batch} for _ in graph.example)
+    # A *args signature counts as one parameter that holds a tuple.
+    return (shapes,) if graph.name == "flow" else shapes
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    # The exporter logs its progress and warns about optional packages that csflow does not need.
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

@@ -1,0 +1,181 @@
+"""OpenVINO on the CPU: the float32 graphs, in float32 or with the bfloat16 hint, whichever this machine does best."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino
+
+from csflow.runtime import schema
+from csflow.runtime.atomic import write_atomic
+from csflow.runtime.bundle import Bundle
+from csflow.runtime.cache import cache_directory
+from csflow.runtime.decision import Calibration, load_calibration
+from csflow.runtime.errors import BundleCorrupted, BundleError, InferenceError
+from csflow.runtime.golden import GOLDEN, check_golden, load_golden
+from csflow.runtime.types import Frame, Prediction
+
+__all__ = ["OpenVINOEngine"]
+
+GRAPHS = ("graphs/fp32/backbone.onnx", "graphs/fp32/flow.onnx")
+TIMED_FRAMES = 5
+ADVANTAGE = 0.95
+"""bfloat16 must need less than this share of float32's time: it is not worth its rounding for nothing."""
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """The precision chosen on this machine, and why; kept in the cache directory."""
+
+    precision: str
+    fp32_s: float
+    bf16_s: float | None
+    bf16_flips: int | None
+
+
+class OpenVINOEngine:
+    """Backbone and flow compiled for the CPU, one frame at a time; features stay where the backbone wrote them."""
+
+    def __init__(self, bundle: Bundle, precision: str = "auto") -> None:
+        """Compile the graphs.
+
+        Args:
+            precision: 'fp32', 'bf16', or 'auto': bfloat16 where the processor has it, it is measurably faster, and
+                no golden frame's verdict changes. The choice is remembered per graph, processor and OpenVINO version.
+
+        Raises:
+            BundleError, BundleCorrupted: there are no graphs, or they are damaged.
+        """
+        if not all(bundle.has(name) for name in GRAPHS):
+            raise BundleError(f"bundle {bundle.path} has no ONNX graphs: run 'csflow export --bundle {bundle.path}'")
+        self._core = openvino.Core()
+        self._cache = cache_directory() / "openvino"
+        self._models = [_read(self._core, bundle, name) for name in GRAPHS]
+        if precision == "auto":
+            precision = self._remembered_or_measured(bundle).precision
+        self._pipeline: _Pipeline | None = self._compile(precision)
+        self.name = f"openvino-{precision}"
+
+    def infer(self, frames: Sequence[Frame]) -> list[Prediction]:
+        """Predict for frames of (S, S, 3) uint8 RGB; raises InferenceError when OpenVINO fails or after `close`."""
+        if self._pipeline is None:
+            raise InferenceError("the engine is closed")
+        return [self._pipeline.predict(frame) for frame in frames]
+
+    def close(self) -> None:
+        """Release the compiled models. May be called twice."""
+        self._pipeline = None
+
+    def __enter__(self) -> OpenVINOEngine:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _compile(self, precision: str) -> _Pipeline:
+        hint = {"fp32": "f32", "bf16": "bf16"}[precision]
+        config = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}
+        if _writable(self._cache):
+            config["CACHE_DIR"] = str(self._cache)
+        try:
+            return _Pipeline(*(self._core.compile_model(model, "CPU", config) for model in self._models))
+        except RuntimeError as error:
+            raise InferenceError(f"OpenVINO cannot compile the graphs: {_first_line(error)}") from None
+
+    def _remembered_or_measured(self, bundle: Bundle) -> _Choice:
+        if "BF16" not in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") or not bundle.has(GOLDEN):
+            return _Choice("fp32", 0.0, None, None)
+        calibration = load_calibration(bundle)
+        record = self._cache / f"precision-{self._identity(bundle, calibration)}.json"
+        try:
+            return schema.from_mapping(_Choice, schema.parse_json(record.read_bytes()))
+        except (OSError, schema.SchemaError):
+            choice = self._measure(bundle, calibration)
+        if _writable(self._cache):
+            write_atomic(record, schema.dump_json(schema.to_mapping(choice)))
+        return choice
+
+    def _measure(self, bundle: Bundle, calibration: Calibration | None) -> _Choice:
+        golden = load_golden(bundle)
+        seconds: dict[str, float] = {}
+        for precision in ("fp32", "bf16"):
+            self._pipeline = self._compile(precision)
+            seconds[precision] = _median_seconds(self._pipeline, golden[0][0])
+        flips = check_golden(self, golden, calibration).flips
+        better = flips == 0 and seconds["bf16"] < ADVANTAGE * seconds["fp32"]
+        return _Choice("bf16" if better else "fp32", seconds["fp32"], seconds["bf16"], flips)
+
+    def _identity(self, bundle: Bundle, calibration: Calibration | None) -> str:
+        thresholds = (calibration.warn_threshold, calibration.reject_threshold) if calibration else None
+        parts = (
+            openvino.__version__,
+            self._core.get_property("CPU", "FULL_DEVICE_NAME"),
+            [bundle.manifest.files[name].sha256 for name in (*GRAPHS, GOLDEN)],
+            thresholds,
+        )
+        return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
+
+
+class _Pipeline:
+    """Two compiled models; the flow's inputs are the backbone's output buffers."""
+
+    def __init__(self, backbone: Any, flow: Any) -> None:
+        self._backbone = backbone.create_infer_request()
+        self._flow = flow.create_infer_request()
+        names = [port.get_any_name() for port in flow.inputs]
+        for name in names:
+            self._flow.set_tensor(name, self._backbone.get_tensor(name))
+
+    def predict(self, frame: Frame) -> Prediction:
+        try:
+            self._backbone.infer({"frame": np.ascontiguousarray(frame.image)[None]}, share_inputs=True)
+            self._flow.infer()
+        except RuntimeError as error:
+            raise InferenceError(f"OpenVINO failed on a frame: {_first_line(error)}") from None
+        score = float(self._flow.get_tensor("score").data[0])
+        return Prediction(score, self._flow.get_tensor("anomaly_map").data[0].astype(np.float32, copy=True))
+
+
+def _read(core: Any, bundle: Bundle, name: str) -> Any:
+    data = bundle.read(name)
+    try:
+        model = core.read_model(model=data)
+        model.reshape({port: [1, *list(port.partial_shape)[1:]] for port in model.inputs})
+    except RuntimeError as error:
+        raise BundleCorrupted(
+            f"OpenVINO cannot read {bundle.path / name}: {_first_line(error)}; run 'csflow export' again"
+        ) from None
+    return model
+
+
+def _median_seconds(pipeline: _Pipeline, frame: Frame) -> float:
+    pipeline.predict(frame)
+    seconds = []
+    for _ in range(TIMED_FRAMES):
+        start = time.perf_counter()
+        pipeline.predict(frame)
+        seconds.append(time.perf_counter() - start)
+    return sorted(seconds)[TIMED_FRAMES // 2]
+
+
+def _writable(directory: Path) -> bool:
+    # A read-only home is normal on an edge box; then every start compiles anew.
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        probe = directory / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError:
+        return False
+    return True
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return lines[-1].strip()[:200] if lines else type(error).__name__

@@ -1,0 +1,143 @@
+#include "resize.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace csflow {
+namespace {
+
+// 8 bits of pixel and 2 bits of headroom leave 22 for the weight in a 32-bit sum.
+constexpr int kPrecision = 32 - 8 - 2;
+constexpr std::int32_t kHalf = 1 << (kPrecision - 1);
+
+std::uint8_t to_byte(std::int32_t sum) noexcept {
+    return static_cast<std::uint8_t>(std::min(sum >> kPrecision, 255));
+}
+
+std::size_t as_size(std::int32_t value) noexcept { return static_cast<std::size_t>(value); }
+
+double scale_of(std::int32_t length, std::int32_t size) noexcept {
+    return static_cast<double>(length) / static_cast<double>(size);
+}
+
+// A triangle of half-width `support` touches at most this many pixels.
+std::int32_t taps_of(std::int32_t length, std::int32_t size) noexcept {
+    return 2 * static_cast<std::int32_t>(std::ceil(std::max(scale_of(length, size), 1.0))) + 1;
+}
+
+// One row through the horizontal pass: `Channels` bytes for each output pixel.
+template <int Channels>
+void squeeze_row(const std::uint8_t *row, const View &view, const Axis &columns, std::uint8_t *out) noexcept {
+    const std::int32_t offsets[3] = {view.red, view.green, view.blue};
+    const std::int32_t size = columns.size();
+    for (std::int32_t i = 0; i < size; ++i) {
+        const std::int32_t *weight = columns.weights(i);
+        const std::uint8_t *pixel = row + static_cast<std::ptrdiff_t>(columns.first(i)) * view.pixel_bytes;
+        std::int32_t sum[Channels];
+        std::fill(sum, sum + Channels, kHalf);
+        for (std::int32_t k = 0; k < columns.count(i); ++k, pixel += view.pixel_bytes) {
+            for (int c = 0; c < Channels; ++c) {
+                sum[c] += pixel[offsets[c]] * weight[k];
+            }
+        }
+        for (int c = 0; c < Channels; ++c) {
+            *out++ = to_byte(sum[c]);
+        }
+    }
+}
+
+// From the back, so that a row can be widened in place.
+void grey_to_rgb(std::uint8_t *row, std::size_t pixels) noexcept {
+    for (std::size_t i = pixels; i-- > 0;) {
+        const std::uint8_t grey = row[i];
+        row[3 * i] = row[3 * i + 1] = row[3 * i + 2] = grey;
+    }
+}
+
+} // namespace
+
+Axis::Axis(std::int32_t size, std::int32_t longest)
+    : size_(size), taps_(taps_of(longest, size)), first_(as_size(size)), count_(as_size(size)),
+      weights_(as_size(size) * as_size(taps_)), row_(as_size(taps_)) {}
+
+void Axis::prepare(std::int32_t input, std::int32_t start, std::int32_t length) noexcept {
+    if (input == input_ && start == start_ && length == length_) {
+        return;
+    }
+    const double scale = scale_of(length, size_);
+    const double support = std::max(scale, 1.0);
+    for (std::int32_t i = 0; i < size_; ++i) {
+        prepare_pixel(i, start + (i + 0.5) * scale, support, input);
+    }
+    input_ = input;
+    start_ = start;
+    length_ = length;
+}
+
+void Axis::prepare_pixel(std::int32_t i, double centre, double support, std::int32_t input) noexcept {
+    // Truncation towards zero after adding a half is part of the definition, negative values included.
+    const std::int32_t first = std::max(static_cast<std::int32_t>(centre - support + 0.5), 0);
+    const std::int32_t last = std::min(static_cast<std::int32_t>(centre + support + 0.5), input);
+    const std::int32_t count = last - first;
+    const double inverse = 1.0 / support;
+    double total = 0.0;
+    for (std::int32_t k = 0; k < count; ++k) {
+        const double weight = std::max(1.0 - std::abs((k + first - centre + 0.5) * inverse), 0.0);
+        row_[as_size(k)] = weight;
+        total += weight;
+    }
+    std::int32_t *fixed = &weights_[as_size(i) * as_size(taps_)];
+    for (std::int32_t k = 0; k < count; ++k) {
+        fixed[k] = static_cast<std::int32_t>(0.5 + row_[as_size(k)] / total * (1 << kPrecision));
+    }
+    first_[as_size(i)] = first;
+    count_[as_size(i)] = count;
+}
+
+// The filter reaches beyond the box by its support, so that all rows of a picture may be needed.
+Resizer::Resizer(std::int32_t size, std::int32_t max_width, std::int32_t max_height, std::int32_t max_picture_height)
+    : columns_(size, max_width), rows_(size, max_height),
+      squeezed_(as_size(std::min(max_picture_height, max_height + 2 * taps_of(max_height, size))) * as_size(size) * 3),
+      sums_(as_size(size) * 3) {}
+
+void Resizer::resize(const View &view, const Box &box, std::uint8_t *out) noexcept {
+    columns_.prepare(view.width, box.x, box.width);
+    rows_.prepare(view.height, box.y, box.height);
+    const std::int32_t top = rows_.first(0);
+    const std::int32_t bottom = rows_.end(rows_.size() - 1);
+    if (view.channels == 1) {
+        horizontal<1>(view, top, bottom);
+    } else {
+        horizontal<3>(view, top, bottom);
+    }
+    vertical(top, as_size(columns_.size()) * as_size(view.channels), out);
+}
+
+template <int Channels>
+void Resizer::horizontal(const View &view, std::int32_t top, std::int32_t bottom) noexcept {
+    const std::size_t row_bytes = as_size(columns_.size()) * Channels;
+    for (std::int32_t y = top; y < bottom; ++y) {
+        squeeze_row<Channels>(view.data + y * view.row_stride, view, columns_, &squeezed_[as_size(y - top) * row_bytes]);
+    }
+}
+
+void Resizer::vertical(std::int32_t top, std::size_t row_bytes, std::uint8_t *out) noexcept {
+    const std::size_t pixels = as_size(columns_.size());
+    std::int32_t *sums = sums_.data();
+    for (std::int32_t i = 0; i < rows_.size(); ++i, out += pixels * 3) {
+        std::fill(sums, sums + row_bytes, kHalf);
+        const std::uint8_t *row = &squeezed_[as_size(rows_.first(i) - top) * row_bytes];
+        for (std::int32_t k = 0; k < rows_.count(i); ++k, row += row_bytes) {
+            const std::int32_t weight = rows_.weights(i)[k];
+            for (std::size_t b = 0; b < row_bytes; ++b) {
+                sums[b] += row[b] * weight;
+            }
+        }
+        std::transform(sums, sums + row_bytes, out, to_byte);
+        if (row_bytes == pixels) {
+            grey_to_rgb(out, pixels);
+        }
+    }
+}
+
+} // namespace csflow

@@ -1,0 +1,56 @@
+#include "status.h"
+
+#include <cstdarg>
+#include <cstdio>
+
+namespace csflow {
+namespace {
+
+// Plain bytes: a thread-local with a destructor would tie the library to the life of foreign threads.
+thread_local char last_error[512] = "";
+
+} // namespace
+
+void store_error(const char *message) noexcept { std::snprintf(last_error, sizeof last_error, "%s", message); }
+
+void fail(csflow_status status, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    std::vsnprintf(last_error, sizeof last_error, format, arguments);
+    va_end(arguments);
+    throw Failure{status};
+}
+
+} // namespace csflow
+
+extern "C" {
+
+const char *csflow_version(void) { return CSFLOW_VERSION; }
+
+const char *csflow_last_error(void) { return csflow::last_error; }
+
+const char *csflow_strerror(csflow_status status) {
+    switch (status) {
+    case CSFLOW_OK: return "OK";
+    case CSFLOW_CONFIG_ERROR: return "ConfigError: an option or configuration value is wrong";
+    case CSFLOW_DATA_ERROR: return "DataError: a data set cannot be used";
+    case CSFLOW_CALIBRATION_ERROR: return "CalibrationError: a threshold is missing or belongs to another model";
+    case CSFLOW_BUNDLE_ERROR: return "BundleError: the bundle is missing or incomplete";
+    case CSFLOW_BUNDLE_VERSION_ERROR: return "BundleVersionError: the bundle's format is newer than this library";
+    case CSFLOW_BUNDLE_CORRUPTED: return "BundleCorrupted: a file of the bundle is damaged";
+    case CSFLOW_ENGINE_ERROR: return "EngineError: an engine cannot be opened or has failed";
+    case CSFLOW_BACKEND_UNAVAILABLE: return "BackendUnavailable: the library behind a back end is missing";
+    case CSFLOW_ENGINE_MISMATCH: return "EngineMismatch: the engine does not fit the bundle or the machine";
+    case CSFLOW_INFERENCE_ERROR: return "InferenceError: the engine failed on a frame";
+    case CSFLOW_SOURCE_ERROR: return "SourceError: a picture or its source cannot be used";
+    case CSFLOW_FRAME_ERROR: return "FrameError: one frame could not be delivered";
+    case CSFLOW_SOURCE_LOST: return "SourceLost: a source that had worked stopped";
+    case CSFLOW_SINK_ERROR: return "SinkError: a result cannot be written";
+    case CSFLOW_INVALID_ARGUMENT: return "invalid argument: the calling program is wrong";
+    case CSFLOW_OUT_OF_MEMORY: return "out of memory";
+    case CSFLOW_INTERNAL_ERROR: return "internal error: please report it";
+    default: return "unknown status";
+    }
+}
+
+} // extern "C"

@@ -1,0 +1,40 @@
+// Errors inside the library, and the firewall that turns them into status numbers.
+#pragma once
+
+#include "csflow.h"
+
+#include <new>
+
+namespace csflow {
+
+/// Thrown inside the library only. The message has been stored by `fail` already.
+struct Failure {
+    csflow_status status;
+};
+
+/// Store the message (printf) as this thread's last error and throw.
+#if defined(__GNUC__)
+__attribute__((format(printf, 2, 3)))
+#endif
+[[noreturn]] void fail(csflow_status status, const char *format, ...);
+
+/// Store `message` as this thread's last error.
+void store_error(const char *message) noexcept;
+
+/// Run `body`; whatever it throws becomes a status.
+template <typename Body> csflow_status guarded(Body &&body) noexcept {
+    try {
+        body();
+        return CSFLOW_OK;
+    } catch (const Failure &failure) {
+        return failure.status;
+    } catch (const std::bad_alloc &) {
+        store_error("not enough memory: open the preprocessor for smaller pictures, or free memory");
+        return CSFLOW_OUT_OF_MEMORY;
+    } catch (...) {
+        store_error("unexpected fault inside libcsflow: please report it");
+        return CSFLOW_INTERNAL_ERROR;
+    }
+}
+
+} // namespace csflow

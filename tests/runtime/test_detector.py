@@ -1,0 +1,189 @@
+"""From a picture to a result: verdicts, the peak in pixels of the input, and what may never be OK."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from csflow.runtime.bundle import Bundle
+from csflow.runtime.decision import load_calibration
+from csflow.runtime.detector import Detector
+from csflow.runtime.engines.fake import FakeEngine
+from csflow.runtime.errors import BundleError, CalibrationError, ConfigError, InferenceError, SourceError
+from csflow.runtime.types import Frame, Prediction, Verdict
+
+
+class Scripted(FakeEngine):
+    """Gives the predictions it was told."""
+
+    name = "scripted"
+
+    def __init__(self, bundle: Bundle, *predictions: Prediction) -> None:
+        super().__init__(bundle)
+        self.script = predictions
+        self.closed = 0
+
+    def infer(self, frames: Sequence[Frame]) -> list[Prediction]:  # noqa: ARG002 - the protocol's signature
+        """The script, whatever comes in."""
+        return list(self.script)
+
+    def close(self) -> None:
+        """Count."""
+        self.closed += 1
+
+
+def flat(level: int, height: int = 64, width: int = 64) -> NDArray[np.uint8]:
+    return np.full((height, width, 3), level, np.uint8)
+
+
+def scripted(bundle: Bundle, *predictions: Prediction) -> Detector:
+    calibration = load_calibration(bundle)
+    assert calibration is not None
+    return Detector(bundle, Scripted(bundle, *predictions), calibration)
+
+
+def a_map(*values: float) -> NDArray[np.float32]:
+    return np.array(values, np.float32).reshape(2, -1)
+
+
+@pytest.mark.parametrize(
+    ("level", "verdict", "reason"),
+    [
+        (0, Verdict.OK, ""),
+        (127, Verdict.OK, ""),
+        (128, Verdict.UNCERTAIN, "above warn threshold 0.5"),
+        (152, Verdict.UNCERTAIN, "above warn threshold 0.5"),
+        (154, Verdict.NOK, "above reject threshold 0.6"),
+    ],
+)
+def test_verdicts(calibrated_bundle: Bundle, level: int, verdict: Verdict, reason: str) -> None:
+    with Detector.open(calibrated_bundle.path, "fake") as detector:
+        result = detector.detect(flat(level))
+    assert result.verdict is verdict
+    assert result.reason.endswith(reason)
+    assert bool(result.reason) == (verdict is not Verdict.OK)
+    assert result.score == pytest.approx(level / 255, abs=1e-6)
+    assert result.threshold == 0.6
+    assert result.p_value == detector.calibration.p_value(result.score)
+
+
+def test_a_result_names_its_frame(calibrated_bundle: Bundle) -> None:
+    captured = time.monotonic_ns()
+    frames = [Frame(flat(level), 7 + level, captured, f"f{level}") for level in (0, 200)]
+    with Detector.open(calibrated_bundle.path, "fake") as detector:
+        results = detector.detect_batch(frames)
+    assert [(r.frame_index, r.source, r.captured_ns) for r in results] == [
+        (7, "f0", captured),
+        (207, "f200", captured),
+    ]
+    assert [r.verdict for r in results] == [Verdict.OK, Verdict.NOK]
+    assert all(r.latency_s > 0 for r in results)
+
+
+def test_array_picture_and_frame_agree(calibrated_bundle: Bundle) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
+    with Detector.open(calibrated_bundle.path, "fake") as detector:
+        scores = {detector.detect(i).score for i in (image, Image.fromarray(image), Frame(image))}
+    assert len(scores) == 1
+
+
+@pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf])
+def test_a_score_that_is_not_finite_is_an_error(calibrated_bundle: Bundle, score: float) -> None:
+    result = scripted(calibrated_bundle, Prediction(score, a_map(0, 0, 0, 0))).detect(flat(0))
+    assert result.verdict is Verdict.ERROR
+    assert result.peak_xy == (-1, -1)
+    assert math.isnan(result.p_value)
+    assert "not finite" in result.reason
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_map_that_is_not_finite_is_an_error_however_low_the_score(
+    calibrated_bundle: Bundle, value: float
+) -> None:
+    result = scripted(calibrated_bundle, Prediction(0.0, a_map(0, 0, value, 0))).detect(flat(0))
+    assert result.verdict is Verdict.ERROR
+    assert math.isnan(result.score)
+
+
+@pytest.mark.parametrize("shape", [(0, 0), (2,), (1, 2, 2), (2, 0)])
+def test_a_map_of_another_shape_is_the_engines_error(
+    calibrated_bundle: Bundle, shape: tuple[int, ...]
+) -> None:
+    with pytest.raises(InferenceError, match="map of"):
+        scripted(calibrated_bundle, Prediction(0.0, np.zeros(shape, np.float32))).detect(flat(0))
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_a_wrong_number_of_predictions_is_the_engines_error(calibrated_bundle: Bundle, count: int) -> None:
+    with pytest.raises(InferenceError, match=f"gave {count} predictions for 1 frames"):
+        scripted(calibrated_bundle, *[Prediction(0.0, a_map(0, 0, 0, 0))] * count).detect(flat(0))
+
+
+@pytest.mark.parametrize(
+    ("roi", "hottest", "expected"),
+    [
+        (None, 0, (25, 15)),
+        (None, 3, (75, 45)),
+        ((10, 20, 40, 8), 0, (20, 22)),
+        ((10, 20, 40, 8), 1, (40, 22)),
+        ((10, 20, 40, 8), 2, (20, 26)),
+        ((99, 59, 1, 1), 3, (99, 59)),
+    ],
+)
+def test_the_peak_is_in_pixels_of_the_input(
+    calibrated_bundle: Bundle, roi: tuple[int, int, int, int] | None, hottest: int, expected: tuple[int, int]
+) -> None:
+    manifest = calibrated_bundle.manifest
+    bundle = replace(
+        calibrated_bundle, manifest=replace(manifest, preprocessing=replace(manifest.preprocessing, roi=roi))
+    )
+    values = [0.0] * 4
+    values[hottest] = 1.0
+    result = scripted(bundle, Prediction(0.1, a_map(*values))).detect(flat(0, height=60, width=100))
+    assert result.peak_xy == expected
+
+
+def test_a_bright_spot_is_found_where_it_is(calibrated_bundle: Bundle) -> None:
+    image = flat(0, height=300, width=500)
+    image[200:230, 100:140] = 255
+    with Detector.open(calibrated_bundle.path, "fake") as detector:
+        # The fake engine sees 2 by 2 cells: the middle of the one at the bottom left.
+        assert detector.detect(image).peak_xy == (125, 225)
+
+
+def test_no_thresholds_no_detector(make_bundle: Callable[..., Bundle]) -> None:
+    with pytest.raises(CalibrationError, match="csflow calibrate"):
+        Detector.open(make_bundle().path, "fake")
+
+
+def test_what_cannot_be_opened(calibrated_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match="no backend 'x'; choose one of: auto"):
+        Detector.open(calibrated_bundle.path, "x")
+    monkeypatch.setenv("CSFLOW_BUNDLE", str(calibrated_bundle.path / "absent"))
+    with pytest.raises(BundleError, match="no bundle at"):
+        Detector.open()
+
+
+@pytest.mark.parametrize(
+    "image", [np.zeros((4, 4), np.uint8), Image.new("I;16", (40, 40))], ids=["grey", "deep"]
+)
+def test_a_picture_that_cannot_be_used(calibrated_bundle: Bundle, image: Image.Image) -> None:
+    with (
+        Detector.open(calibrated_bundle.path, "fake") as detector,
+        pytest.raises(SourceError, match=r"expected|8 bits"),
+    ):
+        detector.detect(image)
+
+
+def test_leaving_the_block_closes_the_engine(calibrated_bundle: Bundle) -> None:
+    with scripted(calibrated_bundle) as detector:
+        pass
+    assert isinstance(detector.engine, Scripted)
+    assert detector.engine.closed == 1

@@ -1,0 +1,113 @@
+"""The OpenVINO engine: the same scores and verdicts as torch, a remembered precision, honest refusals."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("openvino", reason="the extra openvino is not installed")
+
+from csflow.runtime.bundle import Bundle
+from csflow.runtime.engine import open_engine
+from csflow.runtime.engines.openvino import OpenVINOEngine
+from csflow.runtime.errors import BundleCorrupted, BundleError, ConfigError, InferenceError
+from csflow.runtime.golden import load_golden
+from csflow.runtime.types import Frame
+
+
+def frames(count: int = 3) -> list[Frame]:
+    draw = np.random.default_rng(5)
+    return [Frame(draw.integers(0, 256, (128, 128, 3), dtype=np.uint8), i) for i in range(count)]
+
+
+def test_float32_scores_and_maps_are_those_of_torch(trained_copy: Path) -> None:
+    bundle = Bundle.open(trained_copy)
+    pictures = [frame for frame, _ in load_golden(bundle)] + frames()
+    with open_engine(bundle, "openvino-fp32") as ours, open_engine(bundle, "torch") as trained:
+        for got, expected in zip(ours.infer(pictures), trained.infer(pictures), strict=True):
+            assert got.score == pytest.approx(expected.score, rel=1e-4)
+            np.testing.assert_allclose(got.anomaly_map, expected.anomaly_map, rtol=1e-3, atol=1e-4)
+
+
+def test_results_are_the_caller_s_to_keep(trained_copy: Path) -> None:
+    with OpenVINOEngine(Bundle.open(trained_copy), "fp32") as engine:
+        first, _ = engine.infer(frames(2))
+        before = first.anomaly_map.copy()
+        engine.infer(frames(3))
+        np.testing.assert_array_equal(first.anomaly_map, before)
+
+
+def test_order_and_batch_do_not_change_scores(trained_copy: Path) -> None:
+    with OpenVINOEngine(Bundle.open(trained_copy), "fp32") as engine:
+        together = [p.score for p in engine.infer(frames(3))]
+        alone = [engine.infer([frame])[0].score for frame in reversed(frames(3))]
+    assert together == alone[::-1]
+
+
+def test_choice_of_precision_is_measured_once_and_remembered(trained_copy: Path) -> None:
+    bundle = Bundle.open(trained_copy)
+    cache = Path(os.environ["CSFLOW_CACHE"]) / "openvino"
+    with OpenVINOEngine(bundle) as engine:
+        first = engine.name
+    records = list(cache.glob("precision-*.json"))
+    if not records:
+        assert first == "openvino-fp32"
+        pytest.skip("this processor has no bfloat16: there is nothing to choose")
+    choice = json.loads(records[0].read_text())
+    assert first == f"openvino-{choice['precision']}"
+    other = "bf16" if choice["precision"] == "fp32" else "fp32"
+    records[0].write_text(json.dumps({**choice, "precision": other}))
+    with OpenVINOEngine(bundle) as engine:
+        assert engine.name == f"openvino-{other}"
+
+
+def test_unwritable_cache_is_no_obstacle(trained_copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CSFLOW_CACHE", "/proc/no/such/place")
+    with OpenVINOEngine(Bundle.open(trained_copy)) as engine:
+        assert np.isfinite(engine.infer(frames(1))[0].score)
+
+
+def test_bundle_without_graphs_names_the_command(make_bundle: object) -> None:
+    bundle = make_bundle()  # type: ignore[operator]
+    with pytest.raises(BundleError, match="csflow export"):
+        open_engine(bundle, "openvino")
+
+
+@pytest.mark.parametrize("content", [b"", b"not a graph", b"\x08\x0a" * 50])
+def test_graph_that_is_none_is_refused_in_words(trained_copy: Path, content: bytes) -> None:
+    bundle = Bundle.open(trained_copy).update({"graphs/fp32/flow.onnx": content})
+    with pytest.raises(BundleCorrupted, match="csflow export"):
+        open_engine(bundle, "openvino")
+
+
+def test_changed_graph_is_refused_before_openvino_sees_it(trained_copy: Path) -> None:
+    bundle = Bundle.open(trained_copy)
+    path = trained_copy / "graphs" / "fp32" / "backbone.onnx"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(bytes(data))
+    with pytest.raises(BundleCorrupted, match="SHA-256"):
+        open_engine(bundle, "openvino")
+
+
+def test_closed_engine_says_so(trained_copy: Path) -> None:
+    engine = OpenVINOEngine(Bundle.open(trained_copy), "fp32")
+    engine.close()
+    engine.close()
+    with pytest.raises(InferenceError, match="closed"):
+        engine.infer(frames(1))
+
+
+def test_frame_of_another_size_is_an_inference_error(trained_copy: Path) -> None:
+    with (
+        OpenVINOEngine(Bundle.open(trained_copy), "fp32") as engine,
+        pytest.raises(InferenceError),
+    ):
+        engine.infer([Frame(np.zeros((64, 64, 3), np.uint8))])
+
+
+def test_unknown_backend_lists_the_known(trained_copy: Path) -> None:
+    with pytest.raises(ConfigError, match="openvino-bf16"):
+        open_engine(Bundle.open(trained_copy), "openvino-fp8")

@@ -1,0 +1,163 @@
+"""The rules of design.md section 2, read from the sources: who may import whom, how large, how documented."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+ORDER = ("runtime", "calibration", "toolkit", "export")
+LIGHT = {"runtime": {"numpy", "PIL", "click"}, "calibration": {"numpy", "click"}}
+MAX_LINES = 300
+MODULES = sorted(p for package in ORDER for p in (ROOT / package).rglob("*.py") if "native" not in p.parts)
+
+
+def relative(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def package_of(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0]
+
+
+ENGINES = ROOT / "runtime" / "engines"
+LIGHT_MODULES = [p for p in MODULES if package_of(p) in LIGHT and not p.is_relative_to(ENGINES)]
+COMMAND_MODULES = [p for p in MODULES if p.stem == "cli" or p.stem.startswith("cli_")]
+by_module = pytest.mark.parametrize("path", MODULES, ids=relative)
+
+
+def absolute(node: ast.ImportFrom, path: Path) -> list[str]:
+    """The modules that an import statement may load, by absolute name."""
+    if not node.level:
+        base = node.module or ""
+    else:
+        parts = ["csflow", *path.relative_to(ROOT).with_suffix("").parts]
+        base = ".".join([*parts[: -node.level], *([node.module] if node.module else [])])
+    return [f"{base}.{alias.name}" for alias in node.names] if base.startswith("csflow") else [base]
+
+
+def imports(tree: ast.AST, path: Path) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from absolute(node, path)
+
+
+def top_level(tree: ast.Module) -> Iterator[ast.stmt]:
+    """Statements that run at import: not inside functions, not under TYPE_CHECKING."""
+    pending: list[ast.AST] = [tree]
+    while pending:
+        for node in ast.iter_child_nodes(pending.pop()):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+                continue
+            if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+                pending.extend(node.orelse)
+                continue
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                yield node
+            pending.append(node)
+
+
+def names_at_import(path: Path) -> set[str]:
+    tree = ast.parse(path.read_text())
+    return {name for node in top_level(tree) for name in imports(ast.Module([node], []), path)}
+
+
+def test_there_are_modules_to_judge() -> None:
+    assert {package_of(p) for p in MODULES} == set(ORDER)
+
+
+@by_module
+def test_imports_point_left(path: Path) -> None:
+    allowed = {f"csflow.{name}" for name in ORDER[: ORDER.index(package_of(path)) + 1]}
+    for name in imports(ast.parse(path.read_text()), path):
+        if name.split(".")[0] == "csflow":
+            assert ".".join(name.split(".")[:2]) in allowed, f"{path} imports {name}"
+
+
+@by_module
+def test_no_import_by_folder_name(path: Path) -> None:
+    # `import runtime` would load a second copy of each class beside csflow.runtime.
+    folders = {name.split(".")[0] for name in imports(ast.parse(path.read_text()), path)} & set(ORDER)
+    assert not folders, f"{path} imports {folders} without 'csflow.'"
+
+
+@pytest.mark.parametrize("path", LIGHT_MODULES, ids=relative)
+def test_light_packages_import_light_libraries(path: Path) -> None:
+    third_party = {n.split(".")[0] for n in names_at_import(path)} - sys.stdlib_module_names - {"csflow"}
+    assert third_party <= LIGHT[package_of(path)], f"{path}: import these inside the functions that use them"
+
+
+@pytest.mark.parametrize("path", COMMAND_MODULES, ids=relative)
+def test_command_modules_import_click_and_the_command_base_only(path: Path) -> None:
+    allowed = {"csflow.runtime.command", "csflow.runtime.errors"}
+    names = {n for n in names_at_import(path) if n.split(".")[0] not in sys.stdlib_module_names}
+    assert {n for n in names if n != "click" and ".".join(n.split(".")[:3]) not in allowed} == set()
+
+
+@by_module
+def test_module_is_short(path: Path) -> None:
+    lines = len(path.read_text().splitlines())
+    assert lines <= MAX_LINES, f"{path} has {lines} lines; split it"
+
+
+def public_definitions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]:
+    """Module-level functions and classes, and methods of public classes, without a leading underscore."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    for node in tree.body:
+        if isinstance(node, kinds) and not node.name.startswith("_"):
+            yield node
+            if isinstance(node, ast.ClassDef):
+                yield from (n for n in node.body if isinstance(n, kinds) and not n.name.startswith("_"))
+
+
+@by_module
+def test_public_names_are_documented(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    assert ast.get_docstring(tree), f"{path} has no docstring"
+    bare = [n.name for n in public_definitions(tree) if not ast.get_docstring(n)]
+    assert not bare, f"{path}: no docstring on {bare}"
+
+
+def targets(node: ast.stmt) -> list[str]:
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        return [node.name]
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return [alias.asname or alias.name for alias in node.names]
+    if isinstance(node, ast.Assign):
+        return [target.id for target in node.targets if isinstance(target, ast.Name)]
+    return [node.target.id] if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) else []
+
+
+def bound_names(tree: ast.Module) -> set[str]:
+    """Every name that the module's top level, also under TYPE_CHECKING, binds."""
+    nested = [n for node in tree.body if isinstance(node, ast.If) for n in node.body]
+    return {name for node in (*tree.body, *nested) for name in targets(node)}
+
+
+def all_of(tree: ast.Module) -> list[str]:
+    for node in tree.body:
+        if targets(node) == ["__all__"]:
+            names: list[str] = ast.literal_eval(node.value)  # type: ignore[attr-defined]
+            return names
+    return []
+
+
+def sort_key(name: str) -> tuple[int, str]:
+    """Ruff's order (RUF022): constants, classes, the rest."""
+    return (0 if name.isupper() else 1 if name[0].isupper() else 2, name)
+
+
+@by_module
+def test_all_is_sorted_and_complete(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    listed = all_of(tree)
+    public = {n.name for n in public_definitions(tree) if n in tree.body}
+    assert listed == sorted(set(listed), key=sort_key)
+    assert set(listed) <= bound_names(tree), f"{path}: __all__ names what is not there"
+    assert public <= set(listed), f"{path}: __all__ lacks {sorted(public - set(listed))}"

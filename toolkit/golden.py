@@ -1,0 +1,68 @@
+"""Choosing golden frames at the end of a training and scoring them with the model as trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from csflow.runtime.golden import GoldenFrame, write_golden
+from csflow.runtime.images import read_image
+from csflow.runtime.manifest import Preprocessing
+from csflow.runtime.preprocess import preprocess
+from csflow.toolkit.backbone import Backbone
+from csflow.toolkit.flow import CrossScaleFlow
+from csflow.toolkit.torch_engine import predict
+
+__all__ = ["golden_files"]
+
+EACH = 4
+
+
+def golden_files(
+    backbone: Backbone,
+    flow: CrossScaleFlow,
+    how: Preprocessing,
+    good: Sequence[Path],
+    defects: Sequence[tuple[str, Path]],
+) -> dict[str, bytes]:
+    """The bundle's golden files: four good frames and four defective ones, with their scores.
+
+    Args:
+        good: pictures of good parts; four are taken evenly.
+        defects: (type, path); one of each type in turn. Where there is none, good frames with a dark square
+            stand in: the frames test engines, not the detector.
+    """
+    chosen = [("good", preprocess(read_image(path), how)) for path in _evenly(list(good))]
+    if defects:
+        chosen += [(kind, preprocess(read_image(path), how)) for kind, path in _one_of_each(defects)]
+    else:
+        chosen += [("dark square", _damaged(image)) for _, image in chosen]
+    pictures = []
+    for i, (label, image) in enumerate(chosen):
+        (prediction,) = predict(backbone, flow, torch.from_numpy(image[None]).to(next(flow.buffers()).device))
+        peak = float(np.max(prediction.anomaly_map))
+        pictures.append((image, GoldenFrame(f"{i:02d}.png", label, prediction.score, peak)))
+    return write_golden(pictures)
+
+
+def _evenly(paths: list[Path]) -> list[Path]:
+    count = min(EACH, len(paths))
+    return [paths[i * len(paths) // count] for i in range(count)]
+
+
+def _one_of_each(defects: Sequence[tuple[str, Path]]) -> list[tuple[str, Path]]:
+    first = {kind: (kind, path) for kind, path in reversed(defects)}
+    others = [d for d in defects if d not in first.values()]
+    return (sorted(first.values()) + others)[:EACH]
+
+
+def _damaged(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    damaged: NDArray[np.uint8] = image.copy()
+    side = image.shape[0]
+    square = damaged[side // 3 : side // 3 + side // 8, side // 2 : side // 2 + side // 8]
+    square //= 4
+    return damaged

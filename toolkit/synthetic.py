@@ -1,0 +1,50 @@
+"""The synthetic product line as a data set on disk, in the MVTec layout."""
+
+from __future__ import annotations
+
+import io
+import itertools
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from csflow.runtime.atomic import write_atomic
+from csflow.runtime.errors import ConfigError, DataError
+from csflow.runtime.synthetic import DEFECTS, render_part
+
+__all__ = ["write_dataset"]
+
+
+def write_dataset(
+    directory: Path, *, train: int, calibration: int, test_good: int, test_defects_each: int, size: int, seed: int
+) -> None:
+    """Write train/good, calibration/good, test/good, test/<defect> and ground_truth/<defect> below `directory`.
+
+    Every picture shows another part; the same arguments write the same bytes. Pictures are size x size pixels.
+
+    Raises:
+        ConfigError: a count below 1 or a size below 64.
+        DataError: `directory` exists and is not empty.
+    """
+    if min(train, calibration, test_good, test_defects_each) < 1 or not 64 <= size <= 4096:
+        raise ConfigError("every count must be at least 1 and the size 64 to 4096 pixels")
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise DataError(f"{directory} exists and is not empty: name a new folder")
+    parts = itertools.count()
+    for folder, count in (("train/good", train), ("calibration/good", calibration), ("test/good", test_good)):
+        for i in range(count):
+            part = render_part(seed, next(parts), (size, size))
+            _write(directory / folder / f"{i:04d}.png", part.image)
+    for defect in DEFECTS:
+        for i in range(test_defects_each):
+            part = render_part(seed, next(parts), (size, size), defect)
+            _write(directory / "test" / defect / f"{i:04d}.png", part.image)
+            mask = part.mask.astype(np.uint8) * 255
+            _write(directory / "ground_truth" / defect / f"{i:04d}_mask.png", mask)
+
+
+def _write(path: Path, image: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG")
+    write_atomic(path, buffer.getvalue())
