@@ -147,9 +147,7 @@ def choose_thresholds(
     n = len(scores)
     k = _rank(n, rate, confidence)
     if not all(map(math.isfinite, scores)):
-        raise CalibrationError(
-            "a score is not finite, so no threshold can rest on these: score the parts again"
-        )
+        raise CalibrationError("a score is not finite, so no threshold can rest on these: score the parts again")
     descending = sorted(scores, reverse=True)
     # At a confidence below one half the reject rank can pass the warn rank; warn must not lie above reject.
     warn_k = max(k, conformal_rank(n, warn_rate) or k)

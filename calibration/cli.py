@@ -38,9 +38,7 @@ def rate(text: str) -> float:
     show_default=True,
     help="At most this share of good parts may be rejected.",
 )
-@click.option(
-    "--confidence", type=rate, default="95%", show_default=True, help="How sure the promise above shall be."
-)
+@click.option("--confidence", type=rate, default="95%", show_default=True, help="How sure the promise above shall be.")
 @click.option(
     "--warn-rate",
     type=rate,
@@ -91,9 +89,7 @@ def _print(report: CalibrationReport, bundle: Bundle) -> None:
     from csflow.runtime.bundle import CALIBRATION
 
     made = report.calibration
-    click.echo(
-        f"{len(made.scores)} good parts scored with {made.backend}; {_which(report.k)} is the threshold."
-    )
+    click.echo(f"{len(made.scores)} good parts scored with {made.backend}; {_which(report.k)} is the threshold.")
     click.echo(f"  score above {made.reject_threshold:.6g}: NOK")
     click.echo(f"  score above {made.warn_threshold:.6g}: UNCERTAIN")
     click.echo(

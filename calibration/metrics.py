@@ -114,9 +114,7 @@ def image_auroc(scores: ArrayLike, labels: ArrayLike) -> float:
         raise DataError(f"score {first} is not finite: AUROC needs finite scores")
     if not 0 < defect.sum() < defect.size:
         missing = GOOD if defect.any() else "defect"
-        raise DataError(
-            f"AUROC needs good and defect images: there are no {missing} ones among {defect.size}"
-        )
+        raise DataError(f"AUROC needs good and defect images: there are no {missing} ones among {defect.size}")
     try:
         from sklearn.metrics import roc_auc_score
     except ImportError as error:

@@ -56,8 +56,7 @@ class Bundle:
         path = Path(path)
         if not _exists(path):
             raise BundleError(
-                f"no bundle at {path}: train one with 'csflow train', "
-                "or name one with --bundle or CSFLOW_BUNDLE"
+                f"no bundle at {path}: train one with 'csflow train', or name one with --bundle or CSFLOW_BUNDLE"
             )
         bundle = cls(path, _read_manifest(path))
         for name, entry in bundle.manifest.files.items():
@@ -220,9 +219,7 @@ def _read_replaceable(path: Path) -> Manifest:
     try:
         return _read_manifest(path)
     except BundleCorrupted:
-        raise BundleCorrupted(
-            f"{path} holds a damaged bundle: delete it, or name another path with --bundle"
-        ) from None
+        raise BundleCorrupted(f"{path} holds a damaged bundle: delete it, or name another path with --bundle") from None
 
 
 def _require_vacant(path: Path) -> None:

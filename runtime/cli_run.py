@@ -46,15 +46,9 @@ Rejected parts do not change the exit code. The summary is printed at every end 
 @click.command(cls=Command, epilog=EPILOG)
 @click.option("--camera", default="0", show_default=True, metavar="URI", help="What to look at; see below.")
 @bundle_option
-@click.option(
-    "--backend", default="auto", show_default=True, metavar="NAME", help="auto, openvino, torch or fake."
-)
-@click.option(
-    "--results", metavar="FILE", help="Append one JSON object a frame to FILE; '-' is standard output."
-)
-@click.option(
-    "--save", metavar="DIR", help="Write a picture with heat map to DIR for every frame that was not OK."
-)
+@click.option("--backend", default="auto", show_default=True, metavar="NAME", help="auto, openvino, torch or fake.")
+@click.option("--results", metavar="FILE", help="Append one JSON object a frame to FILE; '-' is standard output.")
+@click.option("--save", metavar="DIR", help="Write a picture with heat map to DIR for every frame that was not OK.")
 @click.option("--frames", type=click.IntRange(min=1), metavar="N", help="Stop after N frames.")
 @click.option(
     "--timeout",
@@ -100,9 +94,7 @@ def run(
         tally, error = Tally(), None
         with _signals() as stop:
             try:
-                run_stream(
-                    source, detector, sinks, stop=stop, max_frames=frames, silence_s=timeout, tally=tally
-                )
+                run_stream(source, detector, sinks, stop=stop, max_frames=frames, silence_s=timeout, tally=tally)
             except CSFlowError as caught:
                 error = caught
         _print_summary(tally.summary(), as_json, to_stderr=results == "-")
@@ -170,9 +162,7 @@ def _announce(detector: Detector, source: FrameSource) -> None:
     calibration = detector.calibration
     click.echo(f"bundle     {detector.bundle.path}", err=True)
     click.echo(f"engine     {detector.engine.name}", err=True)
-    click.echo(
-        f"source     {source.name}" + (" (live, newest frame)" if source.live else " (every frame)"), err=True
-    )
+    click.echo(f"source     {source.name}" + (" (live, newest frame)" if source.live else " (every frame)"), err=True)
     click.echo(
         f"thresholds warn {calibration.warn_threshold:.4g}, reject {calibration.reject_threshold:.4g}",
         err=True,

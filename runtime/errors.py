@@ -122,5 +122,5 @@ class SinkError(CSFlowError):
     exit_code: ClassVar[int] = 7
 
 
-class EndOfStream(Exception):  # noqa: N818 - an expected end, not an error
+class EndOfStream(Exception):
     """A source with a natural end (folder, video file) has delivered its last frame."""

@@ -54,9 +54,7 @@ class Preprocessing:
             raise ValueError("only resize 'pillow-bilinear' and colour 'RGB' are defined")
         roi = self.roi or (0, 0, 1, 1)
         if min(roi) < 0 or min(roi[2:]) < 1 or max(roi) > MAX_SIDE_PX:
-            raise ValueError(
-                f"roi must be (x, y, width, height), x, y >= 0, width, height >= 1, all <= {MAX_SIDE_PX}"
-            )
+            raise ValueError(f"roi must be (x, y, width, height), x, y >= 0, width, height >= 1, all <= {MAX_SIDE_PX}")
 
 
 @dataclass(frozen=True)

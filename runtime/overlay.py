@@ -80,9 +80,7 @@ def heat_map(anomaly_map: NDArray[np.float32], size: tuple[int, int], scale: flo
     Returns:
         (height, width, 3) uint8 RGB.
     """
-    picture: NDArray[np.uint8] = colour_table()[
-        np.round(_levels(anomaly_map, size, scale) * 255).astype(np.uint8)
-    ]
+    picture: NDArray[np.uint8] = colour_table()[np.round(_levels(anomaly_map, size, scale) * 255).astype(np.uint8)]
     return picture
 
 

@@ -35,6 +35,4 @@ def sink_error(error: OSError, target: object) -> SinkError:
         return SinkError(f"disk full while writing {target}: free space, then start again")
     if error.errno == errno.EPIPE:
         return SinkError(f"nobody reads {target} any more: the program it was piped to has ended")
-    return SinkError(
-        f"cannot write {target} ({error.strerror or error}): correct the path or its permissions"
-    )
+    return SinkError(f"cannot write {target} ({error.strerror or error}): correct the path or its permissions")

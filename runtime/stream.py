@@ -89,9 +89,7 @@ def _items(
             yield item
 
 
-def _next_item(
-    source: FrameSource, stop: threading.Event, silence_s: float, given: int
-) -> Frame | FrameError | None:
+def _next_item(source: FrameSource, stop: threading.Event, silence_s: float, given: int) -> Frame | FrameError | None:
     deadline_ns = time.monotonic_ns() + int(silence_s * 1e9)
     while not stop.is_set():
         remaining_s = (deadline_ns - time.monotonic_ns()) / 1e9
@@ -108,12 +106,8 @@ def _next_item(
 
 def _silent(source: FrameSource, silence_s: float, given: int) -> SourceError:
     if given:
-        return SourceLost(
-            f"{source.name} was silent for {silence_s:g} s: check cable and power, or raise --timeout"
-        )
-    return SourceError(
-        f"{source.name} gave no frame within {silence_s:g} s: check its trigger, or raise --timeout"
-    )
+        return SourceLost(f"{source.name} was silent for {silence_s:g} s: check cable and power, or raise --timeout")
+    return SourceError(f"{source.name} gave no frame within {silence_s:g} s: check its trigger, or raise --timeout")
 
 
 class _Judge:

@@ -40,9 +40,7 @@ class Summary:
 
     def text(self) -> str:
         """The summary in two lines for people."""
-        verdicts = (
-            ", ".join(f"{count} {name}" for name, count in self.verdicts.items() if count) or "no verdict"
-        )
+        verdicts = ", ".join(f"{count} {name}" for name, count in self.verdicts.items() if count) or "no verdict"
         speed = f"{self.frames} frames in {self.duration_s:.1f} s ({self.fps:.1f}/s), {self.dropped} dropped"
         first = f"{speed}: {verdicts}"
         if self.latency_max_s is None:

@@ -47,9 +47,7 @@ class SyntheticPart:
     """One of DEFECTS, or None for a good part."""
 
 
-def render_part(
-    seed: int, index: int, size: tuple[int, int] = (256, 256), defect: str | None = None
-) -> SyntheticPart:
+def render_part(seed: int, index: int, size: tuple[int, int] = (256, 256), defect: str | None = None) -> SyntheticPart:
     """The part with this index on the line with this seed.
 
     The same part with and without a defect is equal outside of the mask.

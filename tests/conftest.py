@@ -21,9 +21,7 @@ MakeBundle = Callable[..., Bundle]
 def make_bundle(tmp_path: Path) -> MakeBundle:
     """`make_bundle(name="model.csflow", image_size=64, roi=None) -> Bundle`, without thresholds."""
 
-    def make(
-        name: str = "model.csflow", image_size: int = 64, roi: tuple[int, int, int, int] | None = None
-    ) -> Bundle:
+    def make(name: str = "model.csflow", image_size: int = 64, roi: tuple[int, int, int, int] | None = None) -> Bundle:
         manifest = Manifest(Preprocessing(image_size, roi), Definitions(), {}, {}, {})
         return Bundle.create(tmp_path / name, manifest, {"weights/flow.safetensors": b"x"})
 

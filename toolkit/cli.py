@@ -15,7 +15,7 @@ from csflow.runtime.errors import BackendUnavailable
 __all__ = ["evaluate", "synthetic", "train"]
 
 
-class Numbers(click.ParamType):  # type: ignore[type-arg]
+class _Numbers(click.ParamType):  # type: ignore[type-arg]
     """Numbers separated by commas, of one type."""
 
     def __init__(self, kind: type, count: int | None = None) -> None:
@@ -80,7 +80,7 @@ def synthetic(
 @click.option("--hidden", default=1024, show_default=True, help="Width inside the coupling blocks.")
 @click.option(
     "--kernel-sizes",
-    type=Numbers(int),
+    type=_Numbers(int),
     default="3,3,3,5",
     show_default=True,
     help="One coupling block per entry; 3,3,3,3 localises finer (paper's supplement).",
@@ -102,7 +102,7 @@ def synthetic(
     help="Learning rate over time.",
 )
 @click.option(
-    "--betas", type=Numbers(float, 2), default="0.9,0.999", show_default=True, help="Adam's; the paper has 0.5,0.9."
+    "--betas", type=_Numbers(float, 2), default="0.9,0.999", show_default=True, help="Adam's; the paper has 0.5,0.9."
 )
 @click.option("--weight-decay", default=1e-5, show_default=True)
 @click.option(

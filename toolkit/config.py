@@ -12,7 +12,7 @@ from typing import Any
 from csflow.runtime import schema
 from csflow.runtime.errors import BundleCorrupted, ConfigError
 
-__all__ = ["BackboneConfig", "FlowConfig", "ModelConfig", "TrainConfig"]
+__all__ = ["BackboneConfig", "FlowConfig", "ModelConfig", "TrainConfig", "checked"]
 
 STRIDE = 32
 """Pixels of the input per position of a feature map, for every EfficientNet after the stage that CS-Flow reads."""

@@ -96,4 +96,3 @@ def _read(cache: Path, key: str) -> Features | None:
             return tuple(file.get_tensor(f"scale{i}") for i in range(len(file.keys())))
     except (SafetensorError, OSError):
         return None
-

@@ -61,9 +61,7 @@ class CrossScaleFlow(nn.Module):
             layers.append(Standardise(config.channels, config.scales))
         for index, kernel in enumerate(config.kernel_sizes):
             layers.append(
-                CouplingBlock(
-                    config.channels, config.hidden, kernel, config.scales, config.clamp, config.slope, index
-                )
+                CouplingBlock(config.channels, config.hidden, kernel, config.scales, config.clamp, config.slope, index)
             )
         self.layers = nn.ModuleList(layers)
 

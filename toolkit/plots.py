@@ -64,7 +64,7 @@ def histogram_png(evaluation: Evaluation) -> bytes:
         )  # fmt: skip
     _thresholds(axes, evaluation)
     axes.set(xlabel="score (logarithmic)" if logarithmic else "score", ylabel="share of its kind in %", title="Scores")
-    axes.legend(loc="upper right", frameon=False)
+    figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize="small")
     _plain_ticks(axes, edges)
     return _png(figure)
 

@@ -30,7 +30,7 @@ from csflow.toolkit.model_io import weight_files
 from csflow.toolkit.training import new_flow, train_flow
 from csflow.toolkit.weights import WeightsRecord, load_backbone
 
-__all__ = ["TRAINING_IMAGES", "Reporter", "TrainPlan", "train_model"]
+__all__ = ["TRAINING_IMAGES", "Reporter", "Silent", "TrainPlan", "train_model"]
 
 TRAINING_IMAGES = "provenance/training_images.json"
 

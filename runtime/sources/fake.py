@@ -48,9 +48,7 @@ class FakeSource:
         if step is None:
             time.sleep(timeout_s)
             return None
-        frame = (
-            step if isinstance(step, Frame) else Frame(step, self._next, source=f"{self.name}#{self._next}")
-        )
+        frame = step if isinstance(step, Frame) else Frame(step, self._next, source=f"{self.name}#{self._next}")
         self._next = frame.index + 1
         return frame
 

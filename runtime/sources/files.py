@@ -82,9 +82,7 @@ def _matches(uri: str) -> list[Path]:
 def _nothing(path: Path, uri: str) -> str:
     kinds = ", ".join(sorted(IMAGE_SUFFIXES))
     if path.is_dir():
-        return (
-            f"{uri} holds no pictures ({kinds}): name the folder that does, or a glob such as '{uri}/*/*.png'"
-        )
+        return f"{uri} holds no pictures ({kinds}): name the folder that does, or a glob such as '{uri}/*/*.png'"
     if glob.has_magic(uri):
         return f"no picture ({kinds}) matches {uri!r}: put the glob in quotes and check it with ls"
     return f"there is no picture {uri!r}"

@@ -56,9 +56,7 @@ class OpenCVSource:
     def _frame(self, image: Any, captured_ns: int) -> Frame:
         # OpenCV has reported success with an empty or stale buffer (opencv#10927, #14044).
         if not _is_picture(image):
-            raise SourceError(
-                f"{self.name} delivered no 8-bit colour picture: set the camera to another format"
-            )
+            raise SourceError(f"{self.name} delivered no 8-bit colour picture: set the camera to another format")
         index, self._next = self._next, self._next + 1
         source = self.name if self.live else f"{self.name}#{index}"
         return Frame(np.ascontiguousarray(image[:, :, ::-1]), index, captured_ns, source)
@@ -67,13 +65,10 @@ class OpenCVSource:
         if self._next == 0:
             return SourceError(f"{self.name} was opened but delivers no frame: is another program using it?")
         if self._announced is None:
-            return SourceLost(
-                f"{self.name} stopped after {self._next} frames: check cable, power and network"
-            )
+            return SourceLost(f"{self.name} stopped after {self._next} frames: check cable, power and network")
         if self._next < self._announced - self._slack:
             return SourceError(
-                f"{self.name} ends after {self._next} of {self._announced} frames: "
-                "the file is damaged, copy it again"
+                f"{self.name} ends after {self._next} of {self._announced} frames: the file is damaged, copy it again"
             )
         return EndOfStream()
 
@@ -105,9 +100,7 @@ def open_camera(uri: str, timeout_s: float) -> OpenCVSource:
         raise SourceError(f"no permission to use {path}: add this user to the group 'video' and log in again")
     cv2 = _cv2(timeout_s)
     return OpenCVSource(
-        _opened(
-            lambda: cv2.VideoCapture(path, cv2.CAP_V4L2), f"{path} is no camera, or in use; {_present()}"
-        ),
+        _opened(lambda: cv2.VideoCapture(path, cv2.CAP_V4L2), f"{path} is no camera, or in use; {_present()}"),
         path,
     )
 
@@ -118,9 +111,7 @@ def open_network(uri: str, timeout_s: float) -> OpenCVSource:
     cv2 = _cv2(timeout_s)
     limit_ms = math.ceil(timeout_s * 1000)
     limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, limit_ms, cv2.CAP_PROP_READ_TIMEOUT_MSEC, limit_ms]
-    problem = (
-        f"{name} does not answer with a stream within {timeout_s:g} s: check address, credentials and network"
-    )
+    problem = f"{name} does not answer with a stream within {timeout_s:g} s: check address, credentials and network"
     capture = _opened(lambda: cv2.VideoCapture(uri, cv2.CAP_FFMPEG, limits), problem)
     return OpenCVSource(capture, name, *_length(cv2, capture))
 
@@ -140,9 +131,7 @@ def redact(uri: str) -> str:
         parts = urlsplit(uri)
         host = parts.netloc.rpartition("@")[2]
     except ValueError:
-        raise ConfigError(
-            "the camera's address is malformed: expected rtsp://user:password@host:port/path"
-        ) from None
+        raise ConfigError("the camera's address is malformed: expected rtsp://user:password@host:port/path") from None
     secret = "***@" if "@" in parts.netloc else ""
     return f"{parts.scheme}://{secret}{host}{parts.path}" + ("?***" if parts.query else "")
 
@@ -158,12 +147,7 @@ def _cv2(timeout_s: float) -> Any:
 
 
 def _is_picture(image: Any) -> bool:
-    return (
-        isinstance(image, np.ndarray)
-        and image.dtype == np.uint8
-        and image.shape[2:] == (3,)
-        and image.size > 0
-    )
+    return isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.shape[2:] == (3,) and image.size > 0
 
 
 def _opened(opener: Callable[[], Any], problem: str) -> Any:

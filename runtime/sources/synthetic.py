@@ -107,17 +107,13 @@ def _options(uri: str, query: str) -> SyntheticOptions:
     for key, text in parse_qsl(query, keep_blank_values=True):
         if key not in _PARSERS:
             close = difflib.get_close_matches(key, list(_PARSERS), n=1)
-            raise ConfigError(
-                f"{uri!r}: no option {key!r}; " + (f"did you mean {close[0]!r}?" if close else _names())
-            )
+            raise ConfigError(f"{uri!r}: no option {key!r}; " + (f"did you mean {close[0]!r}?" if close else _names()))
         if key in values:
             raise ConfigError(f"{uri!r}: option {key!r} appears twice; give it once")
         try:
             values[key] = _PARSERS[key](text)
         except ValueError:
-            raise ConfigError(
-                f"{uri!r}: {key}={text!r} is no valid value; for example {_EXAMPLES[key]}"
-            ) from None
+            raise ConfigError(f"{uri!r}: {key}={text!r} is no valid value; for example {_EXAMPLES[key]}") from None
     try:
         return replace(SyntheticOptions(), **values)
     except ValueError as error:

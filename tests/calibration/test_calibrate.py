@@ -41,9 +41,7 @@ class Broken(FakeEngine):
         return [self.broken] if frames[0].source.endswith("130.png") else super().infer(frames)
 
 
-def test_thresholds_are_order_statistics_in_score_units(
-    make_bundle: MakeBundle, make_parts: MakeParts
-) -> None:
+def test_thresholds_are_order_statistics_in_score_units(make_bundle: MakeBundle, make_parts: MakeParts) -> None:
     bundle, folder = make_bundle(), make_parts("good", range(100, 193))
     report = calibrate(bundle, [folder], FakeEngine(bundle), rate=0.05, warn_rate=0.1)
     made = report.calibration
@@ -73,9 +71,7 @@ def test_the_highest_scores_are_named_highest_first(make_bundle: MakeBundle, mak
     assert highest[0][1] == pytest.approx(158 / 765, abs=1e-6)
 
 
-def test_folders_and_pictures_mix_and_a_picture_counts_once(
-    make_bundle: MakeBundle, make_parts: MakeParts
-) -> None:
+def test_folders_and_pictures_mix_and_a_picture_counts_once(make_bundle: MakeBundle, make_parts: MakeParts) -> None:
     bundle, monday, tuesday = make_bundle(), make_parts("mon", range(40)), make_parts("tue", range(200, 230))
     steps: list[tuple[int, int]] = []
     paths = [monday, monday / "007.png", monday / ".." / "mon" / "008.png", *sorted(tuesday.iterdir())[:20]]
@@ -92,9 +88,7 @@ def test_folders_and_pictures_mix_and_a_picture_counts_once(
     confidence=st.floats(0.05, 0.99),
 )
 @settings(max_examples=100, deadline=None)
-def test_thresholds_keep_their_order_and_their_counts(
-    scores: list[float], rate: float, confidence: float
-) -> None:
+def test_thresholds_keep_their_order_and_their_counts(scores: list[float], rate: float, confidence: float) -> None:
     try:
         made = choose_thresholds(scores, rate, confidence)
     except CalibrationError:
@@ -139,9 +133,7 @@ def test_the_rate_that_a_refusal_offers_is_accepted(n: int) -> None:
 
 
 def test_hopelessly_few_parts_are_offered_no_rate() -> None:
-    with pytest.raises(
-        CalibrationError, match=r"have 2: the best bound these parts support is 77\.6 %; bring more$"
-    ):
+    with pytest.raises(CalibrationError, match=r"have 2: the best bound these parts support is 77\.6 %; bring more$"):
         choose_thresholds([1.0, 2.0], 0.01, 0.95)
     with pytest.raises(CalibrationError, match="have none"):
         choose_thresholds([], 0.01, 0.95)
@@ -161,9 +153,7 @@ def test_more_parts_than_a_calibration_holds_are_refused() -> None:
 def test_a_refusal_leaves_the_old_thresholds(calibrated_bundle: Bundle, make_parts: MakeParts) -> None:
     before = calibrated_bundle.read_calibration()
     with pytest.raises(CalibrationError):
-        calibrate(
-            calibrated_bundle, [make_parts("good", range(100, 160))], Broken(calibrated_bundle), rate=0.05
-        )
+        calibrate(calibrated_bundle, [make_parts("good", range(100, 160))], Broken(calibrated_bundle), rate=0.05)
     assert calibrated_bundle.read_calibration() == before
 
 
@@ -180,27 +170,19 @@ def test_a_score_or_map_that_is_not_finite_names_the_picture(
 ) -> None:
     monkeypatch.setattr(Broken, "broken", broken)
     bundle, folder = make_bundle(), make_parts("good", range(100, 160))
-    with pytest.raises(
-        CalibrationError, match=r"130\.png: engine 'fake' gave a score or map that is not finite"
-    ):
+    with pytest.raises(CalibrationError, match=r"130\.png: engine 'fake' gave a score or map that is not finite"):
         calibrate(bundle, [folder], Broken(bundle), rate=0.05)
     assert bundle.read_calibration() is None
 
 
-def test_pictures_from_the_training_are_refused_by_content(
-    trained_bundle: Bundle, make_parts: MakeParts
-) -> None:
+def test_pictures_from_the_training_are_refused_by_content(trained_bundle: Bundle, make_parts: MakeParts) -> None:
     folder = make_parts("good", range(304, 370))
     (folder / "304.png").rename(folder / "other.png")
-    with pytest.raises(
-        CalibrationError, match=r"6 of 66 pictures were used in training \(305\.png, .* and 3 more\)"
-    ):
+    with pytest.raises(CalibrationError, match=r"6 of 66 pictures were used in training \(305\.png, .* and 3 more\)"):
         calibrate(trained_bundle, [folder], Unused(trained_bundle), rate=0.05)
 
 
-def test_new_pictures_pass_the_check_against_the_training(
-    trained_bundle: Bundle, make_parts: MakeParts
-) -> None:
+def test_new_pictures_pass_the_check_against_the_training(trained_bundle: Bundle, make_parts: MakeParts) -> None:
     folder = make_parts("good", range(400, 460))
     assert calibrate(trained_bundle, [folder], FakeEngine(trained_bundle), rate=0.05).training_checked
 
@@ -209,9 +191,7 @@ def test_a_bundle_without_training_list_says_that_nothing_was_checked(
     make_bundle: MakeBundle, make_parts: MakeParts
 ) -> None:
     bundle = make_bundle()
-    assert not calibrate(
-        bundle, [make_parts("good", range(60))], FakeEngine(bundle), rate=0.05
-    ).training_checked
+    assert not calibrate(bundle, [make_parts("good", range(60))], FakeEngine(bundle), rate=0.05).training_checked
 
 
 def test_a_malformed_training_list_is_refused(make_bundle: MakeBundle, make_parts: MakeParts) -> None:
@@ -231,9 +211,7 @@ def test_a_folder_of_folders_names_the_one_to_take(make_bundle: MakeBundle, make
     bundle = make_bundle()
     make_parts("calibration/dent", range(3))
     good = make_parts("calibration/good", range(60))
-    with pytest.raises(
-        DataError, match=rf"\(dent, good\): name the ones with good parts, for example {good}"
-    ):
+    with pytest.raises(DataError, match=rf"\(dent, good\): name the ones with good parts, for example {good}"):
         calibrate(bundle, [good.parent], Unused(bundle))
 
 

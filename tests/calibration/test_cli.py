@@ -43,9 +43,7 @@ def test_it_says_what_the_thresholds_promise(make_bundle: MakeBundle, make_parts
 
 def test_json_is_one_object_on_stdout(trained_bundle: Bundle, make_parts: MakeParts) -> None:
     folder = make_parts("good", range(100, 193))
-    result = run(
-        folder, "--bundle", trained_bundle.path, "--backend", "fake", "--false-reject-rate", "5 %", "--json"
-    )
+    result = run(folder, "--bundle", trained_bundle.path, "--backend", "fake", "--false-reject-rate", "5 %", "--json")
     values = json.loads(result.stdout)
     stored = json.loads((trained_bundle.path / "calibration.json").read_bytes())
     for name in (
@@ -68,9 +66,7 @@ def test_a_refusal_is_one_line_without_a_traceback(make_bundle: MakeBundle, make
     assert result.exit_code == 1
     assert "or pass --false-reject-rate 3%" in result.stderr.splitlines()[-1]
     assert result.stdout == ""
-    assert (
-        run(folder, "--bundle", bundle.path, "--backend", "fake", "--false-reject-rate", "3%").exit_code == 0
-    )
+    assert run(folder, "--bundle", bundle.path, "--backend", "fake", "--false-reject-rate", "3%").exit_code == 0
 
 
 def test_no_bundle_and_no_folder_end_with_their_codes(tmp_path: Path) -> None:

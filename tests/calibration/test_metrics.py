@@ -22,9 +22,7 @@ Images = list[NDArray[Any]]
 
 @pytest.fixture
 def calibration() -> Calibration:
-    return Calibration(
-        2.0, 1.0, 0.05, 0.95, 0.05, 0.1, (0.5, 1.0, 2.0), "0" * 64, "fake", "2026-01-01T00:00:00+00:00"
-    )
+    return Calibration(2.0, 1.0, 0.05, 0.95, 0.05, 0.1, (0.5, 1.0, 2.0), "0" * 64, "fake", "2026-01-01T00:00:00+00:00")
 
 
 def scene(seed: int, levels: int) -> tuple[Images, Images]:
@@ -66,9 +64,7 @@ def test_pro_is_its_definition(levels: int, max_fpr: float, seed: int) -> None:
 @pytest.mark.parametrize("levels", [3, 20, 100_000])
 def test_pixel_auroc_is_the_library_s(levels: int) -> None:
     maps, masks = scene(3, levels)
-    expected = roc_auc_score(
-        np.concatenate([m.ravel() for m in masks]), np.concatenate([m.ravel() for m in maps])
-    )
+    expected = roc_auc_score(np.concatenate([m.ravel() for m in masks]), np.concatenate([m.ravel() for m in maps]))
     assert metrics.pixel_auroc(maps, masks) == pytest.approx(expected, abs=1e-12)
 
 

@@ -34,9 +34,7 @@ def test_required_parts_match_the_table(rate: float, parts: tuple[int, ...]) -> 
     assert tuple(required_parts(rate, 0.95, k) for k in (1, 2, 3, 5)) == parts
 
 
-@pytest.mark.parametrize(
-    ("rate", "parts"), [(0.05, 19), (0.02, 49), (0.01, 99), (0.001, 999), (0.0001, 9999)]
-)
+@pytest.mark.parametrize(("rate", "parts"), [(0.05, 19), (0.02, 49), (0.01, 99), (0.001, 999), (0.0001, 9999)])
 def test_the_highest_score_is_conformal_from_this_many_parts_on(rate: float, parts: int) -> None:
     assert conformal_rank(parts, rate) == 1
     assert conformal_rank(parts - 1, rate) is None
@@ -79,9 +77,7 @@ def test_required_parts_are_enough_and_one_less_is_not(rate: float, confidence: 
     assert (largest_rank(n - 1, rate, confidence) or 0) < k
 
 
-@pytest.mark.parametrize(
-    ("n", "rate", "confidence"), [(299, 0.01, 0.95), (500, 0.02, 0.95), (250, 0.05, 0.9)]
-)
+@pytest.mark.parametrize(("n", "rate", "confidence"), [(299, 0.01, 0.95), (500, 0.02, 0.95), (250, 0.05, 0.9)])
 @pytest.mark.parametrize("shape", ["norm", "lognorm"])
 def test_the_promise_holds_on_simulated_lines(n: int, rate: float, confidence: float, shape: str) -> None:
     """Calibrations whose true rate lies above `rate` are as frequent as the binomial tail says."""
@@ -136,8 +132,6 @@ def test_ranks_outside_the_scores_are_refused(k: int) -> None:
         upper_bound(10, k, 0.95)
 
 
-@pytest.mark.parametrize(
-    ("share", "text"), [(0.01, "1 %"), (0.005, "0.5 %"), (0.07, "7 %"), (0.9999, "99.99 %")]
-)
+@pytest.mark.parametrize(("share", "text"), [(0.01, "1 %"), (0.005, "0.5 %"), (0.07, "7 %"), (0.9999, "99.99 %")])
 def test_shares_read_as_people_write_them(share: float, text: str) -> None:
     assert percent(share) == text

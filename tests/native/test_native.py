@@ -84,16 +84,12 @@ def library(build: Path) -> ctypes.CDLL:
 def opened(library: ctypes.CDLL, how: Preprocessing, max_width: int, max_height: int) -> ctypes.c_void_p:
     settings = CPreprocessing(ctypes.sizeof(CPreprocessing), how.image_size, how.roi or (0, 0, 0, 0))
     handle = ctypes.c_void_p()
-    status = library.csflow_preprocessor_open(
-        ctypes.byref(handle), ctypes.byref(settings), max_width, max_height
-    )
+    status = library.csflow_preprocessor_open(ctypes.byref(handle), ctypes.byref(settings), max_width, max_height)
     assert status == 0, library.csflow_last_error()
     return handle
 
 
-def call(
-    library: ctypes.CDLL, handle: ctypes.c_void_p, pixels: NDArray[np.uint8], format_: str, side: int
-) -> Any:
+def call(library: ctypes.CDLL, handle: ctypes.c_void_p, pixels: NDArray[np.uint8], format_: str, side: int) -> Any:
     """The output of csflow_preprocess for (H, W) or (H, W, C) pixels, whose rows may lie anywhere."""
     height, width = pixels.shape[:2]
     number, _ = FORMATS[format_]
@@ -142,9 +138,7 @@ def test_equal_to_pillow_bit_for_bit(library: ctypes.CDLL, format_: str) -> None
         handle = opened(library, how, width + int(draw.integers(0, 9)), height + int(draw.integers(0, 9)))
         ours = call(library, handle, pixels, format_, how.image_size)
         library.csflow_preprocessor_close(handle)
-        np.testing.assert_array_equal(
-            ours, preprocess(rgb_of(pixels, format_), how), str((width, height, how))
-        )
+        np.testing.assert_array_equal(ours, preprocess(rgb_of(pixels, format_), how), str((width, height, how)))
 
 
 @needs_compiler
@@ -155,9 +149,7 @@ def test_equal_to_pillow_bit_for_bit(library: ctypes.CDLL, format_: str) -> None
 def test_extreme_sizes_are_equal_too(library: ctypes.CDLL, width: int, height: int, side: int) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
     handle = opened(library, Preprocessing(side), width, height)
-    np.testing.assert_array_equal(
-        call(library, handle, pixels, "RGB8", side), preprocess(pixels, Preprocessing(side))
-    )
+    np.testing.assert_array_equal(call(library, handle, pixels, "RGB8", side), preprocess(pixels, Preprocessing(side)))
     library.csflow_preprocessor_close(handle)
 
 
@@ -194,9 +186,7 @@ def upper_snake(name: str) -> str:
 
 def header_statuses() -> dict[str, int]:
     text = HEADER.read_text()
-    return {
-        name: int(number) for name, number in re.findall(r"^ +CSFLOW_(\w+) = (-\d+),?", text, re.MULTILINE)
-    }
+    return {name: int(number) for name, number in re.findall(r"^ +CSFLOW_(\w+) = (-\d+),?", text, re.MULTILINE)}
 
 
 def test_every_python_error_has_a_status_and_the_other_way_round() -> None:
@@ -229,18 +219,14 @@ def test_ctest_passes(build: Path) -> None:
 @pytest.mark.slow
 def test_no_sanitizer_complains(tmp_path: Path) -> None:
     flags = "-fsanitize=address,undefined -fno-sanitize-recover=all -g"
-    folder = built(
-        tmp_path / "b", "-DCMAKE_BUILD_TYPE=Debug", f"-DCMAKE_C_FLAGS={flags}", f"-DCMAKE_CXX_FLAGS={flags}"
-    )
+    folder = built(tmp_path / "b", "-DCMAKE_BUILD_TYPE=Debug", f"-DCMAKE_C_FLAGS={flags}", f"-DCMAKE_CXX_FLAGS={flags}")
     run("ctest", "--test-dir", folder, "--output-on-failure", ASAN_OPTIONS="allocator_may_return_null=1")
 
 
 @needs_compiler
 @pytest.mark.skipif(shutil.which("nm") is None, reason="nm is not on this machine")
 def test_only_the_interface_is_visible(build: Path) -> None:
-    symbols = {
-        line.split()[-1] for line in run("nm", "-D", "--defined-only", build / "libcsflow.so").splitlines()
-    }
+    symbols = {line.split()[-1] for line in run("nm", "-D", "--defined-only", build / "libcsflow.so").splitlines()}
     declared = set(re.findall(r"CSFLOW_CALL (csflow_\w+)\(", HEADER.read_text()))
     assert symbols == declared
 

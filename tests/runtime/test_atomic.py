@@ -39,9 +39,7 @@ def test_an_error_in_the_block_leaves_the_old_content(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("step", ["fsync", "chmod", "replace", "fdopen"])
-def test_a_failing_step_leaves_the_old_content(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
-) -> None:
+def test_a_failing_step_leaves_the_old_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"old")
 

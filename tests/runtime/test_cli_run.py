@@ -56,9 +56,7 @@ def verdicts(path: Path) -> list[str]:
     return [json.loads(line)["verdict"] for line in path.read_text().splitlines()]
 
 
-def test_a_folder_gets_its_verdicts_records_pictures_and_summary(
-    invoke: Invoke, parts: Path, tmp_path: Path
-) -> None:
+def test_a_folder_gets_its_verdicts_records_pictures_and_summary(invoke: Invoke, parts: Path, tmp_path: Path) -> None:
     records, pictures = tmp_path / "results.jsonl", tmp_path / "not-ok"
     result = invoke("--camera", parts, "--results", records, "--save", pictures)
     assert result.exit_code == 0
@@ -168,9 +166,7 @@ def test_a_camera_lost_ends_with_6_after_the_summary(invoke: Invoke, monkeypatch
     assert "1 frames" in result.stdout
 
 
-def test_a_silent_camera_ends_with_6_after_the_timeout(
-    invoke: Invoke, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_silent_camera_ends_with_6_after_the_timeout(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
     play(monkeypatch, FakeSource([GOOD, *[None] * 1000], live=True))
     code, message = end(invoke("--timeout", 1))
     assert code == 6
@@ -222,9 +218,7 @@ def test_a_signal_ends_the_run_cleanly_with_the_summary(
 
 
 def test_records_on_standard_output_are_nothing_but_records(command: list[str], parts: Path) -> None:
-    done = subprocess.run(
-        [*command, str(parts), "--results", "-"], capture_output=True, text=True, timeout=60
-    )
+    done = subprocess.run([*command, str(parts), "--results", "-"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0
     assert [json.loads(line)["verdict"] for line in done.stdout.splitlines()] == ["OK", "NOK", "ERROR", "OK"]
     assert "4 frames" in done.stderr

@@ -18,9 +18,7 @@ from csflow.runtime.errors import CalibrationError
 from csflow.runtime.manifest import Definitions, Manifest, Preprocessing
 from csflow.runtime.types import Verdict
 
-BASE = Calibration(
-    0.6, 0.5, 0.01, 0.95, 0.02, 0.05, (0.1, 0.2, 0.2, 0.5), "0" * 64, "fake", "2026-01-01T00:00:00Z"
-)
+BASE = Calibration(0.6, 0.5, 0.01, 0.95, 0.02, 0.05, (0.1, 0.2, 0.2, 0.5), "0" * 64, "fake", "2026-01-01T00:00:00Z")
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 SEVERITY = {Verdict.OK: 0, Verdict.UNCERTAIN: 1, Verdict.NOK: 2}
 
@@ -33,9 +31,7 @@ def calibrations(draw: st.DrawFn) -> Calibration:
 
 
 @given(calibrations(), FINITE, FINITE)
-def test_a_higher_score_is_never_judged_milder_nor_more_probable(
-    rule: Calibration, a: float, b: float
-) -> None:
+def test_a_higher_score_is_never_judged_milder_nor_more_probable(rule: Calibration, a: float, b: float) -> None:
     low, high = sorted((a, b))
     assert SEVERITY[rule.verdict(low)] <= SEVERITY[rule.verdict(high)]
     assert rule.p_value(low) >= rule.p_value(high)
@@ -69,8 +65,7 @@ def test_p_value_counts_the_scores_at_least_as_high(rule: Calibration, score: fl
 def test_p_value_is_conformally_valid(values: list[float]) -> None:
     """Each of n + 1 exchangeable scores held out in turn: at most a share alpha has p <= alpha."""
     p_values = sorted(
-        replace(BASE, scores=tuple(sorted(values[:i] + values[i + 1 :]))).p_value(values[i])
-        for i in range(len(values))
+        replace(BASE, scores=tuple(sorted(values[:i] + values[i + 1 :]))).p_value(values[i]) for i in range(len(values))
     )
     for rank, p in enumerate(p_values, start=1):
         assert rank <= p * len(values) + 1e-9

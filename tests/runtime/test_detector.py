@@ -104,18 +104,14 @@ def test_a_score_that_is_not_finite_is_an_error(calibrated_bundle: Bundle, score
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_a_map_that_is_not_finite_is_an_error_however_low_the_score(
-    calibrated_bundle: Bundle, value: float
-) -> None:
+def test_a_map_that_is_not_finite_is_an_error_however_low_the_score(calibrated_bundle: Bundle, value: float) -> None:
     result = scripted(calibrated_bundle, Prediction(0.0, a_map(0, 0, value, 0))).detect(flat(0))
     assert result.verdict is Verdict.ERROR
     assert math.isnan(result.score)
 
 
 @pytest.mark.parametrize("shape", [(0, 0), (2,), (1, 2, 2), (2, 0)])
-def test_a_map_of_another_shape_is_the_engines_error(
-    calibrated_bundle: Bundle, shape: tuple[int, ...]
-) -> None:
+def test_a_map_of_another_shape_is_the_engines_error(calibrated_bundle: Bundle, shape: tuple[int, ...]) -> None:
     with pytest.raises(InferenceError, match="map of"):
         scripted(calibrated_bundle, Prediction(0.0, np.zeros(shape, np.float32))).detect(flat(0))
 
@@ -171,9 +167,7 @@ def test_what_cannot_be_opened(calibrated_bundle: Bundle, monkeypatch: pytest.Mo
         Detector.open()
 
 
-@pytest.mark.parametrize(
-    "image", [np.zeros((4, 4), np.uint8), Image.new("I;16", (40, 40))], ids=["grey", "deep"]
-)
+@pytest.mark.parametrize("image", [np.zeros((4, 4), np.uint8), Image.new("I;16", (40, 40))], ids=["grey", "deep"])
 def test_a_picture_that_cannot_be_used(calibrated_bundle: Bundle, image: Image.Image) -> None:
     with (
         Detector.open(calibrated_bundle.path, "fake") as detector,

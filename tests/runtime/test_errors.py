@@ -21,9 +21,7 @@ def printed_tree() -> dict[str, tuple[str, int]]:
 
 
 def test_the_docstring_draws_the_whole_tree() -> None:
-    classes = {
-        n: c for n, c in vars(errors).items() if inspect.isclass(c) and issubclass(c, errors.CSFlowError)
-    }
+    classes = {n: c for n, c in vars(errors).items() if inspect.isclass(c) and issubclass(c, errors.CSFlowError)}
     actual = {n: (c.__mro__[1].__name__, c.exit_code) for n, c in classes.items() if n != "CSFlowError"}
     assert printed_tree() == actual
 

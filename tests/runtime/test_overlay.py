@@ -24,9 +24,7 @@ def lightness(rgb: np.ndarray) -> np.ndarray:
 
 def result(anomaly_map: np.ndarray, threshold: float = 1.5, verdict: Verdict = Verdict.NOK) -> Result:
     score = float(anomaly_map.mean()) / 2 if anomaly_map.size else math.nan
-    return Result(
-        verdict, score, threshold, 0.1, anomaly_map.astype(np.float32), (0, 0), "why", 0, 0, 0.1, "a.png"
-    )
+    return Result(verdict, score, threshold, 0.1, anomaly_map.astype(np.float32), (0, 0), "why", 0, 0, 0.1, "a.png")
 
 
 def test_colours_get_lighter_all_the_way_and_without_jumps() -> None:

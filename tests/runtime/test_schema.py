@@ -22,12 +22,7 @@ from csflow.runtime.schema import (
 )
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
-SCALARS = (
-    st.none()
-    | st.booleans()
-    | st.integers(-(10**18), 10**18)
-    | st.floats(allow_nan=False, allow_infinity=False)
-)
+SCALARS = st.none() | st.booleans() | st.integers(-(10**18), 10**18) | st.floats(allow_nan=False, allow_infinity=False)
 JSON = st.recursive(SCALARS | TEXT, lambda x: st.lists(x, max_size=4) | st.dictionaries(TEXT, x, max_size=4))
 
 

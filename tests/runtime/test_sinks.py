@@ -166,9 +166,7 @@ def test_a_full_disk_is_named() -> None:
 
 
 @pytest.mark.parametrize("kind", [JsonLinesSink, OverlaySink])
-def test_a_place_that_cannot_be_written_is_refused_at_once(
-    kind: Callable[[Path], object], tmp_path: Path
-) -> None:
+def test_a_place_that_cannot_be_written_is_refused_at_once(kind: Callable[[Path], object], tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SinkError, match="cannot write"):
         kind(tmp_path / "file" / "below")

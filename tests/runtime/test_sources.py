@@ -232,9 +232,7 @@ def test_a_capture_is_released_once_its_source_is_closed() -> None:
     assert capture.releases > 0
 
 
-@pytest.mark.parametrize(
-    "uri", ["rtsp://admin:s3cret@127.0.0.1:9/live", "http://127.0.0.1:9/mjpeg?password=s3cret"]
-)
+@pytest.mark.parametrize("uri", ["rtsp://admin:s3cret@127.0.0.1:9/live", "http://127.0.0.1:9/mjpeg?password=s3cret"])
 def test_credentials_are_never_shown(uri: str, capfd: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("cv2", reason="network streams need csflow[camera]")
     with pytest.raises(SourceError, match=r"127\.0\.0\.1") as caught:

@@ -29,9 +29,7 @@ BAD = np.full((64, 64, 3), 204, dtype=np.uint8)
 class ScriptedEngine(FakeEngine):
     """The fake engine after a pause; fails, or gives NaN, on the calls named."""
 
-    def __init__(
-        self, bundle: Bundle, pause_s: float = 0.0, fails: Sequence[int] = (), nans: Sequence[int] = ()
-    ):
+    def __init__(self, bundle: Bundle, pause_s: float = 0.0, fails: Sequence[int] = (), nans: Sequence[int] = ()):
         super().__init__(bundle)
         self.threads: set[int] = set()
         self._pause_s, self._fails, self._nans, self._calls = pause_s, fails, nans, 0
@@ -43,9 +41,7 @@ class ScriptedEngine(FakeEngine):
         if call in self._fails:
             raise InferenceError(f"call {call} failed")
         predictions = super().infer(frames)
-        return (
-            [Prediction(math.nan, p.anomaly_map) for p in predictions] if call in self._nans else predictions
-        )
+        return [Prediction(math.nan, p.anomaly_map) for p in predictions] if call in self._nans else predictions
 
 
 def detector(bundle: Bundle, engine: FakeEngine | None = None) -> Detector:
@@ -94,9 +90,7 @@ def test_a_slow_detector_gets_the_newest_frame_of_a_camera_and_the_gaps_are_coun
 
 
 @pytest.mark.parametrize("live", [False, True])
-def test_source_and_sinks_are_closed_at_the_end_and_the_detector_is_not(
-    live: bool, calibrated_bundle: Bundle
-) -> None:
+def test_source_and_sinks_are_closed_at_the_end_and_the_detector_is_not(live: bool, calibrated_bundle: Bundle) -> None:
     source, sinks = FakeSource([GOOD], live=live), (MemorySink(), MemorySink())
     inspection = detector(calibrated_bundle)
     run_stream(source, inspection, sinks)
@@ -127,9 +121,7 @@ def test_stopping_finishes_the_frame_in_work(live: bool, calibrated_bundle: Bund
             yield GOOD
             yield 0.01
 
-    summary = run_stream(
-        FakeSource(endless(), live=live), detector(calibrated_bundle), [Stopper(), sink], stop=stop
-    )
+    summary = run_stream(FakeSource(endless(), live=live), detector(calibrated_bundle), [Stopper(), sink], stop=stop)
     assert summary.frames == 1
     assert len(sink.results) == 1
 
