@@ -26,18 +26,19 @@ def preprocess(image: NDArray[np.uint8] | Image.Image, how: Preprocessing) -> ND
     Returns:
         (S, S, 3) uint8 RGB, C-contiguous, S = how.image_size; Pillow's antialiased bilinear filter, columns
         first, then rows, each rounded to 8 bits; aspect ratio not kept (reference: torchvision
-        `Resize((S, S))` on the PIL image, which is this up to Pillow 12.1). With a region of interest that is
-        shrunk, the outermost pixels also weigh in neighbours outside it, as Pillow's `box` does.
+        `Resize((S, S))` on the PIL image, which is this up to Pillow 12.1). Nothing outside the region of
+        interest has any influence.
 
     Raises:
         SourceError: not 8 bits a channel, not (H, W, 3), or the region of interest leaves the image.
     """
     picture = to_rgb(image) if isinstance(image, Image.Image) else _picture(image)
-    left, top, right, bottom = _box(picture.size, how.roi)
-    side, height = how.image_size, picture.size[1]
+    if how.roi is not None:
+        picture = picture.crop(_box(picture.size, how.roi))
+    side = how.image_size
     # One call would do both passes, but which comes first, and so the rounding, depends on Pillow's version.
-    columns = picture.resize((side, height), Image.Resampling.BILINEAR, box=(left, 0, right, height))
-    both = columns.resize((side, side), Image.Resampling.BILINEAR, box=(0, top, side, bottom))
+    columns = picture.resize((side, picture.height), Image.Resampling.BILINEAR)
+    both = columns.resize((side, side), Image.Resampling.BILINEAR)
     return np.array(both, dtype=np.uint8)
 
 
@@ -54,10 +55,8 @@ def _picture(image: NDArray[np.uint8]) -> Image.Image:
     return Image.fromarray(image)
 
 
-def _box(size: tuple[int, int], roi: tuple[int, int, int, int] | None) -> tuple[int, int, int, int]:
+def _box(size: tuple[int, int], roi: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
     width, height = size
-    if roi is None:
-        return (0, 0, width, height)
     left, top, roi_width, roi_height = roi
     box = (left, top, left + roi_width, top + roi_height)
     if box[2] > width or box[3] > height:

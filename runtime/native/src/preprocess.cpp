@@ -5,7 +5,6 @@
 
 namespace {
 
-using csflow::Box;
 using csflow::fail;
 using csflow::View;
 
@@ -27,6 +26,11 @@ void require_size(std::uint32_t given, std::size_t least, const char *name) {
 bool in_range(std::int32_t value, std::int32_t least, std::int32_t most) { return value >= least && value <= most; }
 
 bool whole_picture(const csflow_preprocessing &how) { return how.roi_width == 0 && how.roi_height == 0; }
+
+/// A region of interest in pixels.
+struct Box {
+    std::int32_t x, y, width, height;
+};
 
 Box box_in(const csflow_preprocessing &how, std::int32_t width, std::int32_t height, csflow_status status) {
     if (whole_picture(how)) {
@@ -99,13 +103,20 @@ View checked_view(const csflow_image &image) {
     return view;
 }
 
+View cropped(View view, const Box &box) noexcept {
+    view.data += box.y * view.row_stride + static_cast<std::ptrdiff_t>(box.x) * view.pixel_bytes;
+    view.width = box.width;
+    view.height = box.height;
+    return view;
+}
+
 } // namespace
 
 struct csflow_preprocessor {
     csflow_preprocessor(const csflow_preprocessing &preprocessing, const Box &largest, std::int32_t width,
                         std::int32_t height)
         : how(preprocessing), max_width(width), max_height(height),
-          resizer(preprocessing.image_size, largest.width, largest.height, height) {}
+          resizer(preprocessing.image_size, largest.width, largest.height) {}
 
     void run(const csflow_image &image, std::uint8_t *out, std::size_t out_bytes) {
         const View view = checked_view(image);
@@ -119,7 +130,7 @@ struct csflow_preprocessor {
             fail(CSFLOW_INVALID_ARGUMENT, "out has %zu bytes, %zu are written: pass a larger buffer", out_bytes,
                  side * side * 3);
         }
-        resizer.resize(view, box, out);
+        resizer.resize(cropped(view, box), out);
     }
 
     const csflow_preprocessing how;

@@ -60,24 +60,22 @@ Axis::Axis(std::int32_t size, std::int32_t longest)
     : size_(size), taps_(taps_of(longest, size)), first_(as_size(size)), count_(as_size(size)),
       weights_(as_size(size) * as_size(taps_)), row_(as_size(taps_)) {}
 
-void Axis::prepare(std::int32_t input, std::int32_t start, std::int32_t length) noexcept {
-    if (input == input_ && start == start_ && length == length_) {
+void Axis::prepare(std::int32_t length) noexcept {
+    if (length == length_) {
         return;
     }
+    length_ = length;
     const double scale = scale_of(length, size_);
     const double support = std::max(scale, 1.0);
     for (std::int32_t i = 0; i < size_; ++i) {
-        prepare_pixel(i, start + (i + 0.5) * scale, support, input);
+        prepare_pixel(i, (i + 0.5) * scale, support);
     }
-    input_ = input;
-    start_ = start;
-    length_ = length;
 }
 
-void Axis::prepare_pixel(std::int32_t i, double centre, double support, std::int32_t input) noexcept {
+void Axis::prepare_pixel(std::int32_t i, double centre, double support) noexcept {
     // Truncation towards zero after adding a half is part of the definition, negative values included.
     const std::int32_t first = std::max(static_cast<std::int32_t>(centre - support + 0.5), 0);
-    const std::int32_t last = std::min(static_cast<std::int32_t>(centre + support + 0.5), input);
+    const std::int32_t last = std::min(static_cast<std::int32_t>(centre + support + 0.5), length_);
     const std::int32_t count = last - first;
     const double inverse = 1.0 / support;
     double total = 0.0;
@@ -94,39 +92,35 @@ void Axis::prepare_pixel(std::int32_t i, double centre, double support, std::int
     count_[as_size(i)] = count;
 }
 
-// The filter reaches beyond the box by its support, so that all rows of a picture may be needed.
-Resizer::Resizer(std::int32_t size, std::int32_t max_width, std::int32_t max_height, std::int32_t max_picture_height)
-    : columns_(size, max_width), rows_(size, max_height),
-      squeezed_(as_size(std::min(max_picture_height, max_height + 2 * taps_of(max_height, size))) * as_size(size) * 3),
+Resizer::Resizer(std::int32_t size, std::int32_t max_width, std::int32_t max_height)
+    : columns_(size, max_width), rows_(size, max_height), squeezed_(as_size(max_height) * as_size(size) * 3),
       sums_(as_size(size) * 3) {}
 
-void Resizer::resize(const View &view, const Box &box, std::uint8_t *out) noexcept {
-    columns_.prepare(view.width, box.x, box.width);
-    rows_.prepare(view.height, box.y, box.height);
-    const std::int32_t top = rows_.first(0);
-    const std::int32_t bottom = rows_.end(rows_.size() - 1);
+void Resizer::resize(const View &view, std::uint8_t *out) noexcept {
+    columns_.prepare(view.width);
+    rows_.prepare(view.height);
     if (view.channels == 1) {
-        horizontal<1>(view, top, bottom);
+        horizontal<1>(view);
     } else {
-        horizontal<3>(view, top, bottom);
+        horizontal<3>(view);
     }
-    vertical(top, as_size(columns_.size()) * as_size(view.channels), out);
+    vertical(as_size(columns_.size()) * as_size(view.channels), out);
 }
 
 template <int Channels>
-void Resizer::horizontal(const View &view, std::int32_t top, std::int32_t bottom) noexcept {
+void Resizer::horizontal(const View &view) noexcept {
     const std::size_t row_bytes = as_size(columns_.size()) * Channels;
-    for (std::int32_t y = top; y < bottom; ++y) {
-        squeeze_row<Channels>(view.data + y * view.row_stride, view, columns_, &squeezed_[as_size(y - top) * row_bytes]);
+    for (std::int32_t y = 0; y < view.height; ++y) {
+        squeeze_row<Channels>(view.data + y * view.row_stride, view, columns_, &squeezed_[as_size(y) * row_bytes]);
     }
 }
 
-void Resizer::vertical(std::int32_t top, std::size_t row_bytes, std::uint8_t *out) noexcept {
+void Resizer::vertical(std::size_t row_bytes, std::uint8_t *out) noexcept {
     const std::size_t pixels = as_size(columns_.size());
     std::int32_t *sums = sums_.data();
     for (std::int32_t i = 0; i < rows_.size(); ++i, out += pixels * 3) {
         std::fill(sums, sums + row_bytes, kHalf);
-        const std::uint8_t *row = &squeezed_[as_size(rows_.first(i) - top) * row_bytes];
+        const std::uint8_t *row = &squeezed_[as_size(rows_.first(i)) * row_bytes];
         for (std::int32_t k = 0; k < rows_.count(i); ++k, row += row_bytes) {
             const std::int32_t weight = rows_.weights(i)[k];
             for (std::size_t b = 0; b < row_bytes; ++b) {

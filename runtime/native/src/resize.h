@@ -17,52 +17,46 @@ struct View {
     std::int32_t red, green, blue; // byte offsets inside a pixel
 };
 
-/// A region of interest in pixels.
-struct Box {
-    std::int32_t x, y, width, height;
-};
-
 /// The weights of one axis: output pixel i is the weighted sum of `count[i]` inputs from `first[i]` on.
 class Axis {
 public:
-    /// Room for any stretch of up to `longest` input pixels, resized to `size` output pixels.
+    /// Room for an axis of up to `longest` input pixels, resized to `size` output pixels.
     Axis(std::int32_t size, std::int32_t longest);
 
-    /// Weights for the stretch [start, start + length) of an axis of `input` pixels; length <= longest. No allocation.
-    void prepare(std::int32_t input, std::int32_t start, std::int32_t length) noexcept;
+    /// Weights for an axis of `length` <= longest pixels. No allocation.
+    void prepare(std::int32_t length) noexcept;
 
     std::int32_t size() const noexcept { return size_; }
     std::int32_t first(std::int32_t i) const noexcept { return first_[static_cast<std::size_t>(i)]; }
     std::int32_t count(std::int32_t i) const noexcept { return count_[static_cast<std::size_t>(i)]; }
-    std::int32_t end(std::int32_t i) const noexcept { return first(i) + count(i); }
     const std::int32_t *weights(std::int32_t i) const noexcept {
         return &weights_[static_cast<std::size_t>(i) * static_cast<std::size_t>(taps_)];
     }
 
 private:
-    void prepare_pixel(std::int32_t i, double centre, double support, std::int32_t input) noexcept;
+    void prepare_pixel(std::int32_t i, double centre, double support) noexcept;
 
     std::int32_t size_, taps_;
-    std::int32_t input_ = 0, start_ = 0, length_ = 0;
+    std::int32_t length_ = 0;
     std::vector<std::int32_t> first_, count_, weights_;
     std::vector<double> row_;
 };
 
-/// Resizes boxes of pictures to size x size RGB without allocating.
+/// Resizes pictures to size x size RGB without allocating.
 class Resizer {
 public:
-    /// For boxes of up to max_width x max_height pixels of pictures of up to max_picture_height rows.
-    Resizer(std::int32_t size, std::int32_t max_width, std::int32_t max_height, std::int32_t max_picture_height);
+    /// For pictures of up to max_width x max_height pixels.
+    Resizer(std::int32_t size, std::int32_t max_width, std::int32_t max_height);
 
-    /// Writes size * size * 3 bytes. `box` lies inside `view` and inside the maxima.
-    void resize(const View &view, const Box &box, std::uint8_t *out) noexcept;
+    /// Writes size * size * 3 bytes. `view` lies inside the maxima.
+    void resize(const View &view, std::uint8_t *out) noexcept;
 
 private:
-    template <int Channels> void horizontal(const View &view, std::int32_t top, std::int32_t bottom) noexcept;
-    void vertical(std::int32_t top, std::size_t row_bytes, std::uint8_t *out) noexcept;
+    template <int Channels> void horizontal(const View &view) noexcept;
+    void vertical(std::size_t row_bytes, std::uint8_t *out) noexcept;
 
     Axis columns_, rows_;
-    std::vector<std::uint8_t> squeezed_; // (rows used, size, channels): the result of the horizontal pass
+    std::vector<std::uint8_t> squeezed_; // (rows, size, channels): the result of the horizontal pass
     std::vector<std::int32_t> sums_;     // (size, channels)
 };
 
