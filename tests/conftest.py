@@ -69,8 +69,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory, product_line: Path) -> Pat
     from csflow.toolkit.train_model import Silent, TrainPlan, train_model
 
     backbone = dataclasses.replace(resolve_name("tf_efficientnet_lite0"), scales=2)
-    model = ModelConfig(128, backbone, FlowConfig(192, 2, (3, 5), 16))
-    plan = TrainPlan(model, TrainConfig(epochs=6, learning_rate=3e-3, schedule="cosine"))
+    model = ModelConfig(128, backbone, FlowConfig(192, 2, (3, 5), 32))
+    plan = TrainPlan(model, TrainConfig(epochs=25, batch_size=8, learning_rate=5e-3, schedule="cosine"))
     path = tmp_path_factory.mktemp("trained") / "model.csflow"
     export_graphs(train_model(load_dataset(product_line, 128), path, plan, Silent()))
     return path

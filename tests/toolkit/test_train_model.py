@@ -1,0 +1,130 @@
+"""A training as a whole: what it writes, what it refuses, and that an interruption leaves nothing half-made."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+
+from csflow.runtime.bundle import Bundle
+from csflow.runtime.engine import open_engine
+from csflow.runtime.errors import BundleError, ConfigError
+from csflow.runtime.images import read_image
+from csflow.runtime.preprocess import preprocess
+from csflow.runtime.types import Frame
+from csflow.toolkit.backbone import resolve_name
+from csflow.toolkit.config import FlowConfig, ModelConfig, TrainConfig
+from csflow.toolkit.data import load_dataset
+from csflow.toolkit.model_io import load_model
+from csflow.toolkit.train_model import TRAINING_IMAGES, Silent, TrainPlan, train_model
+
+
+def plan(weights: Path, **training: object) -> TrainPlan:
+    backbone = dataclasses.replace(resolve_name("tf_efficientnet_lite0"), scales=1)
+    model = ModelConfig(64, backbone, FlowConfig(192, 1, (1,), 4))
+    return TrainPlan(model, TrainConfig(epochs=4, **training), str(weights))  # type: ignore[arg-type]
+
+
+class Stops(Silent):
+    """Presses Ctrl-C after the second epoch."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        """Keep the line."""
+        self.lines.append(line)
+
+    @contextmanager
+    def epochs(self, _total: int) -> Iterator[Callable[[int, float], None]]:  # type: ignore[override]
+        """Interrupt."""
+
+        def on_epoch(done: int, _loss: float) -> None:
+            if done == 2:
+                raise KeyboardInterrupt
+
+        yield on_epoch
+
+
+def test_bundle_carries_model_provenance_and_training_images(trained: Path, product_line: Path) -> None:
+    bundle = Bundle.open(trained)
+    bundle.verify()
+    listed = json.loads(bundle.read(TRAINING_IMAGES))["files"]
+    pictures = sorted((product_line / "train" / "good").iterdir())
+    assert sorted(listed.values()) == sorted(hashlib.sha256(p.read_bytes()).hexdigest() for p in pictures)
+    provenance = bundle.manifest.provenance
+    assert provenance["backbone_weights"]["source"].startswith("package:")
+    assert len(provenance["backbone_weights"]["sha256"]) == 64
+    assert provenance["training"]["epochs"] == 25
+    assert bundle.manifest.preprocessing.image_size == 128
+    assert not Path(f"{trained}.training/checkpoint.safetensors").exists()
+
+
+def test_model_separates_defective_from_good_parts(trained: Path, product_line: Path) -> None:
+    bundle = Bundle.open(trained)
+    how = bundle.manifest.preprocessing
+    samples = load_dataset(product_line).test
+    with open_engine(bundle, "torch") as engine:
+        scores = [engine.infer([Frame(preprocess(read_image(s.path), how))])[0].score for s in samples]
+    good = [score for score, s in zip(scores, samples, strict=True) if s.label == "good"]
+    defective = [score for score, s in zip(scores, samples, strict=True) if s.label != "good"]
+    wins = sum(d > g for d in defective for g in good) / (len(good) * len(defective))
+    assert wins > 0.8, "image AUROC on the synthetic line"
+
+
+def test_interrupted_training_leaves_no_bundle_and_resumes_to_the_same_weights(
+    tmp_path: Path, product_line: Path, random_weights: Path
+) -> None:
+    dataset = load_dataset(product_line)
+    straight = train_model(dataset, tmp_path / "straight", plan(random_weights), Silent())
+    target = tmp_path / "interrupted"
+    stops = Stops()
+    with pytest.raises(KeyboardInterrupt):
+        train_model(dataset, target, plan(random_weights), stops)
+    assert not target.exists()
+    resumed = train_model(dataset, target, plan(random_weights), Silent())
+    assert resumed.weights_sha256 == straight.weights_sha256
+
+
+def test_second_training_takes_features_from_the_cache(
+    tmp_path: Path, product_line: Path, random_weights: Path
+) -> None:
+    dataset = load_dataset(product_line)
+    train_model(dataset, tmp_path / "b", plan(random_weights), Silent())
+    stops = Stops()
+    with pytest.raises(KeyboardInterrupt):
+        train_model(dataset, tmp_path / "b", plan(random_weights, seed=1), stops)
+    assert any("taken from" in line for line in stops.lines)
+    Bundle.open(tmp_path / "b").verify()
+
+
+def test_unfinished_training_of_other_settings_needs_fresh(
+    tmp_path: Path, product_line: Path, random_weights: Path
+) -> None:
+    dataset = load_dataset(product_line)
+    with pytest.raises(KeyboardInterrupt):
+        train_model(dataset, tmp_path / "b", plan(random_weights), Stops())
+    other = plan(random_weights, seed=1)
+    with pytest.raises(ConfigError, match="--fresh"):
+        train_model(dataset, tmp_path / "b", other, Silent())
+    train_model(dataset, tmp_path / "b", other, Silent(), fresh=True)
+
+
+def test_target_that_is_no_bundle_is_refused_before_any_work(tmp_path: Path, product_line: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("years of work")
+    with pytest.raises(BundleError, match="is no bundle"):
+        train_model(load_dataset(product_line), tmp_path / "mine", plan(Path("never/read")), Silent())
+
+
+def test_loaded_model_is_the_saved_one(trained: Path) -> None:
+    bundle = Bundle.open(trained)
+    first, second = load_model(bundle), load_model(bundle)
+    x = tuple(torch.randn(1, *shape) for shape in first[2].feature_shapes)
+    for a, b in zip(first[1](x)[0], second[1](x)[0], strict=True):
+        assert torch.equal(a, b)
+    assert not first[1].training
