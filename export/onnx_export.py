@@ -37,7 +37,8 @@ def export_graphs(bundle: Bundle, say: Callable[[str], None] = lambda _: None) -
     """
     backbone, flow, config = load_model(bundle)
     files: dict[str, bytes] = {}
-    for graph in (backbone_graph(backbone, config), flow_graph(flow, config)):
+    definition = bundle.manifest.definitions.anomaly_map
+    for graph in (backbone_graph(backbone, config), flow_graph(flow, config, definition)):
         data = to_onnx(graph)
         files[f"graphs/{PRECISION}/{graph.name}.onnx"] = data
         say(f"{graph.name}.onnx: {len(data) / 1e6:.1f} MB, opset {OPSET}")

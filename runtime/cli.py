@@ -13,6 +13,7 @@ __all__ = ["main"]
 COMMANDS = {
     "synthetic": "csflow.toolkit.cli:synthetic",
     "train": "csflow.toolkit.cli:train",
+    "import": "csflow.toolkit.cli_import:import_command",
     "evaluate": "csflow.toolkit.cli:evaluate",
     "calibrate": "csflow.calibration.cli:calibrate",
     "export": "csflow.export.cli:export",

@@ -27,7 +27,7 @@ __all__ = [
 FORMAT = "csflow-bundle"
 FORMAT_VERSION = 1
 SCORES = ("mean-half-z2",)
-MAPS = ("scale0-mean-z2",)
+MAPS = ("scale0-mean-z2", "product-mean-z2")
 MANIFEST = "manifest.json"
 CALIBRATION = "calibration.json"
 MAX_SIDE_PX = 65535
@@ -64,7 +64,9 @@ class Definitions:
     score: str = "mean-half-z2"
     """Mean of z²/2 over all latents of all scales (reference evaluate.py since 2022-08-08)."""
     anomaly_map: str = "scale0-mean-z2"
-    """Channel mean of z² at the finest scale (reference localization since 2022-05-31)."""
+    """'scale0-mean-z2': channel mean of z² at the finest scale (reference localization since 2022-05-31), one value per
+    32 pixels. 'product-mean-z2': product over the scales of that mean, each enlarged bilinearly to the model's input
+    size (anomalib's default)."""
 
     def __post_init__(self) -> None:
         if self.score not in SCORES or self.anomaly_map not in MAPS:

@@ -46,7 +46,8 @@ class Prediction:
     score: float
     """Mean of z²/2 over all latents (definition named in the bundle); higher is more anomalous."""
     anomaly_map: NDArray[np.float32]
-    """(h, w) float32, channel mean of z² at the finest scale; h = w = image_size / 32."""
+    """(h, w) float32, as the bundle defines: 'scale0-mean-z2' has h = w = image_size / 32, 'product-mean-z2' has
+    h = w = image_size."""
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import timm
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from csflow.runtime.errors import ConfigError
 from csflow.toolkit.config import BackboneConfig
@@ -14,6 +17,10 @@ __all__ = ["Backbone", "Trunk", "build_backbone", "image_pyramid", "resolve_name
 
 STAGES = 6
 """Stages kept: in B5 they end with block index 35 of the reference (304 channels, stride 32)."""
+
+
+DESIGN_SIZES = (224, 240, 260, 300, 380, 456, 528, 600)
+"""Pixels a side that EfficientNet B0 to B7 were designed for (Tan and Le 2019; efficientnet_pytorch)."""
 
 
 class Trunk(nn.Module):
@@ -74,7 +81,10 @@ def build_backbone(config: BackboneConfig) -> Backbone:
 
     Raises ConfigError for a name that timm lacks or that is no EfficientNet of seven stages.
     """
-    return Backbone(Trunk(_create(config.name)), config)
+    trunk = Trunk(_create(config.name))
+    if config.padding != "timm":
+        _set_padding(trunk, config)
+    return Backbone(trunk, config)
 
 
 def resolve_name(name: str) -> BackboneConfig:
@@ -91,6 +101,42 @@ def resolve_name(name: str) -> BackboneConfig:
     if len(mean) != 3 or len(std) != 3:
         raise ConfigError(f"{name!r} takes no RGB pictures: choose tf_efficientnet_b5")
     return BackboneConfig(full, mean=mean, std=std)
+
+
+class _PaddedConv2d(nn.Conv2d):
+    """A stride-2 convolution with its own padding before (left, top) and after (right, bottom)."""
+
+    def __init__(self, like: nn.Conv2d, before: int, after: int) -> None:
+        kernel = int(like.kernel_size[0])
+        super().__init__(like.in_channels, like.out_channels, kernel, 2, groups=like.groups, bias=like.bias is not None)
+        self.load_state_dict(like.state_dict())
+        self.edges = (before, after, before, after)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(functional.pad(x, self.edges))
+
+
+def _set_padding(trunk: Trunk, config: BackboneConfig) -> None:
+    """Replace the stride-2 convolutions by ones with the convention's padding; parameter names stay.
+
+    The sides that they see are even (image_size is a multiple of 32 at every scale), so the padding is constant.
+    """
+    side = _design_size(config.name) if config.padding == "lm071" else 0
+    strided = [(name, m) for name, m in trunk.named_modules() if isinstance(m, nn.Conv2d) and m.stride == (2, 2)]
+    for name, conv in strided:
+        kernel = int(conv.kernel_size[0])
+        total = kernel - 1 if config.padding == "symmetric" or side % 2 else kernel - 2
+        # efficientnet_pytorch 0.7.1 follows the size of its design through the layers, rounding up.
+        side = -(-side // 2)
+        parent, _, leaf = name.rpartition(".")
+        setattr(trunk.get_submodule(parent), leaf, _PaddedConv2d(conv, total // 2, total - total // 2))
+
+
+def _design_size(name: str) -> int:
+    match = re.search(r"efficientnet_b([0-7])(\.|_|$)", name)
+    if match is None:
+        raise ConfigError(f"padding 'lm071' is defined for EfficientNet B0 to B7, not for {name!r}: choose another")
+    return DESIGN_SIZES[int(match[1])]
 
 
 def _create(name: str) -> nn.Module:

@@ -75,6 +75,13 @@ def synthetic(
     metavar="WHERE",
     help="'hub', 'lite-weights', a .safetensors or .pth file, or 'auto': lite-weights where installed, else hub.",
 )
+@click.option(
+    "--padding",
+    type=click.Choice(["timm", "tf_same", "symmetric", "lm071"]),
+    default="timm",
+    show_default=True,
+    help="Padding convention of the backbone; 'timm' keeps the named model's own.",
+)
 @click.option("--image-size", default=768, show_default=True, help="Side of the model input in pixels.")
 @click.option("--scales", default=3, show_default=True, help="Image scales: 1, 1/2, 1/4, ...")
 @click.option("--hidden", default=1024, show_default=True, help="Width inside the coupling blocks.")
@@ -121,6 +128,7 @@ def train(
     bundle: str,
     backbone: str,
     backbone_weights: str,
+    padding: str,
     image_size: int,
     scales: int,
     hidden: int,
@@ -145,7 +153,7 @@ def train(
     from csflow.toolkit.progress import TerminalReporter
     from csflow.toolkit.train_model import TrainPlan, train_model
 
-    trunk = checked(dataclasses.replace, resolve_name(backbone), scales=scales)
+    trunk = checked(dataclasses.replace, resolve_name(backbone), scales=scales, padding=padding)
     flow = checked(FlowConfig, scales=scales, kernel_sizes=kernel_sizes, hidden=hidden, standardise=standardise)
     plan = TrainPlan(
         checked(ModelConfig, image_size, trunk, flow), checked(TrainConfig, **training), backbone_weights, flips

@@ -12,9 +12,10 @@ from typing import Any
 from csflow.runtime import schema
 from csflow.runtime.errors import BundleCorrupted, ConfigError
 
-__all__ = ["BackboneConfig", "FlowConfig", "ModelConfig", "TrainConfig", "checked"]
+__all__ = ["PADDINGS", "STRIDE", "BackboneConfig", "FlowConfig", "ModelConfig", "TrainConfig", "checked"]
 
 STRIDE = 32
+PADDINGS = ("timm", "tf_same", "symmetric", "lm071")
 """Pixels of the input per position of a feature map, for every EfficientNet after the stage that CS-Flow reads."""
 
 
@@ -30,12 +31,18 @@ class BackboneConfig:
     """Subtracted from RGB in 0..1, per channel."""
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     """Divides after the mean."""
+    padding: str = "timm"
+    """Zero padding of the stride-2 convolutions, which shifts the features: 'timm' as the named model has it, 'tf_same'
+    (right and below; efficientnet_pytorch 0.6), 'symmetric' (torchvision; efficientnet_pytorch 0.7.0), or 'lm071'
+    (efficientnet_pytorch 0.7.1: some layers each, as SAME comes out at the size the model was designed for)."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.scales <= 6:
             raise ValueError("scales must be 1 to 6")
         if min(self.std) <= 0.0:
             raise ValueError("std must be positive")
+        if self.padding not in PADDINGS:
+            raise ValueError(f"padding must be one of {', '.join(PADDINGS)}")
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from csflow.runtime.images import read_image
 from csflow.runtime.manifest import Preprocessing
 from csflow.runtime.preprocess import preprocess
 from csflow.toolkit.backbone import Backbone
+from csflow.toolkit.config import BackboneConfig
 from csflow.toolkit.coupling import Features
 
 __all__ = ["FLIPS", "cached_features", "extract_features", "features_key", "flip"]
@@ -36,9 +38,11 @@ def flip(image: NDArray[np.uint8], flips: str) -> list[NDArray[np.uint8]]:
     return [np.ascontiguousarray(v) for v in variants]
 
 
-def features_key(hashes: Sequence[str], backbone_sha256: str, image_size: int, scales: int, flips: str) -> str:
+def features_key(
+    hashes: Sequence[str], backbone_sha256: str, backbone: BackboneConfig, image_size: int, flips: str
+) -> str:
     """SHA-256 over everything the features depend on; `hashes` are those of the image files, in order."""
-    text = json.dumps([list(hashes), backbone_sha256, image_size, scales, flips, "v1"])
+    text = json.dumps([list(hashes), backbone_sha256, dataclasses.asdict(backbone), image_size, flips, "v2"])
     return hashlib.sha256(text.encode()).hexdigest()
 
 

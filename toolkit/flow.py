@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from csflow.toolkit.config import FlowConfig
+from csflow.toolkit.config import STRIDE, FlowConfig
 from csflow.toolkit.coupling import CouplingBlock, Features
 
 __all__ = ["CrossScaleFlow", "Standardise", "anomaly_map", "negative_log_likelihood", "score"]
@@ -95,9 +97,20 @@ def score(z: Features) -> Tensor:
     return total / (2 * _latents(z))
 
 
-def anomaly_map(z: Features) -> Tensor:
-    """Anomaly map (N, h, w): the channel mean of z² at the finest scale (reference localization)."""
-    return z[0].square().mean(dim=1)
+def anomaly_map(z: Features, definition: str = "scale0-mean-z2") -> Tensor:
+    """Anomaly map (N, h, w) by its name in `csflow.runtime.manifest.Definitions`.
+
+    'scale0-mean-z2': the channel mean of z² at the finest scale, h = S/32 (reference localization).
+    'product-mean-z2': the product over scales of that mean, each enlarged bilinearly (align_corners=False) to the
+    model's input, h = S (anomalib's anomaly_map.py, mode ALL).
+    """
+    if definition == "scale0-mean-z2":
+        return z[0].square().mean(dim=1)
+    levels = [
+        functional.interpolate(z_i.square().mean(dim=1, keepdim=True), scale_factor=float(STRIDE << i), mode="bilinear")
+        for i, z_i in enumerate(z)
+    ]
+    return functools.reduce(torch.mul, levels).squeeze(1)
 
 
 def negative_log_likelihood(z: Features, log_det: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from csflow.toolkit.backbone import Backbone
 from csflow.toolkit.flow import CrossScaleFlow
 from csflow.toolkit.torch_engine import predict
 
-__all__ = ["golden_files"]
+__all__ = ["golden_files", "score_golden"]
 
 EACH = 4
 
@@ -41,9 +41,21 @@ def golden_files(
         chosen += [(kind, preprocess(read_image(path), how)) for kind, path in _one_of_each(defects)]
     else:
         chosen += [("dark square", _damaged(image)) for _, image in chosen]
+    return score_golden(backbone, flow, chosen)
+
+
+def score_golden(
+    backbone: Backbone,
+    flow: CrossScaleFlow,
+    chosen: Sequence[tuple[str, NDArray[np.uint8]]],
+    definition: str = "scale0-mean-z2",
+) -> dict[str, bytes]:
+    """The golden files for pictures (S, S, 3) uint8 RGB with their labels; `definition` is that of the map."""
     pictures = []
     for i, (label, image) in enumerate(chosen):
-        (prediction,) = predict(backbone, flow, torch.from_numpy(image[None]).to(next(flow.buffers()).device))
+        (prediction,) = predict(
+            backbone, flow, torch.from_numpy(image[None]).to(next(flow.buffers()).device), definition
+        )
         peak = float(np.max(prediction.anomaly_map))
         pictures.append((image, GoldenFrame(f"{i:02d}.png", label, prediction.score, peak)))
     return write_golden(pictures)

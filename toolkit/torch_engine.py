@@ -25,6 +25,7 @@ class TorchEngine:
     def __init__(self, bundle: Bundle) -> None:
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         backbone, flow, _ = load_model(bundle)
+        self._map = bundle.manifest.definitions.anomaly_map
         self._backbone = backbone.to(self._device)
         self._flow = flow.to(self._device)
 
@@ -32,7 +33,7 @@ class TorchEngine:
         """Predict for frames of (S, S, 3) uint8 RGB; raises InferenceError when torch fails."""
         batch = torch.from_numpy(np.stack([frame.image for frame in frames])).to(self._device)
         try:
-            return predict(self._backbone, self._flow, batch)
+            return predict(self._backbone, self._flow, batch, self._map)
         except RuntimeError as error:
             raise InferenceError(f"torch failed: {str(error).splitlines()[0]}") from None
 
@@ -47,8 +48,10 @@ class TorchEngine:
 
 
 @torch.inference_mode()
-def predict(backbone: Backbone, flow: CrossScaleFlow, batch: torch.Tensor) -> list[Prediction]:
-    """Predictions for frames (N, S, S, 3) uint8 RGB on the modules' device."""
+def predict(
+    backbone: Backbone, flow: CrossScaleFlow, batch: torch.Tensor, definition: str = "scale0-mean-z2"
+) -> list[Prediction]:
+    """Predictions for frames (N, S, S, 3) uint8 RGB on the modules' device; `definition` is that of the map."""
     z, _ = flow(backbone(batch))
-    scores, maps = score(z).double().cpu(), anomaly_map(z).cpu().numpy()
+    scores, maps = score(z).double().cpu(), anomaly_map(z, definition).cpu().numpy()
     return [Prediction(float(s), np.ascontiguousarray(m)) for s, m in zip(scores, maps, strict=True)]

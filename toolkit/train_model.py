@@ -87,7 +87,7 @@ def train_model(dataset: Dataset, path: Path, plan: TrainPlan, reporter: Reporte
     features, variants = _features(dataset.train, hashes, backbone.to(device), record, model, plan, work, reporter)
     flow = new_flow(flow_config, plan.train.seed)
     flow.fit_standardisation(features)
-    key = features_key(list(hashes.values()), record.sha256, model.image_size, model.flow.scales, plan.flips)
+    key = features_key(list(hashes.values()), record.sha256, model.backbone, model.image_size, plan.flips)
     checkpoint = Checkpoint(work / "checkpoint.safetensors", _fingerprint(key, model, plan.train))
     if fresh:
         checkpoint.discard()
@@ -108,7 +108,7 @@ def _features(
     work: Path,
     reporter: Reporter,
 ) -> tuple[Features, int]:
-    key = features_key(list(hashes.values()), record.sha256, model.image_size, model.flow.scales, plan.flips)
+    key = features_key(list(hashes.values()), record.sha256, model.backbone, model.image_size, plan.flips)
 
     def extract() -> Features:
         with reporter.images(len(samples)) as advance:

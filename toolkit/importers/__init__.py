@@ -1,0 +1,1 @@
+"""Reading CS-Flow models that other code bases trained, and turning them into bundles."""

@@ -1,0 +1,206 @@
+"""From a file of another code base to a bundle that scores as its origin did."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import math
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from csflow.runtime import schema
+from csflow.runtime.bundle import Bundle
+from csflow.runtime.errors import ConfigError
+from csflow.runtime.manifest import Definitions, Manifest, Preprocessing
+from csflow.runtime.synthetic import DEFECTS, render_part
+from csflow.toolkit.backbone import Backbone
+from csflow.toolkit.config import BackboneConfig, ModelConfig, checked
+from csflow.toolkit.golden import score_golden
+from csflow.toolkit.importers.anomalib import ORIGINS, is_anomalib, read_anomalib
+from csflow.toolkit.importers.archive import TorchFile
+from csflow.toolkit.importers.errors import ImportRefused
+from csflow.toolkit.importers.foreign import ForeignModel
+from csflow.toolkit.importers.reference import is_reference, read_reference
+from csflow.toolkit.model_io import weight_files
+from csflow.toolkit.weights import WeightsRecord, fill_backbone, fingerprint, load_backbone
+
+__all__ = ["SOURCES", "ImportPlan", "Imported", "import_model", "read_foreign"]
+
+SOURCES = ("auto", "reference", "anomalib", *ORIGINS)
+CHANNELS, OTHER_BLOCK = 304, 512
+ARCHITECTURE = "tf_efficientnet_b5"
+PIP_PADDING = "lm071"
+"""What `pip install efficientnet_pytorch` has given since 2021-04: the most likely origin of reference models."""
+DEFAULT_SIZES = {"reference": 768, "anomalib-0.x": 768, "anomalib-1.x": 256}
+
+
+@dataclass(frozen=True)
+class ImportPlan:
+    """What the user states about a file; None and 'auto' mean: find out."""
+
+    source: str = "auto"
+    """One of SOURCES."""
+    weights: str = "auto"
+    """Backbone weights: 'auto' (the checkpoint's own where it has some, else the hub), 'hub', or a file."""
+    padding: str | None = None
+    """Padding convention of the origin's backbone, one of `csflow.toolkit.config.PADDINGS` but 'timm'."""
+    image_size: int | None = None
+    """Side of the model input in pixels."""
+    clamp: float | None = None
+    """alpha of the couplings."""
+
+
+@dataclass(frozen=True)
+class Imported:
+    """The bundle that was written, and what the user should know about it."""
+
+    bundle: Bundle
+    lines: list[str]
+    """In words: what was found, what was assumed, what to do next."""
+
+
+def import_model(file: Path, path: Path, plan: ImportPlan) -> Imported:
+    """Read a CS-Flow model of the authors' code or of anomalib and write the bundle `path`.
+
+    Raises:
+        ImportRefused: the file cannot be imported exactly; the message says why.
+        ConfigError: an option contradicts the file, or backbone weights cannot be had.
+        BundleError: `path` exists and is no bundle.
+        OSError: as the file system does.
+    """
+    Bundle.check_target(path)
+    foreign = read_foreign(file, plan)
+    _check_channels(foreign.flow.config.channels)
+    config = _configuration(foreign, plan)
+    backbone, record = _backbone(foreign, config.backbone, plan, file)
+    definitions = Definitions(anomaly_map=foreign.anomaly_map)
+    how = Preprocessing(config.image_size)
+    files = {
+        **weight_files(backbone, foreign.flow),
+        **score_golden(backbone, foreign.flow, _pictures(config.image_size), foreign.anomaly_map),
+    }
+    provenance = _provenance(file, foreign, config, record)
+    manifest = Manifest(how, definitions, schema.to_mapping(config), provenance, {})
+    return Imported(Bundle.create(path, manifest, files), _lines(foreign, config, plan, record))
+
+
+def read_foreign(file: Path, plan: ImportPlan) -> ForeignModel:
+    """The model in a file, read by the importer of its origin. Raises ImportRefused, OSError."""
+    if plan.source not in SOURCES:
+        raise ConfigError(f"no origin {plan.source!r}; choose one of: {', '.join(SOURCES)}")
+    with TorchFile(file) as opened:
+        reference, anomalib = is_reference(opened.root), is_anomalib(opened.root)
+        if not reference and not anomalib:
+            raise ImportRefused(
+                f"{file} holds no CS-Flow model that csflow knows: expected the authors' pickled ReversibleGraphNet or "
+                "a checkpoint of anomalib's CS-Flow"
+            )
+        found = "reference" if reference else "anomalib"
+        if plan.source != "auto" and not plan.source.startswith(found):
+            raise ConfigError(f"{file} is a model of {found}, not of {plan.source}: leave --from out")
+        if reference:
+            return read_reference(opened, plan.clamp)
+        return read_anomalib(opened, "anomalib" if plan.source == "auto" else plan.source, plan.clamp)
+
+
+def _check_channels(channels: int) -> None:
+    if channels == OTHER_BLOCK:
+        raise ImportRefused(
+            "the model reads 512 channels: it was trained on block index 36 (cs-flow before 2022-03-31); csflow's "
+            "backbone ends with block 35 (304 channels), as the paper's does: train it again with 'csflow train'"
+        )
+    if channels != CHANNELS:
+        raise ImportRefused(
+            f"the model reads {channels} channels, but EfficientNet-B5 gives {CHANNELS}: another feature extractor"
+        )
+
+
+def _configuration(foreign: ForeignModel, plan: ImportPlan) -> ModelConfig:
+    size, padding = foreign.image_size, foreign.padding
+    if size is not None and plan.image_size not in (None, size):
+        raise ConfigError(f"--image-size {plan.image_size} contradicts the file, which has {size}: leave it out")
+    if padding is not None and plan.padding not in (None, padding):
+        raise ConfigError(f"{foreign.origin} models have {padding!r} padding, not {plan.padding!r}: leave it out")
+    # The tag of a timm name claims certain weights; those of a file are known by their fingerprint only.
+    name = BackboneConfig().name if _from_hub(foreign, plan) else ARCHITECTURE
+    size = size or plan.image_size or DEFAULT_SIZES[foreign.origin]
+    backbone = checked(BackboneConfig, name, padding=padding or plan.padding or PIP_PADDING)
+    config: ModelConfig = checked(ModelConfig, size, backbone, foreign.flow.config)
+    return config
+
+
+def _from_hub(foreign: ForeignModel, plan: ImportPlan) -> bool:
+    return foreign.backbone is None and plan.weights in ("auto", "hub")
+
+
+def _backbone(
+    foreign: ForeignModel, config: BackboneConfig, plan: ImportPlan, file: Path
+) -> tuple[Backbone, WeightsRecord]:
+    if foreign.backbone is None:
+        backbone, record = load_backbone(config, "hub" if _from_hub(foreign, plan) else plan.weights)
+        return backbone, replace(record, sha256=fingerprint(backbone))
+    if plan.weights != "auto":
+        raise ConfigError(f"{file} holds its own backbone weights: leave --backbone-weights out")
+    return fill_backbone(config, foreign.backbone, f"checkpoint:{file.name}")
+
+
+def _pictures(side: int) -> list[tuple[str, NDArray[np.uint8]]]:
+    """Golden frames without the user's pictures: parts of the synthetic line test engines as well as any."""
+    kinds = [None, None, None, None, *DEFECTS]
+    return [(k or "good", render_part(0, i, (side, side), k).image) for i, k in enumerate(kinds)]
+
+
+def _provenance(file: Path, foreign: ForeignModel, config: ModelConfig, record: WeightsRecord) -> dict[str, Any]:
+    stored = {k: v for k, v in schema.to_mapping(foreign.thresholds).items() if math.isfinite(v)}
+    return {
+        "csflow": version("csflow"),
+        "created_utc": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "imported": {
+            "origin": foreign.origin,
+            "file": file.name,
+            "sha256": _sha256(file),
+            "permutations": foreign.permutations,
+            "resize": foreign.resize,
+            "thresholds": stored,
+        },
+        "backbone_weights": {
+            "source": record.source,
+            "fingerprint": record.sha256,
+            "padding": config.backbone.padding,
+        },
+    }
+
+
+def _sha256(file: Path) -> str:
+    digest = hashlib.sha256()
+    with file.open("rb") as opened:
+        while chunk := opened.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _lines(foreign: ForeignModel, config: ModelConfig, plan: ImportPlan, record: WeightsRecord) -> list[str]:
+    flow = foreign.flow.config
+    kernels = ",".join(map(str, flow.kernel_sizes))
+    lines = [
+        f"{foreign.origin}: {len(flow.kernel_sizes)} blocks, kernels {kernels}, hidden {flow.hidden}, "
+        f"clamp {flow.clamp:g}; permutations {foreign.permutations}",
+        f"backbone weights {record.source}, padding {config.backbone.padding}; map {foreign.anomaly_map}",
+    ]
+    if foreign.padding is None and plan.padding is None:
+        lines.append(
+            f"padding {PIP_PADDING} is assumed (efficientnet_pytorch 0.7.1); a model that ran with 0.6.3 needs "
+            "--padding tf_same, with 0.7.0 --padding symmetric: see 'pip show efficientnet_pytorch' there"
+        )
+    if foreign.image_size is None and plan.image_size is None:
+        lines.append(f"the file does not tell its image size; {config.image_size} is assumed, see --image-size")
+    if foreign.resize != "pillow-bilinear":
+        lines.append(f"pictures were resized there by {foreign.resize}; csflow does by Pillow's antialiased bilinear")
+    lines += foreign.thresholds.lines()
+    lines.append("thresholds are not carried over: run 'csflow calibrate' with good pictures")
+    return lines
