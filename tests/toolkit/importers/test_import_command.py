@@ -44,6 +44,7 @@ def checkpoint(tmp_path: Path, save_anomalib: Save, torchvision_b5: nn.Module) -
     return path, state
 
 
+@pytest.mark.slow
 def test_an_anomalib_bundle_scores_as_its_origin_and_runs_like_any_other(
     tmp_path: Path,
     checkpoint: tuple[Path, dict[str, Tensor]],
