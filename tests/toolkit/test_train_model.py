@@ -128,3 +128,13 @@ def test_loaded_model_is_the_saved_one(trained: Path) -> None:
     for a, b in zip(first[1](x)[0], second[1](x)[0], strict=True):
         assert torch.equal(a, b)
     assert not first[1].training
+
+
+def test_padding_of_the_backbone_survives_training(tmp_path: Path, product_line: Path, random_weights: Path) -> None:
+    wanted = plan(random_weights)
+    backbone = dataclasses.replace(wanted.model.backbone, padding="symmetric")
+    wanted = dataclasses.replace(wanted, model=dataclasses.replace(wanted.model, backbone=backbone))
+    made = train_model(load_dataset(product_line, 64), tmp_path / "model.csflow", wanted, Silent())
+    loaded, _, config = load_model(made)
+    assert config.backbone.padding == "symmetric"
+    assert loaded.trunk.conv_stem.edges == (1, 1, 1, 1)

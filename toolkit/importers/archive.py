@@ -14,7 +14,6 @@ import math
 import pickle
 import pickletools
 import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -297,5 +296,4 @@ def _scan(path: Path, data: bytes) -> None:
 
 
 def _first_line(error: BaseException) -> str:
-    lines: Iterator[str] = (line.strip() for line in str(error).splitlines() if line.strip())
-    return next(lines, type(error).__name__)[:160]
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[:160]
