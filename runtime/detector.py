@@ -22,9 +22,6 @@ from csflow.runtime.types import Frame, Prediction, Result, Verdict
 
 __all__ = ["Detector"]
 
-SCORE_TOLERANCE = 0.05
-"""Largest relative score error on golden frames that a lower precision explains; a wrong colour order exceeds it."""
-
 
 class Detector:
     """Turns pictures into verdicts. Use it in `with`; one thread at a time.
@@ -139,7 +136,7 @@ def _self_test(engine: Engine, bundle: Bundle, calibration: Calibration) -> None
     if not bundle.has(GOLDEN):
         return
     check = check_golden(engine, load_golden(bundle), calibration)
-    if check.flips or not check.score_error <= SCORE_TOLERANCE:
+    if not check.passed:
         raise EngineMismatch(
             f"engine {engine.name} does not decide as the trained model on the golden frames: {check.flips} of "
             f"{check.frames} verdicts differ, largest score error {check.score_error:.2%}; run 'csflow export' again"

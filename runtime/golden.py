@@ -23,6 +23,8 @@ from csflow.runtime.types import Frame
 __all__ = ["GOLDEN", "GoldenCheck", "GoldenFrame", "check_golden", "load_golden", "write_golden"]
 
 GOLDEN = "golden/golden.json"
+SCORE_TOLERANCE = 0.05
+"""Largest relative score error that a lower precision explains; a wrong colour order exceeds it by far."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,11 @@ class GoldenCheck:
     """Largest |score - expected| / expected; infinite where a score is not finite."""
     map_error: float
     """Largest relative error of the map's peak."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether the engine may decide: no verdict differs and no score is off by more than `SCORE_TOLERANCE`."""
+        return self.flips == 0 and self.score_error <= SCORE_TOLERANCE
 
 
 def write_golden(pictures: list[tuple[NDArray[np.uint8], GoldenFrame]]) -> dict[str, bytes]:

@@ -107,9 +107,9 @@ class OpenVINOEngine:
         for precision in ("fp32", "bf16"):
             self._pipeline = self._compile(precision)
             seconds[precision] = _median_seconds(self._pipeline, golden[0][0])
-        flips = check_golden(self, golden, calibration).flips
-        better = flips == 0 and seconds["bf16"] < ADVANTAGE * seconds["fp32"]
-        return _Choice("bf16" if better else "fp32", seconds["fp32"], seconds["bf16"], flips)
+        check = check_golden(self, golden, calibration)
+        better = check.passed and seconds["bf16"] < ADVANTAGE * seconds["fp32"]
+        return _Choice("bf16" if better else "fp32", seconds["fp32"], seconds["bf16"], check.flips)
 
     def _identity(self, bundle: Bundle, calibration: Calibration | None) -> str:
         thresholds = (calibration.warn_threshold, calibration.reject_threshold) if calibration else None
