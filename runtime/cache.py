@@ -8,9 +8,29 @@ from pathlib import Path
 __all__ = ["cache_directory"]
 
 
-def cache_directory() -> Path:
-    """`$CSFLOW_CACHE`, else `$XDG_CACHE_HOME/csflow`, else ~/.cache/csflow. Delete it at will."""
+def cache_directory() -> Path | None:
+    """`$CSFLOW_CACHE`, else `$XDG_CACHE_HOME/csflow`, else ~/.cache/csflow; None where nothing can be written.
+
+    A read-only home, or none at all, is normal on an edge box: then every start does the work anew.
+    """
     if own := os.environ.get("CSFLOW_CACHE"):
-        return Path(own)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "csflow"
+        directory = Path(own)
+    elif base := os.environ.get("XDG_CACHE_HOME"):
+        directory = Path(base) / "csflow"
+    else:
+        try:
+            directory = Path.home() / ".cache" / "csflow"
+        except RuntimeError:
+            return None
+    return directory if _writable(directory) else None
+
+
+def _writable(directory: Path) -> bool:
+    probe = directory / f".writable-{os.getpid()}"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError:
+        return False
+    return True

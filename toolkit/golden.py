@@ -44,8 +44,7 @@ def golden_files(
     pictures = []
     for i, (label, image) in enumerate(chosen):
         (prediction,) = predict(backbone, flow, torch.from_numpy(image[None]).to(next(flow.buffers()).device))
-        peak = float(np.max(prediction.anomaly_map))
-        pictures.append((image, GoldenFrame(f"{i:02d}.png", label, prediction.score, peak)))
+        pictures.append((image, GoldenFrame.of(f"{i:02d}.png", label, prediction)))
     return write_golden(pictures)
 
 

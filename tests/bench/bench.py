@@ -17,9 +17,10 @@ import click
 import numpy as np
 import torch
 
-from csflow.export.onnx_export import export_graphs
+from csflow.export.onnx_export import make_graphs
 from csflow.runtime.bundle import Bundle
 from csflow.runtime.engine import open_engine
+from csflow.runtime.golden import GoldenFrame, write_golden
 from csflow.runtime.manifest import Definitions, Manifest, Preprocessing
 from csflow.runtime.preprocess import preprocess
 from csflow.runtime.schema import to_mapping
@@ -28,6 +29,7 @@ from csflow.toolkit.backbone import build_backbone, resolve_name
 from csflow.toolkit.config import FlowConfig, ModelConfig
 from csflow.toolkit.flow import CrossScaleFlow, negative_log_likelihood
 from csflow.toolkit.model_io import weight_files
+from csflow.toolkit.torch_engine import predict
 
 ENGINES = ("torch", "openvino-fp32", "openvino-bf16")
 
@@ -52,7 +54,13 @@ def random_bundle(path: Path, backbone: str, image_size: int, hidden: int) -> Bu
         if name.endswith("gamma"):
             parameter.data.fill_(0.1)
     manifest = Manifest(Preprocessing(image_size), Definitions(), to_mapping(config), {}, {})
-    return export_graphs(Bundle.create(path, manifest, weight_files(trunk, flow)))
+    pictures = np.random.default_rng(1).integers(0, 256, (2, image_size, image_size, 3), dtype=np.uint8)
+    golden = [
+        (image, GoldenFrame.of(f"{i}.png", "noise", predict(trunk, flow, torch.from_numpy(image[None]))[0]))
+        for i, image in enumerate(pictures)
+    ]
+    bundle = Bundle.create(path, manifest, {**weight_files(trunk, flow), **write_golden(golden)})
+    return bundle.update(make_graphs(bundle))
 
 
 def training_step_s(channels: int, side: int, hidden: int, bfloat16: bool) -> float:
