@@ -10,7 +10,7 @@ from csflow.runtime.bundle import Bundle
 from csflow.runtime.errors import BackendUnavailable, ConfigError
 from csflow.runtime.types import Frame, Prediction
 
-__all__ = ["BACKENDS", "VARIANTS", "Engine", "open_engine"]
+__all__ = ["BACKENDS", "VARIANTS", "Engine", "default_backend", "open_engine"]
 
 BACKENDS = {
     "openvino": ("csflow.runtime.engines.openvino", "OpenVINOEngine", "openvino"),
@@ -44,6 +44,11 @@ class Engine(Protocol):
     def __exit__(self, *exc: object) -> None: ...
 
 
+def default_backend(bundle: Bundle) -> str:
+    """What 'auto' means for `bundle`; whether its library is installed is not asked."""
+    return "openvino" if bundle.has("graphs/fp32/flow.onnx") else "torch"
+
+
 def open_engine(bundle: Bundle, backend: str = "auto") -> Engine:
     """Open `backend` for `bundle`.
 
@@ -56,7 +61,7 @@ def open_engine(bundle: Bundle, backend: str = "auto") -> Engine:
         BundleError, BundleCorrupted: the bundle lacks what the backend reads, or it is damaged.
     """
     if backend == "auto":
-        backend = "openvino" if bundle.has("graphs/fp32/flow.onnx") else "torch"
+        backend = default_backend(bundle)
     if backend not in BACKENDS and backend not in VARIANTS:
         raise ConfigError(f"no backend {backend!r}; choose one of: {', '.join(['auto', *BACKENDS, *VARIANTS])}")
     library, _, precision = backend.partition("-")
