@@ -165,7 +165,9 @@ class _Values:
     def __init__(self, graph: Any) -> None:
         self._nodes = list(graph.node)
         self._maker = {name: node for node in self._nodes for name in node.output}
-        self._tensors = {t.name: (t.data_type, tuple(t.dims)) for t in graph.initializer}
+        self._tensors: dict[str, tuple[int, tuple[int | str, ...] | None]] = {
+            tensor.name: (tensor.data_type, tuple(tensor.dims)) for tensor in graph.initializer
+        }
         for value in (*graph.value_info, *graph.input, *graph.output):
             port = _port(value)
             known = tuple(port.shape) if value.type.tensor_type.HasField("shape") else None

@@ -20,7 +20,7 @@ from typing import Any
 
 __all__ = ["Answer", "Machine", "ask_child", "disk_free", "installed_version", "module_file"]
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 30.0
 # The working directory is no place to import from: a folder named openvino/ would hide the library.
 _CHILD = "import sys; sys.path[:] = [p for p in sys.path if p]; from csflow.runtime.probes import main; main()"
 
