@@ -113,8 +113,9 @@ def check_tensorrt(machine: Machine) -> list[Finding]:
 
 def _absent(jetson: bool, machine: Machine) -> Finding:
     if jetson and _dpkg_version(machine, "python3-libnvinfer"):
-        what = f"JetPack's is installed, but {sys.prefix} does not see it; {NO_PIP}"
-        return Finding("TensorRT", "warning", what, f"python3 -m venv --system-site-packages {sys.prefix}")
+        what = f"JetPack's is installed, but the Python of {sys.prefix} does not see it; {NO_PIP}"
+        fix = "/usr/bin/python3 -m venv --system-site-packages .venv   # and install csflow there"
+        return Finding("TensorRT", "warning", what, fix)
     if jetson:
         return Finding("TensorRT", "missing", f"not installed; {NO_PIP}", "sudo apt install python3-libnvinfer")
     if machine.ask("cuda").problem:
