@@ -67,18 +67,18 @@ def graph_facts(path: Path) -> GraphFacts:
     model = _load(path)
     graph = model.graph
     weights = _weights(graph)
-    external = sorted({e.value for t in graph.initializer for e in t.external_data if e.key == "location"})
+    external = sorted({_text(e.value) for t in graph.initializer for e in t.external_data if e.key == "location"})
     inputs = tuple(_port(value) for value in _true_inputs(graph))
     values = _Values(_inferred(model))
     return GraphFacts(
         path=str(path),
         size=path.stat().st_size,
-        producer=f"{model.producer_name} {model.producer_version}".strip(),
+        producer=f"{_text(model.producer_name)} {_text(model.producer_version)}".strip(),
         ir_version=model.ir_version,
-        opsets={o.domain or "ai.onnx": o.version for o in model.opset_import},
+        opsets={_text(o.domain) or "ai.onnx": o.version for o in model.opset_import},
         inputs=inputs,
         outputs=tuple(_port(value) for value in graph.output),
-        operators=dict(Counter(node.op_type for node in _nodes(graph)).most_common()),
+        operators=dict(Counter(_text(node.op_type) for node in _nodes(graph)).most_common()),
         weights=dict(weights.most_common()),
         parameters=weights.total() - sum(weights[kind] for kind in NOT_PARAMETERS),
         convolutions=dict(Counter(values.precision(node) for node in values.convolutions()).most_common()),
@@ -95,7 +95,24 @@ def _load(path: Path) -> Any:
     # Protocol buffers take many foreign bytes for an empty message.
     if not model.ir_version or not model.graph.node:
         raise ConfigError(f"{path} is no ONNX model: it holds no graph; export it again")
-    return onnx.inliner.inline_local_functions(model) if model.functions else model
+    model = _inlined(model, path)
+    if any(n.op_type in CONVOLUTIONS and (len(n.input) < 2 or not n.output) for n in model.graph.node):
+        raise ConfigError(f"{path} is damaged: it holds a convolution without input or output; export it again")
+    return model
+
+
+def _inlined(model: Any, path: Path) -> Any:
+    if not model.functions:
+        return model
+    try:
+        return onnx.inliner.inline_local_functions(model)
+    except (RuntimeError, ValueError) as error:
+        raise ConfigError(f"{path} is damaged: its functions cannot be expanded ({error}); export it again") from None
+
+
+def _text(value: str | bytes) -> str:
+    # Protocol buffers hand text that is no UTF-8 over as bytes.
+    return value if isinstance(value, str) else value.decode(errors="replace")
 
 
 def _true_inputs(graph: Any) -> Iterator[Any]:
@@ -135,11 +152,11 @@ def _type_name(number: int) -> str:
 
 def _port(value: Any) -> Port:
     tensor = value.type.tensor_type
-    return Port(value.name, _type_name(tensor.elem_type), tuple(_size(d) for d in tensor.shape.dim))
+    return Port(_text(value.name), _type_name(tensor.elem_type), tuple(_size(d) for d in tensor.shape.dim))
 
 
 def _size(dim: Any) -> int | str:
-    return int(dim.dim_value) if dim.HasField("dim_value") else dim.dim_param or "?"
+    return int(dim.dim_value) if dim.HasField("dim_value") else _text(dim.dim_param) or "?"
 
 
 def _inferred(model: Any) -> Any:

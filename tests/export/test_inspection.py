@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,19 @@ def test_operators_of_branches_are_counted(tmp_path: Path) -> None:
     assert graph_facts(path).operators == {"If": 1, "Relu": 1, "Exp": 1}
 
 
+def test_functions_of_the_model_are_expanded(conv: Path) -> None:
+    model, domain = onnx.load(conv), helper.make_opsetid("own", 1)
+    node = helper.make_node("Conv", ["a", "b"], ["c"])
+    model.functions.append(helper.make_function("own", "Wrapped", ["a", "b"], ["c"], [node], [model.opset_import[0]]))
+    model.opset_import.append(domain)
+    del model.graph.node[:]
+    model.graph.node.append(helper.make_node("Wrapped", ["x", "w"], ["y"], domain="own"))
+    model.graph.output[0].CopyFrom(value("y", FLOAT, ["batch", 8, 14, 14]))
+    onnx.save(model, conv)
+    facts = graph_facts(conv)
+    assert (facts.operators, facts.macs) == ({"Conv": 1}, 8 * 14 * 14 * 27)
+
+
 def test_weights_in_another_file_are_named_not_read(conv: Path) -> None:
     model = onnx.load(conv)
     path = conv.with_name("split.onnx")
@@ -170,6 +184,19 @@ def test_a_truncated_onnx(conv: Path) -> None:
     conv.write_bytes(conv.read_bytes()[:-40])
     with pytest.raises(ConfigError, match="is no ONNX model"):
         inspect_path(conv)
+
+
+def test_damaged_graphs_are_shown_or_refused_in_words(conv: Path) -> None:
+    data, rng = conv.read_bytes(), random.Random(1)
+    frame = [i for i in range(len(data)) if i < 90 or i > len(data) - 120]
+    for _ in range(1000):
+        damaged = bytearray(data)
+        for place in rng.choices(frame, k=rng.randint(1, 3)):
+            damaged[place] = rng.randrange(256)
+        conv.write_bytes(damaged)
+        done = invoke(conv, "--json")
+        assert done.exit_code == 0 or done.stderr.startswith("Error: "), bytes(damaged)
+        assert done.exception is None or isinstance(done.exception, SystemExit), bytes(damaged)
 
 
 @pytest.fixture
