@@ -106,7 +106,7 @@ def _inlined(model: Any, path: Path) -> Any:
         return model
     try:
         return onnx.inliner.inline_local_functions(model)
-    except (RuntimeError, ValueError) as error:
+    except (onnx.checker.ValidationError, RuntimeError, ValueError) as error:
         raise ConfigError(f"{path} is damaged: its functions cannot be expanded ({error}); export it again") from None
 
 

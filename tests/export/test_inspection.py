@@ -152,6 +152,12 @@ def test_functions_of_the_model_are_expanded(conv: Path) -> None:
     onnx.save(model, conv)
     facts = graph_facts(conv)
     assert (facts.operators, facts.macs) == ({"Conv": 1}, 8 * 14 * 14 * 27)
+    endless = helper.make_node("Wrapped", ["a", "b"], ["c"], domain="own")
+    model.functions[0].node[0].CopyFrom(endless)
+    model.functions[0].opset_import.append(domain)
+    onnx.save(model, conv)
+    with pytest.raises(ConfigError, match="cannot be expanded"):
+        graph_facts(conv)
 
 
 def test_weights_in_another_file_are_named_not_read(conv: Path) -> None:
