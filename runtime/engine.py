@@ -12,7 +12,7 @@ from csflow.runtime.errors import BackendUnavailable, ConfigError
 from csflow.runtime.golden import require_golden
 from csflow.runtime.types import Frame, Prediction
 
-__all__ = ["BACKENDS", "VARIANTS", "Engine", "open_engine"]
+__all__ = ["BACKENDS", "VARIANTS", "Engine", "default_backend", "open_engine"]
 
 BACKENDS = {
     "openvino": ("csflow.runtime.engines.openvino", "OpenVINOEngine", "openvino"),
@@ -46,6 +46,11 @@ class Engine(Protocol):
     def __exit__(self, *exc: object) -> None: ...
 
 
+def default_backend(bundle: Bundle) -> str:
+    """What 'auto' means for `bundle`; whether its library is installed is not asked."""
+    return "openvino" if bundle.has("graphs/fp32/flow.onnx") else "torch"
+
+
 def open_engine(bundle: Bundle, backend: str = "auto", calibration: Calibration | None = None) -> Engine:
     """Open `backend` for `bundle` and let it score the golden frames: no engine decides unchecked.
 
@@ -62,7 +67,7 @@ def open_engine(bundle: Bundle, backend: str = "auto", calibration: Calibration 
         EngineMismatch: the engine does not agree with the trained model on the golden frames.
     """
     if backend == "auto":
-        backend = "openvino" if bundle.has("graphs/fp32/flow.onnx") else "torch"
+        backend = default_backend(bundle)
     if backend not in BACKENDS and backend not in VARIANTS:
         raise ConfigError(f"no backend {backend!r}; choose one of: {', '.join(['auto', *BACKENDS, *VARIANTS])}")
     library, _, precision = backend.partition("-")
