@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from csflow.runtime.cache import cache_directory
+from csflow.runtime.cache import cache_location
 from csflow.runtime.finding import Finding
 from csflow.runtime.machine import Machine
 
@@ -97,12 +97,15 @@ def check_python(machine: Machine) -> list[Finding]:
 
 def check_cache(machine: Machine) -> list[Finding]:
     """Whether compiled models can be kept; without that every start compiles anew."""
-    wanted = cache_directory()
+    fix = "export CSFLOW_CACHE=DIR   # a directory that this user may write"
+    wanted = cache_location()
+    if wanted is None:
+        return [Finding("cache", "warning", "this user has no home: every start compiles anew", fix)]
     present = next(p for p in (wanted, *wanted.absolute().parents) if os.path.lexists(p))
     if present.is_dir() and machine.usable(present):
         return [Finding("cache", "ok", f"{wanted} can be written")]
     what = f"{wanted} cannot be written ({present} is in the way): every start compiles anew"
-    return [Finding("cache", "warning", what, "export CSFLOW_CACHE=DIR   # a directory that this user may write")]
+    return [Finding("cache", "warning", what, fix)]
 
 
 def check_extras(machine: Machine) -> list[Finding]:
