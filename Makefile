@@ -6,7 +6,7 @@ PIP := $(BIN)/pip --disable-pip-version-check
 OUT := out
 DEMO := $(OUT)/demo
 
-.PHONY: demo test lint fuzz clean
+.PHONY: demo test lint fuzz bench clean
 
 demo: $(VENV)/.demo
 	@rm -rf $(DEMO)
@@ -33,6 +33,9 @@ lint: $(VENV)/.dev
 
 fuzz: $(VENV)/.dev
 	$(BIN)/python tests/fuzz/fuzz_bundle.py --iterations 200000
+
+bench: $(VENV)/.dev
+	$(BIN)/python tests/bench/bench.py $(BENCH)
 
 clean:
 	rm -rf $(VENV) $(OUT) build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from csflow.calibration.thresholds import (
-    check_share,
+    check_rate,
     conformal_rank,
     largest_rank,
     percent,
@@ -155,10 +155,10 @@ def choose_thresholds(
 
 
 def _warn_rate(rate: float, asked: float | None) -> float:
-    check_share("false-reject rate", rate)
+    check_rate("false-reject rate", rate)
     if asked is None:
         return max(rate, min(5 * rate, 0.1))
-    check_share("warn rate", asked)
+    check_rate("warn rate", asked)
     if asked < rate:
         raise ConfigError(
             f"the warn rate {percent(asked)} lies below the false-reject rate {percent(rate)}: "
@@ -192,6 +192,8 @@ def _too_few(n: int, rate: float, confidence: float) -> str:
 def _find(paths: Sequence[Path | str]) -> list[Path]:
     files: dict[Path, Path] = {}
     for path in map(Path, paths):
+        if not path.exists():
+            raise DataError(f"{path} does not exist: name a picture, or a folder with pictures of good parts")
         for file in _pictures(path) if path.is_dir() else [path]:
             files.setdefault(file.resolve(), file)
     if not files:
@@ -248,6 +250,9 @@ def _training_hashes(bundle: Bundle) -> frozenset[str]:
 
 def _sha256(file: Path) -> str:
     try:
+        if file.exists() and not file.is_file():
+            # Reading a pipe would wait for a writer, perhaps for ever.
+            raise DataError(f"{file} is no file: name a picture or a folder")
         return hashlib.sha256(file.read_bytes()).hexdigest()
     except OSError as error:
         raise DataError(f"cannot read {file}: {error.strerror}; name a picture or a folder") from None

@@ -17,8 +17,10 @@ import math
 
 from csflow.runtime.errors import ConfigError
 
-__all__ = ["check_share", "conformal_rank", "largest_rank", "percent", "required_parts", "upper_bound"]
+__all__ = ["check_rate", "check_share", "conformal_rank", "largest_rank", "percent", "required_parts", "upper_bound"]
 
+LOWEST_RATE = 1e-6
+"""Three million good parts are needed for this one; far lower rates overflow the arithmetic."""
 RELATIVE_SLACK = 1e-9
 """Whole numbers that meet a promise with equality must not be lost to rounding."""
 
@@ -48,7 +50,7 @@ def required_parts(rate: float, confidence: float, k: int = 1) -> int:
 
     k = 1 is the highest score; a larger k needs more parts and lets k - 1 odd ones among them lie above.
 
-    Raises ConfigError unless k >= 1 and both shares lie strictly between 0 and 1.
+    Raises ConfigError unless k >= 1, 1e-6 <= rate < 1 and 0 < confidence < 1.
     """
     _check(rate, confidence)
     if k < 1:
@@ -70,7 +72,7 @@ def largest_rank(n: int, rate: float, confidence: float) -> int | None:
 
     None when even the highest of n scores cannot; `required_parts` says how many could.
 
-    Raises ConfigError unless both shares lie strictly between 0 and 1.
+    Raises ConfigError unless 1e-6 <= rate < 1 and 0 < confidence < 1.
     """
     _check(rate, confidence)
     allowed = (1.0 - confidence) * (1.0 + RELATIVE_SLACK)
@@ -87,9 +89,9 @@ def conformal_rank(n: int, rate: float) -> int | None:
 
     None when 1 / (n + 1) is above `rate` already.
 
-    Raises ConfigError unless 0 < rate < 1.
+    Raises ConfigError unless 1e-6 <= rate < 1.
     """
-    check_share("rate", rate)
+    check_rate("rate", rate)
     k = math.floor(rate * (n + 1) * (1.0 + RELATIVE_SLACK))
     return min(k, n) or None
 
@@ -105,8 +107,15 @@ def check_share(name: str, value: float) -> None:
         raise ConfigError(f"{name} must lie between 0 and 1 (both excluded), got {value}: write 5 % as 0.05")
 
 
+def check_rate(name: str, value: float) -> None:
+    """Raise ConfigError unless `value` is a share of at least one in a million."""
+    check_share(name, value)
+    if value < LOWEST_RATE:
+        raise ConfigError(f"{name} must be at least {LOWEST_RATE:g}, got {value:g}: no line could show less")
+
+
 def _check(rate: float, confidence: float) -> None:
-    check_share("false-reject rate", rate)
+    check_rate("false-reject rate", rate)
     check_share("confidence", confidence)
 
 

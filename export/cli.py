@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from importlib.util import find_spec
 
 import click
@@ -24,28 +25,24 @@ def export(bundle: str, as_json: bool) -> None:
     """
     if missing := [name for name in ("torch", "timm", "onnx", "onnxscript") if find_spec(name) is None]:
         raise BackendUnavailable(f"export needs {', '.join(missing)}: pip install 'csflow[export]'")
-    from csflow.export.onnx_export import export_graphs
-    from csflow.export.verify import check_export
+    from csflow.export.onnx_export import OPSET, make_graphs
+    from csflow.export.verify import check_graphs
     from csflow.runtime.bundle import Bundle
 
-    lines: list[str] = []
-
-    def say(line: str) -> None:
-        lines.append(line)
-        if not as_json:
-            click.echo(line)
-
-    opened = export_graphs(Bundle.open(bundle), say)
-    report: dict[str, object] = {"bundle": bundle, "graphs": lines[:]}
-    if find_spec("openvino") is None:
-        report["checked"] = False
-        say("not checked: OpenVINO is not installed (pip install 'csflow[openvino]')")
+    opened = Bundle.open(bundle)
+    graphs = make_graphs(opened)
+    check = check_graphs(opened, graphs) if find_spec("openvino") else None
+    opened.update(graphs)
+    if as_json:
+        sizes = {name: len(data) for name, data in graphs.items()}
+        click.echo(json.dumps({"bundle": bundle, "bytes": sizes, "check": asdict(check) if check else None}))
+        return
+    for name, data in graphs.items():
+        click.echo(f"{name}: {len(data) / 1e6:.1f} MB, opset {OPSET}")
+    if check is None:
+        click.echo("not checked: OpenVINO is not installed (pip install 'csflow[openvino]')")
     else:
-        check = check_export(opened)
-        report |= {"checked": True, "frames": check.frames, "flips": check.flips, "score_error": check.score_error}
-        say(
+        click.echo(
             f"checked with OpenVINO on {check.frames} golden frames: {check.flips} verdicts differ, "
             f"largest score error {check.score_error:.2e}"
         )
-    if as_json:
-        click.echo(json.dumps(report))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import onnx
@@ -12,43 +12,33 @@ import torch
 
 from csflow.export.graph import Graph, backbone_graph, flow_graph
 from csflow.runtime.bundle import Bundle
-from csflow.runtime.errors import CSFlowError
+from csflow.runtime.errors import EngineError
 from csflow.toolkit.model_io import load_model
 
-__all__ = ["OPSET", "ExportFailed", "export_graphs", "to_onnx"]
+__all__ = ["OPSET", "make_graphs", "to_onnx"]
 
 OPSET = 20
 """The newest opset of TensorRT 10.3's parser (JetPack 6) and torch's default."""
 PRECISION = "fp32"
 
 
-class ExportFailed(CSFlowError):
-    """The exporter or the checker refused a graph."""
-
-
-def export_graphs(bundle: Bundle, say: Callable[[str], None] = lambda _: None) -> Bundle:
-    """Write graphs/fp32/backbone.onnx and flow.onnx from the trained weights; returns the updated bundle.
-
-    Both graphs are exported and checked before the bundle is touched. Args: say, called with one line per step.
+def make_graphs(bundle: Bundle) -> dict[str, bytes]:
+    """The files graphs/fp32/backbone.onnx and flow.onnx, made from the trained weights; `bundle` is not touched.
 
     Raises:
         BundleError, BundleCorrupted: weights are missing or wrong.
-        ExportFailed: torch's exporter or ONNX's checker refused; the message says which graph and why.
+        EngineError: torch's exporter or ONNX's checker refused; the message says which graph and why.
     """
     backbone, flow, config = load_model(bundle)
-    files: dict[str, bytes] = {}
     definition = bundle.manifest.definitions.anomaly_map
-    for graph in (backbone_graph(backbone, config), flow_graph(flow, config, definition)):
-        data = to_onnx(graph)
-        files[f"graphs/{PRECISION}/{graph.name}.onnx"] = data
-        say(f"{graph.name}.onnx: {len(data) / 1e6:.1f} MB, opset {OPSET}")
-    return bundle.update(files)
+    graphs = (backbone_graph(backbone, config), flow_graph(flow, config, definition))
+    return {f"graphs/{PRECISION}/{graph.name}.onnx": to_onnx(graph) for graph in graphs}
 
 
 def to_onnx(graph: Graph) -> bytes:
     """One self-contained ONNX file with a free batch dimension, checked by shape inference.
 
-    Raises ExportFailed naming the graph and the reason.
+    Raises EngineError naming the graph and the reason.
     """
     batch = torch.export.Dim("batch", min=1, max=64)
     try:
@@ -64,7 +54,7 @@ def to_onnx(graph: Graph) -> bytes:
                 verbose=False,
             )
             if program is None:
-                raise ExportFailed(f"torch gave no ONNX program for the {graph.name} graph: report it")
+                raise EngineError(f"torch gave no ONNX program for the {graph.name} graph: report it")
             model = program.model_proto
             # TensorRT 10.3 and OpenVINO 2024 read up to IR version 10.
             model.ir_version = min(model.ir_version, 10)
@@ -72,7 +62,7 @@ def to_onnx(graph: Graph) -> bytes:
         onnx.checker.check_model(data, full_check=True)
     except (torch.onnx.OnnxExporterError, RuntimeError, ValueError, onnx.checker.ValidationError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ExportFailed(f"the {graph.name} graph cannot be exported: {reason}") from None
+        raise EngineError(f"the {graph.name} graph cannot be exported: {reason}") from None
     return data
 
 

@@ -167,10 +167,11 @@ class Bundle:
 
     @property
     def weights_sha256(self) -> str:
-        """SHA-256 over the names and hashes of all weights: the identity of the trained model."""
+        """Identity of the trained model: SHA-256 over the weights' names and hashes, preprocessing and definitions."""
         names = sorted(n for n in self.manifest.files if n.startswith("weights/"))
-        text = "".join(f"{n} {self.manifest.files[n].sha256}\n" for n in names)
-        return hashlib.sha256(text.encode()).hexdigest()
+        lines = [f"{n} {self.manifest.files[n].sha256}" for n in names]
+        lines += [repr(self.manifest.preprocessing), repr(self.manifest.definitions)]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     @contextlib.contextmanager
     def _opened(self, name: str, entry: FileEntry) -> Iterator[int]:

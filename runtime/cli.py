@@ -18,6 +18,8 @@ COMMANDS = {
     "calibrate": "csflow.calibration.cli:calibrate",
     "export": "csflow.export.cli:export",
     "run": "csflow.runtime.cli_run:run",
+    "inspect": "csflow.export.cli_inspect:inspect",
+    "doctor": "csflow.runtime.cli_doctor:doctor",
 }
 """Command name: where it lives, in the order of the work."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
+import errno
 import signal
 import sys
 import threading
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from csflow.runtime.command import INTERRUPTED, Command, bundle_option
-from csflow.runtime.errors import CSFlowError
+from csflow.runtime.command import INTERRUPTED, Command, bundle_option, release_stdout
+from csflow.runtime.errors import CSFlowError, SinkError
 
 if TYPE_CHECKING:
     from csflow.runtime.detector import Detector
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from csflow.runtime.summary import Summary
 
 __all__ = ["run"]
+
+LONGEST_TIMEOUT_S = 604800.0
 
 EPILOG = """\b
 Cameras:
@@ -43,6 +45,12 @@ Rejected parts do not change the exit code. The summary is printed at every end 
 """
 
 
+def _seconds(_ctx: click.Context, _parameter: click.Parameter, value: float) -> float:
+    if not 0.1 <= value <= LONGEST_TIMEOUT_S:
+        raise click.BadParameter(f"{value:g} does not lie between 0.1 and {LONGEST_TIMEOUT_S:g} seconds (a week).")
+    return value
+
+
 @click.command(cls=Command, epilog=EPILOG)
 @click.option("--camera", default="0", show_default=True, metavar="URI", help="What to look at; see below.")
 @bundle_option
@@ -52,11 +60,12 @@ Rejected parts do not change the exit code. The summary is printed at every end 
 @click.option("--frames", type=click.IntRange(min=1), metavar="N", help="Stop after N frames.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0.1),
+    type=float,
+    callback=_seconds,
     default=5.0,
     show_default=True,
     metavar="S",
-    help="Longest time in seconds without a frame.",
+    help="Longest time in seconds without a good frame, 0.1 to 604800.",
 )
 @click.option("-q", "--quiet", is_flag=True, help="No line per frame.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON on standard output.")
@@ -91,15 +100,18 @@ def run(
         source = stack.enter_context(open_source(camera, timeout))
         sinks = _sinks(results, save, None if quiet else piped, detector, stack)
         _announce(detector, source)
-        tally, error = Tally(), None
+        tally, errors = Tally(), []
         with _signals() as stop:
             try:
                 run_stream(source, detector, sinks, stop=stop, max_frames=frames, silence_s=timeout, tally=tally)
-            except CSFlowError as caught:
-                error = caught
-        _print_summary(tally.summary(), as_json, to_stderr=results == "-")
-    if error is not None:
-        raise error
+            except CSFlowError as error:
+                errors.append(error)
+        try:
+            _print_summary(tally.summary(), as_json, to_stderr=results == "-")
+        except SinkError as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
     if stop.signal == signal.SIGINT:
         ctx.exit(INTERRUPTED)
 
@@ -170,6 +182,8 @@ def _announce(detector: Detector, source: FrameSource) -> None:
 
 
 def _print_summary(summary: Summary, as_json: bool, to_stderr: bool) -> None:
+    from csflow.runtime.sink import sink_error
+
     text = summary.text()
     if as_json:
         import json
@@ -177,6 +191,8 @@ def _print_summary(summary: Summary, as_json: bool, to_stderr: bool) -> None:
         text = json.dumps(summary.to_mapping(), indent=2, allow_nan=False)
     try:
         click.echo(text, err=to_stderr)
-    except OSError:
-        # Nobody reads standard output any more; what its buffer still holds must not fail again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        release_stdout()
+        # A reader that has left does not miss the summary.
+        if error.errno != errno.EPIPE:
+            raise sink_error(error, "the summary") from None

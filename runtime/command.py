@@ -5,20 +5,38 @@ Imports click and the error tree only, so that `--help` works on a machine witho
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib
+import io
+import os
+import sys
 from typing import Any, NoReturn
 
 import click
 
-from csflow.runtime.errors import CSFlowError
+from csflow.runtime.errors import CSFlowError, SinkError
 
-__all__ = ["Command", "Group", "bundle_option"]
+__all__ = ["Command", "Group", "bundle_option", "release_stdout"]
 
 INTERRUPTED = 130
 
 
-class Command(click.Command):
+class _Guarded(click.Command):
+    """Standard output that is full or knows few letters costs no traceback, not even for --help."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run as a program: see click."""
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")
+        try:
+            return super().main(*args, **kwargs)
+        except OSError as error:
+            # --help and --version print before there is a command body.
+            sys.exit(_tell(*_described(error)))
+
+
+class Command(_Guarded):
     """A command whose csflow and file-system errors end in one line and an exit code, not in a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -31,12 +49,12 @@ class Command(click.Command):
             # A closed pipe (`csflow ... | head`) is click's to end quietly.
             if error.errno in (None, errno.EPIPE):
                 raise
-            _end(f"{error.strerror}: {error.filename or 'output'}", 1)
+            _end(*_described(error))
         except KeyboardInterrupt:
             _end("interrupted", INTERRUPTED)
 
 
-class Group(click.Group):
+class Group(_Guarded, click.Group):
     """A group whose commands are named as 'module:attribute' and imported when they are used or listed."""
 
     def __init__(self, *args: Any, lazy: dict[str, str], **kwargs: Any) -> None:
@@ -57,7 +75,7 @@ class Group(click.Group):
 
 
 def bundle_option(function: Any) -> Any:
-    """The --bundle option; the body receives `bundle` as a path string or None for the default."""
+    """The --bundle option; the body receives `bundle` as a path string, the default where none was given."""
     return click.option(
         "--bundle",
         envvar="CSFLOW_BUNDLE",
@@ -68,6 +86,28 @@ def bundle_option(function: Any) -> Any:
     )(function)
 
 
+def release_stdout() -> None:
+    """Let go of standard output where it cannot be written: what its buffer holds must not fail again at exit."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _described(error: OSError) -> tuple[str, int]:
+    target = error.filename or "the output"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"disk full while writing {target}: free space, then start again", SinkError.exit_code
+    return f"{error.strerror or error}: {target}", 1
+
+
 def _end(message: str, code: int) -> NoReturn:
-    click.echo("Error: " + " ".join(message.split()), err=True)
-    raise click.exceptions.Exit(code) from None
+    raise click.exceptions.Exit(_tell(message, code)) from None
+
+
+def _tell(message: str, code: int) -> int:
+    release_stdout()
+    with contextlib.suppress(OSError):
+        click.echo("Error: " + " ".join(message.split()), err=True)
+    return code

@@ -20,8 +20,8 @@ MAX_SCORES = 100_000
 class Calibration:
     """The content of calibration.json. Scores and thresholds are raw scores (mean of z²/2).
 
-    OK when score <= warn_threshold, UNCERTAIN up to reject_threshold inclusive, NOK above it,
-    ERROR when the score is not finite.
+    OK when 0 < score <= warn_threshold, UNCERTAIN up to reject_threshold inclusive, NOK above it,
+    ERROR when the score is not a positive finite number: no picture has it, a dead engine may.
     """
 
     reject_threshold: float
@@ -59,8 +59,8 @@ class Calibration:
             raise ValueError("scores must be in ascending order")
 
     def verdict(self, score: float) -> Verdict:
-        """The decision on a raw score; anything not finite is ERROR, never OK."""
-        if not math.isfinite(score):
+        """The decision on a raw score; anything not finite, zero or negative is ERROR, never OK."""
+        if not math.isfinite(score) or score <= 0.0:
             return Verdict.ERROR
         if score > self.reject_threshold:
             return Verdict.NOK

@@ -15,15 +15,11 @@ from PIL import Image
 from csflow.runtime.bundle import Bundle, default_path
 from csflow.runtime.decision import Calibration, load_calibration
 from csflow.runtime.engine import Engine, open_engine
-from csflow.runtime.errors import CalibrationError, EngineMismatch, InferenceError
-from csflow.runtime.golden import GOLDEN, check_golden, load_golden
+from csflow.runtime.errors import CalibrationError, InferenceError
 from csflow.runtime.preprocess import preprocess, to_rgb
 from csflow.runtime.types import Frame, Prediction, Result, Verdict
 
 __all__ = ["Detector"]
-
-SCORE_TOLERANCE = 0.05
-"""Largest relative score error on golden frames that a lower precision explains; a wrong colour order exceeds it."""
 
 
 class Detector:
@@ -53,13 +49,7 @@ class Detector:
             raise CalibrationError(
                 f"bundle {bundle.path} has no thresholds: run 'csflow calibrate DIR' with good parts"
             )
-        engine = open_engine(bundle, backend)
-        try:
-            _self_test(engine, bundle, calibration)
-        except BaseException:
-            engine.close()
-            raise
-        return cls(bundle, engine, calibration)
+        return cls(bundle, open_engine(bundle, backend, calibration), calibration)
 
     def detect(self, image: NDArray[np.uint8] | Image.Image | Frame) -> Result:
         """The result for one picture.
@@ -115,7 +105,7 @@ class Detector:
 
     def _reason(self, verdict: Verdict, score: float) -> str:
         if verdict is Verdict.ERROR:
-            return "the engine gave a score or map that is not finite"
+            return "the engine gave a score that is not a positive number, or a map that is not finite"
         if verdict is Verdict.NOK:
             return f"score {score:.4g} above reject threshold {self.calibration.reject_threshold:.4g}"
         if verdict is Verdict.UNCERTAIN:
@@ -133,14 +123,3 @@ class Detector:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _self_test(engine: Engine, bundle: Bundle, calibration: Calibration) -> None:
-    if not bundle.has(GOLDEN):
-        return
-    check = check_golden(engine, load_golden(bundle), calibration)
-    if check.flips or not check.score_error <= SCORE_TOLERANCE:
-        raise EngineMismatch(
-            f"engine {engine.name} does not decide as the trained model on the golden frames: {check.flips} of "
-            f"{check.frames} verdicts differ, largest score error {check.score_error:.2%}; run 'csflow export' again"
-        )

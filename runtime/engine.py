@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from typing import Protocol, cast, runtime_checkable
 
 from csflow.runtime.bundle import Bundle
+from csflow.runtime.decision import Calibration
 from csflow.runtime.errors import BackendUnavailable, ConfigError
+from csflow.runtime.golden import require_golden
 from csflow.runtime.types import Frame, Prediction
 
-__all__ = ["BACKENDS", "VARIANTS", "Engine", "open_engine"]
+__all__ = ["BACKENDS", "VARIANTS", "Engine", "default_backend", "open_engine"]
 
 BACKENDS = {
     "openvino": ("csflow.runtime.engines.openvino", "OpenVINOEngine", "openvino"),
@@ -44,27 +46,42 @@ class Engine(Protocol):
     def __exit__(self, *exc: object) -> None: ...
 
 
-def open_engine(bundle: Bundle, backend: str = "auto") -> Engine:
-    """Open `backend` for `bundle`.
+def default_backend(bundle: Bundle) -> str:
+    """What 'auto' means for `bundle`; whether its library is installed is not asked."""
+    return "openvino" if bundle.has("graphs/fp32/flow.onnx") else "torch"
+
+
+def open_engine(bundle: Bundle, backend: str = "auto", calibration: Calibration | None = None) -> Engine:
+    """Open `backend` for `bundle` and let it score the golden frames: no engine decides unchecked.
 
     'auto' takes OpenVINO where the bundle has graphs, else the trained weights in torch. 'openvino' chooses its
     precision itself, 'openvino-fp32' and 'openvino-bf16' fix it.
+
+    Args:
+        calibration: thresholds; where given, verdicts on the golden frames must not differ either.
 
     Raises:
         ConfigError: no such backend.
         BackendUnavailable: its library is not installed; the message names the extra.
         BundleError, BundleCorrupted: the bundle lacks what the backend reads, or it is damaged.
+        EngineMismatch: the engine does not agree with the trained model on the golden frames.
     """
     if backend == "auto":
-        backend = "openvino" if bundle.has("graphs/fp32/flow.onnx") else "torch"
+        backend = default_backend(bundle)
     if backend not in BACKENDS and backend not in VARIANTS:
         raise ConfigError(f"no backend {backend!r}; choose one of: {', '.join(['auto', *BACKENDS, *VARIANTS])}")
     library, _, precision = backend.partition("-")
     module, name, extra = BACKENDS[library]
     try:
         engine_class = getattr(importlib.import_module(module), name)
-        return cast(Engine, engine_class(bundle, precision) if precision else engine_class(bundle))
+        engine = cast(Engine, engine_class(bundle, precision) if precision else engine_class(bundle))
     except ImportError as error:
         raise BackendUnavailable(
             f"backend {backend!r} cannot be loaded ({error}); install it with: pip install 'csflow[{extra}]'"
         ) from None
+    try:
+        require_golden(engine, bundle, calibration)
+    except BaseException:
+        engine.close()
+        raise
+    return engine

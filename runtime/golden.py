@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +17,19 @@ from PIL import Image
 from csflow.runtime import schema
 from csflow.runtime.bundle import Bundle
 from csflow.runtime.decision import Calibration
-from csflow.runtime.engine import Engine
-from csflow.runtime.errors import BundleCorrupted
-from csflow.runtime.types import Frame
+from csflow.runtime.errors import BundleCorrupted, EngineMismatch
+from csflow.runtime.types import Frame, Prediction
 
-__all__ = ["GOLDEN", "GoldenCheck", "GoldenFrame", "check_golden", "load_golden", "write_golden"]
+if TYPE_CHECKING:
+    from csflow.runtime.engine import Engine
+
+__all__ = ["GOLDEN", "GoldenCheck", "GoldenFrame", "check_golden", "load_golden", "require_golden", "write_golden"]
 
 GOLDEN = "golden/golden.json"
+SCORE_TOLERANCE = 0.05
+"""Largest relative score error that a lower precision explains; a wrong colour order exceeds it by far."""
+MAP_TOLERANCE = 0.1
+"""Largest share of a map's sum that a lower precision explains; a mirrored map exceeds it by far."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +41,29 @@ class GoldenFrame:
     label: str
     """'good', or the type of the defect."""
     score: float
-    peak: float
-    """Largest value of the anomaly map."""
+    anomaly_map: tuple[tuple[float, ...], ...]
+    """(h / cell, w / cell) means over squares of the map, row by row."""
+    cell: int = 1
+    """Side of these squares in values of the map; 1 keeps the map as it is."""
+
+    def __post_init__(self) -> None:
+        if self.cell < 1:
+            raise ValueError("cell must be at least 1")
+
+    @classmethod
+    def of(cls, file: str, label: str, prediction: Prediction, cell: int = 1) -> GoldenFrame:
+        """The golden frame for a prediction of the trained model, whose map's sides are multiples of `cell`."""
+        rows = tuple(tuple(float(value) for value in row) for row in _means(prediction.anomaly_map, cell))
+        return cls(file, label, prediction.score, rows, cell)
 
 
 @dataclass(frozen=True)
 class _Golden:
     frames: tuple[GoldenFrame, ...]
+
+    def __post_init__(self) -> None:
+        if not self.frames:
+            raise ValueError("there is no golden frame")
 
 
 @dataclass(frozen=True)
@@ -53,7 +76,12 @@ class GoldenCheck:
     score_error: float
     """Largest |score - expected| / expected; infinite where a score is not finite."""
     map_error: float
-    """Largest relative error of the map's peak."""
+    """Largest sum of |map - expected| over the sum of expected; infinite for a map of another shape."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether the engine may decide: no verdict differs, scores and maps are within the tolerances above."""
+        return self.flips == 0 and self.score_error <= SCORE_TOLERANCE and self.map_error <= MAP_TOLERANCE
 
 
 def write_golden(pictures: list[tuple[NDArray[np.uint8], GoldenFrame]]) -> dict[str, bytes]:
@@ -84,10 +112,27 @@ def check_golden(
     for frame, expected in golden:
         (got,) = engine.infer([frame])
         score_error = max(score_error, _relative(got.score, expected.score))
-        map_error = max(map_error, _relative(float(np.max(got.anomaly_map)), expected.peak))
+        map_error = max(map_error, _map_error(got.anomaly_map, expected))
         if calibration is not None:
             flips += calibration.verdict(got.score) is not calibration.verdict(expected.score)
     return GoldenCheck(len(golden), flips, score_error, map_error)
+
+
+def require_golden(engine: Engine, bundle: Bundle, calibration: Calibration | None) -> None:
+    """Let nothing decide that does not agree with the trained model on the bundle's golden frames.
+
+    Raises:
+        EngineMismatch: a score, map or verdict differs; the message says by how much.
+        BundleError, BundleCorrupted: the bundle has no golden frames, or they are damaged.
+        InferenceError: the engine fails.
+    """
+    check = check_golden(engine, load_golden(bundle), calibration)
+    if not check.passed:
+        raise EngineMismatch(
+            f"engine {engine.name} does not agree with the trained model on the golden frames: {check.flips} of "
+            f"{check.frames} verdicts differ, largest error of a score {check.score_error:.2%}, of a map "
+            f"{check.map_error:.2%}; run 'csflow export' again"
+        )
 
 
 def _relative(got: float, expected: float) -> float:
@@ -95,10 +140,24 @@ def _relative(got: float, expected: float) -> float:
     return error if np.isfinite(error) else float("inf")
 
 
+def _map_error(got: NDArray[np.float32], golden: GoldenFrame) -> float:
+    expected = np.array(golden.anomaly_map)
+    if got.shape != tuple(golden.cell * side for side in expected.shape):
+        return float("inf")
+    error = float(np.abs(_means(got, golden.cell) - expected).sum() / max(float(expected.sum()), 1e-6))
+    return error if np.isfinite(error) else float("inf")
+
+
+def _means(values: NDArray[np.float32], cell: int) -> NDArray[np.float64]:
+    rows, columns = (side // cell for side in values.shape)
+    means: NDArray[np.float64] = values.astype(np.float64).reshape(rows, cell, columns, cell).mean(axis=(1, 3))
+    return means
+
+
 def _decode(bundle: Bundle, name: str, side: int) -> NDArray[np.uint8]:
     data = bundle.read(f"golden/{name}")
     try:
-        with Image.open(io.BytesIO(data)) as picture:
+        with Image.open(io.BytesIO(data), formats=("PNG",)) as picture:
             if picture.size != (side, side):
                 raise BundleCorrupted(f"golden/{name} is {picture.size}, expected {side} pixels square: train again")
             return np.array(picture.convert("RGB"), dtype=np.uint8)

@@ -1,6 +1,6 @@
 """Sources of frames: the protocol, and the one grammar that selects a source.
 
-0, /dev/video0, /dev/v4l/by-id/...     a camera                               extra: camera
+0, /dev/video0, /dev/v4l/by-id/...     a camera, as any character device      extra: camera
 parts/, 'parts/*.png', part.png        pictures, in natural order
 line.mp4                               a video file                           extra: camera
 rtsp://, rtsps://, http://, https://   a network camera                       extra: camera
@@ -12,7 +12,9 @@ from __future__ import annotations
 import difflib
 import glob
 import importlib
+import os
 import re
+import stat
 from pathlib import Path
 from typing import Protocol, cast, runtime_checkable
 
@@ -96,7 +98,7 @@ def source_kind(uri: str) -> str:
     scheme, separator, _ = uri.partition("://")
     if separator:
         return _scheme_kind(scheme)
-    if re.fullmatch(r"[0-9]{1,3}", uri) or uri.startswith("/dev/"):
+    if re.fullmatch(r"[0-9]{1,3}|/dev/video[0-9]+|/dev/v4l/.+", uri) or _is_device(uri):
         return "camera"
     path = Path(uri)
     if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES or (glob.has_magic(uri) and not path.exists()):
@@ -107,6 +109,13 @@ def source_kind(uri: str) -> str:
         f"there is no file or folder {uri!r}: expected a camera (0, /dev/video0), a folder, a quoted glob, "
         "a picture, a video, rtsp://... or synthetic://"
     )
+
+
+def _is_device(path: str) -> bool:
+    try:
+        return stat.S_ISCHR(os.stat(path).st_mode)
+    except (OSError, ValueError):
+        return False
 
 
 def _scheme_kind(scheme: str) -> str:

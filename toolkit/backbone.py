@@ -140,10 +140,12 @@ def _design_size(name: str) -> int:
 
 
 def _create(name: str) -> nn.Module:
+    if not re.fullmatch(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?", name):
+        raise ConfigError(f"{name!r} is no name of a timm network: expected for example tf_efficientnet_b5.aa_in1k")
     try:
         with torch.device("meta"):
             probe: nn.Module = timm.create_model(name, pretrained=False)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
         close = [n for n in timm.list_models("*efficientnet*") if name.split(".")[0][-3:] in n][:5]
         raise ConfigError(
             f"timm cannot make a backbone {name!r} ({error}); try one of: {', '.join(close) or 'tf_efficientnet_b5'}"

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from csflow.runtime.errors import ConfigError
+from csflow.toolkit.tensor_file import save_tensors
 
 __all__ = ["Checkpoint"]
 
@@ -25,7 +25,10 @@ class Checkpoint:
     """Identity of data, model and training configuration; a checkpoint of another one is refused."""
 
     def save(self, flow: nn.Module, optimizer: torch.optim.Adam, epochs_done: int, losses: list[float]) -> None:
-        """Write the state after `epochs_done` epochs; the previous file stays until the new one is whole."""
+        """Write the state after `epochs_done` epochs; the previous file stays until the new one is whole.
+
+        Raises SinkError when it cannot be written.
+        """
         tensors = {f"flow.{name}": value for name, value in flow.state_dict().items()}
         for i, moments in optimizer.state_dict()["state"].items():
             for name, value in moments.items():
@@ -34,13 +37,7 @@ class Checkpoint:
             "fingerprint": self.fingerprint,
             "progress": json.dumps({"epochs_done": epochs_done, "losses": losses}),
         }
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_suffix(".tmp")
-        try:
-            save_file({name: t.contiguous() for name, t in tensors.items()}, temporary, metadata)
-            temporary.replace(self.path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        save_tensors(self.path, tensors, metadata)
 
     def restore(self, flow: nn.Module, optimizer: torch.optim.Adam) -> tuple[int, list[float]]:
         """Load the state, if there is one, into `flow` and `optimizer`; returns epochs done and their losses.

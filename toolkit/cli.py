@@ -121,6 +121,12 @@ def synthetic(
 )
 @click.option("--seed", default=0, show_default=True)
 @click.option("--autocast/--no-autocast", default=True, show_default=True, help="bfloat16 where it is faster.")
+@click.option(
+    "--roi",
+    type=_Numbers(int, 4),
+    metavar="X,Y,W,H",
+    help="Region of interest in pixels of the pictures; the bundle keeps it.",
+)
 @click.option("--any-size", is_flag=True, help="Take pictures of different sizes, or smaller than the model input.")
 @click.option("--fresh", is_flag=True, help="Discard an unfinished training instead of resuming it.")
 def train(
@@ -134,6 +140,7 @@ def train(
     hidden: int,
     kernel_sizes: tuple[int, ...],
     standardise: bool,
+    roi: tuple[int, int, int, int] | None,
     any_size: bool,
     flips: str,
     fresh: bool,
@@ -155,10 +162,9 @@ def train(
 
     trunk = checked(dataclasses.replace, resolve_name(backbone), scales=scales, padding=padding)
     flow = checked(FlowConfig, scales=scales, kernel_sizes=kernel_sizes, hidden=hidden, standardise=standardise)
-    plan = TrainPlan(
-        checked(ModelConfig, image_size, trunk, flow), checked(TrainConfig, **training), backbone_weights, flips
-    )
-    dataset = load_dataset(images, image_size=image_size, any_size=any_size)
+    model, settings = checked(ModelConfig, image_size, trunk, flow), checked(TrainConfig, **training)
+    plan = TrainPlan(model, settings, backbone_weights, flips, roi)
+    dataset = load_dataset(images, image_size=min(image_size, *roi[2:]) if roi else image_size, any_size=any_size)
     made = train_model(dataset, Path(bundle), plan, TerminalReporter(), fresh)
     click.echo(f"trained on {len(dataset.train)} good pictures, loss {made.manifest.provenance['loss']:.4f}")
     click.echo(f"wrote {bundle}; next: csflow calibrate GOOD_PICTURES --bundle {bundle}")
@@ -192,10 +198,14 @@ def evaluate(images: Path, bundle: str, backend: str, directory: Path, as_json: 
     from csflow.toolkit.evaluation import evaluate as run_evaluation
     from csflow.toolkit.evaluation import summary_lines, to_json
     from csflow.toolkit.progress import TerminalReporter
-    from csflow.toolkit.report import write_report
+    from csflow.toolkit.provenance import trained_on
+    from csflow.toolkit.report import prepare_directory, write_report
 
     opened = Bundle.open(bundle)
-    dataset = load_dataset(images, image_size=opened.manifest.preprocessing.image_size, any_size=True)
+    dataset = load_dataset(images)
+    prepare_directory(directory)
+    if seen := trained_on(opened, dataset.test):
+        click.echo(f"Warning: the model was trained on {len(seen)} of these pictures, for example {seen[0]}", err=True)
     bar = TerminalReporter().images(len(dataset.test), "evaluating")
     with open_engine(opened, backend) as engine, bar as advance:
         evaluation = run_evaluation(opened, dataset, engine, advance)

@@ -6,6 +6,7 @@ reference code (marco-rudolph/cs-flow) differ, of the code.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,8 +16,9 @@ from csflow.runtime.errors import BundleCorrupted, ConfigError
 __all__ = ["PADDINGS", "STRIDE", "BackboneConfig", "FlowConfig", "ModelConfig", "TrainConfig", "checked"]
 
 STRIDE = 32
-PADDINGS = ("timm", "tf_same", "symmetric", "lm071")
 """Pixels of the input per position of a feature map, for every EfficientNet after the stage that CS-Flow reads."""
+PADDINGS = ("timm", "tf_same", "symmetric", "lm071")
+"""Padding conventions of the backbone; `BackboneConfig.padding` tells them apart."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class FlowConfig:
             raise ValueError("scales must be 1 to 6")
         if not self.kernel_sizes or any(k < 1 or k % 2 == 0 for k in self.kernel_sizes):
             raise ValueError("kernel_sizes must be odd numbers, at least one")
-        if self.hidden < 1 or self.clamp <= 0.0:
+        if self.hidden < 1 or not (math.isfinite(self.clamp) and self.clamp > 0.0):
             raise ValueError("hidden and clamp must be positive")
 
 
@@ -133,7 +135,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if min(self.epochs, self.batch_size) < 1:
             raise ValueError("epochs and batch_size must be at least 1")
-        if min(self.learning_rate, self.eps, self.max_grad_norm) <= 0.0 or self.weight_decay < 0.0:
+        numbers = (self.learning_rate, self.eps, self.max_grad_norm, self.weight_decay)
+        if not all(math.isfinite(n) for n in numbers) or min(numbers[:3]) <= 0.0 or self.weight_decay < 0.0:
             raise ValueError("learning_rate, eps and max_grad_norm must be positive, weight_decay not negative")
         if not all(0.0 <= beta < 1.0 for beta in self.betas):
             raise ValueError("betas must lie in 0..1")

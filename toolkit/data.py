@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from csflow.calibration.metrics import GOOD
 from csflow.runtime.errors import DataError
 from csflow.runtime.images import list_images, read_image
 
-__all__ = ["GOOD", "Dataset", "Sample", "load_dataset", "load_mask", "split_samples"]
+__all__ = ["Dataset", "Sample", "load_dataset", "load_mask"]
 
-GOOD = "good"
 MTD_GOOD = "MT_Free"
 MTD_SPLIT = "train_good.txt"
 
@@ -72,17 +71,6 @@ def load_dataset(root: Path, image_size: int | None = None, any_size: bool = Fal
     return dataset
 
 
-def split_samples(samples: Sequence[Sample], share: float, seed: int) -> tuple[tuple[Sample, ...], tuple[Sample, ...]]:
-    """Set aside round(share · n) samples, at least one of each part; the same seed gives the same split.
-
-    Returns the kept and the set-aside samples, each in the original order.
-    """
-    count = min(max(1, round(share * len(samples))), len(samples) - 1)
-    aside = set(random.Random(seed).sample(range(len(samples)), count))
-    kept = tuple(s for i, s in enumerate(samples) if i not in aside)
-    return kept, tuple(s for i, s in enumerate(samples) if i in aside)
-
-
 def load_mask(sample: Sample, size: tuple[int, int]) -> NDArray[np.bool_]:
     """The defect mask at (width, height) = `size`, (H, W) bool; all False for a good part.
 
@@ -129,8 +117,13 @@ def _mtd(root: Path) -> Dataset:
     good = [p for p in list_images(root / MTD_GOOD / "Imgs") if p.suffix.lower() == ".jpg"]
     names = _mtd_split(root)
     train = tuple(Sample(p) for p in good if p.name in names)
+    if missing := sorted(names - {p.name for p in good}):
+        raise DataError(
+            f"{root / MTD_SPLIT} names {len(missing)} pictures that {root / MTD_GOOD / 'Imgs'} lacks, "
+            f"for example {missing[0]}: copy the data set again"
+        )
     if not train:
-        raise DataError(f"none of the pictures in {root / MTD_GOOD / 'Imgs'} is named in {MTD_SPLIT}")
+        raise DataError(f"{root / MTD_SPLIT} names no picture: it must name the training pictures, one a line")
     test = [Sample(p) for p in good if p.name not in names]
     for folder in _folders(root):
         if folder.name.startswith("MT_") and folder.name != MTD_GOOD:

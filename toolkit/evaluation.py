@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from csflow.calibration.metrics import DefectRow, Rates, defect_table, image_auroc, pixel_auroc, pro, rates
+from csflow.calibration.metrics import GOOD, DefectRow, Rates, defect_table, image_auroc, pixel_auroc, pro, rates
 from csflow.runtime.bundle import Bundle
 from csflow.runtime.decision import Calibration, load_calibration
 from csflow.runtime.engine import Engine
@@ -23,7 +23,7 @@ from csflow.runtime.images import read_image
 from csflow.runtime.manifest import Preprocessing
 from csflow.runtime.preprocess import preprocess
 from csflow.runtime.types import Frame
-from csflow.toolkit.data import GOOD, Dataset, Sample, load_mask
+from csflow.toolkit.data import Dataset, Sample, load_mask
 
 __all__ = ["Evaluation", "PixelMetrics", "ScoredSample", "evaluate", "summary_lines", "to_json", "truth_of"]
 

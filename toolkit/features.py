@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from csflow.runtime.images import read_image
 from csflow.runtime.manifest import Preprocessing
@@ -20,6 +19,7 @@ from csflow.runtime.preprocess import preprocess
 from csflow.toolkit.backbone import Backbone
 from csflow.toolkit.config import BackboneConfig
 from csflow.toolkit.coupling import Features
+from csflow.toolkit.tensor_file import save_tensors
 
 __all__ = ["FLIPS", "cached_features", "extract_features", "features_key", "flip"]
 
@@ -39,25 +39,28 @@ def flip(image: NDArray[np.uint8], flips: str) -> list[NDArray[np.uint8]]:
 
 
 def features_key(
-    hashes: Sequence[str], backbone_sha256: str, backbone: BackboneConfig, image_size: int, flips: str
+    hashes: Sequence[str], backbone_sha256: str, backbone: BackboneConfig, how: Preprocessing, flips: str
 ) -> str:
     """SHA-256 over everything the features depend on; `hashes` are those of the image files, in order."""
-    text = json.dumps([list(hashes), backbone_sha256, dataclasses.asdict(backbone), image_size, flips, "v2"])
+    text = json.dumps([list(hashes), backbone_sha256, dataclasses.asdict(backbone), repr(how), flips])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 @torch.inference_mode()
 def extract_features(
-    backbone: Backbone, paths: Sequence[Path], image_size: int, flips: str = "none", progress: Progress | None = None
+    backbone: Backbone,
+    paths: Sequence[Path],
+    how: Preprocessing,
+    flips: str = "none",
+    progress: Progress | None = None,
 ) -> Features:
     """Features of pictures, on the backbone's device, returned on the CPU.
 
     Returns:
         One (N · V, C, h_i, w_i) float32 tensor per scale, V variants per picture (`flip`), variants adjacent.
 
-    Raises DataError for a picture that cannot be read.
+    Raises DataError for a picture that cannot be read, SourceError for one that a region of interest leaves.
     """
-    how = Preprocessing(image_size)
     device = next(backbone.parameters()).device
     parts: list[Features] = []
     for start in range(0, len(paths), BATCH):
@@ -74,19 +77,13 @@ def cached_features(cache: Path, key: str, extract: Callable[[], Features]) -> t
     """The features with this key from the file `cache`, or from `extract`, then written there.
 
     Returns the features and whether they came from the cache. A cache of another key, or one that is damaged,
-    is replaced. Raises OSError when the file cannot be written.
+    is replaced. Raises SinkError when the file cannot be written.
     """
     found = _read(cache, key)
     if found is not None:
         return found, True
     features = extract()
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    temporary = cache.with_suffix(".tmp")
-    try:
-        save_file({f"scale{i}": f.contiguous() for i, f in enumerate(features)}, temporary, {"key": key})
-        temporary.replace(cache)
-    finally:
-        temporary.unlink(missing_ok=True)
+    save_tensors(cache, {f"scale{i}": f for i, f in enumerate(features)}, {"key": key})
     return features, False
 
 

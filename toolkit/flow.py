@@ -34,10 +34,10 @@ class Standardise(nn.Module):
         """
         mean, std = self.get_buffer("mean"), self.get_buffer("std")
         for i, x in enumerate(features):
-            flat = x.double().transpose(0, 1).flatten(1)
-            deviation = flat.std(dim=1, correction=0)
-            mean[i] = flat.mean(dim=1)
-            std[i] = torch.where(deviation > 1e-6, deviation, torch.ones_like(deviation))
+            centre = _channel_moment(x, 1, torch.zeros(x.shape[1], dtype=torch.float64))
+            variance = _channel_moment(x, 2, centre)
+            mean[i] = centre
+            std[i] = torch.where(variance > 1e-12, variance.sqrt(), torch.ones_like(variance))
 
     def forward(self, x: Features) -> tuple[Features, Tensor]:
         """Returns standardised features and log|det J| of shape (N,)."""
@@ -116,6 +116,13 @@ def anomaly_map(z: Features, definition: str = "scale0-mean-z2") -> Tensor:
 def negative_log_likelihood(z: Features, log_det: Tensor) -> Tensor:
     """Training loss, a scalar: mean over samples of (½‖z‖² - log|det J|) / D, without the Gaussian's constant."""
     return (score(z) - log_det / _latents(z)).mean()
+
+
+def _channel_moment(x: Tensor, order: int, centre: Tensor) -> Tensor:
+    """Mean of (x - centre)^order over images and positions, (C,) float64; a few images at a time to spare memory."""
+    parts = torch.split(x, 64)
+    sums = [(part.double() - centre[:, None, None]).pow(order).sum(dim=(0, 2, 3)) for part in parts]
+    return torch.stack(sums).sum(dim=0) / (x.numel() / x.shape[1])
 
 
 def _latents(z: Features) -> int:

@@ -14,6 +14,7 @@ from csflow.runtime.images import read_image
 from csflow.runtime.manifest import Preprocessing
 from csflow.runtime.preprocess import preprocess
 from csflow.toolkit.backbone import Backbone
+from csflow.toolkit.config import STRIDE
 from csflow.toolkit.flow import CrossScaleFlow
 from csflow.toolkit.torch_engine import predict
 
@@ -51,13 +52,13 @@ def score_golden(
     definition: str = "scale0-mean-z2",
 ) -> dict[str, bytes]:
     """The golden files for pictures (S, S, 3) uint8 RGB with their labels; `definition` is that of the map."""
+    # At the size of the picture a map would be megabytes of JSON, read at every start.
+    cell = STRIDE if definition == "product-mean-z2" else 1
     pictures = []
     for i, (label, image) in enumerate(chosen):
-        (prediction,) = predict(
-            backbone, flow, torch.from_numpy(image[None]).to(next(flow.buffers()).device), definition
-        )
-        peak = float(np.max(prediction.anomaly_map))
-        pictures.append((image, GoldenFrame(f"{i:02d}.png", label, prediction.score, peak)))
+        batch = torch.from_numpy(image[None]).to(next(flow.buffers()).device)
+        (prediction,) = predict(backbone, flow, batch, definition)
+        pictures.append((image, GoldenFrame.of(f"{i:02d}.png", label, prediction, cell)))
     return write_golden(pictures)
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from csflow.calibration.metrics import GOOD
 from csflow.runtime.errors import BackendUnavailable
-from csflow.toolkit.data import GOOD
 from csflow.toolkit.evaluation import Evaluation
 
 if TYPE_CHECKING:

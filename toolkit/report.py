@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import csv
+import errno
 import io
+import os
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -13,15 +15,15 @@ from statistics import median
 import numpy as np
 from PIL import Image
 
+from csflow.calibration.metrics import GOOD
 from csflow.runtime import schema
 from csflow.runtime.atomic import write_atomic
-from csflow.runtime.errors import BackendUnavailable
-from csflow.toolkit.data import GOOD
+from csflow.runtime.errors import BackendUnavailable, SinkError
 from csflow.toolkit.evaluation import Evaluation, ScoredSample, to_json
 from csflow.toolkit.plots import histogram_png, roc_png
 from csflow.toolkit.sheet import panels, sheet
 
-__all__ = ["write_report"]
+__all__ = ["prepare_directory", "write_report"]
 
 GALLERY = 12
 THUMBNAIL_PX = 240
@@ -46,6 +48,16 @@ class _Gallery:
     note: str
     total: int
     thumbnails: tuple[_Thumbnail, ...]
+
+
+def prepare_directory(directory: Path) -> None:
+    """Make the directory of a report, before the scoring that takes minutes. Raises SinkError where it cannot be."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        if not os.access(directory, os.W_OK):
+            raise PermissionError(errno.EACCES, "not writable")
+    except OSError as error:
+        raise SinkError(f"cannot write into {directory} ({error.strerror}): name another with --report") from None
 
 
 def write_report(evaluation: Evaluation, directory: Path) -> Path:

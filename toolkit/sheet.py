@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
+from csflow.calibration.metrics import GOOD
 from csflow.runtime.images import read_image
 from csflow.runtime.overlay import full_scale, heat_map, overlay
-from csflow.toolkit.data import GOOD, load_mask
+from csflow.toolkit.data import load_mask
 from csflow.toolkit.evaluation import Evaluation, ScoredSample
 
 __all__ = ["panels", "sheet", "sheet_samples"]

@@ -14,25 +14,25 @@ from typing import Protocol
 
 import torch
 
+from csflow.calibration.calibrate import TRAINING_IMAGES
+from csflow.calibration.metrics import GOOD
 from csflow.runtime import schema
 from csflow.runtime.bundle import Bundle
-from csflow.runtime.errors import DataError
 from csflow.runtime.manifest import Definitions, Manifest, Preprocessing
 from csflow.toolkit.backbone import Backbone
 from csflow.toolkit.checkpoint import Checkpoint
 from csflow.toolkit.config import ModelConfig, TrainConfig, checked
 from csflow.toolkit.coupling import Features
-from csflow.toolkit.data import GOOD, Dataset, Sample
+from csflow.toolkit.data import Dataset
 from csflow.toolkit.features import FLIPS, cached_features, extract_features, features_key
 from csflow.toolkit.flow import CrossScaleFlow
 from csflow.toolkit.golden import golden_files
 from csflow.toolkit.model_io import weight_files
+from csflow.toolkit.provenance import file_hashes
 from csflow.toolkit.training import new_flow, train_flow
 from csflow.toolkit.weights import WeightsRecord, load_backbone
 
-__all__ = ["TRAINING_IMAGES", "Reporter", "Silent", "TrainPlan", "train_model"]
-
-TRAINING_IMAGES = "provenance/training_images.json"
+__all__ = ["Reporter", "Silent", "TrainPlan", "train_model"]
 
 
 class Reporter(Protocol):
@@ -58,6 +58,8 @@ class TrainPlan:
     """As `csflow.toolkit.weights.load_backbone` takes it."""
     flips: str = "none"
     """Mirror images added to the training: one of `csflow.toolkit.features.FLIPS`."""
+    roi: tuple[int, int, int, int] | None = None
+    """Region of interest (x, y, width, height) in pixels of the pictures; None is the whole picture."""
 
 
 def train_model(dataset: Dataset, path: Path, plan: TrainPlan, reporter: Reporter, fresh: bool = False) -> Bundle:
@@ -82,52 +84,46 @@ def train_model(dataset: Dataset, path: Path, plan: TrainPlan, reporter: Reporte
     flow_config = dataclasses.replace(plan.model.flow, channels=backbone.channels)
     model = checked(dataclasses.replace, plan.model, flow=flow_config)
     reporter.say(f"backbone {model.backbone.name} ({record.source}), {backbone.channels} channels, on {device}")
-    hashes = _hashes(dataset.train)
+    how: Preprocessing = checked(Preprocessing, model.image_size, plan.roi)
+    hashes = file_hashes(dataset.train)
+    key = features_key(list(hashes.values()), record.sha256, model.backbone, how, plan.flips)
     work = path.with_name(path.name + ".training")
-    features, variants = _features(dataset.train, hashes, backbone.to(device), record, model, plan, work, reporter)
+    paths = [sample.path for sample in dataset.train]
+    features = _features(paths, backbone.to(device), how, plan.flips, work / "features.safetensors", key, reporter)
     flow = new_flow(flow_config, plan.train.seed)
     flow.fit_standardisation(features)
-    key = features_key(list(hashes.values()), record.sha256, model.backbone, model.image_size, plan.flips)
     checkpoint = Checkpoint(work / "checkpoint.safetensors", _fingerprint(key, model, plan.train))
     if fresh:
         checkpoint.discard()
     with reporter.epochs(plan.train.epochs) as on_epoch:
+        variants = features[0].shape[0] // len(paths)
         losses = train_flow(flow.to(device), features, variants, plan.train, checkpoint, on_epoch)
-    bundle = _write(path, dataset, model, plan, backbone, flow, record, hashes, losses)
+    provenance = _provenance(plan, record, len(hashes), losses[-1])
+    manifest = Manifest(how, Definitions(), schema.to_mapping(model), provenance, {})
+    training_images = schema.dump_json({"files": hashes})
+    golden = _golden(dataset, backbone, flow, how)
+    bundle = Bundle.create(path, manifest, {**weight_files(backbone, flow), **golden, TRAINING_IMAGES: training_images})
     checkpoint.discard()
     return bundle
 
 
 def _features(
-    samples: Sequence[Sample],
-    hashes: dict[str, str],
+    paths: Sequence[Path],
     backbone: Backbone,
-    record: WeightsRecord,
-    model: ModelConfig,
-    plan: TrainPlan,
-    work: Path,
+    how: Preprocessing,
+    flips: str,
+    cache: Path,
+    key: str,
     reporter: Reporter,
-) -> tuple[Features, int]:
-    key = features_key(list(hashes.values()), record.sha256, model.backbone, model.image_size, plan.flips)
-
+) -> Features:
     def extract() -> Features:
-        with reporter.images(len(samples)) as advance:
-            return extract_features(backbone, [s.path for s in samples], model.image_size, plan.flips, advance)
+        with reporter.images(len(paths)) as advance:
+            return extract_features(backbone, paths, how, flips, advance)
 
-    features, cached = cached_features(work / "features.safetensors", key, extract)
+    features, cached = cached_features(cache, key, extract)
     if cached:
-        reporter.say(f"features of {len(samples)} pictures taken from {work / 'features.safetensors'}")
-    return features, features[0].shape[0] // len(samples)
-
-
-def _hashes(samples: Sequence[Sample]) -> dict[str, str]:
-    hashes = {}
-    for sample in samples:
-        try:
-            hashes[str(sample.path.name)] = hashlib.sha256(sample.path.read_bytes()).hexdigest()
-        except OSError as error:
-            raise DataError(f"cannot read {sample.path}: {error.strerror}") from None
-    return hashes
+        reporter.say(f"features of {len(paths)} pictures taken from {cache}")
+    return features
 
 
 def _fingerprint(features: str, model: ModelConfig, train: TrainConfig) -> str:
@@ -135,33 +131,20 @@ def _fingerprint(features: str, model: ModelConfig, train: TrainConfig) -> str:
     return hashlib.sha256(body).hexdigest()
 
 
-def _write(
-    path: Path,
-    dataset: Dataset,
-    model: ModelConfig,
-    plan: TrainPlan,
-    backbone: Backbone,
-    flow: CrossScaleFlow,
-    record: WeightsRecord,
-    hashes: dict[str, str],
-    losses: list[float],
-) -> Bundle:
-    how = Preprocessing(model.image_size)
+def _golden(dataset: Dataset, backbone: Backbone, flow: CrossScaleFlow, how: Preprocessing) -> dict[str, bytes]:
     good = [s.path for s in dataset.calibration or dataset.train]
     defects = [(s.label, s.path) for s in dataset.test if s.label != GOOD]
-    files = {
-        **weight_files(backbone, flow),
-        **golden_files(backbone, flow, how, good, defects),
-        TRAINING_IMAGES: schema.dump_json({"files": hashes}),
-    }
-    provenance = {
+    return golden_files(backbone, flow, how, good, defects)
+
+
+def _provenance(plan: TrainPlan, record: WeightsRecord, images: int, loss: float) -> dict[str, object]:
+    return {
         "csflow": version("csflow"),
         "created_utc": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "backbone_weights": {"source": record.source, "sha256": record.sha256},
-        "training": {**schema.to_mapping(plan.train), "flips": plan.flips, "images": len(hashes)},
-        "loss": losses[-1],
+        "training": {**schema.to_mapping(plan.train), "flips": plan.flips, "images": images},
+        "loss": loss,
     }
-    return Bundle.create(path, Manifest(how, Definitions(), schema.to_mapping(model), provenance, {}), files)
 
 
 def _check_flips(flips: str) -> None:

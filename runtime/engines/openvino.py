@@ -6,7 +6,6 @@ import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from csflow.runtime.atomic import write_atomic
 from csflow.runtime.bundle import Bundle
 from csflow.runtime.cache import cache_directory
 from csflow.runtime.decision import Calibration, load_calibration
-from csflow.runtime.errors import BundleCorrupted, BundleError, InferenceError
+from csflow.runtime.errors import BundleCorrupted, BundleError, CalibrationError, InferenceError
 from csflow.runtime.golden import GOLDEN, check_golden, load_golden
 from csflow.runtime.types import Frame, Prediction
 
@@ -25,6 +24,7 @@ __all__ = ["OpenVINOEngine"]
 
 GRAPHS = ("graphs/fp32/backbone.onnx", "graphs/fp32/flow.onnx")
 TIMED_FRAMES = 5
+HINTS = {"fp32": "f32", "bf16": "bf16"}
 ADVANTAGE = 0.95
 """bfloat16 must need less than this share of float32's time: it is not worth its rounding for nothing."""
 
@@ -35,8 +35,12 @@ class _Choice:
 
     precision: str
     fp32_s: float
-    bf16_s: float | None
-    bf16_flips: int | None
+    bf16_s: float
+    bf16_flips: int
+
+    def __post_init__(self) -> None:
+        if self.precision not in HINTS:
+            raise ValueError(f"precision must be one of {', '.join(HINTS)}")
 
 
 class OpenVINOEngine:
@@ -47,7 +51,8 @@ class OpenVINOEngine:
 
         Args:
             precision: 'fp32', 'bf16', or 'auto': bfloat16 where the processor has it, it is measurably faster, and
-                no golden frame's verdict changes. The choice is remembered per graph, processor and OpenVINO version.
+                no golden frame's verdict changes. The choice is made once per graph, thresholds, processor and
+                OpenVINO version; where it cannot be remembered, or there are no thresholds, it is 'fp32'.
 
         Raises:
             BundleError, BundleCorrupted: there are no graphs, or they are damaged.
@@ -55,10 +60,10 @@ class OpenVINOEngine:
         if not all(bundle.has(name) for name in GRAPHS):
             raise BundleError(f"bundle {bundle.path} has no ONNX graphs: run 'csflow export --bundle {bundle.path}'")
         self._core = openvino.Core()
-        self._cache = cache_directory() / "openvino"
+        self._cache = cache_directory()
         self._models = [_read(self._core, bundle, name) for name in GRAPHS]
         if precision == "auto":
-            precision = self._remembered_or_measured(bundle).precision
+            precision = self._remembered_or_measured(bundle)
         self._pipeline: _Pipeline | None = self._compile(precision)
         self.name = f"openvino-{precision}"
 
@@ -79,45 +84,47 @@ class OpenVINOEngine:
         self.close()
 
     def _compile(self, precision: str) -> _Pipeline:
-        hint = {"fp32": "f32", "bf16": "bf16"}[precision]
-        config = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}
-        if _writable(self._cache):
-            config["CACHE_DIR"] = str(self._cache)
+        config = {"INFERENCE_PRECISION_HINT": HINTS[precision], "PERFORMANCE_HINT": "LATENCY"}
+        if self._cache is not None:
+            config["CACHE_DIR"] = str(self._cache / "openvino")
         try:
             return _Pipeline(*(self._core.compile_model(model, "CPU", config) for model in self._models))
         except RuntimeError as error:
             raise InferenceError(f"OpenVINO cannot compile the graphs: {_first_line(error)}") from None
 
-    def _remembered_or_measured(self, bundle: Bundle) -> _Choice:
-        if "BF16" not in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") or not bundle.has(GOLDEN):
-            return _Choice("fp32", 0.0, None, None)
-        calibration = load_calibration(bundle)
-        record = self._cache / f"precision-{self._identity(bundle, calibration)}.json"
+    def _remembered_or_measured(self, bundle: Bundle) -> str:
+        calibration = _calibration_or_none(bundle)
+        has_bf16 = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        if self._cache is None or calibration is None or not has_bf16:
+            return "fp32"
+        record = self._cache / "openvino" / f"precision-{self._identity(bundle, calibration)}.json"
         try:
-            return schema.from_mapping(_Choice, schema.parse_json(record.read_bytes()))
+            return schema.from_mapping(_Choice, schema.parse_json(record.read_bytes())).precision
         except (OSError, schema.SchemaError):
             choice = self._measure(bundle, calibration)
-        if _writable(self._cache):
+        try:
             write_atomic(record, schema.dump_json(schema.to_mapping(choice)))
-        return choice
+        except OSError:
+            # What cannot be remembered would be measured anew at every start, and might come out otherwise.
+            return "fp32"
+        return choice.precision
 
-    def _measure(self, bundle: Bundle, calibration: Calibration | None) -> _Choice:
+    def _measure(self, bundle: Bundle, calibration: Calibration) -> _Choice:
         golden = load_golden(bundle)
         seconds: dict[str, float] = {}
         for precision in ("fp32", "bf16"):
             self._pipeline = self._compile(precision)
             seconds[precision] = _median_seconds(self._pipeline, golden[0][0])
-        flips = check_golden(self, golden, calibration).flips
-        better = flips == 0 and seconds["bf16"] < ADVANTAGE * seconds["fp32"]
-        return _Choice("bf16" if better else "fp32", seconds["fp32"], seconds["bf16"], flips)
+        check = check_golden(self, golden, calibration)
+        better = check.passed and seconds["bf16"] < ADVANTAGE * seconds["fp32"]
+        return _Choice("bf16" if better else "fp32", seconds["fp32"], seconds["bf16"], check.flips)
 
-    def _identity(self, bundle: Bundle, calibration: Calibration | None) -> str:
-        thresholds = (calibration.warn_threshold, calibration.reject_threshold) if calibration else None
+    def _identity(self, bundle: Bundle, calibration: Calibration) -> str:
         parts = (
             openvino.__version__,
             self._core.get_property("CPU", "FULL_DEVICE_NAME"),
             [bundle.manifest.files[name].sha256 for name in (*GRAPHS, GOLDEN)],
-            thresholds,
+            (calibration.warn_threshold, calibration.reject_threshold),
         )
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
 
@@ -164,16 +171,12 @@ def _median_seconds(pipeline: _Pipeline, frame: Frame) -> float:
     return sorted(seconds)[TIMED_FRAMES // 2]
 
 
-def _writable(directory: Path) -> bool:
-    # A read-only home is normal on an edge box; then every start compiles anew.
+def _calibration_or_none(bundle: Bundle) -> Calibration | None:
+    # 'csflow calibrate' opens an engine in order to replace a calibration that cannot be read.
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        probe = directory / ".writable"
-        probe.touch()
-        probe.unlink()
-    except OSError:
-        return False
-    return True
+        return load_calibration(bundle)
+    except (CalibrationError, BundleError):
+        return None
 
 
 def _first_line(error: Exception) -> str:

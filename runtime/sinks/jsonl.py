@@ -22,7 +22,7 @@ class JsonLinesSink:
     """Appends to a file, or to standard output where the path is '-'; each line is handed over at once."""
 
     def __init__(self, path: Path | str) -> None:
-        """Open for appending; the folder is made.
+        """Open for appending; the folder is made. A named pipe waits here for its reader.
 
         Raises SinkError when that is not possible.
         """
@@ -88,16 +88,22 @@ def _finite(value: float) -> float | None:
 
 def _open(path: Path) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    # Write-only: of a pipe this must be the writing end alone, or a reader that ends would go unnoticed.
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
-        size = _size(handle)
         # A power cut may have left half a line; the new ones must not run on from it.
-        if size and os.pread(handle, 1, size - 1) != b"\n":
+        if _size(handle) and not _ends_with_line(path):
             _write_all(handle, b"\n")
     except OSError:
         os.close(handle)
         raise
     return handle
+
+
+def _ends_with_line(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) == b"\n"
 
 
 def _size(handle: int) -> int | None:

@@ -22,10 +22,15 @@ class TerminalSink:
         self._stream = stream
 
     def write(self, result: Result, frame: Frame | None) -> None:  # noqa: ARG002 - pictures are not for this sink
-        """Print the line. Raises SinkError when nobody reads the stream any more."""
+        """Print the line; what the stream's encoding lacks is escaped (\\xfc).
+
+        Raises SinkError when nobody reads the stream any more.
+        """
         verdict = click.style(f"{result.verdict.name:<9}", fg=COLOURS.get(result.verdict), bold=True)
+        encoding = self._stream.encoding or "utf-8"
+        line = result_line(result, verdict).encode(encoding, "backslashreplace").decode(encoding)
         try:
-            click.echo(result_line(result, verdict), file=self._stream)
+            click.echo(line, file=self._stream)
         except OSError as error:
             raise sink_error(error, "the terminal") from None
 

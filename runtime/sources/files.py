@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -76,7 +77,7 @@ def _matches(uri: str) -> list[Path]:
     if path.exists():
         return [path]
     found = (Path(name) for name in glob.glob(uri, recursive=True))
-    return [p for p in found if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file()]
+    return [p for p in found if p.suffix.lower() in IMAGE_SUFFIXES and not os.path.isdir(p)]
 
 
 def _nothing(path: Path, uri: str) -> str:

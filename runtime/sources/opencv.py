@@ -13,12 +13,14 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from csflow.runtime.errors import ConfigError, EndOfStream, SourceError, SourceLost
+from csflow.runtime.errors import ConfigError, EndOfStream, FrameError, SourceError, SourceLost
 from csflow.runtime.types import Frame
 
 __all__ = ["OpenCVSource", "open_camera", "open_network", "open_video", "redact"]
 
 CLOSE_TIMEOUT_S = 1.0
+BAD_FRAME_PAUSE_S = 0.01
+"""A driver that fails at once, again and again, must not take the processor from the detector."""
 
 
 class OpenCVSource:
@@ -43,23 +45,37 @@ class OpenCVSource:
         self._lock = threading.Lock()
 
     def read(self, timeout_s: float) -> Frame | None:  # noqa: ARG002 - the device's own time limit holds
-        """The next frame; blocks until the device gives up (the `timeout_s` of `open_source`)."""
-        with self._lock:
-            if self._closed:
-                raise EndOfStream
-            delivered, image = self._capture.read()
+        """The next frame; blocks until the device gives up (the `timeout_s` of `open_source`).
+
+        A frame that is empty, no 8-bit colour picture or, from a camera, not decodable is a FrameError with
+        its index.
+        """
+        delivered, image, problem = self._grab()
         captured_ns = time.monotonic_ns()
         if not delivered:
             raise self._end()
-        return self._frame(image, captured_ns)
-
-    def _frame(self, image: Any, captured_ns: int) -> Frame:
-        # OpenCV has reported success with an empty or stale buffer (opencv#10927, #14044).
-        if not _is_picture(image):
-            raise SourceError(f"{self.name} delivered no 8-bit colour picture: set the camera to another format")
         index, self._next = self._next, self._next + 1
         source = self.name if self.live else f"{self.name}#{index}"
+        if problem:
+            time.sleep(BAD_FRAME_PAUSE_S)
+            raise FrameError(f"{self.name} delivered {problem}", index, source)
         return Frame(np.ascontiguousarray(image[:, :, ::-1]), index, captured_ns, source)
+
+    def _grab(self) -> tuple[bool, Any, str]:
+        """Whether the stream goes on, what came, and what is wrong with it."""
+        import cv2
+
+        with self._lock:
+            if self._closed:
+                raise EndOfStream
+            try:
+                delivered, image = self._capture.read()
+            except cv2.error as error:
+                # A file need not have moved on, and would fail here for ever.
+                return self.live, None, f"a frame that OpenCV cannot decode ({_one_line(error)})"
+        # OpenCV has reported success with an empty or stale buffer (opencv#10927, #14044).
+        odd = delivered and not _is_picture(image)
+        return delivered, image, f"{_shown(image)} instead of an 8-bit colour picture: check its format" if odd else ""
 
     def _end(self) -> Exception:
         if self._next == 0:
@@ -126,14 +142,19 @@ def open_video(uri: str, timeout_s: float) -> OpenCVSource:
 
 
 def redact(uri: str) -> str:
-    """`uri` without user, password and query, fit for logs. Raises ConfigError when malformed."""
+    """`uri` without user, password and query, fit for logs. Raises ConfigError when malformed.
+
+    A password may hold '/', '#' or '?' unescaped, where the standard would end the host: all up to the last
+    '@' counts as secret, even where that '@' belongs to the path.
+    """
+    scheme, _, rest = uri.partition("://")
+    _, at, address = rest.rpartition("@")
     try:
-        parts = urlsplit(uri)
-        host = parts.netloc.rpartition("@")[2]
+        parts = urlsplit(f"{scheme}://{address}")
     except ValueError:
         raise ConfigError("the camera's address is malformed: expected rtsp://user:password@host:port/path") from None
-    secret = "***@" if "@" in parts.netloc else ""
-    return f"{parts.scheme}://{secret}{host}{parts.path}" + ("?***" if parts.query else "")
+    secret = "***@" if at else ""
+    return f"{parts.scheme}://{secret}{parts.netloc}{parts.path}" + ("?***" if parts.query else "")
 
 
 def _cv2(timeout_s: float) -> Any:
@@ -148,6 +169,14 @@ def _cv2(timeout_s: float) -> Any:
 
 def _is_picture(image: Any) -> bool:
     return isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.shape[2:] == (3,) and image.size > 0
+
+
+def _shown(image: Any) -> str:
+    return f"an array {image.shape} {image.dtype}" if isinstance(image, np.ndarray) else "nothing"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 def _opened(opener: Callable[[], Any], problem: str) -> Any:

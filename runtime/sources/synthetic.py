@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
@@ -54,16 +55,18 @@ class SyntheticSource:
         self.name = name
         self.live = options.fps > 0
         self._options = options
+        self._last = sys.maxsize if options.frames is None else options.frames
         self._next = 0
         self._start_ns = time.monotonic_ns()
         self._closed = False
 
     def read(self, timeout_s: float) -> Frame | None:
-        """The next part; in a live stream those that passed while nobody read are gone, as at a camera."""
-        if self.live:
-            self._next = max(self._next, self._passed())
-        if self._closed or (self._options.frames is not None and self._next >= self._options.frames):
+        """The next part; in a live stream those that passed while nobody read are gone, but for the last."""
+        if self._closed or self._next >= self._last:
             raise EndOfStream
+        if self.live:
+            # A late reader still gets the last part, whose index shows how many it missed.
+            self._next = min(max(self._next, self._passed()), self._last - 1)
         if self.live and not self._wait(timeout_s):
             return None
         index, self._next = self._next, self._next + 1

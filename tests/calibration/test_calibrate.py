@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -222,7 +223,7 @@ def test_places_without_pictures_are_named(make_bundle: MakeBundle, tmp_path: Pa
         calibrate(bundle, [tmp_path / "empty"], Unused(bundle))
     with pytest.raises(DataError, match="no pictures were named"):
         calibrate(bundle, [], Unused(bundle))
-    with pytest.raises(DataError, match=r"cannot read .*absent: No such file"):
+    with pytest.raises(DataError, match="absent does not exist"):
         calibrate(bundle, [tmp_path / "absent"], Unused(bundle), rate=0.9, confidence=0.5)
 
 
@@ -245,3 +246,10 @@ def test_impossible_shares_are_refused(make_bundle: MakeBundle, make_parts: Make
         calibrate(bundle, [folder], Unused(bundle), rate=5)
     with pytest.raises(ConfigError, match="confidence must lie between 0 and 1"):
         calibrate(bundle, [folder], Unused(bundle), rate=0.05, confidence=95)
+
+
+def test_a_pipe_is_refused_and_not_waited_for(make_bundle: MakeBundle, make_parts: MakeParts, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    bundle = make_bundle()
+    with pytest.raises(DataError, match=r"pipe\.png is no file"):
+        calibrate(bundle, [make_parts("good", range(100, 400)), tmp_path / "pipe.png"], Unused(bundle))

@@ -98,3 +98,9 @@ def test_the_edge_box_needs_no_heavy_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_folder_that_does_not_exist_is_not_counted_as_a_part(make_bundle: MakeBundle, tmp_path: Path) -> None:
+    result = run(tmp_path / "absent", "--bundle", make_bundle().path, "--backend", "fake")
+    assert result.exit_code == 1
+    assert "absent does not exist" in result.stderr.splitlines()[-1]

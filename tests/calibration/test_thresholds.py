@@ -135,3 +135,15 @@ def test_ranks_outside_the_scores_are_refused(k: int) -> None:
 @pytest.mark.parametrize(("share", "text"), [(0.01, "1 %"), (0.005, "0.5 %"), (0.07, "7 %"), (0.9999, "99.99 %")])
 def test_shares_read_as_people_write_them(share: float, text: str) -> None:
     assert percent(share) == text
+
+
+@pytest.mark.parametrize("rate", [1e-310, 1e-7])
+def test_a_rate_that_no_line_could_show_is_refused(rate: float) -> None:
+    for refused in (
+        lambda: required_parts(rate, 0.95),
+        lambda: largest_rank(10, rate, 0.95),
+        lambda: conformal_rank(10, rate),
+    ):
+        with pytest.raises(ConfigError, match="at least 1e-06"):
+            refused()
+    assert required_parts(1e-6, 0.95) == 2995731

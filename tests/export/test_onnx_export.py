@@ -1,5 +1,6 @@
 """Exported graphs: what goes in and out, and that ONNX Runtime, OpenVINO and torch agree on real pictures."""
 
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -11,8 +12,8 @@ from click.testing import CliRunner
 
 from csflow.calibration.calibrate import calibrate
 from csflow.export.cli import export
-from csflow.export.onnx_export import export_graphs
-from csflow.export.verify import check_export
+from csflow.export.onnx_export import make_graphs
+from csflow.export.verify import check_graphs
 from csflow.runtime.bundle import Bundle
 from csflow.runtime.decision import load_calibration
 from csflow.runtime.engine import open_engine
@@ -94,16 +95,18 @@ def test_batch_of_two_gives_the_scores_of_one(trained: Path) -> None:
         np.testing.assert_allclose(together[1:], single, rtol=1e-4, atol=1e-4)
 
 
-def test_check_catches_graphs_of_other_weights(trained_copy: Path) -> None:
+def test_check_catches_graphs_of_other_weights(trained_copy: Path, tmp_path: Path) -> None:
     bundle = Bundle.open(trained_copy)
     backbone, flow, _ = load_model(bundle)
-    genuine = {name: bundle.read(name) for name in (FLOW,)}
     for name, parameter in flow.named_parameters():
         if name.endswith("gamma"):
             parameter.mul_(1.5)
-    tampered = export_graphs(bundle.update({FLOW: weight_files(backbone, flow)[FLOW]})).update(genuine)
-    with pytest.raises(EngineMismatch, match="do not decide"):
-        check_export(tampered)
+    other = Bundle.open(shutil.copytree(trained_copy, tmp_path / "other"))
+    graphs = make_graphs(other.update({FLOW: weight_files(backbone, flow)[FLOW]}))
+    before = {path: path.read_bytes() for path in trained_copy.rglob("*") if path.is_file()}
+    with pytest.raises(EngineMismatch, match=r"golden frames|do not decide"):
+        check_graphs(bundle, graphs)
+    assert before == {path: path.read_bytes() for path in trained_copy.rglob("*") if path.is_file()}
 
 
 def test_command_writes_checked_graphs(trained_copy: Path) -> None:

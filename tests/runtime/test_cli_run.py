@@ -147,8 +147,13 @@ def test_an_engine_that_keeps_failing_ends_with_4(invoke: Invoke, monkeypatch: p
     def fail(*_: object) -> None:
         raise InferenceError("device lost")
 
-    monkeypatch.setattr("csflow.runtime.engines.fake.FakeEngine.infer", fail)
-    result = invoke("--camera", "synthetic://?fps=0&size=64x64")
+    def open_source(_uri: str, _timeout_s: float) -> FakeSource:
+        # Only now: opening the engine has it score the golden frames.
+        monkeypatch.setattr("csflow.runtime.engines.fake.FakeEngine.infer", fail)
+        return FakeSource([GOOD] * 9)
+
+    monkeypatch.setattr("csflow.runtime.source.open_source", open_source)
+    result = invoke()
     assert end(result) == (4, "Error: device lost")
     assert "3 ERROR" in result.stdout
 
@@ -235,3 +240,30 @@ def test_a_reader_that_goes_away_gets_one_line_not_a_traceback(command: list[str
     assert done.stderr.splitlines()[-1].startswith("Error: nobody reads")
     assert "Traceback" not in done.stderr
     assert "Exception" not in done.stderr
+
+
+@pytest.mark.parametrize("extra", ["--json", "-q"])
+def test_a_summary_that_is_lost_ends_with_7(extra: str, command: list[str]) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    with open("/dev/full", "w") as full:
+        arguments = [*command, "synthetic://?fps=0&frames=1&size=64x64", extra]
+        done = subprocess.run(arguments, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == 7
+    assert done.stderr.splitlines()[-1].startswith("Error: disk full while writing the summary")
+
+
+def test_letters_that_standard_output_lacks_are_escaped(command: list[str], tmp_path: Path) -> None:
+    Image.fromarray(GOOD).save(tmp_path / "\u00fc.png")
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "1"}
+    done = subprocess.run(
+        [*command, str(tmp_path / "*.png")], capture_output=True, text=True, timeout=60, env=environment
+    )
+    assert (done.returncode, "\\xfc.png" in done.stdout) == (0, True)
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "0", "-1", "1e9"])
+def test_a_timeout_out_of_range_is_wrong_usage(value: str, invoke: Invoke) -> None:
+    result = invoke("--timeout", value)
+    assert result.exit_code == 2
+    assert "does not lie between 0.1 and 604800 seconds" in result.stderr

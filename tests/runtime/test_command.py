@@ -6,6 +6,7 @@ import errno
 import inspect
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -90,3 +91,32 @@ def test_bundle_option(arguments: list[str], environment: dict[str, str], expect
 
     env = {"CSFLOW_BUNDLE": None, **environment}
     assert CliRunner().invoke(show, arguments, env=env).stdout == f"{expected}\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["run", "--help"]])
+def test_a_full_standard_output_is_one_line_even_for_help(arguments: list[str]) -> None:
+    code = "from csflow.runtime.cli import main; main()"
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", code, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
+        )
+    assert done.returncode == 7
+    assert done.stderr == "Error: disk full while writing the output: free space, then start again\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_standard_output_ends_a_command_with_7() -> None:
+    code = "import click; from csflow.runtime.command import Command\n"
+    code += "click.command(cls=Command)(lambda: click.echo('x'))()"
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert (done.returncode, done.stderr.count("\n")) == (7, 1)
+
+
+def test_letters_that_standard_output_lacks_are_escaped_in_every_command() -> None:
+    @click.command(cls=Command)
+    def show() -> None:
+        click.echo("\u2264")
+
+    assert CliRunner(charset="latin-1").invoke(show).stdout == "\\u2264\n"

@@ -20,17 +20,18 @@ from csflow.runtime.types import Verdict
 
 BASE = Calibration(0.6, 0.5, 0.01, 0.95, 0.02, 0.05, (0.1, 0.2, 0.2, 0.5), "0" * 64, "fake", "2026-01-01T00:00:00Z")
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
+SCORES = st.floats(min_value=0.0, exclude_min=True, allow_infinity=False)
 SEVERITY = {Verdict.OK: 0, Verdict.UNCERTAIN: 1, Verdict.NOK: 2}
 
 
 @st.composite
 def calibrations(draw: st.DrawFn) -> Calibration:
-    warn, reject = sorted((draw(FINITE), draw(FINITE)))
-    scores = tuple(sorted(draw(st.lists(FINITE, min_size=1, max_size=30))))
+    warn, reject = sorted((draw(SCORES), draw(SCORES)))
+    scores = tuple(sorted(draw(st.lists(SCORES, min_size=1, max_size=30))))
     return replace(BASE, warn_threshold=warn, reject_threshold=reject, scores=scores)
 
 
-@given(calibrations(), FINITE, FINITE)
+@given(calibrations(), SCORES, SCORES)
 def test_a_higher_score_is_never_judged_milder_nor_more_probable(rule: Calibration, a: float, b: float) -> None:
     low, high = sorted((a, b))
     assert SEVERITY[rule.verdict(low)] <= SEVERITY[rule.verdict(high)]
@@ -52,6 +53,11 @@ def test_thresholds_belong_to_the_milder_side(rule: Calibration) -> None:
 def test_a_score_that_is_not_finite_is_an_error_without_p_value(score: float) -> None:
     assert BASE.verdict(score) is Verdict.ERROR
     assert math.isnan(BASE.p_value(score))
+
+
+@given(calibrations(), st.floats(max_value=0.0))
+def test_a_score_that_no_picture_has_is_an_error(rule: Calibration, score: float) -> None:
+    assert rule.verdict(score) is Verdict.ERROR
 
 
 @given(calibrations(), FINITE)

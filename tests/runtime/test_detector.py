@@ -56,7 +56,8 @@ def a_map(*values: float) -> NDArray[np.float32]:
 @pytest.mark.parametrize(
     ("level", "verdict", "reason"),
     [
-        (0, Verdict.OK, ""),
+        (0, Verdict.ERROR, "not finite"),
+        (1, Verdict.OK, ""),
         (127, Verdict.OK, ""),
         (128, Verdict.UNCERTAIN, "above warn threshold 0.5"),
         (152, Verdict.UNCERTAIN, "above warn threshold 0.5"),
@@ -76,11 +77,11 @@ def test_verdicts(calibrated_bundle: Bundle, level: int, verdict: Verdict, reaso
 
 def test_a_result_names_its_frame(calibrated_bundle: Bundle) -> None:
     captured = time.monotonic_ns()
-    frames = [Frame(flat(level), 7 + level, captured, f"f{level}") for level in (0, 200)]
+    frames = [Frame(flat(level), 7 + level, captured, f"f{level}") for level in (1, 200)]
     with Detector.open(calibrated_bundle.path, "fake") as detector:
         results = detector.detect_batch(frames)
     assert [(r.frame_index, r.source, r.captured_ns) for r in results] == [
-        (7, "f0", captured),
+        (8, "f1", captured),
         (207, "f200", captured),
     ]
     assert [r.verdict for r in results] == [Verdict.OK, Verdict.NOK]
@@ -136,13 +137,16 @@ def test_a_wrong_number_of_predictions_is_the_engines_error(calibrated_bundle: B
 def test_the_peak_is_in_pixels_of_the_input(
     calibrated_bundle: Bundle, roi: tuple[int, int, int, int] | None, hottest: int, expected: tuple[int, int]
 ) -> None:
+    calibration = load_calibration(calibrated_bundle)
+    assert calibration is not None
     manifest = calibrated_bundle.manifest
     bundle = replace(
         calibrated_bundle, manifest=replace(manifest, preprocessing=replace(manifest.preprocessing, roi=roi))
     )
     values = [0.0] * 4
     values[hottest] = 1.0
-    result = scripted(bundle, Prediction(0.1, a_map(*values))).detect(flat(0, height=60, width=100))
+    detector = Detector(bundle, Scripted(bundle, Prediction(0.1, a_map(*values))), calibration)
+    result = detector.detect(flat(0, height=60, width=100))
     assert result.peak_xy == expected
 
 

@@ -1,5 +1,6 @@
 """Golden frames: what keeps a wrong engine from deciding anything."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,11 +9,13 @@ import pytest
 
 from csflow.calibration.calibrate import calibrate
 from csflow.runtime.bundle import Bundle
+from csflow.runtime.decision import load_calibration
 from csflow.runtime.detector import Detector
 from csflow.runtime.engine import Engine, open_engine
-from csflow.runtime.errors import BundleCorrupted, EngineMismatch
-from csflow.runtime.golden import GOLDEN, check_golden, load_golden
+from csflow.runtime.errors import BundleCorrupted, BundleError, EngineMismatch
+from csflow.runtime.golden import GOLDEN, GoldenFrame, check_golden, load_golden
 from csflow.runtime.types import Frame, Prediction
+from csflow.toolkit.torch_engine import TorchEngine
 
 
 class Sabotaged:
@@ -31,6 +34,10 @@ class Sabotaged:
         if self._fault == "mirrored":
             frames = [Frame(np.ascontiguousarray(f.image[:, ::-1])) for f in frames]
         predictions = self._engine.infer(frames)
+        if self._fault == "mirrored map":
+            return [Prediction(p.score, p.anomaly_map[:, ::-1]) for p in predictions]
+        if self._fault == "zeroed buffers":
+            return [Prediction(0.0, np.zeros_like(p.anomaly_map)) for p in predictions]
         if self._fault == "not finite":
             return [Prediction(float("nan"), p.anomaly_map) for p in predictions]
         if self._fault == "scaled":
@@ -58,26 +65,46 @@ def test_trained_model_agrees_with_its_own_golden_frames(trained_copy: Path) -> 
     assert check.map_error < 1e-4
 
 
-@pytest.mark.parametrize("fault", ["colour order", "mirrored", "not finite", "scaled"])
-def test_golden_frames_show_the_fault(trained_copy: Path, fault: str) -> None:
-    bundle = Bundle.open(trained_copy)
-    check = check_golden(Sabotaged(open_engine(bundle, "torch"), fault), load_golden(bundle), None)
-    assert check.score_error > 1e-3
+FAULTS = ["colour order", "mirrored", "mirrored map", "zeroed buffers", "not finite"]
 
 
-def test_detector_does_not_arm_with_an_engine_that_decides_otherwise(
+@pytest.mark.parametrize("fault", FAULTS)
+def test_no_engine_with_this_fault_is_opened(trained_copy: Path, monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
+    def sabotaged(bundle: Bundle) -> Sabotaged:
+        return Sabotaged(TorchEngine(bundle), fault)
+
+    monkeypatch.setattr("csflow.toolkit.torch_engine.TorchEngine", sabotaged)
+    with pytest.raises(EngineMismatch, match="golden frames"):
+        open_engine(Bundle.open(trained_copy), "torch")
+
+
+def test_engine_whose_verdicts_differ_is_not_opened(
     trained_copy: Path, product_line: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bundle = Bundle.open(trained_copy)
     calibrate(bundle, [product_line / "calibration" / "good"], open_engine(bundle, "torch"), 0.2, 0.9)
     Detector.open(trained_copy, "torch").close()
+    calibration = load_calibration(bundle)
+    assert calibration is not None
+    # A threshold just below a golden score: 2 % more flips the verdict, though it is within the score's tolerance.
+    score = max(expected.score for _, expected in load_golden(bundle)) * 1.01
+    near = dataclasses.replace(calibration, reject_threshold=score, warn_threshold=score)
 
-    def sabotage(opened: Bundle, backend: str) -> Engine:
-        return Sabotaged(open_engine(opened, backend), "not finite")
+    def sabotaged(bundle: Bundle) -> Sabotaged:
+        return Sabotaged(TorchEngine(bundle), "scaled")
 
-    monkeypatch.setattr("csflow.runtime.detector.open_engine", sabotage)
-    with pytest.raises(EngineMismatch, match="golden frames"):
-        Detector.open(trained_copy, "torch")
+    monkeypatch.setattr("csflow.toolkit.torch_engine.TorchEngine", sabotaged)
+    open_engine(bundle, "torch").close()
+    with pytest.raises(EngineMismatch, match="1 of 8 verdicts differ"):
+        open_engine(bundle, "torch", near)
+
+
+@pytest.mark.parametrize("frames", [None, b'{"frames": []}'])
+def test_bundle_without_golden_frames_is_not_run(trained_copy: Path, frames: bytes | None) -> None:
+    bundle = Bundle.open(trained_copy)
+    changed = bundle.update({GOLDEN: frames}) if frames else bundle.update({}, remove=(GOLDEN,))
+    with pytest.raises(BundleError, match="golden"):
+        open_engine(changed, "torch")
 
 
 def test_exchanged_golden_picture_is_refused(trained_copy: Path) -> None:
@@ -92,3 +119,31 @@ def test_golden_list_of_another_form_is_refused(trained_copy: Path) -> None:
     bundle = Bundle.open(trained_copy).update({GOLDEN: b'{"frames": [{"file": 3}]}'})
     with pytest.raises(BundleCorrupted, match=r"golden\.json"):
         load_golden(bundle)
+
+
+class Mapped:
+    """An engine that gives one map."""
+
+    name = "mapped"
+
+    def __init__(self, anomaly_map: np.ndarray) -> None:
+        self._map = anomaly_map
+
+    def infer(self, frames: Sequence[Frame]) -> list[Prediction]:
+        """The map for each frame."""
+        return [Prediction(1.0, self._map) for _ in frames]
+
+
+def test_large_map_is_kept_as_means_and_still_checked_for_size_and_place() -> None:
+    fine = np.random.default_rng(0).random((64, 96), np.float32) + np.arange(96, dtype=np.float32) / 10
+    frame = GoldenFrame.of("00.png", "good", Prediction(1.0, fine), 32)
+    assert np.shape(frame.anomaly_map) == (2, 3)
+
+    def error(got: np.ndarray) -> float:
+        return check_golden(Mapped(got), [(Frame(np.zeros((64, 96, 3), np.uint8)), frame)], None).map_error  # type: ignore[arg-type]
+
+    assert error(fine) == 0.0
+    assert error(fine[:, ::-1]) > 0.1
+    assert error(fine[::2, ::2]) == float("inf")
+    assert error(fine[:2, :3]) == float("inf")
+    assert error(np.full_like(fine, np.nan)) == float("inf")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import random
 from pathlib import Path
 
@@ -91,3 +92,48 @@ def test_damaged_files_decode_or_are_named(tmp_path: Path, format_: str) -> None
             refused += 1
             assert path.name in str(error)  # noqa: PT017 - most files raise, some decode
     assert refused > 50
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tiff", ".ppm"])
+def test_sixteen_bit_colour_is_refused_though_pillow_calls_it_rgb(tmp_path: Path, suffix: str) -> None:
+    cv2 = pytest.importorskip("cv2", reason="OpenCV writes the pictures: csflow[camera]")
+    path = tmp_path / f"a{suffix}"
+    cv2.imwrite(str(path), RGB.astype(np.uint16) * 256)
+    with Image.open(path) as picture:
+        assert picture.mode == "RGB"
+    with pytest.raises(DataError, match="more than 8 bits a channel"):
+        read_image(path)
+
+
+def test_other_formats_are_not_decoded_whatever_their_suffix(tmp_path: Path) -> None:
+    for format_ in ("EPS", "GIF"):
+        (tmp_path / "a.png").write_bytes(encoded(format_))
+        with pytest.raises(DataError, match="is not a picture"):
+            read_image(tmp_path / "a.png")
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(DataError, match="pipe or device"):
+        read_image(tmp_path / "a.png")
+
+
+def test_a_link_to_nothing_is_listed_and_named(tmp_path: Path) -> None:
+    (tmp_path / "a.png").symlink_to("gone.png")
+    (path,) = list_images(tmp_path)
+    with pytest.raises(DataError, match="is a link to nothing"):
+        read_image(path)
+
+
+def test_a_folder_that_may_be_listed_but_not_entered_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.png").touch()
+
+    def refuse(_path: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    # Root, as which tests often run, may enter every folder.
+    monkeypatch.setattr(Path, "is_file", refuse)
+    with pytest.raises(DataError, match=r"cannot list .*Permission denied"):
+        list_images(tmp_path)

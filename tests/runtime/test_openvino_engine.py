@@ -9,11 +9,13 @@ import pytest
 
 pytest.importorskip("openvino", reason="the extra openvino is not installed")
 
+from csflow.calibration.calibrate import calibrate
 from csflow.runtime.bundle import Bundle
+from csflow.runtime.decision import load_calibration
 from csflow.runtime.engine import open_engine
 from csflow.runtime.engines.openvino import OpenVINOEngine
 from csflow.runtime.errors import BundleCorrupted, BundleError, ConfigError, InferenceError
-from csflow.runtime.golden import load_golden
+from csflow.runtime.golden import GoldenCheck, load_golden
 from csflow.runtime.types import Frame
 
 
@@ -46,10 +48,17 @@ def test_order_and_batch_do_not_change_scores(trained_copy: Path) -> None:
     assert together == alone[::-1]
 
 
-def test_choice_of_precision_is_measured_once_and_remembered(trained_copy: Path) -> None:
+@pytest.fixture
+def calibrated(trained_copy: Path, product_line: Path) -> Bundle:
     bundle = Bundle.open(trained_copy)
+    with open_engine(bundle, "torch") as engine:
+        calibrate(bundle, [product_line / "calibration" / "good"], engine, 0.2, 0.9)
+    return bundle
+
+
+def test_choice_of_precision_is_measured_once_and_remembered(calibrated: Bundle) -> None:
     cache = Path(os.environ["CSFLOW_CACHE"]) / "openvino"
-    with OpenVINOEngine(bundle) as engine:
+    with OpenVINOEngine(calibrated) as engine:
         first = engine.name
     records = list(cache.glob("precision-*.json"))
     if not records:
@@ -59,13 +68,39 @@ def test_choice_of_precision_is_measured_once_and_remembered(trained_copy: Path)
     assert first == f"openvino-{choice['precision']}"
     other = "bf16" if choice["precision"] == "fp32" else "fp32"
     records[0].write_text(json.dumps({**choice, "precision": other}))
-    with OpenVINOEngine(bundle) as engine:
+    with OpenVINOEngine(calibrated) as engine:
         assert engine.name == f"openvino-{other}"
+    records[0].write_text(json.dumps({**choice, "precision": "int4"}))
+    with OpenVINOEngine(calibrated) as engine:
+        assert engine.name in ("openvino-fp32", "openvino-bf16")
 
 
-def test_unwritable_cache_is_no_obstacle(trained_copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CSFLOW_CACHE", "/proc/no/such/place")
+def test_bfloat16_that_flips_a_verdict_is_not_chosen(calibrated: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = "csflow.runtime.engines.openvino"
+    monkeypatch.setattr(f"{module}.check_golden", lambda *_: GoldenCheck(8, 1, 0.0, 0.0))
+    monkeypatch.setattr(f"{module}.ADVANTAGE", 1e9)
+    with OpenVINOEngine(calibrated) as engine:
+        assert engine.name == "openvino-fp32"
+
+
+def test_without_thresholds_there_is_no_verdict_to_compare_and_float32_runs(trained_copy: Path) -> None:
     with OpenVINOEngine(Bundle.open(trained_copy)) as engine:
+        assert engine.name == "openvino-fp32"
+
+
+def test_unreadable_calibration_does_not_keep_calibrate_from_replacing_it(
+    calibrated: Bundle, product_line: Path
+) -> None:
+    calibrated.write_calibration(b"{misspelt")
+    with open_engine(calibrated, "openvino") as engine:
+        calibrate(calibrated, [product_line / "calibration" / "good"], engine, 0.2, 0.9)
+    assert load_calibration(calibrated) is not None
+
+
+def test_unwritable_cache_is_no_obstacle(calibrated: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CSFLOW_CACHE", "/proc/no/such/place")
+    with OpenVINOEngine(calibrated) as engine:
+        assert engine.name == "openvino-fp32", "a choice that cannot be remembered might differ at the next start"
         assert np.isfinite(engine.infer(frames(1))[0].score)
 
 

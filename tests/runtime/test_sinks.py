@@ -245,3 +245,21 @@ def test_a_stream_that_is_no_terminal_gets_plain_text_in_one_line() -> None:
     assert stream.getvalue().count("\n") == 1
     assert "\x1b" not in stream.getvalue()
     assert "lot?7?[2J.png" in stream.getvalue()
+
+
+def test_letters_that_a_stream_lacks_are_escaped() -> None:
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding="ascii")
+    TerminalSink(stream).write(replace(NOK, source="\u00fc.png"), None)
+    assert b"\\xfc.png" in raw.getvalue()
+
+
+def test_a_named_pipe_whose_reader_ends_is_told(tmp_path: Path) -> None:
+    pipe = tmp_path / "results"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    with JsonLinesSink(pipe) as sink:
+        sink.write(NOK, None)
+        os.close(reader)
+        with pytest.raises(SinkError, match="nobody reads"):
+            sink.write(NOK, None)

@@ -60,3 +60,13 @@ def test_without_opencv_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.M
     video.touch()
     with pytest.raises(BackendUnavailable, match=r"csflow\[camera\]"):
         open_source(str(video))
+
+
+def test_only_devices_are_cameras(tmp_path: Path) -> None:
+    if not Path("/dev/shm").is_dir() or not Path("/dev/null").is_char_device():
+        pytest.skip("this system has no /dev/shm or /dev/null")
+    assert source_kind("/dev/shm") == "files"
+    assert source_kind("/dev/shm/parts/*.png") == "files"
+    assert source_kind("/dev/null") == "camera"
+    (tmp_path / "front").symlink_to("/dev/null")
+    assert source_kind(str(tmp_path / "front")) == "camera"

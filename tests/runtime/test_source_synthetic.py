@@ -65,3 +65,13 @@ def test_a_wrong_synthetic_option_is_refused(query: str, message: str) -> None:
 def test_a_synthetic_camera_takes_options_and_nothing_else() -> None:
     with pytest.raises(ConfigError, match="expected synthetic://"):
         open_source("synthetic://plates?fps=1")
+
+
+def test_parts_that_pass_at_the_end_show_in_the_index_of_the_last() -> None:
+    with open_source("synthetic://?fps=1000&frames=20&size=64x64") as source:
+        time.sleep(0.1)
+        frame = source.read(1.0)
+        assert frame is not None
+        assert frame.index == 19
+        with pytest.raises(EndOfStream):
+            source.read(1.0)

@@ -175,6 +175,16 @@ def test_an_unreadable_file_is_an_error_in_its_place_and_the_stream_goes_on(tmp_
     assert third.index == 2
 
 
+@pytest.mark.parametrize("pattern", ["", "*.png"])
+def test_a_link_to_nothing_is_an_error_in_its_place(pattern: str, tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "parts", ("p1.png",))
+    (folder / "p2.png").symlink_to("gone.png")
+    with open_source(str(folder / pattern)) as source:
+        assert source.read(0.0) is not None
+        with pytest.raises(FrameError, match=r"p2\.png is a link to nothing"):
+            source.read(0.0)
+
+
 @pytest.mark.parametrize("pattern", ["", "*.png", "missing.png"])
 def test_a_place_without_pictures_is_an_error_at_once(pattern: str, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
@@ -209,6 +219,7 @@ def test_a_file_that_is_no_video_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_camera_that_stops_is_lost_and_one_that_never_started_is_not_there() -> None:
+    pytest.importorskip("cv2", reason="cameras need csflow[camera]")
     lost = OpenCVSource(Capture((True, RED)), "/dev/video0")
     assert lost.live
     assert lost.read(0.0) is not None
@@ -220,9 +231,38 @@ def test_a_camera_that_stops_is_lost_and_one_that_never_started_is_not_there() -
 
 
 @pytest.mark.parametrize("image", [None, RED[:, :, 0], RED[:0], RED.astype(np.uint16)])
-def test_success_without_a_picture_is_not_believed(image: NDArray[np.uint8] | None) -> None:
-    with pytest.raises(SourceError, match="no 8-bit colour picture"):
-        OpenCVSource(Capture((True, image)), "/dev/video0").read(0.0)
+def test_success_without_a_picture_costs_one_frame_not_the_stream(image: NDArray[np.uint8] | None) -> None:
+    pytest.importorskip("cv2", reason="cameras need csflow[camera]")
+    source = OpenCVSource(Capture((True, RED), (True, image), (True, RED)), "/dev/video0")
+    assert source.read(0.0) is not None
+    with pytest.raises(FrameError, match="instead of an 8-bit colour picture") as caught:
+        source.read(0.0)
+    third = source.read(0.0)
+    assert (caught.value.index, caught.value.source) == (1, "/dev/video0")
+    assert third is not None
+    assert third.index == 2
+
+
+def test_what_opencv_cannot_decode_costs_a_camera_one_frame_and_ends_a_file() -> None:
+    cv2 = pytest.importorskip("cv2", reason="cameras need csflow[camera]")
+
+    class Failing(Capture):
+        def read(self) -> tuple[bool, NDArray[np.uint8] | None]:
+            ok, image = super().read()
+            if image is None:
+                cv2.imdecode(np.zeros(0, np.uint8), cv2.IMREAD_COLOR)
+            return ok, image
+
+    camera = OpenCVSource(Failing((True, None), (True, RED)), "/dev/video0")
+    with pytest.raises(FrameError, match="cannot decode") as caught:
+        camera.read(0.0)
+    assert caught.value.index == 0
+    assert camera.read(0.0) is not None
+    video = OpenCVSource(Failing((True, RED), (True, None)), "line.mp4", announced=9)
+    assert video.read(0.0) is not None
+    with pytest.raises(SourceError, match="1 of 9 frames") as ended:
+        video.read(0.0)
+    assert not isinstance(ended.value, FrameError)
 
 
 def test_a_capture_is_released_once_its_source_is_closed() -> None:
@@ -238,6 +278,11 @@ def test_credentials_are_never_shown(uri: str, capfd: pytest.CaptureFixture[str]
     with pytest.raises(SourceError, match=r"127\.0\.0\.1") as caught:
         open_source(uri, timeout_s=0.5)
     assert "s3cret" not in str(caught.value) + redact(uri) + "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize("password", ["s/cret", "se#cret", "s?cret", "s@c/r?et", "cret"])
+def test_no_part_of_a_password_is_shown_whatever_it_holds(password: str) -> None:
+    assert redact(f"rtsp://admin:{password}@h:554/live?token=cret#cret") == "rtsp://***@h:554/live?***"
 
 
 def test_a_malformed_address_is_refused_without_being_shown() -> None:

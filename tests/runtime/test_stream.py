@@ -231,3 +231,40 @@ def test_a_sink_that_fails_ends_the_run_and_everything_is_closed(calibrated_bund
     assert tally.summary().frames == len(sink.results) == 1
     assert source.closed
     assert sink.closed
+
+
+def test_a_bad_frame_of_a_camera_is_one_error_and_the_stream_goes_on(calibrated_bundle: Bundle) -> None:
+    sink, shown = MemorySink(), threading.Event()
+
+    class Shown(MemorySink):
+        def write(self, result: Result, frame: Frame | None) -> None:
+            super().write(result, frame)
+            shown.set()
+
+    def camera() -> Iterator[Step]:
+        for step in (Frame(GOOD, 0), FrameError("empty", 1, "camera"), Frame(GOOD, 2)):
+            yield step
+            assert shown.wait(30.0)
+            shown.clear()
+
+    run_stream(FakeSource(camera(), live=True), detector(calibrated_bundle), [sink, Shown()])
+    assert [r.verdict for r in sink.results] == [Verdict.OK, Verdict.ERROR, Verdict.OK]
+
+
+def test_a_camera_that_gives_only_bad_frames_is_lost(calibrated_bundle: Bundle) -> None:
+    def camera() -> Iterator[Step]:
+        yield GOOD
+        for index in range(1, 10**6):
+            yield 0.01
+            yield FrameError("empty picture", index, "camera")
+
+    sink = MemorySink()
+    with pytest.raises(SourceLost, match=r"only bad frames for 0\.2 s, the last: empty picture"):
+        run_stream(FakeSource(camera(), live=True), detector(calibrated_bundle), [sink], silence_s=0.2)
+    assert sink.results[-1].verdict is Verdict.ERROR
+
+
+def test_however_many_bad_files_a_folder_is_read_to_its_end(calibrated_bundle: Bundle) -> None:
+    bad = [FrameError("no picture", index, "file") for index in range(20)]
+    script = [step for error in bad for step in (0.02, error)]
+    assert run_stream(FakeSource(script), detector(calibrated_bundle), [], silence_s=0.1).verdicts["ERROR"] == 20

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from csflow.runtime.errors import DataError
-from csflow.toolkit.data import Sample, load_dataset, load_mask, split_samples
+from csflow.toolkit.data import load_dataset, load_mask
 
 MTD = Path(__file__).parents[2].parent / "shared" / "data" / "mtd"
 
@@ -91,22 +91,6 @@ def test_mask_marks_the_defect_and_nothing_else(mvtec: Path) -> None:
     assert not load_mask(good, (64, 48)).any()
     with pytest.raises(DataError, match=r"5\.png has no mask"):
         load_mask(unmasked, (64, 48))
-
-
-def test_split_is_deterministic_disjoint_and_complete() -> None:
-    samples = [Sample(Path(f"{i}.png")) for i in range(50)]
-    kept, aside = split_samples(samples, 0.2, seed=3)
-    assert (kept, aside) == split_samples(samples, 0.2, seed=3)
-    assert aside != split_samples(samples, 0.2, seed=4)[1]
-    assert len(aside) == 10
-    assert sorted(kept + aside, key=lambda s: int(s.path.stem)) == samples
-
-
-def test_split_leaves_both_parts_with_something() -> None:
-    samples = [Sample(Path("a")), Sample(Path("b"))]
-    for share in (0.0, 1.0):
-        kept, aside = split_samples(samples, share, seed=0)
-        assert (len(kept), len(aside)) == (1, 1)
 
 
 def test_defects_inside_train_are_refused(mvtec: Path) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from csflow.runtime.manifest import Preprocessing
 from csflow.toolkit.config import BackboneConfig
 from csflow.toolkit.features import cached_features, features_key, flip
 
@@ -45,8 +46,9 @@ def test_damaged_cache_is_made_again(tmp_path: Path, keep: int) -> None:
 
 
 def test_key_depends_on_everything() -> None:
-    base = ("h1", "h2"), "backbone", BackboneConfig(), 256, "none"
+    base = ("h1", "h2"), "backbone", BackboneConfig(), Preprocessing(256), "none"
     keys = {features_key(*base)}
-    for i, other in enumerate((("h2", "h1"), "b", BackboneConfig(padding="symmetric"), 384, "both")):
+    others = ("h2", "h1"), "b", BackboneConfig(padding="symmetric"), Preprocessing(256, (0, 0, 9, 9)), "both"
+    for i, other in enumerate(others):
         keys.add(features_key(*[other if j == i else value for j, value in enumerate(base)]))  # type: ignore[arg-type]
     assert len(keys) == 6

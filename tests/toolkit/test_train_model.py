@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
+from csflow.calibration.calibrate import TRAINING_IMAGES
 from csflow.runtime.bundle import Bundle
 from csflow.runtime.engine import open_engine
-from csflow.runtime.errors import BundleError, ConfigError
+from csflow.runtime.errors import BundleError, ConfigError, SinkError, SourceError
 from csflow.runtime.images import read_image
 from csflow.runtime.preprocess import preprocess
 from csflow.runtime.types import Frame
@@ -20,7 +22,8 @@ from csflow.toolkit.backbone import resolve_name
 from csflow.toolkit.config import FlowConfig, ModelConfig, TrainConfig
 from csflow.toolkit.data import load_dataset
 from csflow.toolkit.model_io import load_model
-from csflow.toolkit.train_model import TRAINING_IMAGES, Silent, TrainPlan, train_model
+from csflow.toolkit.provenance import trained_on
+from csflow.toolkit.train_model import Silent, TrainPlan, train_model
 
 
 def plan(weights: Path, **training: object) -> TrainPlan:
@@ -48,6 +51,18 @@ class Stops(Silent):
                 raise KeyboardInterrupt
 
         yield on_epoch
+
+
+class Counts(Silent):
+    """Keeps the numbers of finished epochs."""
+
+    def __init__(self) -> None:
+        self.done: list[int] = []
+
+    @contextmanager
+    def epochs(self, _total: int) -> Iterator[Callable[[int, float], None]]:  # type: ignore[override]
+        """Count."""
+        yield lambda done, _loss: self.done.append(done)
 
 
 def test_bundle_carries_model_provenance_and_training_images(trained: Path, product_line: Path) -> None:
@@ -86,7 +101,13 @@ def test_interrupted_training_leaves_no_bundle_and_resumes_to_the_same_weights(
     with pytest.raises(KeyboardInterrupt):
         train_model(dataset, target, plan(random_weights), stops)
     assert not target.exists()
-    resumed = train_model(dataset, target, plan(random_weights), Silent())
+    checkpoint = Path(f"{target}.training/checkpoint.safetensors")
+    assert checkpoint.is_file()
+    counts = Counts()
+    resumed = train_model(dataset, target, plan(random_weights), counts)
+    # A resumed training reports the epochs it did not have to repeat before it goes on.
+    assert counts.done in ([1, 2, 3, 4], [2, 3, 4])
+    assert not checkpoint.exists()
     assert resumed.weights_sha256 == straight.weights_sha256
 
 
@@ -134,7 +155,40 @@ def test_padding_of_the_backbone_survives_training(tmp_path: Path, product_line:
     wanted = plan(random_weights)
     backbone = dataclasses.replace(wanted.model.backbone, padding="symmetric")
     wanted = dataclasses.replace(wanted, model=dataclasses.replace(wanted.model, backbone=backbone))
-    made = train_model(load_dataset(product_line, 64), tmp_path / "model.csflow", wanted, Silent())
+    made = train_model(load_dataset(product_line), tmp_path / "model.csflow", wanted, Silent())
     loaded, _, config = load_model(made)
     assert config.backbone.padding == "symmetric"
     assert loaded.trunk.conv_stem.edges == (1, 1, 1, 1)
+
+
+def test_region_of_interest_is_kept_and_decides_what_is_seen(
+    tmp_path: Path, product_line: Path, random_weights: Path
+) -> None:
+    dataset = load_dataset(product_line)
+    whole = train_model(dataset, tmp_path / "whole", plan(random_weights), Silent())
+    roi = (10, 20, 64, 64)
+    part = train_model(dataset, tmp_path / "part", dataclasses.replace(plan(random_weights), roi=roi), Silent())
+    assert part.manifest.preprocessing.roi == roi
+    assert part.weights_sha256 != whole.weights_sha256
+    outside = dataclasses.replace(plan(random_weights), roi=(100, 0, 64, 64))
+    with pytest.raises(SourceError, match="leaves the image"):
+        train_model(dataset, tmp_path / "outside", outside, Silent())
+    assert not (tmp_path / "outside").exists()
+
+
+def test_full_disk_is_one_error_in_words(
+    tmp_path: Path, product_line: Path, random_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("csflow.toolkit.tensor_file.save_file", full)
+    with pytest.raises(SinkError, match="free the disk"):
+        train_model(load_dataset(product_line), tmp_path / "b", plan(random_weights), Silent())
+    assert not (tmp_path / "b").exists()
+
+
+def test_pictures_that_were_trained_on_are_named(trained: Path, product_line: Path) -> None:
+    bundle, dataset = Bundle.open(trained), load_dataset(product_line)
+    assert trained_on(bundle, dataset.test) == []
+    assert trained_on(bundle, dataset.train) == [s.path for s in dataset.train]

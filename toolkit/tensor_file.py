@@ -1,0 +1,35 @@
+"""Tensors to disk: safetensors, synced and renamed, with a full disk as an error in words."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor
+
+from csflow.runtime.atomic import sync_directory
+from csflow.runtime.errors import SinkError
+
+__all__ = ["save_tensors"]
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write a .safetensors file; `path` keeps its old content until the new one is on the disk.
+
+    Raises SinkError when it cannot be written.
+    """
+    temporary = path.with_suffix(".tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, dict(metadata))
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_directory(path.parent)
+    except (OSError, SafetensorError) as error:
+        raise SinkError(f"cannot write {path} ({error}): free the disk or choose another --bundle") from None
+    finally:
+        temporary.unlink(missing_ok=True)
