@@ -208,7 +208,7 @@ def test_damaged_graphs_are_shown_or_refused_in_words(conv: Path) -> None:
 @pytest.fixture
 def whole(calibrated_bundle: Bundle) -> Bundle:
     """A bundle with thresholds, a golden frame, a graph, and a plan that only the device knows of."""
-    picture = (np.zeros((64, 64, 3), np.uint8), GoldenFrame("00.png", "good", 0.25, 1.0))
+    picture = (np.zeros((64, 64, 3), np.uint8), GoldenFrame("00.png", "good", 0.25, ((1.0,),)))
     bundle = calibrated_bundle.update({**write_golden([picture]), "graphs/fp32/flow.onnx": b"x"})
     (bundle.path / "engines").mkdir()
     (bundle.path / "engines" / "flow.plan").write_bytes(PLAN)
@@ -226,7 +226,7 @@ def test_a_bundle(whole: Bundle) -> None:
     assert facts.problems == ()
     assert facts.thresholds is not None
     assert (facts.thresholds.warn, facts.thresholds.reject, facts.thresholds.parts) == (0.5, 0.6, 59)
-    assert facts.golden == (GoldenFrame("00.png", "good", 0.25, 1.0),)
+    assert facts.golden == (GoldenFrame("00.png", "good", 0.25, ((1.0,),)),)
     assert "TensorRT 10.3.0.26" in facts.plans["engines/flow.plan"]
     assert facts.weights_sha256 == whole.weights_sha256
 
