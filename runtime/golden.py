@@ -28,6 +28,9 @@ __all__ = ["GOLDEN", "GoldenCheck", "GoldenFrame", "check_golden", "load_golden"
 GOLDEN = "golden/golden.json"
 SCORE_TOLERANCE = 0.05
 """Largest relative score error that a lower precision explains; a wrong colour order exceeds it by far."""
+THRESHOLD_BAND = 1e-4
+"""Relative distance to a threshold within which rounding alone decides: a threshold is itself a good part's score,
+and that part may be a golden frame."""
 MAP_TOLERANCE = 0.1
 """Largest share of a map's sum that a lower precision explains; a mirrored map exceeds it by far."""
 
@@ -72,7 +75,8 @@ class GoldenCheck:
 
     frames: int
     flips: int
-    """Frames whose verdict differs from the trained model's; 0 where the bundle is not calibrated."""
+    """Frames whose verdict differs from the trained model's, those on a threshold (`THRESHOLD_BAND`) left out; 0 where
+    the bundle is not calibrated."""
     score_error: float
     """Largest |score - expected| / expected; infinite where a score is not finite."""
     map_error: float
@@ -113,7 +117,7 @@ def check_golden(
         (got,) = engine.infer([frame])
         score_error = max(score_error, _relative(got.score, expected.score))
         map_error = max(map_error, _map_error(got.anomaly_map, expected))
-        if calibration is not None:
+        if calibration is not None and not _on_a_threshold(expected.score, calibration):
             flips += calibration.verdict(got.score) is not calibration.verdict(expected.score)
     return GoldenCheck(len(golden), flips, score_error, map_error)
 
@@ -133,6 +137,11 @@ def require_golden(engine: Engine, bundle: Bundle, calibration: Calibration | No
             f"{check.frames} verdicts differ, largest error of a score {check.score_error:.2%}, of a map "
             f"{check.map_error:.2%}; run 'csflow export' again"
         )
+
+
+def _on_a_threshold(score: float, calibration: Calibration) -> bool:
+    thresholds = (calibration.warn_threshold, calibration.reject_threshold)
+    return any(abs(score - threshold) <= THRESHOLD_BAND * threshold for threshold in thresholds)
 
 
 def _relative(got: float, expected: float) -> float:

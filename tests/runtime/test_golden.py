@@ -9,7 +9,7 @@ import pytest
 
 from csflow.calibration.calibrate import calibrate
 from csflow.runtime.bundle import Bundle
-from csflow.runtime.decision import load_calibration
+from csflow.runtime.decision import Calibration, load_calibration
 from csflow.runtime.detector import Detector
 from csflow.runtime.engine import Engine, open_engine
 from csflow.runtime.errors import BundleCorrupted, BundleError, EngineMismatch
@@ -97,6 +97,16 @@ def test_engine_whose_verdicts_differ_is_not_opened(
     open_engine(bundle, "torch").close()
     with pytest.raises(EngineMismatch, match="1 of 8 verdicts differ"):
         open_engine(bundle, "torch", near)
+
+
+def test_threshold_that_is_a_golden_frame_s_own_score_is_no_reason_to_refuse(trained_copy: Path) -> None:
+    bundle = Bundle.open(trained_copy)
+    golden = load_golden(bundle)
+    score = golden[0][1].score
+    on_it = Calibration(score, score, 0.05, 0.95, 0.05, 0.05, (score,), bundle.weights_sha256, "torch", "now")
+    below = dataclasses.replace(on_it, reject_threshold=score * (1 - 1e-7), warn_threshold=score * (1 - 1e-7))
+    for calibration in (on_it, below):
+        open_engine(bundle, "openvino-fp32", calibration).close()
 
 
 @pytest.mark.parametrize("frames", [None, b'{"frames": []}'])

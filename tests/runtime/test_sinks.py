@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import math
@@ -132,16 +133,20 @@ def test_a_second_run_appends_and_does_not_run_on_from_half_a_line(tmp_path: Pat
     assert json.loads(last)["verdict"] == "NOK"
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def small_files() -> Iterator[None]:
-    """Files may grow to 1000 bytes: a write is cut short, as on a disk that gets full."""
+    """Files may grow to 1000 bytes: a write is cut short, as on a disk that gets full.
+
+    No fixture: pytest writes its progress, perhaps to a file, before it tears fixtures down.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@pytest.mark.usefixtures("small_files")
 def test_a_line_that_does_not_fit_is_taken_back(tmp_path: Path) -> None:
     path, written = tmp_path / "results.jsonl", []
 
@@ -150,7 +155,7 @@ def test_a_line_that_does_not_fit_is_taken_back(tmp_path: Path) -> None:
             sink.write(NOK, None)
             written.append(NOK)
 
-    with JsonLinesSink(path) as sink, pytest.raises(SinkError, match=r"results\.jsonl"):
+    with small_files(), JsonLinesSink(path) as sink, pytest.raises(SinkError, match=r"results\.jsonl"):
         fill(sink)
     assert len(read_lines(path)) == len(written) > 0
 
