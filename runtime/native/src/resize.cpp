@@ -46,6 +46,28 @@ void squeeze_row(const std::uint8_t *row, const View &view, const Axis &columns,
     }
 }
 
+// BT.601, limited range, in the 20-bit fixed point of OpenCV's COLOR_YUV2RGB_NV12.
+constexpr int kYuvShift = 20;
+constexpr std::int32_t kY = 1220542, kUtoB = 2116026, kUtoG = -409993, kVtoG = -852492, kVtoR = 1673527;
+
+std::uint8_t yuv_byte(std::int32_t sum) noexcept {
+    return static_cast<std::uint8_t>(std::clamp(sum >> kYuvShift, 0, 255));
+}
+
+void nv12_row(const View &view, std::int32_t y, std::uint8_t *rgb) noexcept {
+    const std::uint8_t *luma = view.data + y * view.row_stride;
+    const std::uint8_t *chroma = view.chroma + ((y + view.chroma_y) / 2) * view.chroma_stride;
+    for (std::int32_t x = 0; x < view.width; ++x, rgb += 3) {
+        const std::uint8_t *uv = chroma + (x + view.chroma_x) / 2 * 2;
+        const std::int32_t grey = std::max(luma[x] - 16, 0) * kY + (1 << (kYuvShift - 1));
+        const std::int32_t u = uv[0] - 128;
+        const std::int32_t v = uv[1] - 128;
+        rgb[0] = yuv_byte(grey + kVtoR * v);
+        rgb[1] = yuv_byte(grey + kVtoG * v + kUtoG * u);
+        rgb[2] = yuv_byte(grey + kUtoB * u);
+    }
+}
+
 // From the back, so that a row can be widened in place.
 void grey_to_rgb(std::uint8_t *row, std::size_t pixels) noexcept {
     for (std::size_t i = pixels; i-- > 0;) {
@@ -94,12 +116,14 @@ void Axis::prepare_pixel(std::int32_t i, double centre, double support) noexcept
 
 Resizer::Resizer(std::int32_t size, std::int32_t max_width, std::int32_t max_height)
     : columns_(size, max_width), rows_(size, max_height), squeezed_(as_size(max_height) * as_size(size) * 3),
-      sums_(as_size(size) * 3) {}
+      sums_(as_size(size) * 3), rgb_(as_size(max_width) * 3) {}
 
 void Resizer::resize(const View &view, std::uint8_t *out) noexcept {
     columns_.prepare(view.width);
     rows_.prepare(view.height);
-    if (view.channels == 1) {
+    if (view.chroma != nullptr) {
+        horizontal_nv12(view);
+    } else if (view.channels == 1) {
         horizontal<1>(view);
     } else {
         horizontal<3>(view);
@@ -112,6 +136,16 @@ void Resizer::horizontal(const View &view) noexcept {
     const std::size_t row_bytes = as_size(columns_.size()) * Channels;
     for (std::int32_t y = 0; y < view.height; ++y) {
         squeeze_row<Channels>(view.data + y * view.row_stride, view, columns_, &squeezed_[as_size(y) * row_bytes]);
+    }
+}
+
+void Resizer::horizontal_nv12(View view) noexcept {
+    const std::size_t row_bytes = as_size(columns_.size()) * 3;
+    const View nv12 = view;
+    view.pixel_bytes = 3;
+    for (std::int32_t y = 0; y < view.height; ++y) {
+        nv12_row(nv12, y, rgb_.data());
+        squeeze_row<3>(rgb_.data(), view, columns_, &squeezed_[as_size(y) * row_bytes]);
     }
 }
 

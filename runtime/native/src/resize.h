@@ -15,6 +15,9 @@ struct View {
     std::int32_t pixel_bytes;      // distance from a pixel to the next
     std::int32_t channels;         // 1 (grey) or 3
     std::int32_t red, green, blue; // byte offsets inside a pixel
+    const std::uint8_t *chroma;    // NV12: the first byte of the whole picture's U, V pairs; else null
+    std::int64_t chroma_stride;    // bytes
+    std::int32_t chroma_x, chroma_y; // where `data` lies in the whole picture, in pixels
 };
 
 /// The weights of one axis: output pixel i is the weighted sum of `count[i]` inputs from `first[i]` on.
@@ -53,11 +56,13 @@ public:
 
 private:
     template <int Channels> void horizontal(const View &view) noexcept;
+    void horizontal_nv12(View view) noexcept;
     void vertical(std::size_t row_bytes, std::uint8_t *out) noexcept;
 
     Axis columns_, rows_;
     std::vector<std::uint8_t> squeezed_; // (rows, size, channels): the result of the horizontal pass
     std::vector<std::int32_t> sums_;     // (size, channels)
+    std::vector<std::uint8_t> rgb_;      // (longest row, 3): a row of NV12 in RGB
 };
 
 } // namespace csflow

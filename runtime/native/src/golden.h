@@ -1,0 +1,22 @@
+// Golden frames: pictures in the bundle with the scores they must give. The twin of csflow.runtime.golden.
+#pragma once
+
+#include "calibration.h"
+#include "engine.h"
+
+namespace csflow {
+
+struct GoldenCheck {
+    std::int32_t frames = 0, flips = 0;
+    double score_error = 0.0, map_error = 0.0;
+
+    bool passed() const noexcept;
+};
+
+/// Score the golden frames one by one and compare. BUNDLE_ERROR, BUNDLE_CORRUPTED: they are missing or damaged.
+GoldenCheck check_golden(Engine &engine, const Bundle &bundle, const Calibration &calibration);
+
+/// Let nothing decide that does not agree: ENGINE_MISMATCH, and the message says by how much.
+void require_passed(const GoldenCheck &check, const Engine &engine);
+
+} // namespace csflow
