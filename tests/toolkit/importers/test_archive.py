@@ -17,9 +17,10 @@ import pytest
 import torch
 
 from csflow.runtime.errors import CSFlowError
-from csflow.toolkit.importers.archive import TensorRef, TorchFile
+from csflow.toolkit.importers.archive import TorchFile
 from csflow.toolkit.importers.errors import ImportRefused
 from csflow.toolkit.importers.import_model import ImportPlan, read_foreign
+from csflow.toolkit.importers.unpickler import TensorRef
 
 Save = Callable[..., Any]
 
