@@ -79,6 +79,7 @@ def import_model(file: Path, path: Path, plan: ImportPlan) -> Imported:
     _check_channels(foreign.flow.config.channels)
     config = _configuration(foreign, plan)
     backbone, record = _backbone(foreign, config.backbone, plan, file)
+    _check_finite(backbone)
     definitions = Definitions(anomaly_map=foreign.anomaly_map)
     how = Preprocessing(config.image_size)
     files = {
@@ -124,6 +125,14 @@ def _check_channels(channels: int) -> None:
         raise ImportRefused(
             f"the model reads {channels} channels, but EfficientNet-B5 gives {CHANNELS}: another feature extractor"
         )
+
+
+def _check_finite(backbone: Backbone) -> None:
+    for name, tensor in backbone.trunk.state_dict().items():
+        if not tensor.isfinite().all():
+            raise ImportRefused(
+                f"backbone weights: {name} holds NaN or infinity: the training had failed, or the file is damaged"
+            )
 
 
 def _configuration(foreign: ForeignModel, plan: ImportPlan) -> ModelConfig:

@@ -113,11 +113,10 @@ def _positive(value: Any) -> float | None:
 
 
 def _sides(size: Any) -> tuple[int, int] | None:
-    if type(size) is int or (isinstance(size, list | tuple) and len(size) == 1):
-        size = [size, size] if type(size) is int else [size[0], size[0]]
-    if not isinstance(size, list | tuple) or len(size) != 2 or not all(type(n) is int for n in size):
+    sides = list(size) if isinstance(size, list | tuple) else [size]
+    if len(sides) not in (1, 2) or not all(type(n) is int for n in sides):
         return None
-    return (size[0], size[1])
+    return (sides[0], sides[-1])
 
 
 def _words(size: Any) -> str:
