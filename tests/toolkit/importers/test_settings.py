@@ -3,6 +3,7 @@
 import math
 import sys
 import types
+import typing
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,8 +35,8 @@ def read(tmp_path: Path, save_anomalib: Save) -> Read:
 @pytest.fixture
 def omegaconf(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], Any]:
     """`omegaconf(value)`: nodes of the classes and attributes that OmegaConf pickles."""
-    for name in ("dictconfig", "listconfig", "nodes"):
-        monkeypatch.setitem(sys.modules, f"omegaconf.{name}", types.ModuleType(name))
+    for name in ("omegaconf", "omegaconf.dictconfig", "omegaconf.listconfig", "omegaconf.nodes"):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
 
     def node(module: str, name: str, **state: Any) -> Any:
         kept = sys.modules[f"omegaconf.{module}"]
@@ -60,7 +61,7 @@ def test_omegaconf_before_1_0(read: Read, omegaconf: Callable[[Any], Any]) -> No
         "model": {"input_size": [384, 384], "clamp": 2},
         "dataset": {"normalization": "none", "center_crop": [384, 384]},
     }
-    found = read("1.9.5", hyper_parameters=omegaconf(given), kind=tuple[int, ...])
+    found = read("1.9.5", hyper_parameters=omegaconf(given), kind=typing.Tuple[int, ...])  # noqa: UP006 - pickled as a call
     assert (found.image_size, found.flow.config.clamp) == (384, 2.0)
     assert (found.mean, found.std) == ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
     assert "the middle 384x384" in found.resize
