@@ -200,12 +200,13 @@ class _Reader(pickle.Unpickler):
         return made
 
     def _member(self, owner: Any, name: Any) -> Any:
-        """How pickles name a class inside a class (methods.md C7), and Python 3.11 a member of an enumeration."""
-        qualname = owner.qualname if isinstance(owner, type) and issubclass(owner, Inert) else ""
+        """How pickles name a class inside a class (methods.md C7), a bound method, and Python 3.11 an enumeration's."""
+        kind = owner if isinstance(owner, type) else type(owner)
+        qualname = kind.qualname if issubclass(kind, Inert) else ""
         if qualname == "freia_funcs.OutputNode" and name == "dummy":
             return self._known("freia_funcs", "OutputNode.dummy")
         if _is_bystander(qualname) and isinstance(name, str) and name.isidentifier() and not name.startswith("_"):
-            return owner(name)
+            return kind(name)
         raise self._refused(ascii(f"getattr(..., {name if isinstance(name, str) else '?'})")[:120])
 
     def _refused(self, what: str) -> ImportRefused:
