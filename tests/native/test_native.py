@@ -43,7 +43,7 @@ def test_every_python_error_has_a_status_and_the_other_way_round() -> None:
 
 def test_every_function_has_a_page_with_its_synopsis() -> None:
     text = " ".join(HEADER.read_text().split())
-    declared = re.findall(r"CSFLOW_API ([^;]*?) CSFLOW_CALL (csflow_\w+)(\([^;]*\);)", text)
+    declared = re.findall(r"CSFLOW_API ([^;]*?) ?CSFLOW_CALL (csflow_\w+)(\([^;]*\);)", text)
     pages = ROOT / "docs" / "c-api"
     assert {f"{name}.md" for _, name, _ in declared} | {"README.md"} == {page.name for page in pages.iterdir()}
     for result, name, arguments in declared:

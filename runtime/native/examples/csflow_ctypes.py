@@ -199,7 +199,7 @@ def last_error(library: ctypes.CDLL, detector: int = 0) -> str:
 class Detector:
     """An open bundle; use it in `with`."""
 
-    def __init__(self, library: ctypes.CDLL, bundle: str, **options: Any) -> None:
+    def __init__(self, library: ctypes.CDLL, bundle: str, /, **options: Any) -> None:
         self.library, self.handle = library, 0
         handle = c_uint64()
         given = Options(api_version=1, **options)

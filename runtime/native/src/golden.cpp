@@ -13,6 +13,7 @@ constexpr double kScoreTolerance = 0.05;
 constexpr double kThresholdBand = 1e-4;
 constexpr double kMapTolerance = 0.1;
 constexpr double kSmall = 1e-6;
+constexpr std::size_t kStride = 32; // pixels of the input per value of a scale0 map
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 struct Golden {
@@ -32,7 +33,13 @@ void parse_row(const Json &row, Golden &golden, const Object &in) {
     ++golden.rows;
 }
 
-Golden parse_frame(const Json &value, const std::string &where) {
+// Values along a side of the map, as the manifest defines it.
+std::size_t map_side(const Manifest &manifest) {
+    const auto side = static_cast<std::size_t>(manifest.image_size);
+    return manifest.anomaly_map == "product-mean-z2" ? side : side / kStride;
+}
+
+Golden parse_frame(const Json &value, const Manifest &manifest, const std::string &where) {
     const Object in(value, {"file", "label", "score", "anomaly_map", "cell"}, CSFLOW_BUNDLE_CORRUPTED, where);
     in.text("label");
     const std::int64_t cell = in.has("cell") ? in.whole("cell") : 1;
@@ -41,6 +48,7 @@ Golden parse_frame(const Json &value, const std::string &where) {
     for (const Json &row : in.array("anomaly_map").items) {
         parse_row(row, golden, in);
     }
+    in.require(golden.rows == golden.columns && golden.rows * golden.cell == map_side(manifest), "anomaly_map");
     return golden;
 }
 
@@ -50,7 +58,7 @@ std::vector<Golden> load(const Bundle &bundle) {
     const Object in(body, {"frames"}, CSFLOW_BUNDLE_CORRUPTED, where);
     std::vector<Golden> frames;
     for (const Json &frame : in.array("frames").items) {
-        frames.push_back(parse_frame(frame, where));
+        frames.push_back(parse_frame(frame, bundle.manifest(), where));
     }
     in.require(!frames.empty(), "frames");
     return frames;

@@ -14,10 +14,7 @@ struct Failure {
 };
 
 /// Store the message (printf) as this thread's last error and throw.
-#if defined(__GNUC__)
-__attribute__((format(printf, 2, 3)))
-#endif
-[[noreturn]] void fail(csflow_status status, const char *format, ...);
+[[noreturn, gnu::format(printf, 2, 3)]] void fail(csflow_status status, const char *format, ...);
 
 /// Store `message` as this thread's last error. Neither allocates nor throws.
 void store_error(const char *message) noexcept;
