@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from csflow.export import tensorrt_api as api
-from csflow.export.capabilities import find_attribute
+from csflow.export.capabilities import find_attribute, set_compute_capabilities
 from csflow.export.trt_library import Library
 from csflow.runtime.atomic import write_atomic
 from csflow.runtime.cache import cache_directory
@@ -68,7 +68,8 @@ def configure(library: Library, builder: api.Builder, name: str, options: BuildO
         config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
     if options.dla_core is not None and name == DLA_GRAPH:
         _use_dla(trt, builder, config, options.dla_core)
-    _set_capabilities(trt, config, options.compute_capabilities)
+    if options.compute_capabilities:
+        set_compute_capabilities(trt, config, options.compute_capabilities)
     _load_timing_cache(library, config)
     return config
 
@@ -79,19 +80,6 @@ def _use_dla(trt: Any, builder: api.Builder, config: api.IBuilderConfig, core: i
     config.default_device_type = trt.DeviceType.DLA
     config.DLA_core = core
     config.set_flag(trt.BuilderFlag.GPU_FALLBACK)
-
-
-def _set_capabilities(trt: Any, config: Any, wanted: tuple[str, ...]) -> None:
-    for index, capability in enumerate(wanted):
-        member = find_attribute(trt, f"ComputeCapability.SM{capability.replace('.', '')}")
-        if member is None:
-            known = sorted(n for n in dir(trt.ComputeCapability) if re.fullmatch(r"SM\d+", n))
-            raise ConfigError(
-                f"this TensorRT for RTX has no compute capability {capability!r}; it has "
-                f"{', '.join(f'{n[2:-1]}.{n[-1]}' for n in sorted(known, key=lambda n: int(n[2:])))}"
-            )
-        config.num_compute_capabilities = index + 1
-        config.set_compute_capability(member, index)
 
 
 def _timing_cache_path(library: Library) -> Path | None:

@@ -5,12 +5,20 @@ Everything else that csflow uses is common to all of them (`csflow.export.tensor
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from csflow.runtime.errors import ConfigError
 
-__all__ = ["CAPABILITIES", "Capabilities", "Capability", "capabilities_of", "find_attribute"]
+__all__ = [
+    "CAPABILITIES",
+    "Capabilities",
+    "Capability",
+    "capabilities_of",
+    "find_attribute",
+    "set_compute_capabilities",
+]
 
 RTX = "tensorrt-rtx"
 
@@ -101,3 +109,24 @@ def capabilities_of(trt: Any, flavour: str) -> Capabilities:
         if flavour != row.never_on and all(find_attribute(trt, path) is not None for path in row.names)
     )
     return Capabilities(frozenset(found))
+
+
+def set_compute_capabilities(trt: Any, config: Any, wanted: tuple[str, ...]) -> None:
+    """Let a configuration of TensorRT for RTX build for these GPUs, for example '8.6'.
+
+    Raises ConfigError for one that it has no kernels for.
+    """
+    config.num_compute_capabilities = len(wanted)
+    for index, capability in enumerate(wanted):
+        member = find_attribute(trt, f"ComputeCapability.SM{capability.replace('.', '')}")
+        if member is None:
+            raise ConfigError(
+                f"this TensorRT for RTX builds nothing for compute capability {capability}; it builds for "
+                f"{', '.join(_known_capabilities(trt))}"
+            )
+        config.set_compute_capability(member, index)
+
+
+def _known_capabilities(trt: Any) -> list[str]:
+    numbers = sorted(int(name[2:]) for name in dir(trt.ComputeCapability) if re.fullmatch(r"SM\d+", name))
+    return [f"{number // 10}.{number % 10}" for number in numbers]
