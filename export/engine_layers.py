@@ -27,12 +27,13 @@ _LOGGED = re.compile(
     re.MULTILINE,
 )
 _LOGGED_TENSOR = re.compile(r"Dimensions: \[(?P<dims>[-\d,]*)\].*?Datatype: (?P<type>\w+)")
-_WORDS = (
-    ("half", ("half", "fp16")),
-    ("float", ("float", "fp32")),
-    ("int8", ("int8",)),
-    ("bfloat16", ("bfloat16", "bf16")),
-)
+_WORDS = {
+    "bfloat16": re.compile("bfloat16|bf16"),
+    "int8": re.compile("(?<!u)int8"),
+    "half": re.compile("half|fp16|float16"),
+    "float": re.compile("float(?!8)|fp32"),
+}
+"""How element types are written, in small letters; the first that fits counts."""
 
 
 @dataclass(frozen=True)
@@ -109,8 +110,4 @@ def _elements(dims: list[int]) -> int:
 
 
 def _type(stated: str) -> str:
-    text = stated.lower()
-    for name, words in reversed(_WORDS):
-        if any(word in text for word in words):
-            return name
-    return ""
+    return next((name for name, words in _WORDS.items() if words.search(stated.lower())), "")
