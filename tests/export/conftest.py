@@ -1,4 +1,4 @@
-"""Tiny graphs in half precision, bundles that hold them, and TensorRTs real and faked."""
+"""Models whose every fold has something to do, tiny graphs in half precision, and TensorRTs real and faked."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from csflow.export.build_log import Report
@@ -20,6 +21,12 @@ from csflow.export.trt_library import Library, load_library
 from csflow.runtime import probes
 from csflow.runtime.bundle import Bundle
 from csflow.runtime.manifest import Definitions, Manifest, Preprocessing
+from csflow.toolkit.backbone import Backbone, build_backbone
+from csflow.toolkit.config import BackboneConfig, FlowConfig, ModelConfig
+from csflow.toolkit.flow import CrossScaleFlow, Standardise
+
+MakeFlow = Callable[..., tuple[CrossScaleFlow, ModelConfig]]
+MakeBackbone = Callable[..., Backbone]
 
 ORIN = {"name": "Orin (nvgpu)", "major": 8, "minor": 7, "memory": 60 << 30, "integrated": 1, "multiprocessors": 16}
 NO_DRIVER = {"code": -1, "problem": "libcuda.so.1: cannot open shared object file"}
@@ -128,3 +135,44 @@ def full_tensorrt(faker: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: 
         return module
 
     return install
+
+
+@pytest.fixture
+def make_flow() -> MakeFlow:
+    """`make_flow(scales=3, kernels=(3, 5), hidden=16, standardise=True)`: float32, gamma and statistics random."""
+
+    def make(
+        scales: int = 3, kernels: tuple[int, ...] = (3, 5), hidden: int = 16, standardise: bool = True
+    ) -> tuple[CrossScaleFlow, ModelConfig]:
+        torch.manual_seed(7)
+        backbone = BackboneConfig("tf_efficientnet_lite0", scales=scales)
+        flow_config = FlowConfig(12, scales, kernels, hidden, standardise=standardise)
+        config = ModelConfig(32 << scales, backbone, flow_config)
+        flow = CrossScaleFlow(config.flow).eval().requires_grad_(False)
+        for name, parameter in flow.named_parameters():
+            if name.endswith("gamma"):
+                parameter.uniform_(0.5, 1.5)
+        if isinstance(first := flow.layers[0], Standardise):
+            first.get_buffer("mean").normal_()
+            first.get_buffer("std").uniform_(0.5, 2.0)
+        return flow, config
+
+    return make
+
+
+@pytest.fixture
+def make_backbone() -> MakeBackbone:
+    """`make_backbone(name, padding="timm", scales=2)`: batch norms' statistics, weights and biases random."""
+
+    def make(name: str = "tf_efficientnet_lite0", padding: str = "timm", scales: int = 2) -> Backbone:
+        torch.manual_seed(8)
+        backbone = build_backbone(BackboneConfig(name, scales, padding=padding))
+        for module in backbone.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.get_buffer("running_mean").normal_(0.0, 0.2)
+                module.get_buffer("running_var").uniform_(0.5, 1.5)
+                module.weight.data.uniform_(0.7, 1.3)
+                module.bias.data.normal_(0.0, 0.2)
+        return backbone
+
+    return make
