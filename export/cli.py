@@ -38,18 +38,18 @@ def export(bundle: str, fp16: bool, engines: EngineChoice, as_json: bool) -> Non
     With --fp16, TensorRT engines are built too, where a TensorRT can build here. On a device without torch the graphs
     that the bundle holds are built.
     """
-    from csflow.export.engine_export import export_engines, has_graphs
+    from csflow.export.engine_export import export_engines, has_graphs, prepare_engines
     from csflow.runtime.bundle import Bundle
 
     opened, precision = Bundle.open(bundle), "fp16" if fp16 else "fp32"
     missing = [name for name in ("torch", "timm", "onnx", "onnxscript") if find_spec(name) is None]
-    builds = (fp16 or engines.target != "auto") and not engines.skip
-    if missing and not (builds and has_graphs(opened, precision)):
+    builder = prepare_engines(precision, engines)
+    if missing and not ((builder.library or builder.absent) and has_graphs(opened, precision)):
         raise BackendUnavailable(f"export needs {', '.join(missing)}: pip install 'csflow[export]'")
     facts, lines = _write_graphs(opened, fp16) if not missing else _kept_graphs(missing)
     if not as_json:
         click.echo("\n".join(lines))
-    built = export_engines(Bundle.open(bundle), precision, engines, quiet=as_json)
+    built = export_engines(Bundle.open(bundle), precision, engines, builder, quiet=as_json)
     if as_json:
         records = [asdict(record) for record in built.records]
         click.echo(json.dumps({"bundle": bundle, **facts, "engines": records, "no_engines": built.skipped}))
