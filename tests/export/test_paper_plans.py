@@ -1,6 +1,6 @@
 """At the paper's settings (B5, 768 px, 1024 hidden) TensorRT for RTX takes both graphs and builds their plans.
 
-Takes minutes and gigabytes, so `make test` leaves it out: `.venv/bin/pytest -m paper -s` runs it and prints what it took.
+Takes minutes and gigabytes, so `make test` leaves it out: `.venv/bin/pytest -m paper -s` runs it and says what it took.
 """
 
 from __future__ import annotations
