@@ -6,6 +6,7 @@ Takes minutes and gigabytes, so `make test` leaves it out: `.venv/bin/pytest -m 
 from __future__ import annotations
 
 import resource
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -56,3 +57,5 @@ def test_plans_at_paper_settings(rtx: Library, tmp_path: Path, silent: Callable[
         assert record.audit.half_in_graph >= 0.99
         assert record.audit.half_in_plan == pytest.approx(record.audit.half_in_graph, abs=0.01)
     assert peak < 12e9
+    # pytest keeps folders of past runs, and this one has a gigabyte.
+    shutil.rmtree(bundle.path)
