@@ -67,7 +67,9 @@ def trained_features(backbone: Backbone, pictures: Tensor) -> tuple[Tensor, ...]
 
 def double_backbone(backbone: Backbone) -> InferenceBackbone:
     copied = InferenceBackbone(backbone.double())
-    mean, std = (torch.tensor(v, dtype=torch.float64).reshape(1, 3, 1, 1) for v in (BackboneConfig.mean, BackboneConfig.std))
+    mean, std = (
+        torch.tensor(v, dtype=torch.float64).reshape(1, 3, 1, 1) for v in (BackboneConfig.mean, BackboneConfig.std)
+    )
     copied.register_buffer("mean", mean * 255.0)
     copied.register_buffer("scale", 1.0 / (std * 255.0))
     return copied
