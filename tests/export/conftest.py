@@ -17,6 +17,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from csflow.export.build_log import Report
+from csflow.export.onnx_export import make_graphs
 from csflow.export.trt_library import Library, load_library
 from csflow.runtime import probes
 from csflow.runtime.bundle import Bundle
@@ -91,6 +92,12 @@ def half_bundle(tmp_path: Path) -> Bundle:
     manifest = Manifest(Preprocessing(64), Definitions(), {}, {}, {})
     files = {f"graphs/fp16/{name}.onnx": graph_file(True, name == "backbone") for name in ("backbone", "flow")}
     return Bundle.create(tmp_path / "model.csflow", manifest, {**files, "weights/flow.safetensors": b"x"})
+
+
+@pytest.fixture(scope="session")
+def trained_half_graphs(trained: Path) -> dict[str, bytes]:
+    """The trained bundle's graphs in half precision; exporting them takes seconds, so it is done once."""
+    return make_graphs(Bundle.open(trained), ("fp16",))
 
 
 @pytest.fixture

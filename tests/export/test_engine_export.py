@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from csflow.export import cli, engine_export
 from csflow.export.build_options import EngineChoice, build_options, parse_batch, parse_capabilities, parse_size
 from csflow.export.engine_export import export_engines, prepare_engines
 from csflow.export.graph_facts import graph_facts
-from csflow.export.onnx_export import make_graphs
 from csflow.export.trt_library import Library
 from csflow.runtime.bundle import Bundle
 from csflow.runtime.errors import BackendUnavailable, ConfigError
@@ -155,9 +153,8 @@ def test_an_option_that_the_target_lacks_is_refused_before_anything_is_made(half
 
 
 @pytest.mark.usefixtures("rtx")
-def test_a_trained_model_from_end_to_end(trained: Path, tmp_path: Path) -> None:
-    bundle = Bundle.open(shutil.copytree(trained, tmp_path / "model.csflow"))
-    bundle = bundle.update(make_graphs(bundle, ("fp16",)))
+def test_plans_of_a_trained_model(trained_copy: Path, trained_half_graphs: dict[str, bytes]) -> None:
+    bundle = Bundle.open(trained_copy).update(trained_half_graphs)
     choice = EngineChoice("tensorrt-rtx")
     for record in export_engines(bundle, "fp16", choice, prepare_engines("fp16", choice), quiet=True).records:
         assert record.audit.half_in_graph >= 0.99

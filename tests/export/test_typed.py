@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from csflow.calibration.calibrate import calibrate
 from csflow.export.graph import Graph, backbone_graph, flow_graph
-from csflow.export.onnx_export import make_graphs, to_onnx
+from csflow.export.onnx_export import to_onnx
 from csflow.export.tap_convolution import TapConvolution
 from csflow.export.typed import HALF_MAX, SUM_LIMIT, Saturate, WideSqueeze, input_bound
 from csflow.runtime.bundle import Bundle
@@ -134,11 +134,10 @@ def test_unknown_precision_is_refused(make_flow: MakeFlow) -> None:
 
 
 @pytest.fixture(scope="module")
-def half_bundle(trained: Path) -> dict[str, onnx.ModelProto]:
+def half_bundle(trained_half_graphs: dict[str, bytes]) -> dict[str, onnx.ModelProto]:
     """The half-precision graphs of the trained bundle, by name."""
-    files = make_graphs(Bundle.open(trained), ("fp16",))
-    assert list(files) == ["graphs/fp16/backbone.onnx", "graphs/fp16/flow.onnx"]
-    return {name.split("/")[-1]: onnx.load_from_string(data) for name, data in files.items()}
+    assert list(trained_half_graphs) == ["graphs/fp16/backbone.onnx", "graphs/fp16/flow.onnx"]
+    return {name.split("/")[-1]: onnx.load_from_string(data) for name, data in trained_half_graphs.items()}
 
 
 @pytest.mark.parametrize("name", ["backbone.onnx", "flow.onnx"])
