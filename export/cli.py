@@ -44,8 +44,9 @@ def export(bundle: str, fp16: bool, engines: EngineChoice, as_json: bool) -> Non
     opened, precision = Bundle.open(bundle), "fp16" if fp16 else "fp32"
     missing = [name for name in ("torch", "timm", "onnx", "onnxscript") if find_spec(name) is None]
     builder = prepare_engines(precision, engines)
-    if missing and not ((builder.library or builder.absent) and has_graphs(opened, precision)):
-        raise BackendUnavailable(f"export needs {', '.join(missing)}: pip install 'csflow[export]'")
+    if missing and not (builder.library and has_graphs(opened, precision)):
+        needed = f"export needs {', '.join(missing)}: pip install 'csflow[export]'"
+        raise BackendUnavailable(f"{needed}; {builder.absent}" if builder.absent else needed)
     facts, lines = _write_graphs(opened, fp16) if not missing else _kept_graphs(missing)
     if not as_json:
         click.echo("\n".join(lines))

@@ -15,8 +15,8 @@ from csflow.export.build_options import EngineChoice
 from csflow.export.plan_facts import size_text
 from csflow.export.trt_library import Library, load_library
 from csflow.runtime.bundle import Bundle
-from csflow.runtime.errors import BackendUnavailable
-from csflow.runtime.plan_record import GRAPHS, PlanRecord
+from csflow.runtime.errors import BackendUnavailable, ConfigError
+from csflow.runtime.plan_record import GRAPHS, BuildOptions, PlanRecord
 
 if TYPE_CHECKING:
     from csflow.export.plan import BuildReport
@@ -76,6 +76,8 @@ def prepare_engines(precision: str, choice: EngineChoice) -> Builder:
         ConfigError: an option does not fit it.
     """
     named = choice.target != "auto"
+    if precision != "fp16" and not named and choice.options != BuildOptions():
+        raise ConfigError("options for engines go with --fp16, or with a --target: add one of them")
     if choice.skip or (precision != "fp16" and not named):
         return Builder()
     try:

@@ -99,7 +99,6 @@ def test_without_torch_and_without_engines_nothing_is_left_to_do(
     assert "pip install 'csflow[export]'" in done.output
 
 
-@pytest.mark.usefixtures("no_torch")
 def test_where_no_tensorrt_builds_the_command_says_where_one_does(
     half_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,11 +106,19 @@ def test_where_no_tensorrt_builds_the_command_says_where_one_does(
         raise BackendUnavailable("there is none: copy the bundle to the device and run there: csflow export --fp16")
 
     monkeypatch.setattr(engine_export, "load_library", unavailable)
+    monkeypatch.setattr(cli, "_write_graphs", lambda *_: ({}, ["graphs: written"]))
     done = invoke(half_bundle.path, "--fp16")
     assert done.exit_code == 0
+    assert done.output.startswith("graphs: written\nno engines were built: there is none")
     assert done.output.endswith("run there: csflow export --fp16\n")
     named = invoke(half_bundle.path, "--fp16", "--target", "tensorrt")
     assert named.exit_code == BackendUnavailable.exit_code
+    assert "graphs" not in named.output
+    monkeypatch.setattr(cli, "find_spec", lambda _: None)
+    neither = invoke(half_bundle.path, "--fp16")
+    assert neither.exit_code == BackendUnavailable.exit_code
+    assert "export needs torch" in neither.output
+    assert "run there: csflow export --fp16" in neither.output
 
 
 @pytest.mark.usefixtures("no_torch")
@@ -162,3 +169,9 @@ def test_plans_of_a_trained_model(trained_copy: Path, trained_half_graphs: dict[
         facts = graph_facts(bundle.path / "graphs" / "fp16" / f"{record.graph}.onnx")
         assert "FLOAT" not in facts.convolutions
     Bundle.open(bundle.path).verify()
+
+
+def test_options_for_engines_that_nobody_builds_are_refused(half_bundle: Bundle) -> None:
+    done = invoke(half_bundle.path, "--batch", "4")
+    assert done.exit_code == ConfigError.exit_code
+    assert "go with --fp16, or with a --target" in done.output
