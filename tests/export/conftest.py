@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,10 +16,11 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from click.testing import CliRunner
 from onnx import TensorProto, helper, numpy_helper
 
 from csflow.export.build_log import Report
-from csflow.export.onnx_export import make_graphs
+from csflow.export.cli import export
 from csflow.export.trt_library import Library, load_library
 from csflow.runtime import probes
 from csflow.runtime.bundle import Bundle
@@ -95,9 +98,19 @@ def half_bundle(tmp_path: Path) -> Bundle:
 
 
 @pytest.fixture(scope="session")
-def trained_half_graphs(trained: Path) -> dict[str, bytes]:
-    """The trained bundle's graphs in half precision; exporting them takes seconds, so it is done once."""
-    return make_graphs(Bundle.open(trained), ("fp16",))
+def exported_half(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, dict[str, Any]]:
+    """A copy of the trained bundle after `csflow export --fp16 --no-engines --json`, and what the command said."""
+    path = shutil.copytree(trained, tmp_path_factory.mktemp("half") / "model.csflow")
+    result = CliRunner().invoke(export, ["--bundle", str(path), "--fp16", "--no-engines", "--json"])
+    assert result.exit_code == 0, result.output
+    return Bundle.open(path), json.loads(result.stdout)
+
+
+@pytest.fixture(scope="session")
+def trained_half_graphs(exported_half: tuple[Bundle, dict[str, Any]]) -> dict[str, bytes]:
+    """Its graphs in half precision; exporting them takes seconds, so it is done once."""
+    bundle, _ = exported_half
+    return {name: bundle.read(name) for name in bundle.manifest.files if name.startswith("graphs/fp16/")}
 
 
 @pytest.fixture

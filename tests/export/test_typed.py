@@ -1,7 +1,9 @@
 """Half precision: float32 where it must be, saturation instead of NaN, and the scores of the trained model."""
 
 import itertools
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -42,36 +44,46 @@ def in_torch(graph: Graph, features: tuple[Tensor, ...]) -> list[np.ndarray]:
         return [t.numpy() for t in graph.module(*features)]
 
 
+def in_session(session: onnxruntime.InferenceSession, _: Graph, features: tuple[Tensor, ...]) -> list[np.ndarray]:
+    outputs: list[np.ndarray] = session.run(None, {f"features_{i}": f.numpy() for i, f in enumerate(features)})
+    return outputs
+
+
 @pytest.mark.parametrize("weights", [1.0, 30.0])
-def test_strong_anomalies_saturate(make_flow: MakeFlow, weights: float) -> None:
-    flow, config = make_flow(2, (3, 3), hidden=64)
+def test_strong_anomalies_saturate_in_torch_and_onnxruntime(make_flow: MakeFlow, weights: float) -> None:
+    flow, config = make_flow(2, (3, 5), hidden=128)
     for module in flow.modules():
         if isinstance(module, nn.Conv2d):
             # Large weights make a sum of half-precision products overflow where nothing bounds its terms.
             module.weight.mul_(weights)
     graph = flow_graph(flow, config, precision="fp16")
     session = onnxruntime.InferenceSession(to_onnx(graph))
-    scores = []
-    for factor in FACTORS:
-        features = half_features(config, factor)
-        names = {f"features_{i}": f.numpy() for i, f in enumerate(features)}
-        for value, picture in (in_torch(graph, features), session.run(None, names)):
+    for run in (in_torch, partial(in_session, session)):
+        outputs = [run(graph, half_features(config, factor)) for factor in FACTORS]
+        for value, picture in outputs:
             assert value.dtype == picture.dtype == np.float32
             assert np.isfinite(value).all()
             assert np.isfinite(picture).all()
-        scores.append(float(value.min()))
-    assert min(scores[1:]) > 100.0 * scores[0] if weights == 1.0 else min(scores) > 0.0
-    assert all(later > 0.5 * sooner for sooner, later in itertools.pairwise(scores))
+        scores = [float(value.min()) for value, _ in outputs]
+        assert all(later > 0.5 * sooner for sooner, later in itertools.pairwise(scores))
+        if weights == 1.0:
+            assert min(scores[1:]) > 100.0 * scores[0]
+            assert_close(outputs[0], in_torch(flow_graph(flow, config), half_features(config, 1.0)))
+
+
+def assert_close(half: list[np.ndarray], whole: list[np.ndarray]) -> None:
+    np.testing.assert_allclose(half[0], whole[0], rtol=SCORE_TOLERANCE)
+    np.testing.assert_allclose(half[1], whole[1], rtol=0.05, atol=0.02 * float(whole[1].max()))
 
 
 def test_float32_of_the_same_anomalies_leaves_the_half_range(make_flow: MakeFlow) -> None:
-    flow, config = make_flow(hidden=64)
+    flow, config = make_flow(hidden=128)
     z, _ = flow(tuple(1e6 * f.float() for f in half_features(config, 1.0)))
     assert max(float(z_i.abs().max()) for z_i in z) > HALF_MAX
 
 
 def test_without_bounds_the_same_anomalies_become_nan(make_flow: MakeFlow) -> None:
-    flow, config = make_flow(hidden=64)
+    flow, config = make_flow(hidden=128)
     graph = flow_graph(flow, config, precision="fp16")
     for name, module in list(graph.module.named_modules()):
         if name.endswith(("narrow_input", "narrow_hidden")):
@@ -89,18 +101,6 @@ def test_bound_is_what_the_weights_allow() -> None:
         bound = input_bound([*convs[:1], TapConvolution(convs[1], 4)])
     # 3 · 3 taps, 2 channels, weights of 2, twice: 72 times the bound, and a bias of 100.
     assert bound == pytest.approx((SUM_LIMIT - 100.0) / 72.0)
-
-
-def test_score_and_map_of_half_precision(make_flow: MakeFlow) -> None:
-    flow, config = make_flow(hidden=64)
-    features = half_features(config, 1.0)
-    expected = in_torch(flow_graph(flow, config), tuple(f.float() for f in features))
-    graph = flow_graph(flow, config, precision="fp16")
-    session = onnxruntime.InferenceSession(to_onnx(graph))
-    by_name = {f"features_{i}": f.numpy() for i, f in enumerate(features)}
-    for got in (in_torch(graph, features), session.run(None, by_name)):
-        np.testing.assert_allclose(got[0], expected[0], rtol=SCORE_TOLERANCE)
-        np.testing.assert_allclose(got[1], expected[1], rtol=0.05, atol=0.02 * float(expected[1].max()))
 
 
 def test_squeeze_means_in_float32(make_backbone: MakeBackbone) -> None:
@@ -136,8 +136,20 @@ def test_unknown_precision_is_refused(make_flow: MakeFlow) -> None:
 @pytest.fixture(scope="module")
 def half_bundle(trained_half_graphs: dict[str, bytes]) -> dict[str, onnx.ModelProto]:
     """The half-precision graphs of the trained bundle, by name."""
-    assert list(trained_half_graphs) == ["graphs/fp16/backbone.onnx", "graphs/fp16/flow.onnx"]
     return {name.split("/")[-1]: onnx.load_from_string(data) for name, data in trained_half_graphs.items()}
+
+
+def test_command_writes_half_graphs_beside_the_others(
+    trained: Path, exported_half: tuple[Bundle, dict[str, Any]]
+) -> None:
+    bundle, said = exported_half
+    new = {"graphs/fp16/backbone.onnx", "graphs/fp16/flow.onnx"}
+    bundle.verify()
+    assert bundle.manifest.files.keys() == Bundle.open(trained).manifest.files.keys() | new
+    assert set(said["bytes"]) == {name for name in bundle.manifest.files if name.startswith("graphs/")}
+    assert all(said["bytes"][name] < 0.6 * said["bytes"][name.replace("fp16", "fp32")] for name in new)
+    assert {fold["graph"] for fold in said["folds"]} == {"backbone", "flow"}
+    assert all(fold["saved"]["operators"] > 0 or fold["saved"]["parameters"] > 0 for fold in said["folds"])
 
 
 @pytest.mark.parametrize("name", ["backbone.onnx", "flow.onnx"])
