@@ -62,6 +62,8 @@ def test_graphs_suit_tensorrt_s_parser(trained: Path) -> None:
     operators = Counter(node.op_type for node in flow.graph.node)
     assert operators["GatherND"] == 0, "a permutation must be a plain Gather"
     assert operators["Atan"] == 2 * 2 * 2, "one per block, half and scale: no log-determinant is left over"
+    assert operators["Clip"] == 2, "one per scale, after the last block"
+    assert operators["BatchNormalization"] == 0
 
 
 def test_three_runtimes_agree_on_scores_and_verdicts(trained_copy: Path, product_line: Path) -> None:
@@ -111,9 +113,11 @@ def test_check_catches_graphs_of_other_weights(trained_copy: Path, tmp_path: Pat
 
 def test_command_writes_checked_graphs(trained_copy: Path) -> None:
     before = Bundle.open(trained_copy).manifest.files
-    result = CliRunner().invoke(export, ["--bundle", str(trained_copy)])
+    result = CliRunner().invoke(export, ["--bundle", str(trained_copy), "--fp32"])
     assert result.exit_code == 0, result.output
     assert "0 verdicts differ" in result.output
+    assert "folded, backbone: batch norm into convolutions: saves" in result.output
+    assert "folded, flow: gamma into convolutions: saves" in result.output
     bundle = Bundle.open(trained_copy)
     bundle.verify()
     assert bundle.manifest.files.keys() == before.keys()
