@@ -6,12 +6,13 @@ import contextlib
 import math
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from csflow.runtime.detector import Detector
 from csflow.runtime.errors import EndOfStream, FrameError, InferenceError, SourceError, SourceLost
+from csflow.runtime.service import BeatingSource
 from csflow.runtime.sink import ResultSink
 from csflow.runtime.source import FrameSource
 from csflow.runtime.sources.newest import NewestFrame
@@ -33,6 +34,7 @@ def run_stream(
     max_frames: int | None = None,
     silence_s: float = 5.0,
     tally: Tally | None = None,
+    beat: Callable[[], None] | None = None,
 ) -> Summary:
     """Give every frame its verdict until the source ends, `stop` is set or `max_frames` results are given.
 
@@ -51,6 +53,7 @@ def run_stream(
         max_frames: None for no limit.
         silence_s: longest time in seconds without a frame; of a live source, without a good one.
         tally: counts the results; pass one to have the counts also when this raises.
+        beat: called at each turn of this loop, at least five times a second while no detector or sink holds it up.
 
     Raises:
         SourceLost: no frame, or only bad ones, came for `silence_s` seconds, or the source failed after it
@@ -65,6 +68,7 @@ def run_stream(
         for sink in sinks:
             stack.callback(sink.close)
         source = NewestFrame(source) if source.live else source
+        source = source if beat is None else BeatingSource(source, beat)
         stack.callback(source.close)
         judge = _Judge(detector)
         for item in _items(source, stop, silence_s, max_frames):
