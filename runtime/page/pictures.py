@@ -92,9 +92,10 @@ class Pictures:
 
     def _run(self) -> None:
         while not self._stop.wait(1.0 / FRAMES_PER_S):
-            self._turn()
+            self.turn()
 
-    def _turn(self) -> None:
+    def turn(self) -> None:
+        """Draw what there is to draw."""
         for seen in self._state.take_rejects():
             reject = Reject(replace(seen, frame=None), _drawn(self._sheet, seen), _drawn(self._thumbnail, seen))
             with self._lock:

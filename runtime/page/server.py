@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 import threading
@@ -175,12 +176,14 @@ def _file(name: str) -> bytes:
 def _listen(address: Address) -> socket.socket:
     try:
         family, kind, protocol, _, where = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(where)
-        listener.listen(MOST_CONNECTIONS)
+        with contextlib.ExitStack() as stack:
+            listener = stack.enter_context(socket.socket(family, kind, protocol))
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(where)
+            listener.listen(MOST_CONNECTIONS)
+            stack.pop_all()
+            return listener
     except OSError as error:
         raise SinkError(
             f"cannot serve on {address.host}:{address.port} ({error.strerror or error}): choose another port or address"
         ) from None
-    return listener

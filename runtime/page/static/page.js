@@ -124,7 +124,8 @@ function showHealth(state) {
     return line(camera.state, camera.name, camera.state.toUpperCase(), age + ", " + camera.results + " parts" + errors + reason);
   }));
   element("has-outputs").hidden = state.outputs.length === 0;
-  element("outputs").replaceChildren(...state.outputs.map((output) => {
+  const failingFirst = [...state.outputs].sort((a, b) => (b.error !== "") - (a.error !== ""));
+  element("outputs").replaceChildren(...failingFirst.map((output) => {
     const lost = output.lost ? ", " + output.lost + " lost" : "";
     const counts = output.written + " written" + lost + (output.waiting ? ", " + output.waiting + " waiting" : "");
     const failing = output.error !== "";
@@ -151,7 +152,7 @@ function showRejects(rejects) {
     verdict.className = reject.verdict;
     verdict.textContent = reject.verdict;
     const when = document.createElement("span");
-    when.textContent = new Date(reject.unix_s * 1000).toLocaleTimeString() + (reject.ratio === null ? "" : " · " + fixed(reject.ratio, 2) + " ×");
+    when.textContent = new Date(reject.unix_s * 1000).toLocaleTimeString([], { hour12: false }) + (reject.ratio === null ? "" : " · " + fixed(reject.ratio, 2) + "\u00a0×");
     text.append(verdict, when);
     button.append(picture, text);
     button.onclick = () => enlarge(reject);
@@ -178,21 +179,31 @@ function drawScores() {
   pen.scale(dense, dense);
   const style = getComputedStyle(document.documentElement);
   const colour = (name) => style.getPropertyValue("--" + name);
-  const highest = Math.max(1.5, ...scores.map((s) => (s[1] === null ? 0 : s[1])));
-  const top = Math.min(highest * 1.05, 4);
-  const y = (ratio) => height - 4 - (Math.min(ratio, top) / top) * (height - 12);
-  const x = (i) => 5 + (i / (MOST_SCORES - 1)) * (width - 10);
+  const ratios = scores.map((s) => s[1]).filter((r) => r !== null && r > 0);
+  const lowest = Math.log2(Math.max(1 / 16, Math.min(0.5, ...ratios)));
+  const highest = Math.log2(Math.min(16, Math.max(2, ...ratios)));
+  const y = (ratio) => {
+    const level = (Math.log2(Math.max(ratio, 1e-9)) - lowest) / (highest - lowest);
+    return height - 6 - Math.min(Math.max(level, 0), 1) * (height - 14);
+  };
+  const x = (i) => 5 + (i / (MOST_SCORES - 1)) * (width - 40);
   pen.font = "12px system-ui, sans-serif";
   const threshold = (ratio, name, ink) => {
     pen.strokeStyle = pen.fillStyle = colour(ink);
     pen.setLineDash([5, 4]);
     pen.beginPath();
     pen.moveTo(0, y(ratio));
-    pen.lineTo(width, y(ratio));
+    pen.lineTo(width - 32, y(ratio));
     pen.stroke();
     pen.setLineDash([]);
     pen.fillText(name, 2, y(ratio) + (name === "warn" ? 13 : -4));
   };
+  pen.textAlign = "right";
+  pen.fillStyle = colour("faint");
+  for (const ratio of [0.125, 0.25, 0.5, 1, 2, 4, 8]) {
+    if (Math.log2(ratio) >= lowest && Math.log2(ratio) <= highest) pen.fillText(ratio + " ×", width, y(ratio) + 4);
+  }
+  pen.textAlign = "left";
   threshold(1, "reject", "nok-ink");
   if (warnRatio !== null && warnRatio < 1) threshold(warnRatio, "warn", "uncertain-ink");
   scores.forEach(([, ratio, verdict], i) => {
