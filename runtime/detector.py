@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +24,10 @@ __all__ = ["Detector"]
 
 
 class Detector:
-    """Turns pictures into verdicts. Use it in `with`; one thread at a time.
+    """Turns pictures into verdicts. Use it in `with`.
+
+    Any thread may call it; calls at the same time are taken one after the other, because an engine already uses what
+    the machine has. Open it in the process that uses it: no engine survives a fork.
 
     The engine is the caller's to choose (`open_engine`); `Detector.open` does it by default.
     """
@@ -32,6 +36,8 @@ class Detector:
         self.bundle = bundle
         self.engine = engine
         self.calibration = calibration
+        self._turn = threading.Lock()
+        self._closed = False
 
     @classmethod
     def open(cls, path: Path | str | None = None, backend: str = "auto") -> Detector:
@@ -59,7 +65,7 @@ class Detector:
 
         Raises:
             SourceError: the picture cannot be used.
-            InferenceError: the engine failed.
+            InferenceError: the engine failed, or the detector is closed.
         """
         if isinstance(image, Image.Image):
             image = np.asarray(to_rgb(image))
@@ -70,7 +76,10 @@ class Detector:
         """The results for several frames, in their order; raises as `detect` does."""
         how = self.bundle.manifest.preprocessing
         inputs = [Frame(preprocess(f.image, how), f.index, f.captured_ns, f.source) for f in frames]
-        predictions = self.engine.infer(inputs)
+        with self._turn:
+            if self._closed:
+                raise InferenceError("the detector is closed: open it again with Detector.open")
+            predictions = self.engine.infer(inputs)
         if len(predictions) != len(inputs):
             given = f"{len(predictions)} predictions for {len(inputs)} frames"
             raise InferenceError(f"engine {self.engine.name} gave {given}; expected one each: report it")
@@ -113,8 +122,10 @@ class Detector:
         return ""
 
     def close(self) -> None:
-        """Release the engine. May be called twice."""
-        self.engine.close()
+        """Release the engine once it has finished its picture. May be called twice, and from any thread."""
+        with self._turn:
+            self._closed = True
+            self.engine.close()
 
     def __enter__(self) -> Detector:
         return self

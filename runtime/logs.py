@@ -87,7 +87,9 @@ def _stop(listener: QueueListener, handlers: list[logging.Handler]) -> None:
         with contextlib.suppress(queue.Full):
             listener.stop()
         for handler in handlers:
-            handler.close()
+            # What a full disk did not take is lost.
+            with contextlib.suppress(OSError):
+                handler.close()
 
     # A hanging disk must not keep the process from ending.
     thread = threading.Thread(target=stop, name="csflow-logs-end", daemon=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import time
 from collections import deque
@@ -22,6 +23,8 @@ __all__ = ["OverlaySink"]
 JPEG_QUALITY = 92
 LONGEST_PX = 1024
 OWN_NAME = re.compile(r"\d{8}T\d{6}\.\d{9}Z-\d{8,}-[A-Z]+-[A-Za-z0-9-]+\.jpg")
+LEFTOVER = re.compile(rf"\.{OWN_NAME.pattern}\.[A-Za-z0-9_]+\.tmp")
+LEFTOVER_S = 60.0
 
 
 class OverlaySink:
@@ -50,6 +53,7 @@ class OverlaySink:
         self._closed = False
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
+            _remove_leftovers(self._folder)
             self._budget = None if budget_bytes is None else _Budget(self._folder, budget_bytes)
         except OSError as error:
             raise sink_error(error, folder) from None
@@ -67,8 +71,10 @@ class OverlaySink:
             write_atomic(path, data)
         except OSError as error:
             raise sink_error(error, path) from None
-        if self._budget is not None:
-            self._budget.add(path, len(data))
+        finally:
+            # Also where only the folder could not be synced: the picture takes its room.
+            if self._budget is not None and os.path.exists(path):
+                self._budget.add(path, len(data))
 
     def close(self) -> None:
         """Take no more results."""
@@ -79,6 +85,13 @@ class OverlaySink:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Delete what a run that was killed in the middle of a picture left; young ones may be another run's work."""
+    for path in folder.glob(".*.jpg.*.tmp"):
+        if LEFTOVER.fullmatch(path.name) and time.time() - path.stat().st_mtime > LEFTOVER_S:
+            path.unlink(missing_ok=True)
 
 
 class _Budget:

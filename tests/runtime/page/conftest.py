@@ -78,10 +78,10 @@ class Browser:
         return result["result"].get("value")
 
     def wait(self, script: str, timeout_s: float = 60.0) -> Any:
-        """The first true value of `script`."""
+        """The first true value of `script`; it may fail as long as the page loads."""
         until_s = time.monotonic() + timeout_s
         while time.monotonic() < until_s:
-            value = self.value(script)
+            value = self.value(f"(() => {{ try {{ return {script} }} catch {{ return false }} }})()")
             if value:
                 return value
             time.sleep(0.05)
