@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -111,3 +115,41 @@ def test_an_engine_that_hangs_is_not_fed_and_a_line_that_stands_still_is(live: b
     go_on.set()
     loop.join(60.0)
     assert len(beats) > while_waiting
+
+
+def test_a_run_says_ready_and_stopping_and_ends_with_0(calibrated_bundle: Bundle, tmp_path: Path) -> None:
+    manager = Manager(str(tmp_path / "notify"))
+    command = [program("csflow"), "run", "--bundle", str(calibrated_bundle.path), "--backend", "fake", "--quiet"]
+    command += ["--camera", "synthetic://?fps=50&size=64x64", "--log", str(tmp_path / "log")]
+    environment = {**os.environ, **manager.environment, "WATCHDOG_USEC": "100000"}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
+        manager.socket.settimeout(60.0)
+        assert manager.socket.recv(4096).startswith(b"READY=1")
+        assert manager.socket.recv(4096) == b"WATCHDOG=1"
+        run.terminate()
+    assert run.returncode == 0
+    assert manager.heard()[-1].startswith("STOPPING=1")
+    manager.socket.close()
+    log = (tmp_path / "log").read_text()
+    assert "INFO engine     fake" in log
+    assert "frames in" in log.splitlines()[-1]
+
+
+def program(name: str) -> str:
+    found = shutil.which(name, path=str(Path(sys.executable).parent))
+    if found is None:
+        pytest.skip(f"the command {name} is not installed beside this Python")
+    return found
+
+
+def test_the_packaged_unit_is_one_that_systemd_takes(tmp_path: Path) -> None:
+    text = (resources.files("csflow.runtime") / "systemd" / "csflow@.service").read_text()
+    for promise in ("Type=notify", "WatchdogSec=", "RestartPreventExitStatus=1 2 3", "StartLimitBurst="):
+        assert promise in text
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        pytest.skip("there is no systemd-analyze")
+    unit = tmp_path / "csflow@line1.service"
+    unit.write_text(text.replace("/opt/csflow/bin/csflow-run", program("csflow-run")))
+    done = subprocess.run([analyze, "verify", str(unit)], capture_output=True, text=True, timeout=60, check=False)
+    assert "csflow@" not in done.stderr, done.stderr
