@@ -2,6 +2,7 @@
 
 const LOST_AFTER_MS = 4000;
 const OLD_AFTER_S = 10;
+const PICTURE_MS = 2000;
 const MOST_SCORES = 300;
 const element = (id) => document.getElementById(id);
 const show = (id, text) => { if (element(id).textContent !== text) element(id).textContent = text; };
@@ -11,6 +12,7 @@ let run = "";
 let scores = [];
 let warnRatio = null;
 let shownNumber = -1;
+let pending = null;
 let rejectNumbers = "";
 let lastEventMs = Date.now();
 let events = null;
@@ -42,6 +44,7 @@ function update(state) {
     run = state.run;
     scores = [];
     shownNumber = -1;
+    pending = null;
     rejectNumbers = "";
   }
   const last = scores.length ? scores[scores.length - 1][0] : 0;
@@ -53,9 +56,8 @@ function update(state) {
   show("frames", String(state.frames));
   show("fps", fixed(state.fps, 1));
   show("dropped", String(state.dropped));
-  ["p50", "p95", "p99"].forEach((id, i) => show(id, fixed(state.latency_ms[i], 1)));
-  showVerdict(state.shown);
-  showPicture(state.shown);
+  ["p50", "p95", "p99"].forEach((id, i) => show(id, fixed(state.latency_ms[i], state.latency_ms[i] < 1000 ? 1 : 0)));
+  present(state.shown);
   showHealth(state);
   showRejects(state.rejects);
   drawScores();
@@ -83,26 +85,32 @@ function duration(seconds) {
   return seconds < 5400 ? Math.round(seconds / 60) + " min" : Math.round(seconds / 3600) + " h";
 }
 
-function showPicture(shown) {
-  if (!shown || shown.number === shownNumber) return;
-  shownNumber = shown.number;
-  const missing = (text) => {
-    element("frame").hidden = true;
-    show("nopicture", text);
-  };
-  if (!shown.picture) {
-    missing("no picture: " + shown.reason);
+// Verdict and picture change together: one part's verdict over another part's picture would be a lie.
+function present(shown) {
+  if (pending) return;
+  if (!shown || shown.number === shownNumber) {
+    showVerdict(shown);
     return;
   }
-  const number = shown.number;
-  const picture = new Image();
-  picture.onload = () => {
-    if (number !== shownNumber) return;
-    element("frame").src = picture.src;
-    element("frame").hidden = false;
+  shownNumber = shown.number;
+  pending = shown;
+  const done = (source, text) => {
+    if (pending !== shown) return;
+    pending = null;
+    if (source) element("frame").src = source;
+    element("frame").hidden = !source;
+    show("nopicture", text);
+    showVerdict(shown);
   };
-  picture.onerror = () => { if (number === shownNumber) missing("this picture cannot be drawn"); };
-  picture.src = "frame/" + number + ".jpg?" + run;
+  if (!shown.picture) {
+    done("", "no picture: " + shown.reason);
+    return;
+  }
+  const picture = new Image();
+  picture.onload = () => done(picture.src, "");
+  picture.onerror = () => done("", "this picture cannot be drawn");
+  setTimeout(() => done("", "the picture does not come"), PICTURE_MS);
+  picture.src = "frame/" + shown.number + ".jpg?" + run;
 }
 
 function line(className, name, word, small) {
