@@ -232,7 +232,7 @@ function drawScores() {
 }
 
 element("large").addEventListener("click", (event) => { if (event.target === element("large")) element("large").close(); });
-window.addEventListener("resize", drawScores);
+new ResizeObserver(drawScores).observe(element("scores"));
 window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawScores);
 setInterval(watchLink, 500);
 connect();
