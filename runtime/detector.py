@@ -22,6 +22,8 @@ from csflow.runtime.types import Frame, Prediction, Result, Verdict
 
 __all__ = ["Detector"]
 
+CLOSE_S = 2.0
+
 
 class Detector:
     """Turns pictures into verdicts. Use it in `with`.
@@ -122,10 +124,16 @@ class Detector:
         return ""
 
     def close(self) -> None:
-        """Release the engine once it has finished its picture. May be called twice, and from any thread."""
-        with self._turn:
-            self._closed = True
-            self.engine.close()
+        """Release the engine once it has finished its picture. May be called twice, and from any thread.
+
+        An engine that hangs in its picture is left alone after two seconds: releasing it under way could crash.
+        """
+        self._closed = True
+        if self._turn.acquire(timeout=CLOSE_S):
+            try:
+                self.engine.close()
+            finally:
+                self._turn.release()
 
     def __enter__(self) -> Detector:
         return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -218,3 +219,30 @@ def test_a_closed_detector_says_so_instead_of_touching_its_engine(calibrated_bun
     detector.close()
     with pytest.raises(InferenceError, match="the detector is closed"):
         detector.detect(flat(51))
+
+
+def test_an_engine_that_hangs_does_not_keep_the_detector_from_closing(
+    calibrated_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("csflow.runtime.detector.CLOSE_S", 0.01)
+    inside, go_on = threading.Event(), threading.Event()
+
+    class Hangs(Scripted):
+        def infer(self, frames: Sequence[Frame]) -> list[Prediction]:
+            inside.set()
+            assert go_on.wait(60.0)
+            return super().infer(frames)
+
+    calibration = load_calibration(calibrated_bundle)
+    assert calibration is not None
+    engine = Hangs(calibrated_bundle, Prediction(0.2, a_map(1, 1, 1, 1)))
+    detector = Detector(calibrated_bundle, engine, calibration)
+    thread = threading.Thread(target=detector.detect, args=(flat(51),))
+    thread.start()
+    assert inside.wait(60.0)
+    detector.close()
+    assert engine.closed == 0
+    go_on.set()
+    thread.join(60.0)
+    detector.close()
+    assert engine.closed == 1
