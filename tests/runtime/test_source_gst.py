@@ -248,5 +248,3 @@ def test_lost_packets_never_give_half_a_picture(gige: str) -> None:
 def test_a_size_that_the_camera_cannot_give_is_an_error_not_another_size(gige: str) -> None:
     with open_source(gige + "?size=4096x4096", 20.0) as source, pytest.raises(SourceError, match="aravis"):
         source.read(20.0)
-
-
