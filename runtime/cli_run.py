@@ -7,19 +7,21 @@ import errno
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from csflow.runtime.command import INTERRUPTED, Command, bundle_option, release_stdout
 from csflow.runtime.errors import CSFlowError, SinkError
+from csflow.runtime.run_options import stream_options
 
 if TYPE_CHECKING:
     from csflow.runtime.detector import Detector
     from csflow.runtime.sink import ResultSink
     from csflow.runtime.source import FrameSource
     from csflow.runtime.summary import Summary
+    from csflow.runtime.trigger import Trigger
 
 __all__ = ["run"]
 
@@ -27,10 +29,11 @@ LONGEST_TIMEOUT_S = 604800.0
 
 EPILOG = """\b
 Cameras:
-  0, /dev/video0, /dev/v4l/by-id/...   USB and other V4L2 cameras
+  0, /dev/video0, /dev/v4l/by-id/...   USB and other V4L2 cameras, with settings: '0?size=1280x720&exposure=100'
   parts/  'parts/*.png'  part.png      pictures, in natural order
   line.mp4                             a video file
-  rtsp://user:password@host/path       a network camera (also http://)
+  rtsp://user:password@host/path       a network camera (also http://; gst+rtsp:// through GStreamer)
+  'gst:PIPELINE'  csi:0  aravis:NAME   GStreamer, a Jetson's CSI connector, GenICam cameras
   synthetic://?defects=0.1&fps=10&seed=1&frames=100&size=256x256
 
 \b
@@ -52,7 +55,15 @@ def _seconds(_ctx: click.Context, _parameter: click.Parameter, value: float) -> 
 
 
 @click.command(cls=Command, epilog=EPILOG)
-@click.option("--camera", default="0", show_default=True, metavar="URI", help="What to look at; see below.")
+@click.option(
+    "--camera",
+    "cameras",
+    multiple=True,
+    default=("0",),
+    show_default="0",
+    metavar="URI",
+    help="What to look at; see below. Repeat it for several cameras on one engine.",
+)
 @bundle_option
 @click.option("--backend", default="auto", show_default=True, metavar="NAME", help="auto, openvino, torch or fake.")
 @click.option("--results", metavar="FILE", help="Append one JSON object a frame to FILE; '-' is standard output.")
@@ -67,12 +78,14 @@ def _seconds(_ctx: click.Context, _parameter: click.Parameter, value: float) -> 
     metavar="S",
     help="Longest time in seconds without a good frame, 0.1 to 604800.",
 )
+@stream_options
 @click.option("-q", "--quiet", is_flag=True, help="No line per frame.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON on standard output.")
 @click.pass_context
 def run(
     ctx: click.Context,
-    camera: str,
+    /,
+    cameras: tuple[str, ...],
     bundle: str,
     backend: str,
     results: str | None,
@@ -81,15 +94,16 @@ def run(
     timeout: float,
     quiet: bool,
     as_json: bool,
+    **stream: Any,
 ) -> None:
     """Give every part before the camera a verdict, until the stream ends or Ctrl-C.
 
     Of a camera always the newest frame is taken, and frames dropped meanwhile are counted; of files and
-    videos every frame is taken. Each frame gets one line, on standard error where standard output carries
-    results or JSON.
+    videos every frame is taken. With --trigger each trigger gets exactly one result. Each frame gets one line,
+    on standard error where standard output carries results or JSON.
     """
     from csflow.runtime.detector import Detector
-    from csflow.runtime.source import open_source
+    from csflow.runtime.run_options import open_cameras, stream_policy, stream_trigger
     from csflow.runtime.stream import run_stream
     from csflow.runtime.summary import Tally
 
@@ -97,13 +111,24 @@ def run(
         raise click.UsageError("--results - and --json both want standard output: give --results a file")
     piped = results == "-" or as_json
     with Detector.open(bundle, backend) as detector, contextlib.ExitStack() as stack:
-        source = stack.enter_context(open_source(camera, timeout))
+        sources = open_cameras(cameras, timeout, stream["reconnect"], stack)
         sinks = _sinks(results, save, None if quiet else piped, detector, stack)
-        _announce(detector, source)
+        trigger = stream_trigger(stream["trigger"], sources)
+        _announce(detector, sources, trigger)
         tally, errors = Tally(), []
         with _signals() as stop:
             try:
-                run_stream(source, detector, sinks, stop=stop, max_frames=frames, silence_s=timeout, tally=tally)
+                run_stream(
+                    sources,
+                    detector,
+                    sinks,
+                    stop=stop,
+                    max_frames=frames,
+                    silence_s=timeout,
+                    tally=tally,
+                    policy=stream_policy(stream),
+                    trigger=trigger,
+                )
             except CSFlowError as error:
                 errors.append(error)
         try:
@@ -170,11 +195,14 @@ def _sinks(
     return sinks
 
 
-def _announce(detector: Detector, source: FrameSource) -> None:
+def _announce(detector: Detector, sources: Sequence[FrameSource], trigger: Trigger | None) -> None:
     calibration = detector.calibration
     click.echo(f"bundle     {detector.bundle.path}", err=True)
     click.echo(f"engine     {detector.engine.name}", err=True)
-    click.echo(f"source     {source.name}" + (" (live, newest frame)" if source.live else " (every frame)"), err=True)
+    for source in sources:
+        click.echo(f"source     {source.name}" + (" (live)" if source.live else " (every frame)"), err=True)
+    if trigger is not None:
+        click.echo(f"trigger    {trigger.name}", err=True)
     click.echo(
         f"thresholds warn {calibration.warn_threshold:.4g}, reject {calibration.reject_threshold:.4g}",
         err=True,

@@ -66,7 +66,7 @@ class GdpReader:
     def _fill(self) -> bool:
         while self._filled < self._buffer.size:
             try:
-                count = os.readv(self._handle, [memoryview(self._buffer)[self._filled :]])
+                count = os.readv(self._handle, [self._buffer.data[self._filled :]])
             except BlockingIOError:
                 return False
             if count == 0:
@@ -77,7 +77,7 @@ class GdpReader:
     def _complete(self) -> Packet | None:
         data = self._buffer
         if self._type is None:
-            major, _minor, kind, length = HEADER.unpack_from(data)
+            major, _minor, kind, length = HEADER.unpack_from(data.data)
             if major != 1 or length > MAX_PAYLOAD_BYTES:
                 raise SourceError("the pipeline writes something else than GDP: let csflow append gdppay and fdsink")
             self._type = kind

@@ -77,7 +77,8 @@ def aravis_pipeline(uri: str) -> str:
     """The pipeline for aravis:NAME?size=1280x960&fps=20&format=GRAY8&exposure_us=5000&gain=6&packet_size=8192.
 
     NAME is as `arv-tool-0.8` lists it; empty takes the only camera there is. The camera must accept size, rate
-    and format exactly, or the pipeline does not start; exposure and gain switch their automatics off. Raises ConfigError.
+    and format exactly, or the pipeline does not start; exposure and gain switch their automatics off.
+    Raises ConfigError.
     """
     name, _, query = uri.partition(":")[2].partition("?")
     values = read_options(uri, query, _ARAVIS)

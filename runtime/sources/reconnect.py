@@ -32,18 +32,20 @@ class Reconnecting:
         opener: Callable[[], FrameSource],
         silence_s: float,
         give_up_s: float = math.inf,
+        source: FrameSource | None = None,
     ) -> None:
         """Open the source for the first time; raises as `opener` does.
 
         Args:
             opener: opens the source.
             silence_s: longest time in seconds without a good frame.
-            give_up_s: how long to try to open it again.
+            give_up_s: how long in seconds to try to open it again.
+            source: the source, where it is open already.
         """
         self._opener = opener
         self._silence_s = silence_s
         self._give_up_s = give_up_s
-        self._source: FrameSource | None = opener()
+        self._source: FrameSource | None = source or opener()
         self.name = self._source.name
         self.reconnects = 0
         """How often the camera came back."""
@@ -71,10 +73,15 @@ class Reconnecting:
             assert self._source is not None
             frame = self._source.read(timeout_s)
         except FrameError as error:
-            return self._bad(error)
+            self._bad(error)
+            return None
         except CSFlowError as error:
-            return self._lost(str(error))
-        return self._silent() if frame is None else self._good(frame)
+            self._lost(str(error))
+            return None
+        if frame is None:
+            self._silent()
+            return None
+        return self._good(frame)
 
     def _good(self, frame: Frame) -> Frame:
         if self._away_s is not None:
@@ -90,7 +97,8 @@ class Reconnecting:
         index = error.index + self._offset
         self._next = index + 1
         if time.monotonic() - self._good_s > self._silence_s:
-            return self._lost(f"{self.name} gave only bad frames for {self._silence_s:g} s, the last: {error}")
+            self._lost(f"{self.name} gave only bad frames for {self._silence_s:g} s, the last: {error}")
+            return
         raise FrameError(str(error), index, error.source, error.fault)
 
     def _silent(self) -> None:

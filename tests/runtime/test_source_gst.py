@@ -35,11 +35,18 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def first(source: GstSource | object, timeout_s: float = 20.0) -> Frame:
+def first(source: object, timeout_s: float = 20.0) -> Frame:
     assert isinstance(source, GstSource)
     frame = source.read(timeout_s)
     assert frame is not None
     return frame
+
+
+def drain(source: object, frames: list[Frame] | None = None) -> None:
+    while True:
+        frame = first(source)
+        if frames is not None:
+            frames.append(frame)
 
 
 def child(source: object) -> int:
@@ -98,8 +105,7 @@ def test_a_pipeline_that_dies_is_lost_at_once() -> None:
         first(source)
         os.kill(child(source), signal.SIGKILL)
         with pytest.raises(SourceLost, match=r"died \(-9\)"):
-            while True:
-                source.read(20.0)
+            drain(source)
 
 
 def test_the_pipelines_own_words_say_why_it_failed() -> None:
@@ -111,14 +117,13 @@ def test_the_pipelines_own_words_say_why_it_failed() -> None:
 
 def test_a_file_is_taken_frame_by_frame_to_its_end(tmp_path: Path) -> None:
     path = tmp_path / "line.y4m"
-    write = f"gst-launch-1.0 -q videotestsrc num-buffers=9 ! video/x-raw,width=64,height=48 ! y4menc ! filesink location={path}"
-    subprocess.run(write.split(), check=True)
+    write = "gst-launch-1.0 -q videotestsrc num-buffers=9 ! video/x-raw,width=64,height=48 ! y4menc ! filesink"
+    subprocess.run([*write.split(), f"location={path}"], check=True)
     with open_source(f"gst:filesrc location={path} ! decodebin", 20.0) as source:
         assert not source.live
         frames = []
         with pytest.raises(EndOfStream):
-            while True:
-                frames.append(first(source))
+            drain(source, frames)
     assert [f.index for f in frames] == list(range(9))
     assert frames[8].source.endswith("#8")
 
@@ -130,8 +135,7 @@ def test_the_end_of_a_camera_is_a_loss_and_the_end_of_a_counted_pipeline_is_not(
             source.read(20.0)
     endless = GstSource("camera", "videotestsrc num-buffers=1", 20.0)
     with endless, pytest.raises(SourceLost, match="camera ended"):
-        while True:
-            endless.read(20.0)
+        drain(endless)
 
 
 def test_a_pipeline_without_pictures_or_words_is_refused() -> None:
@@ -198,9 +202,9 @@ def test_the_same_camera_through_opencv(rtsp: str) -> None:
 
 
 def test_a_network_camera_that_is_not_there_is_named_without_its_password() -> None:
-    with open_source("gst+rtsp://admin:s3cret@127.0.0.1:9/part", 20.0) as source:
-        with pytest.raises(SourceError, match=r"gst\+rtsp://\*\*\*@127\.0\.0\.1:9/part") as caught:
-            source.read(20.0)
+    source = open_source("gst+rtsp://admin:s3cret@127.0.0.1:9/part", 20.0)
+    with source, pytest.raises(SourceError, match=r"gst\+rtsp://\*\*\*@127\.0\.0\.1:9/part") as caught:
+        source.read(20.0)
     assert "s3cret" not in str(caught.value)
 
 
