@@ -22,7 +22,7 @@ __all__ = ["CameraHealth", "HealthLimits", "HealthReference", "PictureHealth", "
 DARK, WHITE = 12, 250
 """Grey levels at or below, at or above which a pixel tells nothing."""
 STEP = 4
-"""Every fourth row or column is looked at: enough for a share or a mean, at a sixteenth of the time."""
+"""Every fourth pixel of every fourth row is looked at: enough for a share."""
 FLAT_SHARE = 0.05
 """Share of rows at the lower end that a truncated JPEG leaves in one colour, at least."""
 UNMEASURED_SHARE = 0.9
@@ -82,9 +82,11 @@ def sharpness(image: NDArray[np.uint8]) -> tuple[float, float]:
     Args:
         image: (H, W, 3) uint8 RGB.
     """
-    green = image[:, :, 1]
-    rows, columns = green[::STEP].astype(np.float32), green[:, ::STEP].astype(np.float32)
-    return float(np.square(rows[:, 2:] - rows[:, :-2]).mean()), float(np.square(columns[2:] - columns[:-2]).mean())
+    # Whole rows only: columns would be read across the memory, which takes ten times as long.
+    step = 2 * STEP
+    here = image[:-2:step, :, 1].astype(np.int16)
+    below = image[2::step, :, 1].astype(np.int16)[: len(here)]
+    return _mean_square(here[:, 2:] - here[:, :-2]), _mean_square(below - here)
 
 
 class PictureHealth:
@@ -161,13 +163,16 @@ class CameraHealth:
         return "size", f"the picture has {got} pixels, the camera began with {first}: set its format"
 
 
+def _mean_square(difference: NDArray[np.int16]) -> float:
+    values = difference.astype(np.float32).ravel()
+    return float(values @ values) / values.size
+
+
 def _shares(image: NDArray[np.uint8]) -> tuple[float, float]:
-    few = image[::STEP, ::STEP]
-    green = few[:, :, 1]
-    # Most pictures are settled by one channel.
-    dark = float((green <= DARK).mean()) and float((few <= DARK).all(axis=2).mean())
-    white = float((green >= WHITE).mean()) and float((few >= WHITE).all(axis=2).mean())
-    return dark, white
+    red, green, blue = (image[::STEP, ::STEP, channel] for channel in range(3))
+    dark = np.maximum(np.maximum(red, green), blue) <= DARK
+    white = np.minimum(np.minimum(red, green), blue) >= WHITE
+    return float(dark.mean()), float(white.mean())
 
 
 def _same(image: NDArray[np.uint8], before: NDArray[np.uint8]) -> bool:
