@@ -194,15 +194,16 @@ class _Line:
         if seen is not None and _answers(seen, request, feed):
             return seen
         end_ns = request.asked_ns + int(deadline_s * 1e9)
+        wait_s = 0.0
         while not self._stop.is_set() and not feed.ended:
-            remaining_s = (end_ns - time.monotonic_ns()) / 1e9
-            if feed.away:
-                return FrameError(feed.away, -1, feed.name, "lost")
-            if remaining_s <= 0:
-                return FrameError(f"no frame within {deadline_s * 1e3:g} ms of the trigger", -1, feed.name, "timeout")
-            item = feed.poll(min(POLL_S, remaining_s))
+            item = feed.poll(wait_s)
             if isinstance(item, FrameError) or (item is not None and _answers(item, request, feed)):
                 return item
+            if feed.away:
+                return FrameError(feed.away, -1, feed.name, "lost")
+            wait_s = min(POLL_S, (end_ns - time.monotonic_ns()) / 1e9)
+            if wait_s <= 0:
+                return FrameError(f"no frame within {deadline_s * 1e3:g} ms of the trigger", -1, feed.name, "timeout")
         return FrameError("the inspection has ended", -1, feed.name, "stopped")
 
     def _wait(self) -> None:
