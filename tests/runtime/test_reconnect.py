@@ -117,7 +117,7 @@ def test_after_the_time_it_is_lost_for_good(clock: Clock) -> None:
 def test_without_patience_the_first_loss_is_the_last() -> None:
     source = Reconnecting(camera([RED, LOST]), 5.0, give_up_s=0.0)
     source.read(1.0)
-    with pytest.raises(SourceLost, match="cable$"):
+    with pytest.raises(SourceLost, match=r"cable$"):
         source.read(1.0)
 
 
