@@ -13,6 +13,7 @@ import click
 
 from csflow.runtime.command import INTERRUPTED, Command, bundle_option, release_stdout
 from csflow.runtime.errors import CSFlowError, SinkError
+from csflow.runtime.run_options import stream_options
 from csflow.runtime.run_outputs import output_options
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from csflow.runtime.sinks.background import OutputReport
     from csflow.runtime.source import FrameSource
     from csflow.runtime.summary import Summary
+    from csflow.runtime.trigger import Trigger
 
 __all__ = ["run"]
 
@@ -29,10 +31,11 @@ LONGEST_TIMEOUT_S = 604800.0
 
 EPILOG = """\b
 Cameras:
-  0, /dev/video0, /dev/v4l/by-id/...   USB and other V4L2 cameras
+  0, /dev/video0, /dev/v4l/by-id/...   USB and other V4L2 cameras, with settings: '0?size=1280x720&exposure=100'
   parts/  'parts/*.png'  part.png      pictures, in natural order
   line.mp4                             a video file
-  rtsp://user:password@host/path       a network camera (also http://)
+  rtsp://user:password@host/path       a network camera (also http://; gst+rtsp:// through GStreamer)
+  'gst:PIPELINE'  csi:0  aravis:NAME   GStreamer, a Jetson's CSI connector, GenICam cameras
   synthetic://?defects=0.1&fps=10&seed=1&frames=100&size=256x256
 
 \b
@@ -54,7 +57,15 @@ def _seconds(_ctx: click.Context, _parameter: click.Parameter, value: float) -> 
 
 
 @click.command(cls=Command, epilog=EPILOG)
-@click.option("--camera", default="0", show_default=True, metavar="URI", help="What to look at; see below.")
+@click.option(
+    "--camera",
+    "cameras",
+    multiple=True,
+    default=("0",),
+    show_default="0",
+    metavar="URI",
+    help="What to look at; see below. Repeat it for several cameras on one engine.",
+)
 @bundle_option
 @click.option("--backend", default="auto", show_default=True, metavar="NAME", help="auto, openvino, torch or fake.")
 @output_options
@@ -68,63 +79,68 @@ def _seconds(_ctx: click.Context, _parameter: click.Parameter, value: float) -> 
     metavar="S",
     help="Longest time in seconds without a good frame, 0.1 to 604800.",
 )
+@stream_options
 @click.option("-q", "--quiet", is_flag=True, help="No line per frame.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON on standard output.")
 @click.pass_context
 def run(
     ctx: click.Context,
     /,
-    camera: str,
+    cameras: tuple[str, ...],
     bundle: str,
     backend: str,
     frames: int | None,
     timeout: float,
     quiet: bool,
     as_json: bool,
-    **output_values: Any,
+    **options: Any,
 ) -> None:
     """Give every part before the camera a verdict, until the stream ends or Ctrl-C.
 
     Of a camera always the newest frame is taken, and frames dropped meanwhile are counted; of files and
-    videos every frame is taken. Each frame gets one line, on standard error where standard output carries
-    results or JSON.
+    videos every frame is taken. With --trigger each trigger gets exactly one result. Each frame gets one line,
+    on standard error where standard output carries results or JSON.
     """
     from csflow.runtime.detector import Detector
     from csflow.runtime.logs import run_logs
-    from csflow.runtime.outputs import OutputOptions, open_outputs
+    from csflow.runtime.outputs import open_outputs
+    from csflow.runtime.run_options import open_cameras, stream_policy, stream_trigger
+    from csflow.runtime.run_outputs import output_choices
     from csflow.runtime.service import Service
-    from csflow.runtime.source import open_source
     from csflow.runtime.stream import run_stream
     from csflow.runtime.summary import Tally
 
-    if output_values["results"] == "-" and as_json:
+    if options["results"] == "-" and as_json:
         raise click.UsageError("--results - and --json both want standard output: give --results a file")
-    options = OutputOptions(**output_values, lines=not quiet, as_json=as_json)
+    chosen = output_choices(options, lines=not quiet, as_json=as_json)
     service = Service()
     with contextlib.ExitStack() as stack:
-        log = stack.enter_context(run_logs(options.log_file))
+        log = stack.enter_context(run_logs(chosen.log_file))
         detector = stack.enter_context(Detector.open(bundle, backend))
-        source = stack.enter_context(open_source(camera, timeout))
-        outputs = stack.enter_context(open_outputs(options, detector, source, service.stopping))
-        _announce(detector, source, outputs.page_url, log)
+        sources = open_cameras(cameras, timeout, options["reconnect"], stack)
+        outputs = stack.enter_context(open_outputs(chosen, detector, sources, service.stopping))
+        trigger = stream_trigger(options["trigger"], sources)
+        _announce(detector, sources, trigger, outputs.page_url, log)
         tally, errors = Tally(), []
         with _signals() as stop:
             try:
                 run_stream(
-                    source,
+                    sources,
                     detector,
                     [outputs],
                     stop=stop,
                     max_frames=frames,
                     silence_s=timeout,
                     tally=tally,
+                    policy=stream_policy(options),
+                    trigger=trigger,
                     beat=service.beat,
                 )
             except CSFlowError as error:
                 log.error("%s", error)
                 errors.append(error)
         try:
-            _print_summary(tally.summary(), outputs.reports(), as_json, to_stderr=options.results == "-")
+            _print_summary(tally.summary(), outputs.reports(), as_json, to_stderr=chosen.results == "-")
         except SinkError as error:
             errors.append(error)
         log.info("%s", " | ".join(tally.summary().text().splitlines()))
@@ -163,12 +179,15 @@ def _signals() -> Iterator[_Stop]:
         restore()
 
 
-def _announce(detector: Detector, source: FrameSource, page_url: str | None, log: Logger) -> None:
+def _announce(
+    detector: Detector, sources: Sequence[FrameSource], trigger: Trigger | None, page_url: str | None, log: Logger
+) -> None:
     calibration = detector.calibration
     lines = [
         f"bundle     {detector.bundle.path}",
         f"engine     {detector.engine.name}",
-        f"source     {source.name}" + (" (live, newest frame)" if source.live else " (every frame)"),
+        *(f"source     {source.name} ({'live' if source.live else 'every frame'})" for source in sources),
+        *([] if trigger is None else [f"trigger    {trigger.name}"]),
         f"thresholds warn {calibration.warn_threshold:.4g}, reject {calibration.reject_threshold:.4g}",
         *([] if page_url is None else [f"page       {page_url}"]),
     ]

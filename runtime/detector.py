@@ -6,6 +6,7 @@ import math
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
@@ -76,16 +77,31 @@ class Detector:
 
     def detect_batch(self, frames: Sequence[Frame]) -> list[Result]:
         """The results for several frames, in their order; raises as `detect` does."""
-        how = self.bundle.manifest.preprocessing
-        inputs = [Frame(preprocess(f.image, how), f.index, f.captured_ns, f.source) for f in frames]
+        begun_s = time.perf_counter()
+        inputs = [self.prepare(frame) for frame in frames]
+        prepared_s = time.perf_counter() - begun_s
+        return self.decide(frames, inputs, prepared_s / max(len(frames), 1))
+
+    def prepare(self, frame: Frame) -> Frame:
+        """The frame as the engine takes it, (S, S, 3). Raises SourceError where the picture cannot be used."""
+        image = preprocess(frame.image, self.bundle.manifest.preprocessing)
+        return Frame(image, frame.index, frame.captured_ns, frame.source)
+
+    def decide(self, frames: Sequence[Frame], inputs: Sequence[Frame], prepare_s: float = math.nan) -> list[Result]:
+        """The results for frames and what `prepare` made of them. Raises InferenceError when the engine fails."""
         with self._turn:
             if self._closed:
                 raise InferenceError("the detector is closed: open it again with Detector.open")
+            begun_ns = time.monotonic_ns()
             predictions = self.engine.infer(inputs)
+        infer_s = (time.monotonic_ns() - begun_ns) / 1e9 / max(len(inputs), 1)
         if len(predictions) != len(inputs):
             given = f"{len(predictions)} predictions for {len(inputs)} frames"
             raise InferenceError(f"engine {self.engine.name} gave {given}; expected one each: report it")
-        return [self._result(f, p) for f, p in zip(frames, predictions, strict=True)]
+        return [
+            replace(self._result(f, p), prepare_s=prepare_s, infer_s=infer_s)
+            for f, p in zip(frames, predictions, strict=True)
+        ]
 
     def _result(self, frame: Frame, prediction: Prediction) -> Result:
         if prediction.anomaly_map.ndim != 2 or prediction.anomaly_map.size == 0:
@@ -101,6 +117,7 @@ class Detector:
             anomaly_map=prediction.anomaly_map,
             peak_xy=self._peak(frame, prediction) if verdict is not Verdict.ERROR else (-1, -1),
             reason=self._reason(verdict, score),
+            fault="score" if verdict is Verdict.ERROR else "",
             frame_index=frame.index,
             captured_ns=frame.captured_ns,
             latency_s=(time.monotonic_ns() - frame.captured_ns) / 1e9,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,7 +90,10 @@ class Outputs:
 
 
 def open_outputs(
-    options: OutputOptions, detector: Detector, source: FrameSource, ending: Callable[[], None] = lambda: None
+    options: OutputOptions,
+    detector: Detector,
+    sources: Sequence[FrameSource],
+    ending: Callable[[], None] = lambda: None,
 ) -> Outputs:
     """Open what the options name.
 
@@ -101,11 +104,11 @@ def open_outputs(
         SinkError: a file, folder or port cannot be had.
         BackendUnavailable: a library is missing.
     """
-    outputs = Outputs(ending)
+    outputs, waits = Outputs(ending), not any(source.live for source in sources)
     try:
-        _open_files(outputs, options, detector, waits=not source.live)
-        _open_network(outputs, options, waits=not source.live)
-        _open_views(outputs, options, detector, source)
+        _open_files(outputs, options, detector, waits)
+        _open_network(outputs, options, waits)
+        _open_views(outputs, options, detector, sources)
     except BaseException:
         outputs.close()
         raise
@@ -150,7 +153,7 @@ def _open_network(outputs: Outputs, options: OutputOptions, waits: bool) -> None
         outputs.add(SelectingSink(queue, rule), queue)
 
 
-def _open_views(outputs: Outputs, options: OutputOptions, detector: Detector, source: FrameSource) -> None:
+def _open_views(outputs: Outputs, options: OutputOptions, detector: Detector, sources: Sequence[FrameSource]) -> None:
     if options.log_file is not None:
         from csflow.runtime.sinks.log import LogSink
 
@@ -159,8 +162,9 @@ def _open_views(outputs: Outputs, options: OutputOptions, detector: Detector, so
         from csflow.runtime.sinks.terminal import TerminalSink
 
         stream = sys.stderr if options.results == "-" or options.as_json else sys.stdout
+        waits = not any(source.live for source in sources)
         # Whoever pipes the lines away and leaves wants the run to end; whoever stops reading does not stop the line.
-        _add_queue(outputs, BackgroundSink(TerminalSink(stream), TERMINAL, waits=not source.live, fatal=True))
+        _add_queue(outputs, BackgroundSink(TerminalSink(stream), TERMINAL, waits=waits, fatal=True))
     if options.serve is not None:
         from csflow.runtime.page.state import PageInfo
         from csflow.runtime.sinks.page import PageSink
@@ -170,7 +174,7 @@ def _open_views(outputs: Outputs, options: OutputOptions, detector: Detector, so
             engine=detector.engine.name,
             warn_threshold=detector.calibration.warn_threshold,
             reject_threshold=detector.calibration.reject_threshold,
-            cameras=(source.name,),
+            cameras=tuple(source.name for source in sources),
             roi=detector.bundle.manifest.preprocessing.roi,
         )
         page = PageSink(options.serve, info, os.environ.get("CSFLOW_SERVE_TOKEN") or None, outputs.reports)

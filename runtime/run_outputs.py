@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import click
 
-__all__ = ["output_options"]
+if TYPE_CHECKING:
+    from csflow.runtime.outputs import OutputOptions
+
+__all__ = ["output_choices", "output_options"]
 
 UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
@@ -64,3 +68,13 @@ def output_options(function: Any) -> Any:
     for option in reversed(OPTIONS):
         function = option(function)
     return function
+
+
+def output_choices(values: Mapping[str, Any], lines: bool, as_json: bool) -> OutputOptions:
+    """What the body of a command got for these options, among its other values."""
+    from csflow.runtime.outputs import OutputOptions
+
+    names = OutputOptions.__dataclass_fields__
+    return OutputOptions(
+        **{name: value for name, value in values.items() if name in names}, lines=lines, as_json=as_json
+    )

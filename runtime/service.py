@@ -6,12 +6,9 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from csflow.runtime.source import FrameSource
-from csflow.runtime.types import Frame
-
-__all__ = ["BeatingSource", "Service"]
+__all__ = ["Service"]
 
 
 class Service:
@@ -50,31 +47,6 @@ class Service:
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
             sender.setblocking(False)
             sender.sendto(message.encode(), name)
-
-
-class BeatingSource:
-    """A source that beats whenever it is read: the inspection loop reads it at least five times a second."""
-
-    def __init__(self, source: FrameSource, beat: Callable[[], None]) -> None:
-        self.name = source.name
-        self.live = source.live
-        self._source = source
-        self._beat = beat
-
-    def read(self, timeout_s: float) -> Frame | None:
-        """Beat, then read."""
-        self._beat()
-        return self._source.read(timeout_s)
-
-    def close(self) -> None:
-        """Close the source behind."""
-        self._source.close()
-
-    def __enter__(self) -> BeatingSource:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
 
 def _watchdog_s(environment: Mapping[str, str]) -> float:

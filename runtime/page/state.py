@@ -33,7 +33,7 @@ class PageInfo:
     warn_threshold: float
     reject_threshold: float
     cameras: tuple[str, ...]
-    """Names of the sources, as `FrameSource.name` gives them; what a result's `source` begins with."""
+    """Names of the sources, as `FrameSource.name` gives them; `Result.camera` is one of them."""
     roi: tuple[int, int, int, int] | None = None
     """The bundle's region of interest, (x, y, width, height) in pixels."""
 
@@ -139,8 +139,7 @@ class LiveState:
         return mapping
 
     def _note_camera(self, result: Result) -> None:
-        names = [name for name in self._cameras if result.source.startswith(name)]
-        camera = self._cameras.get(max(names, key=len) if names else next(iter(self._cameras), ""))
+        camera = self._cameras.get(result.camera)
         if camera is not None:
             failed = result.verdict is Verdict.ERROR
             camera.results += 1

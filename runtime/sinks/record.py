@@ -26,8 +26,14 @@ def result_record(result: Result) -> dict[str, Any]:
         "latency_s": _finite(result.latency_s),
         "captured_ns": result.captured_ns,
         "time_utc": datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "camera": result.camera,
         "source": result.source,
+        "trigger": result.trigger or None,
+        "fault": result.fault or None,
         "reason": result.reason,
+        "age_s": _finite(result.age_s),
+        "prepare_s": _finite(result.prepare_s),
+        "infer_s": _finite(result.infer_s),
     }
 
 

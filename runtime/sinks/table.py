@@ -26,7 +26,10 @@ COLUMNS = (
     "peak_x",
     "peak_y",
     "latency_s",
+    "camera",
     "source",
+    "trigger",
+    "fault",
     "reason",
 )
 

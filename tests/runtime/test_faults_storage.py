@@ -72,7 +72,7 @@ def inspect(detector: Detector, folder: Path, **options: Any) -> tuple[list[Resu
         "lines": False,
     }
     source, seen = FakeSource([GOOD, BAD] * (PARTS // 2)), MemorySink()
-    outputs = open_outputs(OutputOptions(**(chosen | options)), detector, source)
+    outputs = open_outputs(OutputOptions(**(chosen | options)), detector, [source])
     run_stream(source, detector, [seen, outputs])
     return seen.results, {report.name.split()[0]: report for report in outputs.reports()}
 

@@ -118,14 +118,14 @@ def test_an_output_that_cannot_be_opened_closes_the_others(detector: Detector, t
     options = OutputOptions(csv_file=str(tmp_path / "t.csv"), save=str(tmp_path / "file" / "below"))
     before = os.listdir("/proc/self/fd")
     with pytest.raises(SinkError, match="cannot write"):
-        open_outputs(options, detector, FakeSource([]))
+        open_outputs(options, detector, [FakeSource([])])
     assert len(os.listdir("/proc/self/fd")) == len(before)
 
 
 def test_the_page_runs_beside_the_inspection(detector: Detector) -> None:
     pytest.importorskip("starlette", reason="the page needs csflow[serve]")
     source = FakeSource([GOOD, BAD])
-    outputs = open_outputs(OutputOptions(serve="127.0.0.1:0", lines=False), detector, source)
+    outputs = open_outputs(OutputOptions(serve="127.0.0.1:0", lines=False), detector, [source])
     assert outputs.page_url is not None
     texts: list[str] = []
 
@@ -147,7 +147,7 @@ def test_a_terminal_that_nobody_reads_does_not_stop_a_camera(
     fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
     with os.fdopen(writer, "w") as stream:
         monkeypatch.setattr(sys, "stdout", stream)
-        outputs = open_outputs(OutputOptions(), detector, FakeSource([], live=True))
+        outputs = open_outputs(OutputOptions(), detector, [FakeSource([], live=True)])
         result = detector.detect(GOOD)
         # 60 bytes each: the pipe and the queue hold a few hundred of them.
         for _ in range(3000):

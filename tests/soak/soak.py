@@ -126,7 +126,7 @@ def stream(detector: Detector, folder: Path, frames: int) -> list[str]:
     )
     source, gauge = FakeSource(pictures(frames)), Gauge()
     source.live = False
-    outputs = open_outputs(options, detector, Unhurried(source))
+    outputs = open_outputs(options, detector, [Unhurried(source)])
     summary = run_stream(source, detector, [outputs, Sampler(gauge, max(1, frames // 200))])
     assert summary.frames == frames
     assert summary.verdicts["ERROR"] == 0

@@ -21,7 +21,7 @@ INFO = PageInfo("model.csflow", "fake", 0.8, 1.0, ("line 1", "line 2"))
 IMAGE = np.full((480, 640, 3), 120, dtype=np.uint8)
 HOT = np.zeros((8, 8), dtype=np.float32)
 HOT[2, 5] = 20.0
-OK = Result(Verdict.OK, 0.5, 1.0, 0.4, HOT * 0, (0, 0), "", 0, 0, 0.012, "line 1#0")
+OK = Result(Verdict.OK, 0.5, 1.0, 0.4, HOT * 0, (0, 0), "", 0, 0, 0.012, "line 1#0", "line 1")
 NOK = replace(OK, verdict=Verdict.NOK, score=2.5, anomaly_map=HOT, reason="score 2.5 above reject threshold 1")
 ERROR = replace(
     OK,
@@ -31,6 +31,7 @@ ERROR = replace(
     anomaly_map=np.zeros((0, 0), np.float32),
     reason="line 2 <b>unplugged</b>",
     source="line 2#7",
+    camera="line 2",
 )
 REPORT = OutputReport("mqtt mqtt://broker:1883/x", 3, 1, 4, 2, "no connection to the broker")
 
