@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Protocol
 from urllib.parse import parse_qs, urlsplit
 
 from csflow.runtime.errors import ConfigError, EndOfStream
-from csflow.runtime.sinks.jsonl import result_record
+from csflow.runtime.sinks.record import result_record
 from csflow.runtime.types import Result
 
 __all__ = ["HttpTrigger", "LineTrigger", "Request", "Trigger", "open_trigger"]
