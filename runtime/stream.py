@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from csflow.runtime.detector import Detector
@@ -57,6 +57,7 @@ def run_stream(
     tally: Tally | None = None,
     policy: StreamPolicy | None = None,
     trigger: Trigger | None = None,
+    beat: Callable[[], None] | None = None,
 ) -> Summary:
     """Give every frame, or every trigger, its result until the sources end, `stop` is set or `max_frames` are given.
 
@@ -78,6 +79,8 @@ def run_stream(
         tally: counts the results; pass one to have the counts also when this raises.
         policy: waiting, deadline and checks.
         trigger: asks for results; then frames are only taken when it does, from one source.
+        beat: called at each turn of this loop, at least five times a second while no detector, sink or file holds it
+            up and no answer of the engine is overdue.
 
     Raises:
         SourceLost: no frame, or only bad ones, came for `silence_s` seconds, or a source that does not come
@@ -97,7 +100,7 @@ def run_stream(
         deadline_s = policy.deadline_s or (TRIGGER_S if trigger else None)
         judge = Judge(detector, policy.health, deadline_s)
         stack.callback(judge.close)
-        line = _Line(sources, stop, silence_s, policy.depth)
+        line = _Line(sources, stop, silence_s, policy.depth, lambda: beat and not judge.overdue and beat())
         for feed in line.feeds:
             stack.callback(feed.close)
         tally.watch(line.feeds)
@@ -141,8 +144,16 @@ def _refuse_rest(trigger: Trigger, feed: Feed, judge: Judge, tally: Tally, sinks
 class _Line:
     """All sources of a run, and whose turn it is."""
 
-    def __init__(self, sources: Sequence[FrameSource], stop: threading.Event, silence_s: float, depth: int) -> None:
+    def __init__(
+        self,
+        sources: Sequence[FrameSource],
+        stop: threading.Event,
+        silence_s: float,
+        depth: int,
+        beat: Callable[[], object],
+    ) -> None:
         self._wake = threading.Condition()
+        self._beat = beat
         self._stop = stop
         self._seen: Frame | None = None
         self.feeds = [Feed(source, silence_s, depth, self._wake) for source in sources]
@@ -151,6 +162,7 @@ class _Line:
         """Every frame there is, the feeds in turn."""
         first = 0
         while not self._stop.is_set() and not all(feed.ended for feed in self.feeds):
+            self._beat()
             turn = None
             for step in range(len(self.feeds)):
                 feed = self.feeds[(first + step) % len(self.feeds)]
@@ -167,6 +179,7 @@ class _Line:
         """One turn for every request."""
         (feed,) = self.feeds
         while not self._stop.is_set():
+            self._beat()
             try:
                 request = trigger.next(POLL_S / 10)
             except EndOfStream:
@@ -196,6 +209,7 @@ class _Line:
         end_ns = request.asked_ns + int(deadline_s * 1e9)
         wait_s = 0.0
         while not self._stop.is_set() and not feed.ended:
+            self._beat()
             item = feed.poll(wait_s)
             if isinstance(item, FrameError) or (item is not None and _answers(item, request, feed)):
                 return item
