@@ -83,6 +83,11 @@ class Judge:
                 f"engine {self._detector.engine.name} has not answered for {ENGINE_HANG_S:g} s: restart the program"
             )
 
+    @property
+    def overdue(self) -> bool:
+        """Whether the engine still works on a frame whose deadline has passed."""
+        return self._worker is not None and self._worker.busy_s > 0.0
+
     def close(self) -> None:
         """Let go of the thread; the detector stays open."""
         if self._worker is not None:

@@ -57,7 +57,7 @@ def run_stream(
     tally: Tally | None = None,
     policy: StreamPolicy | None = None,
     trigger: Trigger | None = None,
-    beat: Callable[[], None] = lambda: None,
+    beat: Callable[[], None] | None = None,
 ) -> Summary:
     """Give every frame, or every trigger, its result until the sources end, `stop` is set or `max_frames` are given.
 
@@ -79,7 +79,8 @@ def run_stream(
         tally: counts the results; pass one to have the counts also when this raises.
         policy: waiting, deadline and checks.
         trigger: asks for results; then frames are only taken when it does, from one source.
-        beat: called at each turn of this loop, several times a second while no detector or sink holds it up.
+        beat: called at each turn of this loop, at least five times a second while no detector, sink or file holds it
+            up and no answer of the engine is overdue.
 
     Raises:
         SourceLost: no frame, or only bad ones, came for `silence_s` seconds, or a source that does not come
@@ -99,7 +100,7 @@ def run_stream(
         deadline_s = policy.deadline_s or (TRIGGER_S if trigger else None)
         judge = Judge(detector, policy.health, deadline_s)
         stack.callback(judge.close)
-        line = _Line(sources, stop, silence_s, policy.depth, beat)
+        line = _Line(sources, stop, silence_s, policy.depth, lambda: beat and not judge.overdue and beat())
         for feed in line.feeds:
             stack.callback(feed.close)
         tally.watch(line.feeds)
@@ -149,11 +150,11 @@ class _Line:
         stop: threading.Event,
         silence_s: float,
         depth: int,
-        beat: Callable[[], None],
+        beat: Callable[[], object],
     ) -> None:
         self._wake = threading.Condition()
-        self._stop = stop
         self._beat = beat
+        self._stop = stop
         self._seen: Frame | None = None
         self.feeds = [Feed(source, silence_s, depth, self._wake) for source in sources]
 
@@ -208,6 +209,7 @@ class _Line:
         end_ns = request.asked_ns + int(deadline_s * 1e9)
         wait_s = 0.0
         while not self._stop.is_set() and not feed.ended:
+            self._beat()
             item = feed.poll(wait_s)
             if isinstance(item, FrameError) or (item is not None and _answers(item, request, feed)):
                 return item

@@ -40,7 +40,7 @@ def pipe() -> Iterator[tuple[int, int]]:
         os.close(handle)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(st.integers(1, 9), st.integers(1, 5), st.lists(st.integers(1, 200), max_size=30))
 def test_pictures_of_any_size_arrive_whole_in_any_pieces(width: int, height: int, cuts: list[int]) -> None:
     image = np.arange(width * height * 3, dtype=np.uint8).reshape(height, width, 3)
@@ -90,6 +90,7 @@ def test_a_picture_with_bytes_missing_is_named_and_the_next_one_is_read(pipe: tu
         (packet(1, bytes(48)), "without its size"),
         (packet(2, b"audio/x-raw, rate=(int)44100"), "instead of RGB"),
     ],
+    ids=["y4m", "4 GB", "not RGB", "no width", "too wide", "no size", "sound"],
 )
 def test_what_is_no_picture_stream_is_refused_before_memory_is_taken(
     data: bytes, words: str, pipe: tuple[int, int]

@@ -72,7 +72,7 @@ def test_thresholds_of_another_area_are_refused(calibrated_bundle: Bundle) -> No
         load_calibration(Bundle(calibrated_bundle.path, read))
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(arrays(np.bool_, st.tuples(st.integers(1, 12), st.integers(1, 12))))
 def test_the_rectangles_cover_exactly_the_mask(mask: np.ndarray[tuple[int, int], np.dtype[np.bool_]]) -> None:
     covered = np.zeros(mask.shape, dtype=int)

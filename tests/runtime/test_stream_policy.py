@@ -173,6 +173,24 @@ def test_an_engine_that_hangs_ends_the_run_after_recording_errors(
     engine.opened.set()
 
 
+def test_the_heart_beats_with_the_loop_and_stops_while_an_answer_is_overdue(calibrated_bundle: Bundle) -> None:
+    def beats_with(engine: FakeEngine) -> int:
+        beats: list[None] = []
+        stop = threading.Event()
+        threading.Timer(1.0, stop.set).start()
+        policy = StreamPolicy(deadline_s=0.05)
+        source = FakeSource(endless(0.02), live=True)
+        inspection = detector(calibrated_bundle, engine)
+        run_stream(source, inspection, [], policy=policy, stop=stop, beat=lambda: beats.append(None))
+        return len(beats)
+
+    hanging = Gate(calibrated_bundle)
+    fine, stuck = beats_with(FakeEngine(calibrated_bundle)), beats_with(hanging)
+    hanging.opened.set()
+    # Before the first frame the loop waits, and its heart beats.
+    assert fine > 2 * stuck
+
+
 def test_an_engine_in_time_decides_as_without_a_deadline(calibrated_bundle: Bundle) -> None:
     pictures = [picture(), picture(204), picture(140)]
     sinks = MemorySink(), MemorySink()
