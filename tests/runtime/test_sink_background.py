@@ -138,6 +138,7 @@ def test_closing_does_not_wait_for_what_will_not_come() -> None:
     sink = BackgroundSink(gate, "out", flush_s=0.02)
     for result in numbered(5):
         sink.write(result, None)
+    wait_until(lambda: sink.report().error != "")
     sink.close()
     report = sink.report()
     assert (report.written, report.failed + report.dropped, report.error) == (0, 5, "no broker")
