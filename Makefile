@@ -46,11 +46,12 @@ fuzz-native:
 	        $(OUT)/native/corpus/$$name runtime/native/fuzz/seeds/$$name || exit 1; \
 	done
 
-soak: $(VENV)/.dev
-	$(BIN)/pytest -m soak
-
 bench: $(VENV)/.dev
 	$(BIN)/python tests/bench/bench.py $(BENCH)
+
+soak: $(VENV)/.dev
+	$(BIN)/python tests/soak/soak.py $(SOAK)
+	$(BIN)/pytest -m soak tests/native
 
 clean:
 	rm -rf $(VENV) $(OUT) build .mypy_cache .ruff_cache .pytest_cache .hypothesis

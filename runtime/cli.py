@@ -18,6 +18,7 @@ COMMANDS = {
     "calibrate": "csflow.calibration.cli:calibrate",
     "export": "csflow.export.cli:export",
     "run": "csflow.runtime.cli_run:run",
+    "roi": "csflow.runtime.cli_roi:roi",
     "inspect": "csflow.export.cli_inspect:inspect",
     "doctor": "csflow.runtime.cli_doctor:doctor",
 }

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
@@ -21,9 +23,14 @@ from csflow.runtime.types import Frame, Prediction, Result, Verdict
 
 __all__ = ["Detector"]
 
+CLOSE_S = 2.0
+
 
 class Detector:
-    """Turns pictures into verdicts. Use it in `with`; one thread at a time.
+    """Turns pictures into verdicts. Use it in `with`.
+
+    Any thread may call it; calls at the same time are taken one after the other, because an engine already uses what
+    the machine has. Open it in the process that uses it: no engine survives a fork.
 
     The engine is the caller's to choose (`open_engine`); `Detector.open` does it by default.
     """
@@ -32,6 +39,8 @@ class Detector:
         self.bundle = bundle
         self.engine = engine
         self.calibration = calibration
+        self._turn = threading.Lock()
+        self._closed = False
 
     @classmethod
     def open(cls, path: Path | str | None = None, backend: str = "auto") -> Detector:
@@ -59,7 +68,7 @@ class Detector:
 
         Raises:
             SourceError: the picture cannot be used.
-            InferenceError: the engine failed.
+            InferenceError: the engine failed, or the detector is closed.
         """
         if isinstance(image, Image.Image):
             image = np.asarray(to_rgb(image))
@@ -68,13 +77,31 @@ class Detector:
 
     def detect_batch(self, frames: Sequence[Frame]) -> list[Result]:
         """The results for several frames, in their order; raises as `detect` does."""
-        how = self.bundle.manifest.preprocessing
-        inputs = [Frame(preprocess(f.image, how), f.index, f.captured_ns, f.source) for f in frames]
-        predictions = self.engine.infer(inputs)
+        begun_s = time.perf_counter()
+        inputs = [self.prepare(frame) for frame in frames]
+        prepared_s = time.perf_counter() - begun_s
+        return self.decide(frames, inputs, prepared_s / max(len(frames), 1))
+
+    def prepare(self, frame: Frame) -> Frame:
+        """The frame as the engine takes it, (S, S, 3). Raises SourceError where the picture cannot be used."""
+        image = preprocess(frame.image, self.bundle.manifest.preprocessing)
+        return Frame(image, frame.index, frame.captured_ns, frame.source)
+
+    def decide(self, frames: Sequence[Frame], inputs: Sequence[Frame], prepare_s: float = math.nan) -> list[Result]:
+        """The results for frames and what `prepare` made of them. Raises InferenceError when the engine fails."""
+        with self._turn:
+            if self._closed:
+                raise InferenceError("the detector is closed: open it again with Detector.open")
+            begun_ns = time.monotonic_ns()
+            predictions = self.engine.infer(inputs)
+        infer_s = (time.monotonic_ns() - begun_ns) / 1e9 / max(len(inputs), 1)
         if len(predictions) != len(inputs):
             given = f"{len(predictions)} predictions for {len(inputs)} frames"
             raise InferenceError(f"engine {self.engine.name} gave {given}; expected one each: report it")
-        return [self._result(f, p) for f, p in zip(frames, predictions, strict=True)]
+        return [
+            replace(self._result(f, p), prepare_s=prepare_s, infer_s=infer_s)
+            for f, p in zip(frames, predictions, strict=True)
+        ]
 
     def _result(self, frame: Frame, prediction: Prediction) -> Result:
         if prediction.anomaly_map.ndim != 2 or prediction.anomaly_map.size == 0:
@@ -90,6 +117,7 @@ class Detector:
             anomaly_map=prediction.anomaly_map,
             peak_xy=self._peak(frame, prediction) if verdict is not Verdict.ERROR else (-1, -1),
             reason=self._reason(verdict, score),
+            fault="score" if verdict is Verdict.ERROR else "",
             frame_index=frame.index,
             captured_ns=frame.captured_ns,
             latency_s=(time.monotonic_ns() - frame.captured_ns) / 1e9,
@@ -113,8 +141,16 @@ class Detector:
         return ""
 
     def close(self) -> None:
-        """Release the engine. May be called twice."""
-        self.engine.close()
+        """Release the engine once it has finished its picture. May be called twice, and from any thread.
+
+        An engine that hangs in its picture is left alone after two seconds: releasing it under way could crash.
+        """
+        self._closed = True
+        if self._turn.acquire(timeout=CLOSE_S):
+            try:
+                self.engine.close()
+            finally:
+                self._turn.release()
 
     def __enter__(self) -> Detector:
         return self
