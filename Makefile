@@ -39,7 +39,7 @@ fuzz: $(VENV)/.dev fuzz-native
 fuzz-native:
 	cmake -S . -B $(OUT)/native/fuzz -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_C_COMPILER=clang \
 	    -DCMAKE_CXX_COMPILER=clang++ -DCSFLOW_BUILD_TESTS=OFF -DCSFLOW_BUILD_FUZZERS=ON
-	cmake --build $(OUT)/native/fuzz --parallel 2
+	cmake --build $(OUT)/native/fuzz --parallel 2 --target fuzz_manifest fuzz_calibration fuzz_plan fuzz_png
 	for name in manifest calibration plan png; do \
 	    mkdir -p $(OUT)/native/corpus/$$name && \
 	    $(OUT)/native/fuzz/runtime/native/fuzz/fuzz_$$name -max_total_time=$(FUZZ_S) -print_final_stats=1 \
