@@ -67,6 +67,11 @@ def _seconds(_ctx: click.Context, _parameter: click.Parameter, value: float) -> 
     metavar="S",
     help="Longest time in seconds without a good frame, 0.1 to 604800.",
 )
+@click.option(
+    "--unverified",
+    is_flag=True,
+    help="Run an engine too that has not passed 'csflow verify'; every result says so.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="No line per frame.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON on standard output.")
 @click.pass_context
@@ -79,6 +84,7 @@ def run(
     save: str | None,
     frames: int | None,
     timeout: float,
+    unverified: bool,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -96,7 +102,7 @@ def run(
     if results == "-" and as_json:
         raise click.UsageError("--results - and --json both want standard output: give --results a file")
     piped = results == "-" or as_json
-    with Detector.open(bundle, backend) as detector, contextlib.ExitStack() as stack:
+    with Detector.open(bundle, backend, unverified) as detector, contextlib.ExitStack() as stack:
         source = stack.enter_context(open_source(camera, timeout))
         sinks = _sinks(results, save, None if quiet else piped, detector, stack)
         _announce(detector, source)
@@ -174,6 +180,8 @@ def _announce(detector: Detector, source: FrameSource) -> None:
     calibration = detector.calibration
     click.echo(f"bundle     {detector.bundle.path}", err=True)
     click.echo(f"engine     {detector.engine.name}", err=True)
+    if detector.distrust:
+        click.echo(f"WARNING    {detector.distrust}", err=True)
     click.echo(f"source     {source.name}" + (" (live, newest frame)" if source.live else " (every frame)"), err=True)
     click.echo(
         f"thresholds warn {calibration.warn_threshold:.4g}, reject {calibration.reject_threshold:.4g}",

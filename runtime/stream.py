@@ -152,4 +152,5 @@ class _Judge:
             captured_ns=captured_ns,
             latency_s=(time.monotonic_ns() - captured_ns) / 1e9,
             source=source,
+            verified=not self._detector.distrust,
         )

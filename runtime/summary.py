@@ -33,6 +33,8 @@ class Summary:
     latency_p99_s: float | None
     """Percentiles, each within 1 %."""
     latency_max_s: float | None
+    unverified: int = 0
+    """Results of an engine that the decision gate has not passed."""
 
     def to_mapping(self) -> dict[str, Any]:
         """The summary as a JSON object."""
@@ -43,6 +45,8 @@ class Summary:
         verdicts = ", ".join(f"{count} {name}" for name, count in self.verdicts.items() if count) or "no verdict"
         speed = f"{self.frames} frames in {self.duration_s:.1f} s ({self.fps:.1f}/s), {self.dropped} dropped"
         first = f"{speed}: {verdicts}"
+        if self.unverified:
+            first += f"; {self.unverified} by an engine that is NOT VERIFIED"
         if self.latency_max_s is None:
             return first
         names = ("p50", "p95", "p99", "max")
@@ -59,6 +63,7 @@ class Tally:
         self._verdicts = dict.fromkeys(Verdict, 0)
         self._next_index = 0
         self._dropped = 0
+        self._unverified = 0
         self._latency = _Histogram()
 
     def add(self, result: Result) -> None:
@@ -66,6 +71,7 @@ class Tally:
         self._verdicts[result.verdict] += 1
         self._dropped += max(0, result.frame_index - self._next_index)
         self._next_index = result.frame_index + 1
+        self._unverified += not result.verified
         self._latency.add(result.latency_s)
 
     def summary(self) -> Summary:
@@ -82,6 +88,7 @@ class Tally:
             latency_p95_s=self._latency.quantile(0.95),
             latency_p99_s=self._latency.quantile(0.99),
             latency_max_s=self._latency.highest,
+            unverified=self._unverified,
         )
 
 

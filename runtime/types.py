@@ -74,3 +74,5 @@ class Result:
     """Seconds from capture to verdict."""
     source: str = ""
     """Where the frame came from."""
+    verified: bool = True
+    """False where the engine has not passed the decision gate and runs because somebody asked for it all the same."""

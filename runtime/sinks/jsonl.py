@@ -79,6 +79,7 @@ def result_record(result: Result) -> dict[str, Any]:
         "time_utc": datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "source": result.source,
         "reason": result.reason,
+        "verified": result.verified,
     }
 
 
