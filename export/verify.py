@@ -23,7 +23,7 @@ from csflow.export.figures import Answer, faults_of, figures_of
 from csflow.export.gate_pictures import Truth, frame_of, truth_of
 from csflow.runtime.bundle import Bundle
 from csflow.runtime.decision import Calibration
-from csflow.runtime.engine import VARIANTS, Engine, load_engine
+from csflow.runtime.engine import BACKENDS, VARIANTS, Engine, load_engine
 from csflow.runtime.errors import BackendUnavailable, BundleCorrupted, BundleError, InferenceError
 from csflow.runtime.golden import BAND, GoldenFrame, load_golden, means
 from csflow.runtime.machine import processor_names
@@ -148,7 +148,7 @@ def verify(
     truths = pictures.truths()
     records: dict[str, EngineRecord] = {}
     left_out: dict[str, str] = {}
-    for backend in backends or VARIANTS:
+    for backend in backends or _all_backends():
         try:
             engine = load_engine(bundle, backend)
         except BundleCorrupted:
@@ -231,6 +231,11 @@ class _Run:
 @contextmanager
 def _no_progress(_pictures: int, _engine: str) -> Iterator[Callable[[int], None]]:
     yield lambda _count: None
+
+
+def _all_backends() -> tuple[str, ...]:
+    # The others are the trained model itself, the engine without a model, and 'whichever precision is best'.
+    return tuple(name for name in (*BACKENDS, *VARIANTS) if name not in ("torch", "fake", "openvino"))
 
 
 def _library(engine_name: str) -> str:

@@ -6,8 +6,10 @@ thresholds of today: a new calibration needs no new verification, and none is ta
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +17,7 @@ from numpy.typing import NDArray
 from csflow.runtime import schema
 from csflow.runtime.bundle import Bundle
 from csflow.runtime.decision import MAX_SCORES, Calibration
-from csflow.runtime.errors import BundleCorrupted
+from csflow.runtime.errors import BundleCorrupted, BundleError
 from csflow.runtime.golden import MAP_TOLERANCE, SCORE_TOLERANCE
 
 __all__ = [
@@ -186,20 +188,20 @@ def load_verification(bundle: Bundle) -> Verification | None:
 
 
 def engine_files(bundle: Bundle, engine_name: str) -> dict[str, str]:
-    """The files that an engine of this name runs, with their SHA-256; those that the bundle lacks are left out.
+    """The files that an engine of this name runs, with their SHA-256; those that are not there are left out.
 
-    OpenVINO runs ONNX graphs, TensorRT the plans in engines/<backend>/<precision>/; torch runs the weights,
-    which every record is bound to besides.
+    OpenVINO runs ONNX graphs, TensorRT the plans in engines/<backend>/<precision>/, which no manifest names; torch
+    runs the weights, which every record is bound to besides.
     """
     backend, _, precision = engine_name.rpartition("-")
-    files = bundle.manifest.files
     if backend == "openvino":
+        files = bundle.manifest.files
         flow = "int8" if precision == "int8" else "fp32"
-        wanted = {"graphs/fp32/backbone.onnx", f"graphs/{flow}/flow.onnx"}
-    else:
-        folder = f"engines/{backend.replace('_', '-')}/{precision}/"
-        wanted = {name for name in files if name.startswith(folder) and name.endswith(".plan")}
-    return {name: files[name].sha256 for name in sorted(wanted) if name in files}
+        wanted = ("graphs/fp32/backbone.onnx", f"graphs/{flow}/flow.onnx")
+        return {name: files[name].sha256 for name in wanted if name in files}
+    folder = f"engines/{backend.replace('_', '-')}/{precision}"
+    plans = sorted(path for path in (bundle.path / folder).glob("*.plan") if path.is_file())
+    return {f"{folder}/{path.name}": _sha256(path) for path in plans}
 
 
 def levels(scores: Sequence[float | None], thresholds: tuple[float, float]) -> NDArray[np.int64]:
@@ -232,6 +234,17 @@ def compare_decisions(
         smallest_margin=float(distance.min()),
         margin_used=min(used, 1e6),
     )
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        raise BundleError(f"cannot read {path}: {error.strerror}") from None
+    return digest.hexdigest()
 
 
 def _distance(values: NDArray[np.float64], cuts: NDArray[np.float64]) -> NDArray[np.float64]:
