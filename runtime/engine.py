@@ -17,6 +17,7 @@ __all__ = ["BACKENDS", "VARIANTS", "Engine", "default_backend", "load_engine", "
 BACKENDS = {
     "openvino": ("csflow.runtime.engines.openvino", "OpenVINOEngine", "openvino"),
     "torch": ("csflow.toolkit.torch_engine", "TorchEngine", "train"),
+    "torch-fp16": ("csflow.export.typed_engine", "TypedTorchEngine", "train"),
     "fake": ("csflow.runtime.engines.fake", "FakeEngine", ""),
 }
 """Backend name: (module, class, extra that installs its library)."""
@@ -55,8 +56,8 @@ def open_engine(bundle: Bundle, backend: str = "auto", calibration: Calibration 
     """Open `backend` for `bundle` and let it score the golden frames: no engine decides unchecked.
 
     'auto' takes OpenVINO where the bundle has graphs, else the trained weights in torch. 'openvino' chooses its
-    precision itself, 'openvino-fp32', 'openvino-bf16' and 'openvino-int8' fix it. Whether the decision gate has passed
-    the engine is not asked here: `Detector.open` does.
+    precision itself, 'openvino-fp32', 'openvino-bf16' and 'openvino-int8' fix it. 'torch-fp16' runs the half-precision
+    graphs' modules. Whether the decision gate has passed the engine is not asked here: `Detector.open` does.
 
     Args:
         calibration: thresholds; where given, verdicts on the golden frames must not differ either.
@@ -85,7 +86,7 @@ def load_engine(bundle: Bundle, backend: str = "auto") -> Engine:
         backend = default_backend(bundle)
     if backend not in BACKENDS and backend not in VARIANTS:
         raise ConfigError(f"no backend {backend!r}; choose one of: {', '.join(['auto', *BACKENDS, *VARIANTS])}")
-    library, _, precision = backend.partition("-")
+    library, _, precision = (backend, "", "") if backend in BACKENDS else backend.partition("-")
     module, name, extra = BACKENDS[library]
     try:
         engine_class = getattr(importlib.import_module(module), name)
