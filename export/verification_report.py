@@ -12,8 +12,8 @@ from csflow.export.figures import AUROC_PAIRS, AUROC_TOLERANCE
 from csflow.export.verify import GateReport, merged_records
 from csflow.runtime.bundle import Bundle
 from csflow.runtime.errors import BackendUnavailable
-from csflow.runtime.golden import BAND
-from csflow.runtime.verification import VERIFICATION, EngineRecord, levels, tolerances
+from csflow.runtime.golden import BAND, tolerances
+from csflow.runtime.verification import VERIFICATION, EngineRecord, levels
 
 __all__ = ["PAGE", "gate_files", "page", "summary_lines", "to_json"]
 

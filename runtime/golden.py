@@ -28,16 +28,21 @@ __all__ = [
     "GOLDEN",
     "MAP_TOLERANCE",
     "SCORE_TOLERANCE",
+    "TOLERANCES",
     "GoldenCheck",
     "GoldenFrame",
     "check_golden",
     "load_golden",
     "means",
     "require_golden",
+    "tolerances",
     "write_golden",
 ]
 
 GOLDEN = "golden/golden.json"
+TOLERANCES = {"fp32": (1e-4, 1e-3), "fp16": (1e-2, 2e-2), "bf16": (5e-2, 1e-1), "int8": (1e-1, 1.5e-1)}
+"""Largest relative error of a score and of a map on the golden frames that each precision explains: what the decision
+gate asks for. At a start, where the machine or the library may be another one, the two below are the least."""
 SCORE_TOLERANCE = 0.05
 """Largest relative score error that a lower precision explains; a wrong colour order exceeds it by far."""
 BAND = 0.005
@@ -94,10 +99,16 @@ class GoldenCheck:
     map_error: float
     """Largest sum of |map - expected| over the sum of expected; infinite for a map of another shape."""
 
-    @property
-    def passed(self) -> bool:
-        """Whether the engine may decide: no verdict differs, scores and maps are within the tolerances above."""
-        return self.flips == 0 and self.score_error <= SCORE_TOLERANCE and self.map_error <= MAP_TOLERANCE
+    def passed(self, engine_name: str) -> bool:
+        """Whether an engine of this name may start: no verdict differs, scores and maps are within what is allowed."""
+        of_score, of_map = tolerances(engine_name)
+        score_limit, map_limit = max(SCORE_TOLERANCE, of_score), max(MAP_TOLERANCE, of_map)
+        return self.flips == 0 and self.score_error <= score_limit and self.map_error <= map_limit
+
+
+def tolerances(engine_name: str) -> tuple[float, float]:
+    """Largest relative error of a score and of a map on the golden frames, by the precision in the engine's name."""
+    return TOLERANCES.get(engine_name.rpartition("-")[2], (SCORE_TOLERANCE, MAP_TOLERANCE))
 
 
 def write_golden(pictures: list[tuple[NDArray[np.uint8], GoldenFrame]]) -> dict[str, bytes]:
@@ -143,7 +154,7 @@ def require_golden(engine: Engine, bundle: Bundle, calibration: Calibration | No
         InferenceError: the engine fails.
     """
     check = check_golden(engine, load_golden(bundle), calibration)
-    if not check.passed:
+    if not check.passed(engine.name):
         raise EngineMismatch(
             f"engine {engine.name} does not agree with the trained model on the golden frames: {check.flips} of "
             f"{check.frames} verdicts differ, largest error of a score {check.score_error:.2%}, of a map "

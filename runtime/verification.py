@@ -18,11 +18,10 @@ from csflow.runtime import schema
 from csflow.runtime.bundle import Bundle
 from csflow.runtime.decision import MAX_SCORES, Calibration
 from csflow.runtime.errors import BundleCorrupted, BundleError
-from csflow.runtime.golden import MAP_TOLERANCE, SCORE_TOLERANCE
+from csflow.runtime.golden import tolerances
 
 __all__ = [
     "MAX_PICTURES",
-    "TOLERANCES",
     "VERIFICATION",
     "Decisions",
     "EngineRecord",
@@ -34,14 +33,11 @@ __all__ = [
     "golden_problems",
     "levels",
     "load_verification",
-    "tolerances",
 ]
 
 VERIFICATION = "verification.json"
 MAX_PICTURES = 10_000
 """Pictures in one record, golden frames left out; the file stays within the 8 MiB that csflow reads."""
-TOLERANCES = {"fp32": (1e-3, 1e-2), "fp16": (5e-3, 2e-2), "bf16": (2e-2, 5e-2), "int8": (5e-2, 1e-1)}
-"""Largest relative error of a score and of a map on the golden frames that each precision explains."""
 
 
 @dataclass(frozen=True)
@@ -152,11 +148,6 @@ class Verification:
         """With new records; of the old ones those stay that still describe what is in `bundle`."""
         kept = {n: r for n, r in self.engines.items() if r.files == engine_files(bundle, n)}
         return replace(self, engines={**kept, **records}, skipped=False)
-
-
-def tolerances(engine_name: str) -> tuple[float, float]:
-    """Largest relative error of a score and of a map on the golden frames, by the precision in the engine's name."""
-    return TOLERANCES.get(engine_name.rpartition("-")[2], (SCORE_TOLERANCE, MAP_TOLERANCE))
 
 
 def golden_problems(engine_name: str, score_error: float, map_error: float) -> list[str]:

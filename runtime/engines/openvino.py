@@ -50,7 +50,7 @@ class OpenVINOEngine:
         """Compile the graphs.
 
         Args:
-            precision: 'fp32', 'bf16', 'int8' (the flow alone; the rest in bfloat16 where the processor has it), or
+            precision: 'fp32', 'bf16', 'int8' (the flow's convolutions alone; all else in float32), or
                 'auto': the fastest of those that the decision gate has passed and that change no golden frame's
                 verdict. The choice is made once per graphs, thresholds, processor and OpenVINO version; where it
                 cannot be remembered, or there are no thresholds, it is 'fp32'.
@@ -88,7 +88,7 @@ class OpenVINOEngine:
         self.close()
 
     def _compile(self, precision: str) -> _Pipeline:
-        rounded = precision == "bf16" or (precision == "int8" and self._has_bf16)
+        rounded = precision == "bf16"
         config = {"INFERENCE_PRECISION_HINT": "bf16" if rounded else "f32", "PERFORMANCE_HINT": "LATENCY"}
         if self._cache is not None:
             config["CACHE_DIR"] = str(self._cache / "openvino")
@@ -143,7 +143,7 @@ class OpenVINOEngine:
         for precision in ("fp32", *tried):
             self._pipeline = self._compile(precision)
             seconds[precision] = _median_seconds(self._pipeline, golden[0][0])
-            if precision != "fp32" and check_golden(self, golden, calibration).passed:
+            if precision != "fp32" and check_golden(self, golden, calibration).passed(f"openvino-{precision}"):
                 passed.append(precision)
         fastest = min(passed, key=lambda name: seconds[name])
         return _Choice(fastest if seconds[fastest] < ADVANTAGE * seconds["fp32"] else "fp32", seconds)

@@ -111,7 +111,9 @@ def test_by_default_what_cannot_run_is_left_out_and_named(trained_copy: Path, mo
     assert "no engine runs here" in done.stderr
 
 
-def test_export_runs_the_gate_and_skips_it_with_a_mark(calibrated: Bundle) -> None:
+def test_export_runs_the_gate_and_skips_it_with_a_mark(calibrated: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    graphs = {n: calibrated.read(n) for n in ("graphs/fp32/backbone.onnx", "graphs/fp32/flow.onnx")}
+    monkeypatch.setattr("csflow.export.graph_export.make_graphs", lambda *_: graphs)
     before = set(calibrated.manifest.files)
     skipped = run(export, "--bundle", calibrated.path, "--no-verify")
     assert skipped.exit_code == 0, skipped.output

@@ -166,7 +166,7 @@ def test_a_plan_that_is_off_by_more_than_its_precision_explains_is_refused(
     plan: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Drifting, "error", 0.02)
-    with pytest.raises(EngineMismatch, match=r"off by 2\.00%, at most 0\.50% is rounding"):
+    with pytest.raises(EngineMismatch, match=r"off by 2\.00%, at most 1\.00% is rounding"):
         Detector.open(plan.parents[3], "fake")
     with Detector.open(plan.parents[3], "fake", unverified=True) as detector:
         assert not detector.detect(np.full((64, 64, 3), 10, np.uint8)).verified

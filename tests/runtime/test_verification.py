@@ -134,8 +134,8 @@ def test_records_that_still_hold_are_kept(calibrated_bundle: Bundle) -> None:
 
 
 def test_tolerances_follow_the_precision_in_the_name() -> None:
-    assert golden_problems("openvino-fp32", 1e-4, 1e-4) == []
-    assert len(golden_problems("openvino-fp32", 4e-3, 0.05)) == 2
+    assert golden_problems("openvino-fp32", 1e-5, 1e-4) == []
+    assert len(golden_problems("openvino-fp32", 1e-3, 0.05)) == 2
     assert golden_problems("torch-fp16", 4e-3, 0.01) == []
     assert golden_problems("openvino-int8", float("nan"), 0.0)
     assert golden_problems("scripted", 0.04, 0.09) == []
