@@ -37,7 +37,7 @@ Cameras:
 Exit codes:
   0    end of the stream, --frames reached, or stopped by SIGTERM
   1    wrong option, or no thresholds      2    wrong usage
-  3    no usable bundle                    4    engine missing or failed
+  3    no usable bundle                    4    engine missing, not verified or failed
   5    no camera, no file                  6    camera lost while running
   7    disk full, or results not writable  130  stopped by Ctrl-C
 

@@ -95,7 +95,7 @@ def test_an_honest_engine_passes(bundle: Bundle, precision: str, monkeypatch: py
 
 @pytest.mark.parametrize(
     ("sabotage", "precision"),
-    [(Swapped, "int8"), (HalfSum, "int8"), (OtherPermutation, "fp16"), (ScaledWeight, "fp32")],
+    [(Swapped, "int8"), (HalfSum, "bf16"), (OtherPermutation, "fp16"), (ScaledWeight, "fp32")],
 )
 def test_a_sabotaged_engine_fails(
     bundle: Bundle, sabotage: type[Honest], precision: str, monkeypatch: pytest.MonkeyPatch
