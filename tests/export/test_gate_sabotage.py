@@ -108,7 +108,7 @@ def test_a_rounded_threshold_fails(bundle: Bundle, monkeypatch: pytest.MonkeyPat
     exact = Calibration.verdict
 
     def rounded(self: Calibration, score: float) -> Verdict:
-        warn, reject = (float(np.float32(t)) for t in (self.warn_threshold, self.reject_threshold))
+        warn, reject = (round(t, 4) for t in (self.warn_threshold, self.reject_threshold))
         blunt = Calibration(reject, warn, 0.1, 0.9, 0.1, 0.1, (1.0,), "", "", "")
         return exact(blunt, score)
 
