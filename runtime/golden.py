@@ -43,6 +43,8 @@ GOLDEN = "golden/golden.json"
 TOLERANCES = {"fp32": (1e-4, 1e-3), "fp16": (1e-2, 2e-2), "bf16": (5e-2, 1e-1), "int8": (1e-1, 1.5e-1)}
 """Largest relative error of a score and of a map on the golden frames that each precision explains: what the decision
 gate asks for. At a start, where the machine or the library may be another one, the two below are the least."""
+STRIDE = 32
+"""Pixels of the input per value of a 'scale0-mean-z2' map (`csflow.runtime.types.Prediction`)."""
 SCORE_TOLERANCE = 0.05
 """Largest relative score error that a lower precision explains; a wrong colour order exceeds it by far."""
 BAND = 0.005
@@ -69,6 +71,8 @@ class GoldenFrame:
     def __post_init__(self) -> None:
         if self.cell < 1:
             raise ValueError("cell must be at least 1")
+        if not self.anomaly_map or {len(row) for row in self.anomaly_map} != {len(self.anomaly_map)}:
+            raise ValueError("anomaly_map must have as many columns in every row as it has rows")
 
     @classmethod
     def of(cls, file: str, label: str, prediction: Prediction, cell: int = 1) -> GoldenFrame:
@@ -128,6 +132,12 @@ def load_golden(bundle: Bundle) -> list[tuple[Frame, GoldenFrame]]:
     except schema.SchemaError as error:
         raise BundleCorrupted(f"{bundle.path / GOLDEN}: {error}; train again") from None
     side = bundle.manifest.preprocessing.image_size
+    values = side if bundle.manifest.definitions.anomaly_map == "product-mean-z2" else side // STRIDE
+    if odd := next((g for g in listed if g.cell * len(g.anomaly_map) != values), None):
+        raise BundleCorrupted(
+            f"{bundle.path / GOLDEN}: the map of {odd.file} has {len(odd.anomaly_map)} rows of cells of {odd.cell}, "
+            f"expected {values} values a side; train again"
+        )
     return [(Frame(_decode(bundle, g.file, side), i, 0, f"golden/{g.file}"), g) for i, g in enumerate(listed)]
 
 
