@@ -42,7 +42,7 @@ Cameras:
 Exit codes:
   0    end of the stream, --frames reached, or stopped by SIGTERM
   1    wrong option, or no thresholds      2    wrong usage
-  3    no usable bundle                    4    engine missing or failed
+  3    no usable bundle                    4    engine missing, not verified or failed
   5    no camera, no file                  6    camera lost while running
   7    disk full, or results not writable  130  stopped by Ctrl-C
 
@@ -80,6 +80,11 @@ def _seconds(_ctx: click.Context, _parameter: click.Parameter, value: float) -> 
     help="Longest time in seconds without a good frame, 0.1 to 604800.",
 )
 @stream_options
+@click.option(
+    "--unverified",
+    is_flag=True,
+    help="Run an engine too that has not passed 'csflow verify'; every result says so.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="No line per frame.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON on standard output.")
 @click.pass_context
@@ -91,6 +96,7 @@ def run(
     backend: str,
     frames: int | None,
     timeout: float,
+    unverified: bool,
     quiet: bool,
     as_json: bool,
     **options: Any,
@@ -116,7 +122,7 @@ def run(
     service = Service()
     with contextlib.ExitStack() as stack:
         log = stack.enter_context(run_logs(chosen.log_file))
-        detector = stack.enter_context(Detector.open(bundle, backend))
+        detector = stack.enter_context(Detector.open(bundle, backend, unverified))
         sources = open_cameras(cameras, timeout, options["reconnect"], stack)
         outputs = stack.enter_context(open_outputs(chosen, detector, sources, service.stopping))
         trigger = stream_trigger(options["trigger"], sources)
@@ -186,6 +192,7 @@ def _announce(
     lines = [
         f"bundle     {detector.bundle.path}",
         f"engine     {detector.engine.name}",
+        *([] if not detector.distrust else [f"WARNING    {detector.distrust}"]),
         *(f"source     {source.name} ({'live' if source.live else 'every frame'})" for source in sources),
         *([] if trigger is None else [f"trigger    {trigger.name}"]),
         f"thresholds warn {calibration.warn_threshold:.4g}, reject {calibration.reject_threshold:.4g}",

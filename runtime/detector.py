@@ -17,8 +17,9 @@ from PIL import Image
 from csflow.runtime.bundle import Bundle, default_path
 from csflow.runtime.decision import Calibration, load_calibration
 from csflow.runtime.engine import Engine, open_engine
-from csflow.runtime.errors import CalibrationError, InferenceError
+from csflow.runtime.errors import CalibrationError, EngineMismatch, InferenceError
 from csflow.runtime.preprocess import preprocess, to_rgb
+from csflow.runtime.trust import distrust
 from csflow.runtime.types import Frame, Prediction, Result, Verdict
 
 __all__ = ["Detector"]
@@ -35,22 +36,27 @@ class Detector:
     The engine is the caller's to choose (`open_engine`); `Detector.open` does it by default.
     """
 
-    def __init__(self, bundle: Bundle, engine: Engine, calibration: Calibration) -> None:
+    def __init__(self, bundle: Bundle, engine: Engine, calibration: Calibration, distrust: str = "") -> None:
+        """A detector whose engine the caller answers for; a reason in `distrust` marks every result as not verified."""
         self.bundle = bundle
         self.engine = engine
         self.calibration = calibration
+        self.distrust = distrust
         self._turn = threading.Lock()
         self._closed = False
 
     @classmethod
-    def open(cls, path: Path | str | None = None, backend: str = "auto") -> Detector:
+    def open(cls, path: Path | str | None = None, backend: str = "auto", unverified: bool = False) -> Detector:
         """Open a bundle (default: `$CSFLOW_BUNDLE` or model.csflow) with an engine for this machine.
+
+        Args:
+            unverified: run an engine too that the decision gate has not passed; every result then says so.
 
         Raises:
             BundleError, BundleCorrupted, BundleVersionError: the bundle cannot be used.
             CalibrationError: it has no thresholds, so no part could be called OK.
             EngineError: no engine can be opened for it, or it does not decide on the golden frames as the
-                trained model did.
+                trained model did, or the decision gate has not passed it.
         """
         bundle = Bundle.open(default_path() if path is None else path)
         calibration = load_calibration(bundle)
@@ -58,7 +64,15 @@ class Detector:
             raise CalibrationError(
                 f"bundle {bundle.path} has no thresholds: run 'csflow calibrate DIR' with good parts"
             )
-        return cls(bundle, open_engine(bundle, backend, calibration), calibration)
+        engine = open_engine(bundle, backend, calibration)
+        try:
+            problem = distrust(bundle, engine, calibration)
+            if problem and not unverified:
+                raise EngineMismatch(f"{problem}; run 'csflow verify', or pass --unverified to run it all the same")
+        except BaseException:
+            engine.close()
+            raise
+        return cls(bundle, engine, calibration, problem)
 
     def detect(self, image: NDArray[np.uint8] | Image.Image | Frame) -> Result:
         """The result for one picture.
@@ -122,6 +136,7 @@ class Detector:
             captured_ns=frame.captured_ns,
             latency_s=(time.monotonic_ns() - frame.captured_ns) / 1e9,
             source=frame.source,
+            verified=not self.distrust,
         )
 
     def _peak(self, frame: Frame, prediction: Prediction) -> tuple[int, int]:

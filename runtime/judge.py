@@ -135,6 +135,7 @@ class Judge:
             latency_s=(time.monotonic_ns() - frame.captured_ns) / 1e9,
             source=frame.source,
             fault=fault,
+            verified=not self._detector.distrust,
         )
 
 

@@ -172,6 +172,7 @@ def _strip(result: Result, width: int) -> NDArray[np.uint8]:
 
 
 def _headline(result: Result) -> str:
+    mark = "" if result.verified else "NOT VERIFIED  "
     if not math.isfinite(result.score):
-        return f"{result.verdict.name}: {result.reason}"
-    return f"{result.verdict.name}  score {result.score:.4g}, reject above {result.threshold:.4g}"
+        return f"{mark}{result.verdict.name}: {result.reason}"
+    return f"{mark}{result.verdict.name}  score {result.score:.4g}, reject above {result.threshold:.4g}"

@@ -38,6 +38,8 @@ class Summary:
     latency_p99_s: float | None
     """Percentiles, each within 1 %."""
     latency_max_s: float | None
+    unverified: int = 0
+    """Results of an engine that the decision gate has not passed."""
 
     def to_mapping(self) -> dict[str, Any]:
         """The summary as a JSON object."""
@@ -48,6 +50,8 @@ class Summary:
         verdicts = ", ".join(f"{count} {name}" for name, count in self.verdicts.items() if count) or "no verdict"
         speed = f"{self.frames} frames in {self.duration_s:.1f} s ({self.fps:.1f}/s), {self.dropped} dropped"
         first = f"{speed}: {verdicts}" + self._trouble()
+        if self.unverified:
+            first += f"; {self.unverified} by an engine that is NOT VERIFIED"
         if self.latency_max_s is None:
             return first
         names = ("p50", "p95", "p99", "max")
@@ -76,6 +80,7 @@ class Tally:
         self._dropped = 0
         self._faults: dict[str, int] = {}
         self._feeds: Sequence[_Counting] = ()
+        self._unverified = 0
         self._latency = _Histogram()
 
     def watch(self, feeds: Sequence[_Counting]) -> None:
@@ -91,6 +96,7 @@ class Tally:
         if not result.trigger:
             self._dropped += max(0, result.frame_index - expected)
         self._next_index[result.camera] = max(expected, result.frame_index + 1)
+        self._unverified += not result.verified
         self._latency.add(result.latency_s)
 
     def summary(self) -> Summary:
@@ -109,6 +115,7 @@ class Tally:
             latency_p95_s=self._latency.quantile(0.95),
             latency_p99_s=self._latency.quantile(0.99),
             latency_max_s=self._latency.highest,
+            unverified=self._unverified,
         )
 
 

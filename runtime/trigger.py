@@ -196,7 +196,7 @@ def _handler(trigger: HttpTrigger) -> type[http.server.BaseHTTPRequestHandler]:
             if result is None:
                 self.send_error(504, "no result")
                 return
-            self._send({**result_record(result), "trigger": result.trigger, "fault": result.fault})
+            self._send(result_record(result))
 
         def _send(self, record: dict[str, Any]) -> None:
             body = json.dumps(record, allow_nan=False).encode()

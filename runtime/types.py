@@ -87,3 +87,5 @@ class Result:
     """Seconds for the checks of the frame, crop and resize."""
     infer_s: float = math.nan
     """Seconds in the engine."""
+    verified: bool = True
+    """False where the engine has not passed the decision gate and runs because somebody asked for it all the same."""

@@ -31,6 +31,7 @@ def result_record(result: Result) -> dict[str, Any]:
         "trigger": result.trigger or None,
         "fault": result.fault or None,
         "reason": result.reason,
+        "verified": result.verified,
         "age_s": _finite(result.age_s),
         "prepare_s": _finite(result.prepare_s),
         "infer_s": _finite(result.infer_s),

@@ -1,4 +1,4 @@
-// csflow_cycle: REQ, BUSY, DONE, ERROR, STATUS, as function blocks of a PLC have them.
+// csflow_cycle: REQ, BUSY, DONE, ERROR, STATUS, as function blocks of a PLC have them; and the words of errors.
 #include "detector.h"
 
 namespace csflow {
@@ -65,6 +65,16 @@ void Detector::end_cycle(csflow_status status, const csflow_result &result) noex
     cycle_.out.error = status != CSFLOW_OK;
     cycle_.out.status = status;
     cycle_.out.result = result;
+}
+
+void Detector::store_error() noexcept {
+    const std::lock_guard<std::mutex> lock(error_mutex_);
+    copy_text(stored_error(), error_, sizeof error_);
+}
+
+std::size_t Detector::last_error(char *text, std::size_t size) noexcept {
+    const std::lock_guard<std::mutex> lock(error_mutex_);
+    return copy_text(error_, text, size);
 }
 
 } // namespace csflow

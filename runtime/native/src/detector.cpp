@@ -282,22 +282,13 @@ void Detector::render_map(float *out, std::int64_t row_stride, std::int32_t widt
         fail(CSFLOW_INVALID_ARGUMENT, "map for %dx%d pixels, the last picture had %dx%d: pass its size", width, height,
              image_.width, image_.height);
     }
-    const std::int64_t least = std::int64_t{width} * std::int64_t{sizeof(float)};
-    if (out == nullptr || (row_stride < least && row_stride > -least) || row_stride % std::int64_t{sizeof(float)} != 0) {
+    constexpr std::int64_t value_bytes = sizeof(float);
+    const std::int64_t least = width * value_bytes;
+    if (out == nullptr || (row_stride < least && row_stride > -least) || row_stride % value_bytes != 0) {
         fail(CSFLOW_INVALID_ARGUMENT, "out is NULL, or row_stride is not a multiple of 4 of at least %lld bytes",
              static_cast<long long>(least));
     }
     render(values, region_in(limits_.roi, width, height), out, row_stride, width, height);
-}
-
-void Detector::store_error() noexcept {
-    const std::lock_guard<std::mutex> lock(error_mutex_);
-    copy_text(stored_error(), error_, sizeof error_);
-}
-
-std::size_t Detector::last_error(char *text, std::size_t size) noexcept {
-    const std::lock_guard<std::mutex> lock(error_mutex_);
-    return copy_text(error_, text, size);
 }
 
 } // namespace csflow
