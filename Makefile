@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check
 OUT := out
 DEMO := $(OUT)/demo
-# Seconds for each of the four libFuzzer targets of libcsflow.
+# The libFuzzer targets of libcsflow, and seconds for each.
+FUZZERS := manifest calibration verification plan png
 FUZZ_S ?= 150
 
 .PHONY: demo test lint fuzz fuzz-native soak bench clean
@@ -39,8 +40,8 @@ fuzz: $(VENV)/.dev fuzz-native
 fuzz-native:
 	cmake -S . -B $(OUT)/native/fuzz -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_C_COMPILER=clang \
 	    -DCMAKE_CXX_COMPILER=clang++ -DCSFLOW_BUILD_TESTS=OFF -DCSFLOW_BUILD_FUZZERS=ON
-	cmake --build $(OUT)/native/fuzz --parallel 2 --target fuzz_manifest fuzz_calibration fuzz_plan fuzz_png
-	for name in manifest calibration plan png; do \
+	cmake --build $(OUT)/native/fuzz --parallel 2 --target $(addprefix fuzz_,$(FUZZERS))
+	for name in $(FUZZERS); do \
 	    mkdir -p $(OUT)/native/corpus/$$name && \
 	    $(OUT)/native/fuzz/runtime/native/fuzz/fuzz_$$name -max_total_time=$(FUZZ_S) -print_final_stats=1 \
 	        $(OUT)/native/corpus/$$name runtime/native/fuzz/seeds/$$name || exit 1; \

@@ -17,6 +17,19 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from csflow.runtime import schema
+from csflow.runtime.bundle import Bundle
+from csflow.runtime.decision import Calibration
+from csflow.runtime.golden import load_golden
+from csflow.runtime.verification import (
+    VERIFICATION,
+    EngineRecord,
+    Figures,
+    Verification,
+    engine_files,
+    load_verification,
+)
+
 ROOT = Path(__file__).resolve().parents[2]
 HEADERS = {"nlohmann-json3-dev": "nlohmann/json.hpp", "libstb-dev": "stb/stb_image.h"}
 CHANNELS = {"RGB8": 3, "BGR8": 3, "GRAY8": 1, "BGRX8": 4}
@@ -90,13 +103,69 @@ def library(built: Path, binding: ModuleType) -> ctypes.CDLL:
 def probe(built: Path) -> ctypes.CDLL:
     """Inner functions."""
     loaded = ctypes.CDLL(str(built / "runtime" / "native" / "test" / "libcsflow_probe.so"))
-    loaded.probe_preprocess.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int32, ctypes.c_int32]
-    loaded.probe_preprocess.argtypes += [ctypes.c_void_p]
+    pointer, whole = ctypes.c_void_p, ctypes.c_int32
+    loaded.probe_preprocess.argtypes = [pointer, pointer, pointer, whole, whole, whole, pointer]
+    loaded.probe_distrust.argtypes = [ctypes.c_char_p] * 2 + [ctypes.c_double] * 2 + [ctypes.c_char_p, ctypes.c_size_t]
+    loaded.probe_weights_sha256.argtypes = [ctypes.c_char_p] * 2
     loaded.probe_sha256.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p]
     loaded.probe_sha256.restype = None
     loaded.probe_canonical.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t]
     loaded.probe_canonical.restype = ctypes.c_size_t
     return loaded
+
+
+@pytest.fixture(scope="session")
+def with_record() -> Callable[..., Bundle]:
+    """`with_record(bundle, engine, reference, scores, faults, band)`: the bundle with one record of the gate."""
+
+    def write(
+        bundle: Bundle,
+        engine: str,
+        reference: tuple[float, ...] = (0.3, 0.7),
+        scores: tuple[float | None, ...] = (0.3, 0.7),
+        faults: tuple[str, ...] = (),
+        band: float = 0.005,
+    ) -> Bundle:
+        facts = ("library", "machine", "0.1", "now", "golden frames", band)
+        figures = Figures(0, 2, 0.0, 0.0, None, 1.0, None, None, 0.0, None, None, 0.0, 0.0)
+        files = engine_files(bundle, engine)
+        record = EngineRecord(files, *facts, reference, scores, figures, faults, None, None, True)
+        known = load_verification(bundle) or Verification(bundle.weights_sha256, {})
+        return bundle.update({VERIFICATION: known.merged(bundle, {engine: record}).to_bytes()})
+
+    return write
+
+
+@pytest.fixture
+def trained_copy(trained_copy: Path) -> Path:
+    """The trained bundle with thresholds between its golden scores; no engine is verified."""
+    bundle = Bundle.open(trained_copy)
+    scores = sorted(frame.score for _, frame in load_golden(bundle))
+    middle = (scores[len(scores) // 2 - 1] + scores[len(scores) // 2]) / 2
+    rates = {"false_reject_rate": 0.05, "confidence": 0.95, "bound": 0.05, "warn_rate": 0.1}
+    identity = {"weights_sha256": bundle.weights_sha256, "backend": "torch", "created_utc": "2026-01-01T00:00:00Z"}
+    calibration = Calibration(middle, middle * 0.98, scores=tuple(scores), **rates, **identity)  # type: ignore[arg-type]
+    bundle.write_calibration(schema.dump_json(schema.to_mapping(calibration)))
+    return trained_copy
+
+
+@pytest.fixture
+def calibrated(trained_copy: Path, with_record: Callable[..., Bundle]) -> Path:
+    """`trained_copy` with records that let OpenVINO decide."""
+    with_record(with_record(Bundle.open(trained_copy), "openvino-fp32"), "openvino-bf16")
+    return trained_copy
+
+
+@pytest.fixture
+def openvino(library: ctypes.CDLL, binding: ModuleType) -> Callable[..., Any]:
+    """`openvino(bundle, device, **options)`: a libcsflow detector with OpenVINO from the Python package."""
+
+    def opened(bundle: Path, device: str, **options: Any) -> Any:
+        package = pytest.importorskip("openvino", reason="the extra openvino is not installed")
+        (file,) = (Path(package.__file__).parent / "libs").glob("libopenvino_c.so*")
+        return binding.Detector(library, str(bundle), device=device.encode(), library=str(file).encode(), **options)
+
+    return opened
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,6 @@ from csflow.runtime import schema
 from csflow.runtime.bundle import Bundle
 from csflow.runtime.decision import Calibration, load_calibration
 from csflow.runtime.detector import Detector
-from csflow.runtime.golden import load_golden
 from csflow.runtime.types import Result
 
 MTD = Path(__file__).parents[2].parent / "shared" / "data" / "mtd"
@@ -34,20 +33,8 @@ def same(ours: Any, theirs: Result) -> bool:
     scores = ours.score == theirs.score or (math.isnan(ours.score) and math.isnan(theirs.score))
     codes = ours.verdict == theirs.verdict and ours.verdict_code == CODES[theirs.verdict]
     peaks = (ours.peak_x, ours.peak_y) == theirs.peak_xy
-    return codes and scores and p_values and peaks and ours.reject_threshold == theirs.threshold
-
-
-@pytest.fixture
-def calibrated(trained_copy: Path) -> Path:
-    """The trained bundle with thresholds between its golden scores."""
-    bundle = Bundle.open(trained_copy)
-    scores = sorted(frame.score for _, frame in load_golden(bundle))
-    middle = (scores[len(scores) // 2 - 1] + scores[len(scores) // 2]) / 2
-    rates = {"false_reject_rate": 0.05, "confidence": 0.95, "bound": 0.05, "warn_rate": 0.1}
-    identity = {"weights_sha256": bundle.weights_sha256, "backend": "torch", "created_utc": "2026-01-01T00:00:00Z"}
-    calibration = Calibration(middle, middle * 0.98, scores=tuple(scores), **rates, **identity)  # type: ignore[arg-type]
-    bundle.write_calibration(schema.dump_json(schema.to_mapping(calibration)))
-    return trained_copy
+    rest = ours.reject_threshold == theirs.threshold and bool(ours.verified) == theirs.verified
+    return codes and scores and p_values and peaks and rest
 
 
 @pytest.fixture
@@ -56,13 +43,6 @@ def fake(library: ctypes.CDLL, binding: ModuleType, calibrated_bundle: Bundle) -
     options = {"device": b"fake", "max_width": 600, "max_height": 600}
     with binding.Detector(library, str(calibrated_bundle.path), **options) as detector:
         yield detector
-
-
-def openvino(library: ctypes.CDLL, binding: ModuleType, bundle: Path, device: str) -> Any:
-    """A libcsflow detector with OpenVINO from the Python package."""
-    package = pytest.importorskip("openvino", reason="the extra openvino is not installed")
-    (file,) = (Path(package.__file__).parent / "libs").glob("libopenvino_c.so*")
-    return binding.Detector(library, str(bundle), device=device.encode(), library=str(file).encode())
 
 
 @pytest.mark.parametrize("format_", CHANNELS)
@@ -98,6 +78,30 @@ def test_a_region_of_interest(make_bundle: Any, library: ctypes.CDLL, binding: M
         outside[20:70, 30:130] = 0.0
         assert not outside.any()
         assert (out[:, 200:] == -1.0).all()
+
+
+@pytest.mark.parametrize("ignore", [((3, 4, 50, 20),), ((0, 0, 9, 9), (100, 50, 100, 40))])
+@pytest.mark.parametrize("roi", [None, (30, 20, 100, 50)])
+def test_ignored_rectangles(
+    make_bundle: Any, library: ctypes.CDLL, probe: ctypes.CDLL, binding: ModuleType, picture: Any, roi: Any, ignore: Any
+) -> None:
+    bundle = make_bundle(roi=roi)
+    how = dataclasses.replace(bundle.manifest.preprocessing, ignore=ignore)
+    bundle = Bundle(bundle.path, dataclasses.replace(bundle.manifest, preprocessing=how)).update({})
+    out = ctypes.create_string_buffer(65)
+    assert probe.probe_weights_sha256(str(bundle.path).encode(), out) == 0
+    assert out.value.decode() == bundle.weights_sha256
+    identity = {"weights_sha256": bundle.weights_sha256, "backend": "x", "created_utc": "x"}
+    calibration = Calibration(0.5, 0.4, 0.05, 0.95, 0.05, 0.1, (0.1, 0.2), **identity)
+    bundle.write_calibration(schema.dump_json(schema.to_mapping(calibration)))
+    pixels = np.random.default_rng(2).integers(0, 256, (90, 200, 3), dtype=np.uint8)
+    with (
+        binding.Detector(library, str(bundle.path), device=b"fake") as ours,
+        Detector.open(bundle.path, "fake") as theirs,
+    ):
+        assert same(ours.detect(picture(pixels, "RGB8")), theirs.detect(pixels))
+    with pytest.raises(binding.LibraryError, match=r"(region|rectangle) .* leaves the largest picture"):
+        binding.Detector(library, str(bundle.path), device=b"fake", max_width=8, max_height=80)
 
 
 def test_verdict_and_p_value_at_the_thresholds(
@@ -146,9 +150,9 @@ def agree_on(count: int, ours: Any, theirs: Detector, picture: Callable[..., Any
 @pytest.mark.mtd
 @pytest.mark.parametrize("device", ["openvino-fp32", "openvino-bf16"])
 def test_openvino_gives_the_same_on_twenty_mtd_pictures(
-    calibrated: Path, library: ctypes.CDLL, binding: ModuleType, picture: Any, device: str
+    calibrated: Path, openvino: Any, picture: Any, device: str
 ) -> None:
-    with openvino(library, binding, calibrated, device) as ours, Detector.open(calibrated, device) as theirs:
+    with openvino(calibrated, device) as ours, Detector.open(calibrated, device) as theirs:
         assert ours.describe().engine.decode() == theirs.engine.name
         agree_on(20, ours, theirs, picture)
         assert ours.self_test().flips == 0
@@ -156,11 +160,9 @@ def test_openvino_gives_the_same_on_twenty_mtd_pictures(
 
 @pytest.mark.mtd
 @pytest.mark.soak
-def test_openvino_gives_the_same_on_two_hundred_mtd_pictures(
-    calibrated: Path, library: ctypes.CDLL, binding: ModuleType, picture: Any
-) -> None:
+def test_openvino_gives_the_same_on_two_hundred_mtd_pictures(calibrated: Path, openvino: Any, picture: Any) -> None:
     device = "openvino-fp32"
-    with openvino(library, binding, calibrated, device) as ours, Detector.open(calibrated, device) as theirs:
+    with openvino(calibrated, device) as ours, Detector.open(calibrated, device) as theirs:
         agree_on(200, ours, theirs, picture)
 
 
@@ -175,13 +177,11 @@ def test_a_missing_back_end_is_named(
     assert caught.value.status == -1
 
 
-def test_a_damaged_graph_is_found_before_it_is_parsed(
-    calibrated: Path, library: ctypes.CDLL, binding: ModuleType
-) -> None:
+def test_a_damaged_graph_is_found_before_it_is_parsed(calibrated: Path, binding: ModuleType, openvino: Any) -> None:
     graph = calibrated / "graphs" / "fp32" / "flow.onnx"
     data = bytearray(graph.read_bytes())
     data[len(data) // 2] ^= 1
     graph.write_bytes(data)
     with pytest.raises(binding.LibraryError, match="SHA-256 differs") as caught:
-        openvino(library, binding, calibrated, "openvino-fp32")
+        openvino(calibrated, "openvino-fp32")
     assert caught.value.status == -6

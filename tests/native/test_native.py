@@ -18,7 +18,16 @@ from csflow.runtime import errors
 
 ROOT = Path(__file__).resolve().parents[2]
 HEADER = ROOT / "runtime" / "native" / "include" / "csflow.h"
-C_ALONE = {"INVALID_ARGUMENT", "OUT_OF_MEMORY", "INTERNAL_ERROR", "BAD_HANDLE", "BUSY", "FORKED", "DEADLINE"}
+C_ALONE = {
+    "INVALID_ARGUMENT",
+    "OUT_OF_MEMORY",
+    "INTERNAL_ERROR",
+    "BAD_HANDLE",
+    "BUSY",
+    "FORKED",
+    "DEADLINE",
+    "NOT_VERIFIED",
+}
 
 Run = Callable[..., str]
 Build = Callable[..., Path]

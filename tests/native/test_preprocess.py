@@ -22,9 +22,16 @@ Array = NDArray[np.uint8]
 def prepared(probe: ctypes.CDLL, image: Any, how: Preprocessing, spare: int = 0) -> Array:
     """The model's input as libcsflow makes it, in buffers `spare` pixels larger than needed."""
     out = np.full((how.image_size, how.image_size, 3), 0xA5, np.uint8)
-    roi = (ctypes.c_int32 * 4)(*(how.roi or (0, 0, 0, 0)))
-    assert probe.probe_preprocess(ctypes.byref(image), roi, how.image_size, spare, out.ctypes.data) == 0
+    assert asked(probe, image, how, spare, out) == 0
     return out
+
+
+def asked(probe: ctypes.CDLL, image: Any, how: Preprocessing, spare: int, out: Array) -> int:
+    """The status."""
+    roi = (ctypes.c_int32 * 4)(*(how.roi or (0, 0, 0, 0)))
+    boxes = (ctypes.c_int32 * (4 * len(how.ignore)))(*[side for box in how.ignore for side in box])
+    size = how.image_size
+    return int(probe.probe_preprocess(ctypes.byref(image), roi, boxes, len(how.ignore), size, spare, out.ctypes.data))
 
 
 def region(draw: np.random.Generator, width: int, height: int) -> tuple[int, int, int, int] | None:
@@ -38,7 +45,8 @@ def compare(
     probe: ctypes.CDLL, picture: Any, padded: Any, rgb_of: Any, draw: np.random.Generator, format_: str
 ) -> None:
     width, height = (int(2 ** draw.uniform(0, 9.5)) for _ in range(2))
-    how = Preprocessing(32 * int(draw.integers(1, 8)), region(draw, width, height))
+    boxes = [box for _ in range(4) if (box := region(draw, width, height)) is not None and draw.random() < 0.3]
+    how = Preprocessing(32 * int(draw.integers(1, 8)), region(draw, width, height), ignore=tuple(boxes))
     pixels = padded(draw, height, width, CHANNELS[format_])
     ours = prepared(probe, picture(pixels, format_), how, int(draw.integers(0, 9)))
     np.testing.assert_array_equal(ours, preprocess(rgb_of(pixels, format_), how), str((width, height, how)))
@@ -74,7 +82,8 @@ def test_nv12_is_opencvs_bt601(probe: Any, binding: ModuleType) -> None:
     for _ in range(60):
         width, height = (2 * int(draw.integers(1, 150)) for _ in range(2))
         planes = draw.integers(0, 256, (height * 3 // 2, width), dtype=np.uint8)
-        how = Preprocessing(32 * int(draw.integers(1, 5)), region(draw, width, height))
+        box = region(draw, width, height)
+        how = Preprocessing(32 * int(draw.integers(1, 5)), region(draw, width, height), ignore=(box,) if box else ())
         expected = preprocess(cv2.cvtColor(planes, cv2.COLOR_YUV2RGB_NV12), how)
         joined = binding.Picture(format=5, width=width, height=height, row_stride=width, data=planes.ctypes.data)
         np.testing.assert_array_equal(prepared(probe, joined, how), expected)
@@ -86,14 +95,15 @@ def test_nv12_is_opencvs_bt601(probe: Any, binding: ModuleType) -> None:
         np.testing.assert_array_equal(prepared(probe, apart, how), expected)
 
 
+@pytest.mark.parametrize(
+    "how", [Preprocessing(32, (0, 0, 60, 60)), Preprocessing(32, (0, 0, 9, 9), ignore=((0, 40, 9, 11),))]
+)
 def test_a_region_outside_the_picture_is_a_source_error_on_both_sides(
-    probe: Any, picture: Callable[..., Any], library: ctypes.CDLL
+    probe: Any, picture: Callable[..., Any], library: ctypes.CDLL, how: Preprocessing
 ) -> None:
-    how = Preprocessing(32, (0, 0, 60, 60))
     pixels = np.zeros((50, 60, 3), np.uint8)
     out = np.zeros((32, 32, 3), np.uint8)
-    roi = (ctypes.c_int32 * 4)(*(how.roi or ()))
-    status = probe.probe_preprocess(ctypes.byref(picture(pixels, "RGB8")), roi, 32, 0, out.ctypes.data)
+    status = asked(probe, picture(pixels, "RGB8"), how, 0, out)
     with pytest.raises(errors.SourceError) as caught:
         preprocess(pixels, how)
     assert library.csflow_strerror(status).decode().startswith(caught.type.__name__)

@@ -47,6 +47,8 @@ class Options(Sized):
         ("device", c_char_p),
         ("library", c_char_p),
         ("cache", c_char_p),
+        ("unverified", c_uint32),
+        ("reserved", c_uint32),
     )
 
 
@@ -65,6 +67,7 @@ class Description(Sized):
         ("engine", c_char * 32),
         ("bundle_sha256", c_char * 72),
         ("weights_sha256", c_char * 72),
+        ("distrust", c_char * 256),
     )
 
 
@@ -102,6 +105,8 @@ class Result(Sized):
         ("peak_x", c_int32),
         ("peak_y", c_int32),
         ("latency_ns", c_int64),
+        ("verified", c_uint32),
+        ("reserved", c_uint32),
     )
 
 

@@ -59,7 +59,8 @@ enum {
     CSFLOW_BAD_HANDLE = -103,         /* no such detector: closed already, or never opened */
     CSFLOW_BUSY = -104,               /* a picture is in work: wait for its result */
     CSFLOW_FORKED = -105,             /* opened before fork(): open again in the child */
-    CSFLOW_DEADLINE = -106            /* no verdict in time; the part has none */
+    CSFLOW_DEADLINE = -106,           /* no verdict in time; the part has none */
+    CSFLOW_NOT_VERIFIED = -107        /* the decision gate has not passed the engine: run csflow verify */
 };
 /* --- opening ------------------------------------------------------------------------------------------- */
 
@@ -73,9 +74,12 @@ typedef struct csflow_options {
     const char *device;   /* auto (or NULL), openvino-fp32, openvino-bf16, tensorrt-fp32, tensorrt-fp16, fake */
     const char *library;  /* file of the back end's library; NULL: look where docs/native.md says */
     const char *cache;    /* existing folder for compiled models; NULL: compile at each open */
+    uint32_t unverified;  /* 1: open an engine too that the decision gate has not passed; results then say so */
+    uint32_t reserved;
 } csflow_options;
 
-/* Open a bundle, prepare its engine, and let it score the golden frames: nothing unverified ever decides.
+/* Open a bundle, prepare its engine, let it score the golden frames, and look up what the decision gate found:
+ * nothing unverified decides unasked.
  * bundle: path in UTF-8; NULL: $CSFLOW_BUNDLE or model.csflow. options: NULL for all defaults. */
 CSFLOW_API csflow_status CSFLOW_CALL csflow_open(csflow_detector *out, const char *bundle,
                                                  const csflow_options *options);
@@ -91,6 +95,7 @@ typedef struct csflow_description {
     char engine[32];              /* such as openvino-fp32 */
     char bundle_sha256[72];       /* of the manifest, and so of every file but the thresholds */
     char weights_sha256[72];      /* identity of the model; calibration.json is bound to it */
+    char distrust[256];           /* why the engine is not verified, cut to fit; empty where it is */
 } csflow_description;
 CSFLOW_API csflow_status CSFLOW_CALL csflow_describe(csflow_detector detector, csflow_description *out);
 
@@ -134,6 +139,8 @@ typedef struct csflow_result {
     int32_t peak_x;         /* highest point of the map in pixels of the picture; -1: none */
     int32_t peak_y;
     int64_t latency_ns;     /* from capture to verdict */
+    uint32_t verified;      /* 1: by an engine that the decision gate has passed; 0: not, or no engine was asked */
+    uint32_t reserved;
 } csflow_result;
 /* Wait for the verdict on one picture. When the call fails the result is written too: ERROR, with status and reason. */
 CSFLOW_API csflow_status CSFLOW_CALL csflow_detect(csflow_detector detector, const csflow_image *image,

@@ -47,6 +47,13 @@ std::int32_t side_or_default(std::int32_t side) {
     return side == 0 ? kDefaultMaxSide : side;
 }
 
+bool checked_flag(std::uint32_t unverified) {
+    if (unverified > 1) {
+        fail(CSFLOW_CONFIG_ERROR, "csflow_options.unverified is %u: 0 or 1 expected", unverified);
+    }
+    return unverified == 1;
+}
+
 OpenOptions checked(const csflow_options *given) {
     csflow_options options{};
     if (given != nullptr) {
@@ -57,7 +64,8 @@ OpenOptions checked(const csflow_options *given) {
         }
     }
     return {side_or_default(options.max_width), side_or_default(options.max_height),
-            {text_or(options.device, "auto"), text_or(options.library, ""), text_or(options.cache, "")}};
+            {text_or(options.device, "auto"), text_or(options.library, ""), text_or(options.cache, "")},
+            checked_flag(options.unverified)};
 }
 
 void deliver_error(csflow_status status, const csflow_image *image, csflow_result *out) noexcept {

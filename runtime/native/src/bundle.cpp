@@ -13,6 +13,7 @@ constexpr const char *kSelfHash = "manifest_sha256";
 constexpr const char *kCopyAgain = "copy the bundle again";
 constexpr std::uint64_t kMaxJsonBytes = 8 << 20;
 constexpr std::int32_t kMaxSide = 65535;
+constexpr std::size_t kMaxIgnored = 4096;
 
 bool plain(char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
@@ -38,28 +39,38 @@ bool is_hash(const std::string &text) {
     return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string::npos;
 }
 
-Roi parse_roi(const Json &value, const Object &in) {
-    if (value.kind == Json::NOTHING) {
-        return {};
-    }
-    in.require(value.kind == Json::ARRAY && value.items.size() == 4, "roi");
+Roi parse_box(const Json &value, const Object &in, const char *name) {
+    in.require(value.kind == Json::ARRAY && value.items.size() == 4, name);
     std::int32_t sides[4];
     for (std::size_t i = 0; i < 4; ++i) {
         const Json &side = value.items[i];
-        in.require(side.kind == Json::WHOLE && side.whole >= (i < 2 ? 0 : 1) && side.whole <= kMaxSide, "roi");
+        in.require(side.kind == Json::WHOLE && side.whole >= (i < 2 ? 0 : 1) && side.whole <= kMaxSide, name);
         sides[i] = static_cast<std::int32_t>(side.whole);
     }
     return {sides[0], sides[1], sides[2], sides[3]};
 }
 
+std::vector<Roi> parse_ignore(const Object &how) {
+    const std::vector<Json> &boxes = how.array("ignore").items;
+    how.require(boxes.size() <= kMaxIgnored, "ignore (at most 4096 rectangles)");
+    std::vector<Roi> ignore;
+    ignore.reserve(boxes.size());
+    for (const Json &box : boxes) {
+        ignore.push_back(parse_box(box, how, "ignore"));
+    }
+    return ignore;
+}
+
 void parse_preprocessing(const Json &value, Manifest &manifest, const std::string &where) {
-    const Object how(value, {"image_size", "roi", "resize", "colour"}, CSFLOW_BUNDLE_CORRUPTED, where);
+    const Object how(value, {"image_size", "roi", "resize", "colour", "ignore"}, CSFLOW_BUNDLE_CORRUPTED, where);
     const std::int64_t size = how.whole("image_size");
     how.require(size >= 32 && size <= 8192 && size % 32 == 0, "image_size");
     how.require(!how.has("resize") || how.text("resize") == "pillow-bilinear", "resize");
     how.require(!how.has("colour") || how.text("colour") == "RGB", "colour");
     manifest.image_size = static_cast<std::int32_t>(size);
-    manifest.roi = how.has("roi") ? parse_roi(how.at("roi"), how) : Roi{};
+    const bool whole = !how.has("roi") || how.at("roi").kind == Json::NOTHING;
+    manifest.roi = whole ? Roi{} : parse_box(how.at("roi"), how, "roi");
+    manifest.ignore = how.has("ignore") ? parse_ignore(how) : std::vector<Roi>{};
 }
 
 void parse_definitions(const Json &value, Manifest &manifest, const std::string &where) {
@@ -130,6 +141,27 @@ Manifest read_manifest(const std::string &path) {
     return parse_manifest(read_json_file(path, kManifest), path + "/" + kManifest);
 }
 
+std::string box_repr(const Roi &box) {
+    return "(" + std::to_string(box.x) + ", " + std::to_string(box.y) + ", " + std::to_string(box.width) + ", " +
+           std::to_string(box.height) + ")";
+}
+
+std::string tuple_repr(const std::vector<Roi> &boxes) {
+    std::string text;
+    for (const Roi &box : boxes) {
+        text += (text.empty() ? "" : ", ") + box_repr(box);
+    }
+    return "(" + text + (boxes.size() == 1 ? ",)" : ")");
+}
+
+// As Python's class represents itself.
+std::string preprocessing_repr(const Manifest &how) {
+    return "Preprocessing(image_size=" + std::to_string(how.image_size) +
+           ", roi=" + (how.roi.width == 0 ? "None" : box_repr(how.roi)) +
+           ", resize='pillow-bilinear', colour='RGB'" +
+           (how.ignore.empty() ? "" : ", ignore=" + tuple_repr(how.ignore)) + ")";
+}
+
 void check_size(const std::string &path, const std::string &name, std::uint64_t size, std::uint64_t expected) {
     if (size != expected) {
         fail(CSFLOW_BUNDLE_CORRUPTED, "%s/%s has %llu bytes, %llu were written: %s", path.c_str(), name.c_str(),
@@ -195,13 +227,7 @@ std::string Bundle::weights_sha256() const {
             lines += name + " " + entry.sha256 + "\n";
         }
     }
-    const Roi &roi = manifest_.roi;
-    const std::string box = roi.width == 0 ? "None"
-                                           : "(" + std::to_string(roi.x) + ", " + std::to_string(roi.y) + ", " +
-                                                 std::to_string(roi.width) + ", " + std::to_string(roi.height) + ")";
-    // The representations that Python's dataclasses have.
-    lines += "Preprocessing(image_size=" + std::to_string(manifest_.image_size) + ", roi=" + box +
-             ", resize='pillow-bilinear', colour='RGB')\n";
+    lines += preprocessing_repr(manifest_) + "\n";
     lines += "Definitions(score='mean-half-z2', anomaly_map='" + manifest_.anomaly_map + "')";
     return sha256_hex(lines.data(), lines.size());
 }

@@ -11,7 +11,7 @@
 namespace csflow {
 
 struct Roi {
-    std::int32_t x, y, width, height; // pixels; width 0: the whole picture
+    std::int32_t x, y, width, height; // pixels of the picture; width 0: the whole picture
 };
 
 struct FileEntry {
@@ -22,6 +22,7 @@ struct FileEntry {
 struct Manifest {
     std::int32_t image_size = 0;
     Roi roi{};
+    std::vector<Roi> ignore; // painted over before anything else
     std::string anomaly_map = "scale0-mean-z2";
     std::map<std::string, FileEntry> files;
     std::string sha256; // of the canonical manifest

@@ -1,5 +1,7 @@
 #include "detector.h"
+#include "description.h"
 #include "render.h"
+#include "trust.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -35,41 +37,24 @@ std::uint16_t reason_of_verdict(std::int32_t verdict) noexcept {
     }
 }
 
-std::string recipe_of(const std::string &path) {
-    const std::string trimmed = path.substr(0, path.find_last_not_of('/') + 1);
-    std::string name = trimmed.substr(trimmed.find_last_of('/') + 1);
-    const std::size_t dot = name.rfind(".csflow");
-    return dot != std::string::npos && dot > 0 && dot + 7 == name.size() ? name.substr(0, dot) : name;
-}
-
 std::int32_t widest(const PictureLimits &limits, std::int32_t region, std::int32_t most) {
     return limits.roi.width == 0 ? most : region;
 }
 
-csflow_description described(const Bundle &bundle, const Calibration &calibration, const Engine &engine) {
-    csflow_description about{};
-    const Manifest &manifest = bundle.manifest();
-    const std::int32_t roi[4] = {manifest.roi.x, manifest.roi.y, manifest.roi.width, manifest.roi.height};
-    about.image_size = manifest.image_size;
-    std::copy(roi, roi + 4, about.roi);
-    about.map_width = engine.map().width;
-    about.map_height = engine.map().height;
-    about.warn_threshold = calibration.warn_threshold;
-    about.reject_threshold = calibration.reject_threshold;
-    copy_text(recipe_of(bundle.path()).c_str(), about.recipe, sizeof about.recipe);
-    copy_text(engine.name(), about.engine, sizeof about.engine);
-    copy_text(manifest.sha256.c_str(), about.bundle_sha256, sizeof about.bundle_sha256);
-    copy_text(calibration.weights_sha256.c_str(), about.weights_sha256, sizeof about.weights_sha256);
-    return about;
+void require_possible(const Roi &box, const OpenOptions &options, const char *name) {
+    if (box.x + box.width > options.max_width || box.y + box.height > options.max_height) {
+        fail(CSFLOW_CONFIG_ERROR, "%s x=%d y=%d %dx%d leaves the largest picture of %dx%d pixels: correct max_width and "
+                                  "max_height", name, box.x, box.y, box.width, box.height, options.max_width,
+             options.max_height);
+    }
 }
 
-PictureLimits checked_limits(const Roi &roi, std::int32_t max_width, std::int32_t max_height) {
-    if (roi.width != 0 && (roi.x + roi.width > max_width || roi.y + roi.height > max_height)) {
-        fail(CSFLOW_CONFIG_ERROR, "region of interest x=%d y=%d %dx%d leaves the largest picture of %dx%d pixels: "
-                                  "correct max_width and max_height", roi.x, roi.y, roi.width, roi.height, max_width,
-             max_height);
+PictureLimits checked_limits(const Manifest &manifest, const OpenOptions &options) {
+    require_possible(manifest.roi, options, "region of interest");
+    for (const Roi &box : manifest.ignore) {
+        require_possible(box, options, "ignored rectangle");
     }
-    return {roi, max_width, max_height};
+    return {manifest.roi, manifest.ignore, options.max_width, options.max_height};
 }
 
 void wait_for(sem_t &semaphore) noexcept {
@@ -129,12 +114,23 @@ private:
 
 Detector::Detector(const std::string &bundle, const OpenOptions &options)
     : bundle_(bundle), calibration_(load_calibration(bundle_)),
-      limits_(checked_limits(bundle_.manifest().roi, options.max_width, options.max_height)), process_(getpid()),
+      limits_(checked_limits(bundle_.manifest(), options)), process_(getpid()),
       engine_(open_engine(bundle_, options.engine)), description_(described(bundle_, calibration_, *engine_)),
       resizer_(bundle_.manifest().image_size, widest(limits_, limits_.roi.width, options.max_width),
                widest(limits_, limits_.roi.height, options.max_height)) {
-    require_passed(check_golden(*engine_, bundle_, calibration_), *engine_);
+    require_trust(options.unverified);
     start_thread();
+}
+
+void Detector::require_trust(bool unverified) {
+    const GoldenCheck check = check_golden(*engine_, bundle_, calibration_);
+    require_passed(check, *engine_);
+    const std::string problem = distrust(bundle_, engine_->name(), calibration_, check);
+    if (!problem.empty() && !unverified) {
+        fail(CSFLOW_NOT_VERIFIED, "%.400s; run 'csflow verify', or set options.unverified to run it all the same",
+             problem.c_str());
+    }
+    copy_text(problem.c_str(), description_.distrust, sizeof description_.distrust);
 }
 
 void Detector::start_thread() {
@@ -195,6 +191,7 @@ csflow_result Detector::blank_result(const csflow_image &image) const noexcept {
     csflow_result result = error_result(CSFLOW_OK, CSFLOW_REASON_INTERNAL, image.frame_id);
     result.warn_threshold = calibration_.warn_threshold;
     result.reject_threshold = calibration_.reject_threshold;
+    result.verified = description_.distrust[0] == '\0';
     return result;
 }
 

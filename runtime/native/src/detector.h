@@ -15,11 +15,13 @@ namespace csflow {
 struct OpenOptions {
     std::int32_t max_width, max_height;
     EngineOptions engine;
+    bool unverified;
 };
 
 class Detector {
 public:
-    /// Everything is allocated here. Throws what the bundle, the thresholds, the engine or the golden frames give.
+    /// Everything is allocated here. Throws what the bundle, the thresholds, the engine, the golden frames or the
+    /// decision gate's records give.
     Detector(const std::string &bundle, const OpenOptions &options);
     /// Waits for the picture in work.
     ~Detector();
@@ -63,6 +65,7 @@ private:
     void work() noexcept;
     void infer(csflow_result &result);
     void judge(float score, csflow_result &result) noexcept;
+    void require_trust(bool unverified);
     csflow_result blank_result(const csflow_image &image) const noexcept;
     void begin_cycle(const csflow_cycle_in &in) noexcept;
     void watch_cycle() noexcept;
@@ -73,7 +76,7 @@ private:
     const PictureLimits limits_;
     const pid_t process_;
     const std::unique_ptr<Engine> engine_;
-    const csflow_description description_;
+    csflow_description description_;
     Resizer resizer_;
 
     std::atomic<int> state_{FREE};

@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
+#include <filesystem>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -89,6 +90,19 @@ bool is_folder(const std::string &path) {
         return false;
     }
     fail(CSFLOW_BUNDLE_ERROR, "cannot read %s: %s", path.c_str(), error_text(errno).c_str());
+}
+
+std::vector<std::string> names_in(const std::string &folder, const std::string &ending) {
+    std::vector<std::string> names;
+    std::error_code ignored;
+    for (const auto &entry : std::filesystem::directory_iterator(folder, ignored)) {
+        const std::string name = entry.path().filename().string();
+        const bool ends = name.size() >= ending.size() && name.substr(name.size() - ending.size()) == ending;
+        if (ends && entry.symlink_status(ignored).type() == std::filesystem::file_type::regular) {
+            names.push_back(name);
+        }
+    }
+    return names;
 }
 
 bool exists(const std::string &path) {

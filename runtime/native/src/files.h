@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace csflow {
 
@@ -33,6 +34,9 @@ bool is_folder(const std::string &path);
 
 /// Whether something of that name is there, a broken link included.
 bool exists(const std::string &path);
+
+/// Names in a folder that end in `ending`, links and folders left out; none where there is no such folder.
+std::vector<std::string> names_in(const std::string &folder, const std::string &ending);
 
 /// The words for an errno.
 std::string error_text(int number);

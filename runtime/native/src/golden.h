@@ -10,8 +10,18 @@ struct GoldenCheck {
     std::int32_t frames = 0, flips = 0;
     double score_error = 0.0, map_error = 0.0;
 
+    /// Whether the engine may start: no verdict differs, scores and maps are within what bfloat16 explains, the lowest
+    /// precision that libcsflow has.
     bool passed() const noexcept;
 };
+
+/// Largest relative error of a score and of a map on the golden frames.
+struct Tolerances {
+    double score, map;
+};
+
+/// By the precision in the engine's name, such as tensorrt-fp16: what the decision gate asks for.
+Tolerances tolerances(const std::string &engine_name);
 
 /// Score the golden frames one by one and compare. BUNDLE_ERROR, BUNDLE_CORRUPTED: they are missing or damaged.
 GoldenCheck check_golden(Engine &engine, const Bundle &bundle, const Calibration &calibration);

@@ -51,10 +51,17 @@ void add_chroma(View &view, const csflow_image &image) {
 
 void crop(View &view, const Roi &region) noexcept {
     view.data += region.y * view.row_stride + static_cast<std::ptrdiff_t>(region.x) * view.pixel_bytes;
-    view.chroma_x = region.x;
-    view.chroma_y = region.y;
+    view.x = region.x;
+    view.y = region.y;
     view.width = region.width;
     view.height = region.height;
+}
+
+void require_inside(const Roi &box, std::int32_t width, std::int32_t height, const char *name) {
+    if (box.x + box.width > width || box.y + box.height > height) {
+        fail(CSFLOW_SOURCE_ERROR, "%s x=%d y=%d %dx%d leaves the picture of %dx%d pixels: set the camera to the format "
+                                  "the bundle was made for", name, box.x, box.y, box.width, box.height, width, height);
+    }
 }
 
 } // namespace
@@ -70,11 +77,7 @@ Roi region_in(const Roi &roi, std::int32_t width, std::int32_t height) {
     if (roi.width == 0) {
         return {0, 0, width, height};
     }
-    if (roi.x + roi.width > width || roi.y + roi.height > height) {
-        fail(CSFLOW_SOURCE_ERROR, "region of interest x=%d y=%d %dx%d leaves the picture of %dx%d pixels: set the "
-                                  "camera to the format the bundle was made for", roi.x, roi.y, roi.width, roi.height,
-             width, height);
-    }
+    require_inside(roi, width, height, "region of interest");
     return roi;
 }
 
@@ -92,8 +95,12 @@ View checked_view(const csflow_image &image, const PictureLimits &limits) {
         fail(CSFLOW_SOURCE_ERROR, "picture of %dx%d pixels, at most %dx%d were announced: open again for larger ones",
              image.width, image.height, limits.max_width, limits.max_height);
     }
-    View view{image.data, image.row_stride, image.width, image.height, layout.pixel_bytes, layout.channels,
-              layout.red, layout.green, layout.blue, nullptr, 0, 0, 0};
+    for (const Roi &box : limits.ignore) {
+        require_inside(box, image.width, image.height, "ignored rectangle");
+    }
+    View view{image.data, image.row_stride, image.width, image.height, layout.pixel_bytes,
+              limits.ignore.empty() ? layout.channels : 3, layout.red, layout.green, layout.blue, nullptr, 0, 0, 0,
+              &limits.ignore};
     if (image.format == CSFLOW_FORMAT_NV12) {
         add_chroma(view, image);
     }

@@ -9,6 +9,8 @@ namespace {
 // 8 bits of pixel and 2 bits of headroom leave 22 for the weight in a 32-bit sum.
 constexpr int kPrecision = 32 - 8 - 2;
 constexpr std::int32_t kHalf = 1 << (kPrecision - 1);
+// The mean colour of ImageNet.
+constexpr std::uint8_t kIgnoredRgb[3] = {124, 116, 104};
 
 std::uint8_t to_byte(std::int32_t sum) noexcept {
     return static_cast<std::uint8_t>(std::min(sum >> kPrecision, 255));
@@ -56,15 +58,36 @@ std::uint8_t yuv_byte(std::int32_t sum) noexcept {
 
 void nv12_row(const View &view, std::int32_t y, std::uint8_t *rgb) noexcept {
     const std::uint8_t *luma = view.data + y * view.row_stride;
-    const std::uint8_t *chroma = view.chroma + ((y + view.chroma_y) / 2) * view.chroma_stride;
+    const std::uint8_t *chroma = view.chroma + ((y + view.y) / 2) * view.chroma_stride;
     for (std::int32_t x = 0; x < view.width; ++x, rgb += 3) {
-        const std::uint8_t *uv = chroma + (x + view.chroma_x) / 2 * 2;
+        const std::uint8_t *uv = chroma + (x + view.x) / 2 * 2;
         const std::int32_t grey = std::max(luma[x] - 16, 0) * kY + (1 << (kYuvShift - 1));
         const std::int32_t u = uv[0] - 128;
         const std::int32_t v = uv[1] - 128;
         rgb[0] = yuv_byte(grey + kVtoR * v);
         rgb[1] = yuv_byte(grey + kVtoG * v + kUtoG * u);
         rgb[2] = yuv_byte(grey + kUtoB * u);
+    }
+}
+
+void rgb_row(const View &view, std::int32_t y, std::uint8_t *rgb) noexcept {
+    const std::uint8_t *pixel = view.data + y * view.row_stride;
+    for (std::int32_t x = 0; x < view.width; ++x, pixel += view.pixel_bytes, rgb += 3) {
+        rgb[0] = pixel[view.red];
+        rgb[1] = pixel[view.green];
+        rgb[2] = pixel[view.blue];
+    }
+}
+
+void paint_row(const View &view, std::int32_t y, std::uint8_t *rgb) noexcept {
+    for (const Roi &box : *view.ignore) {
+        if (y + view.y < box.y || y + view.y >= box.y + box.height) {
+            continue;
+        }
+        const std::int32_t end = std::min(box.x + box.width - view.x, view.width);
+        for (std::int32_t x = std::max(box.x - view.x, 0); x < end; ++x) {
+            std::copy(kIgnoredRgb, kIgnoredRgb + 3, rgb + 3 * static_cast<std::ptrdiff_t>(x));
+        }
     }
 }
 
@@ -121,8 +144,8 @@ Resizer::Resizer(std::int32_t size, std::int32_t max_width, std::int32_t max_hei
 void Resizer::resize(const View &view, std::uint8_t *out) noexcept {
     columns_.prepare(view.width);
     rows_.prepare(view.height);
-    if (view.chroma != nullptr) {
-        horizontal_nv12(view);
+    if (view.chroma != nullptr || !view.ignore->empty()) {
+        horizontal_by_rows(view);
     } else if (view.channels == 1) {
         horizontal<1>(view);
     } else {
@@ -139,13 +162,18 @@ void Resizer::horizontal(const View &view) noexcept {
     }
 }
 
-void Resizer::horizontal_nv12(View view) noexcept {
+// The caller's pixels are borrowed: a copy of each row is converted and painted.
+void Resizer::horizontal_by_rows(const View &view) noexcept {
     const std::size_t row_bytes = as_size(columns_.size()) * 3;
-    const View nv12 = view;
-    view.pixel_bytes = 3;
+    View rgb = view;
+    rgb.pixel_bytes = 3;
+    rgb.red = 0;
+    rgb.green = 1;
+    rgb.blue = 2;
     for (std::int32_t y = 0; y < view.height; ++y) {
-        nv12_row(nv12, y, rgb_.data());
-        squeeze_row<3>(rgb_.data(), view, columns_, &squeezed_[as_size(y) * row_bytes]);
+        view.chroma != nullptr ? nv12_row(view, y, rgb_.data()) : rgb_row(view, y, rgb_.data());
+        paint_row(view, y, rgb_.data());
+        squeeze_row<3>(rgb_.data(), rgb, columns_, &squeezed_[as_size(y) * row_bytes]);
     }
 }
 

@@ -3,17 +3,36 @@
 #include "picture.h"
 #include "sha256.h"
 #include "status.h"
+#include "trust.h"
 
 extern "C" {
 
 __attribute__((visibility("default"))) csflow_status probe_preprocess(const csflow_image *image, const int32_t *roi,
+                                                                      const int32_t *ignore, int32_t ignored,
                                                                       int32_t size, int32_t spare, uint8_t *out) {
     return csflow::guarded([&] {
-        const csflow::PictureLimits limits{{roi[0], roi[1], roi[2], roi[3]}, image->width + spare,
-                                           image->height + spare};
+        csflow::PictureLimits limits{{roi[0], roi[1], roi[2], roi[3]}, {}, image->width + spare,
+                                     image->height + spare};
+        for (const int32_t *box = ignore; box < ignore + 4 * ignored; box += 4) {
+            limits.ignore.push_back({box[0], box[1], box[2], box[3]});
+        }
         const csflow::View view = csflow::checked_view(csflow::taken(image), limits);
         csflow::Resizer(size, view.width + spare, view.height + spare).resize(view, out);
     });
+}
+
+__attribute__((visibility("default"))) csflow_status probe_distrust(const char *path, const char *engine,
+                                                                    double score_error, double map_error, char *out,
+                                                                    size_t room) {
+    return csflow::guarded([&] {
+        const csflow::Bundle bundle(path);
+        const csflow::GoldenCheck check{2, 0, score_error, map_error};
+        csflow::copy_text(csflow::distrust(bundle, engine, csflow::load_calibration(bundle), check).c_str(), out, room);
+    });
+}
+
+__attribute__((visibility("default"))) csflow_status probe_weights_sha256(const char *path, char *out) {
+    return csflow::guarded([&] { csflow::copy_text(csflow::Bundle(path).weights_sha256().c_str(), out, 65); });
 }
 
 __attribute__((visibility("default"))) void probe_sha256(const uint8_t *data, size_t size, char *out) {

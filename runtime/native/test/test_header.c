@@ -8,11 +8,12 @@
 #define LAST(type, field) (offsetof(type, field) + sizeof(((type *)0)->field) == sizeof(type))
 
 static void test_structures_have_no_padding(void) {
-    CHECK(sizeof(csflow_result) == 72 && LAST(csflow_result, latency_ns));
+    CHECK(sizeof(csflow_result) == 80 && LAST(csflow_result, reserved));
+    CHECK(NEXT(csflow_options, cache, unverified) && LAST(csflow_options, reserved));
     CHECK(NEXT(csflow_result, struct_size, status) && NEXT(csflow_result, status, frame_id));
     CHECK(NEXT(csflow_result, verdict_code, reason) && NEXT(csflow_result, reason, score));
-    CHECK(NEXT(csflow_result, p_value, peak_x) && NEXT(csflow_result, peak_y, latency_ns));
-    CHECK(sizeof(csflow_description) == 288 && LAST(csflow_description, weights_sha256));
+    CHECK(NEXT(csflow_result, p_value, peak_x) && NEXT(csflow_result, peak_y, latency_ns) && NEXT(csflow_result, latency_ns, verified));
+    CHECK(sizeof(csflow_description) == 544 && LAST(csflow_description, distrust));
     CHECK(NEXT(csflow_description, map_height, warn_threshold) && NEXT(csflow_description, reject_threshold, recipe));
     CHECK(LAST(csflow_image, frame_id) && NEXT(csflow_image, height, row_stride));
     CHECK(NEXT(csflow_cycle_in, reserved, image) && LAST(csflow_cycle_in, image));
