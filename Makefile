@@ -44,6 +44,7 @@ fuzz-native:
 	for name in $(FUZZERS); do \
 	    mkdir -p $(OUT)/native/corpus/$$name && \
 	    $(OUT)/native/fuzz/runtime/native/fuzz/fuzz_$$name -max_total_time=$(FUZZ_S) -print_final_stats=1 \
+	        -artifact_prefix=$(OUT)/native/ \
 	        $(OUT)/native/corpus/$$name runtime/native/fuzz/seeds/$$name || exit 1; \
 	done
 

@@ -1,6 +1,7 @@
 #include "png.h"
 
 #include <climits>
+#include <cstdint>
 #include <cstring>
 #include <memory>
 
@@ -29,10 +30,32 @@ bool is_plain_rgb(const std::string &file) {
            std::memcmp(file.data() + 24, "\x08\x02\0\0\0", 5) == 0;
 }
 
+std::uint64_t big_endian(const std::string &file, std::uint64_t at) {
+    std::uint64_t value = 0;
+    for (std::size_t i = 0; i < 4; ++i) {
+        value = value << 8 | static_cast<unsigned char>(file[at + i]);
+    }
+    return value;
+}
+
+// stb_image copies an empty first IDAT chunk to a null pointer.
+bool has_empty_data(const std::string &file) {
+    constexpr std::uint64_t signature_bytes = 8;
+    constexpr std::uint64_t frame_bytes = 12; // length, type, checksum
+    for (std::uint64_t at = signature_bytes; at + 8 <= file.size();) {
+        const std::uint64_t length = big_endian(file, at);
+        if (length == 0 && file.compare(at + 4, 4, "IDAT") == 0) {
+            return true;
+        }
+        at += length + frame_bytes;
+    }
+    return false;
+}
+
 } // namespace
 
 bool decode_png(const std::string &file, std::int32_t side, std::uint8_t *out) {
-    if (!is_plain_rgb(file)) {
+    if (!is_plain_rgb(file) || has_empty_data(file)) {
         return false;
     }
     int width = 0;
