@@ -38,13 +38,17 @@ std::uint64_t big_endian(const std::string &file, std::uint64_t at) {
     return value;
 }
 
-// stb_image copies an empty first IDAT chunk to a null pointer.
-bool has_empty_data(const std::string &file) {
+// stb_image allocates what a chunk announces before it reads, and copies an empty first IDAT chunk to a null pointer.
+bool chunks_fit(const std::string &file) {
     constexpr std::uint64_t signature_bytes = 8;
     constexpr std::uint64_t frame_bytes = 12; // length, type, checksum
-    for (std::uint64_t at = signature_bytes; at + 8 <= file.size();) {
+    for (std::uint64_t at = signature_bytes; at + frame_bytes <= file.size();) {
         const std::uint64_t length = big_endian(file, at);
-        if (length == 0 && file.compare(at + 4, 4, "IDAT") == 0) {
+        const std::string type = file.substr(at + 4, 4);
+        if (length > file.size() - at - frame_bytes || (length == 0 && type == "IDAT")) {
+            return false;
+        }
+        if (type == "IEND") {
             return true;
         }
         at += length + frame_bytes;
@@ -55,7 +59,7 @@ bool has_empty_data(const std::string &file) {
 } // namespace
 
 bool decode_png(const std::string &file, std::int32_t side, std::uint8_t *out) {
-    if (!is_plain_rgb(file) || has_empty_data(file)) {
+    if (!is_plain_rgb(file) || !chunks_fit(file)) {
         return false;
     }
     int width = 0;
