@@ -1,6 +1,7 @@
 """Modes and threads of the OpenVINO engine: more at a time, the same answers in the same order."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from csflow.runtime.errors import ConfigError, InferenceError
 from csflow.runtime.golden import load_golden
 from csflow.runtime.types import Frame, Prediction
 
+MakeBundle = Callable[..., Bundle]
 CHOICES = ("mode=latency", "mode=throughput", "threads=1", "mode=throughput&threads=1")
 
 
@@ -134,6 +136,38 @@ def test_frames_that_lie_apart_or_may_not_be_written_are_read_all_the_same(train
     with OpenVINOEngine(Bundle.open(trained_copy), "fp32") as engine:
         expected = engine.infer([whole]) * 3
         assert_same(engine.infer([mirrored, apart, fixed]), expected)
+
+
+GRAPHS = {
+    "graphs/fp32/backbone.onnx": """<ir_version: 8, opset_import: ["" : 20]>
+        backbone (uint8[N, 64, 64, 3] frame) => (float[N, 3, 64, 64] features_0) {
+            values = Cast<to = 1>(frame)
+            features_0 = Transpose<perm = [0, 3, 1, 2]>(values)
+        }""",
+    "graphs/fp32/flow.onnx": """<ir_version: 8, opset_import: ["" : 20]>
+        flow (float[N, 3, 64, 64] features_0) => (float[N] score, float[N, 64, 64] anomaly_map)
+        <float[1] zero = {0}, float[1] one = {1}, int64[3] all = {1, 2, 3}, int64[1] channels = {1}> {
+            sub = Sub(features_0, zero)
+            div = Div(sub, one)
+            score = ReduceMean<keepdims = 0>(div, all)
+            anomaly_map = ReduceMean<keepdims = 0>(div, channels)
+        }""",
+}
+
+
+def test_a_standardisation_that_openvino_folds_away_does_not_hide_the_features(
+    make_bundle: MakeBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CSFLOW_CACHE", str(tmp_path / "cache"))
+    onnx = pytest.importorskip("onnx", reason="the extra export is not installed")
+    bundle = make_bundle().update(
+        {name: onnx.parser.parse_model(text).SerializeToString() for name, text in GRAPHS.items()}
+    )
+    picture = np.random.default_rng(2).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    with load_engine(bundle, "openvino-fp32") as engine:
+        (prediction,) = engine.infer([Frame(picture)])
+    assert prediction.score == pytest.approx(picture.mean(), rel=1e-5)
+    np.testing.assert_allclose(prediction.anomaly_map, picture.mean(axis=2), rtol=1e-5)
 
 
 @pytest.mark.parametrize(
