@@ -14,7 +14,7 @@ from PIL import Image
 
 from csflow.runtime.bundle import Bundle, default_path
 from csflow.runtime.decision import Calibration, load_calibration
-from csflow.runtime.engine import Engine, open_engine
+from csflow.runtime.engine import CameraEngine, Engine, open_engine
 from csflow.runtime.errors import CalibrationError, InferenceError
 from csflow.runtime.preprocess import preprocess, to_rgb
 from csflow.runtime.types import Frame, Prediction, Result, Verdict
@@ -68,13 +68,18 @@ class Detector:
 
     def detect_batch(self, frames: Sequence[Frame]) -> list[Result]:
         """The results for several frames, in their order; raises as `detect` does."""
-        how = self.bundle.manifest.preprocessing
-        inputs = [Frame(preprocess(f.image, how), f.index, f.captured_ns, f.source) for f in frames]
-        predictions = self.engine.infer(inputs)
-        if len(predictions) != len(inputs):
-            given = f"{len(predictions)} predictions for {len(inputs)} frames"
+        predictions = self._predict(frames)
+        if len(predictions) != len(frames):
+            given = f"{len(predictions)} predictions for {len(frames)} frames"
             raise InferenceError(f"engine {self.engine.name} gave {given}; expected one each: report it")
         return [self._result(f, p) for f, p in zip(frames, predictions, strict=True)]
+
+    def _predict(self, frames: Sequence[Frame]) -> list[Prediction]:
+        engine, how = self.engine, self.bundle.manifest.preprocessing
+        one_format = len({frame.image.shape for frame in frames}) == 1
+        if isinstance(engine, CameraEngine) and one_format and all(engine.takes(frame.image) for frame in frames):
+            return engine.infer_camera(frames)
+        return engine.infer([Frame(preprocess(f.image, how), f.index, f.captured_ns, f.source) for f in frames])
 
     def _result(self, frame: Frame, prediction: Prediction) -> Result:
         if prediction.anomaly_map.ndim != 2 or prediction.anomaly_map.size == 0:

@@ -6,23 +6,29 @@ import importlib
 from collections.abc import Sequence
 from typing import Protocol, cast, runtime_checkable
 
+import numpy as np
+from numpy.typing import NDArray
+
 from csflow.runtime.bundle import Bundle
 from csflow.runtime.decision import Calibration
 from csflow.runtime.errors import BackendUnavailable, ConfigError
 from csflow.runtime.golden import require_golden
+from csflow.runtime.tensorrt_library import planned_flavour
 from csflow.runtime.types import Frame, Prediction
 
-__all__ = ["BACKENDS", "VARIANTS", "Engine", "default_backend", "open_engine"]
+__all__ = ["BACKENDS", "VARIANTS", "CameraEngine", "Engine", "default_backend", "open_engine"]
 
 BACKENDS = {
     "openvino": ("csflow.runtime.engines.openvino", "OpenVINOEngine", "openvino"),
     "torch": ("csflow.toolkit.torch_engine", "TorchEngine", "train"),
     "torch-fp16": ("csflow.export.typed_engine", "TypedTorchEngine", "train"),
+    "tensorrt": ("csflow.runtime.engines.tensorrt", "TensorRTEngine", "tensorrt"),
+    "tensorrt-rtx": ("csflow.runtime.engines.tensorrt", "TensorRTRTXEngine", "tensorrt-rtx"),
     "fake": ("csflow.runtime.engines.fake", "FakeEngine", ""),
 }
 """Backend name: (module, class, extra that installs its library)."""
 
-VARIANTS = ("openvino-fp32", "openvino-bf16")
+VARIANTS = ("openvino-fp32", "openvino-bf16", "tensorrt-fp32", "tensorrt-rtx-fp32")
 """Backends with a fixed precision; the class takes it as a second argument."""
 
 
@@ -47,16 +53,37 @@ class Engine(Protocol):
     def __exit__(self, *exc: object) -> None: ...
 
 
+@runtime_checkable
+class CameraEngine(Protocol):
+    """An engine that crops and resizes pictures of some camera formats on its device, within one grey level of Pillow.
+
+    What it does not take is preprocessed by the processor and goes to `infer`.
+    """
+
+    def takes(self, image: NDArray[np.uint8]) -> bool:
+        """Whether it resizes pictures of this shape (H, W, 3) itself."""
+
+    def infer_camera(self, frames: Sequence[Frame]) -> list[Prediction]:
+        """As `Engine.infer`, for pictures as the camera gives them, all of one shape that it takes."""
+
+
 def default_backend(bundle: Bundle) -> str:
-    """What 'auto' means for `bundle`; whether its library is installed is not asked."""
+    """What 'auto' means for `bundle`: TensorRT where it has plans for a GPU that is here.
+
+    Whether the other libraries are installed is not asked.
+    """
+    if flavour := planned_flavour(bundle.path):
+        return flavour
     return "openvino" if bundle.has("graphs/fp32/flow.onnx") else "torch"
 
 
 def open_engine(bundle: Bundle, backend: str = "auto", calibration: Calibration | None = None) -> Engine:
     """Open `backend` for `bundle` and let it score the golden frames: no engine decides unchecked.
 
-    'auto' takes OpenVINO where the bundle has graphs, else the trained weights in torch. 'openvino' chooses its
-    precision itself, 'openvino-fp32' and 'openvino-bf16' fix it. 'torch-fp16' runs the half-precision graphs' modules.
+    'auto' takes TensorRT where the bundle has plans for the GPU here, else OpenVINO where it has graphs, else the
+    trained weights in torch. 'openvino' chooses its precision itself, 'openvino-fp32' and 'openvino-bf16' fix it.
+    'tensorrt' and 'tensorrt-rtx' run half-precision plans, with '-fp32' those of float32. 'torch-fp16' runs the
+    half-precision graphs' modules.
 
     Args:
         calibration: thresholds; where given, verdicts on the golden frames must not differ either.
@@ -71,7 +98,7 @@ def open_engine(bundle: Bundle, backend: str = "auto", calibration: Calibration 
         backend = default_backend(bundle)
     if backend not in BACKENDS and backend not in VARIANTS:
         raise ConfigError(f"no backend {backend!r}; choose one of: {', '.join(['auto', *BACKENDS, *VARIANTS])}")
-    library, _, precision = (backend, "", "") if backend in BACKENDS else backend.partition("-")
+    library, _, precision = (backend, "", "") if backend in BACKENDS else backend.rpartition("-")
     module, name, extra = BACKENDS[library]
     try:
         engine_class = getattr(importlib.import_module(module), name)
