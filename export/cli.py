@@ -27,9 +27,16 @@ __all__ = ["export"]
 @bundle_option
 @click.option("--fp32", is_flag=True, expose_value=False, help="Write float32 graphs, for OpenVINO: always done.")
 @click.option("--fp16", is_flag=True, help="Write half-precision graphs too, for TensorRT.")
+@click.option(
+    "--camera-format",
+    "camera_formats",
+    multiple=True,
+    metavar="WxH",
+    help="Crop and resize pictures of this size on the GPU, for example 1920x1080; may be repeated.",
+)
 @engine_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of lines.")
-def export(bundle: str, fp16: bool, engines: EngineChoice, as_json: bool) -> None:
+def export(bundle: str, fp16: bool, camera_formats: tuple[str, ...], engines: EngineChoice, as_json: bool) -> None:
     """Write backbone.onnx and flow.onnx into the bundle and check that they decide as the trained model does.
 
     The graphs take uint8 frames (N, S, S, 3) RGB and give score and anomaly map, opset 20. The check runs the
@@ -46,7 +53,13 @@ def export(bundle: str, fp16: bool, engines: EngineChoice, as_json: bool) -> Non
     builds = (fp16 or engines.target != "auto") and not engines.skip
     if missing and not (builds and has_graphs(opened, precision)):
         raise BackendUnavailable(f"export needs {', '.join(missing)}: pip install 'csflow[export]'")
+    formats = _parsed(camera_formats)
     facts, lines = _write_graphs(opened, fp16) if not missing else _kept_graphs(missing)
+    if find_spec("onnx"):
+        from csflow.export.resize_graph import write_resizes
+
+        facts["camera_formats"] = write_resizes(Bundle.open(bundle), formats, precision)
+        lines += _size_lines(facts["camera_formats"])
     if not as_json:
         click.echo("\n".join(lines))
     built = export_engines(Bundle.open(bundle), precision, engines, quiet=as_json)
@@ -55,6 +68,16 @@ def export(bundle: str, fp16: bool, engines: EngineChoice, as_json: bool) -> Non
         click.echo(json.dumps({"bundle": bundle, **facts, "engines": records, "no_engines": built.skipped}))
     elif built.lines():
         click.echo("\n".join(built.lines()))
+
+
+def _parsed(camera_formats: Sequence[str]) -> list[tuple[int, int]]:
+    if not camera_formats:
+        return []
+    if find_spec("onnx") is None:
+        raise BackendUnavailable("--camera-format needs onnx: pip install onnx")
+    from csflow.export.resize_graph import parse_format
+
+    return [parse_format(text) for text in camera_formats]
 
 
 def _kept_graphs(missing: Sequence[str]) -> tuple[dict[str, Any], list[str]]:

@@ -3,9 +3,12 @@
     frame uint8 (N, H, W, 3) RGB   ->   resized uint8 (N, S, S, 3) RGB
 
 It does what `csflow.runtime.preprocess` does with Pillow: the region of interest, then antialiased bilinear filtering,
-columns first, each pass rounded to whole grey levels. Pillow's weights for one axis are a matrix (`weights`), so each
-pass is a matrix product. Pillow computes in fixed point with 22 bits; float32 holds the same weights exactly, float16
-to 11 bits, which moves a grey level now and then by one.
+columns first. Pillow's weights for one axis are a matrix (`weights`), so each pass is a matrix product.
+
+At most one grey level lies between them. Pillow rounds after each pass, the graph after the second only, so the values
+that are rounded last differ by up to 1/2. Half precision adds at most 3/8 (weights and stored sums have 11 bits, in two
+passes), and numbers less than 1 apart round to numbers at most 1 apart. Rounding after the first pass as well would be Pillow's
+own rule, but where a sum lies on a half, rounding the other way there adds a whole level.
 """
 
 from __future__ import annotations
@@ -18,11 +21,12 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from csflow.runtime.bundle import Bundle
 from csflow.runtime.errors import ConfigError
 from csflow.runtime.manifest import MAX_SIDE_PX, Preprocessing
 from csflow.runtime.plan_record import RESIZE
 
-__all__ = ["camera_formats", "parse_format", "resize_files", "resize_graph", "weights"]
+__all__ = ["camera_formats", "parse_format", "resize_files", "resize_graph", "weights", "write_resizes"]
 
 OPSET = 20
 IR_VERSION = 10
@@ -54,6 +58,18 @@ def resize_files(formats: Iterable[tuple[int, int]], how: Preprocessing, precisi
         f"graphs/{precision}/resize_{height}x{width}.onnx": resize_graph(height, width, how, precision)
         for height, width in sorted(formats)
     }
+
+
+def write_resizes(bundle: Bundle, formats: Iterable[tuple[int, int]], precision: str) -> dict[str, int]:
+    """Write the resize graphs of these formats (height, width), and anew those that the bundle has; bytes by file.
+
+    Raises ConfigError as `resize_graph` does; the bundle is as it was then.
+    """
+    wanted = {*formats, *camera_formats(bundle.manifest.files, precision)}
+    files = resize_files(wanted, bundle.manifest.preprocessing, precision)
+    if files:
+        bundle.update(files)
+    return {name: len(data) for name, data in files.items()}
 
 
 def weights(size: int, side: int) -> NDArray[np.float64]:
@@ -115,8 +131,8 @@ def _nodes(kind: int, cropped: bool) -> list[onnx.NodeProto]:
     if cropped:
         nodes.append(node("Slice", ["levels", "starts", "ends", "axes"], ["region"], name="crop"))
     nodes.append(node("Transpose", ["region" if cropped else "levels"], ["planes"], perm=[0, 3, 1, 2], name="planes"))
-    nodes += [node("MatMul", ["planes", "columns"], ["wide"], name="resize_columns"), *_rounded("wide", "narrow")]
-    nodes += [node("MatMul", ["rows", "narrow"], ["high"], name="resize_rows"), *_rounded("high", "square")]
+    nodes += [node("MatMul", ["planes", "columns"], ["wide"], name="resize_columns")]
+    nodes += [node("MatMul", ["rows", "wide"], ["high"], name="resize_rows"), *_rounded("high", "square")]
     nodes.append(node("Transpose", ["square"], ["interleaved"], perm=[0, 2, 3, 1], name="interleaved"))
     nodes.append(node("Cast", ["interleaved"], ["resized"], to=TensorProto.UINT8, name="grey"))
     return nodes
