@@ -7,8 +7,8 @@ columns first. Pillow's weights for one axis are a matrix (`weights`), so each p
 
 At most one grey level lies between them. Pillow rounds after each pass, the graph after the second only, so the values
 that are rounded last differ by up to 1/2. Half precision adds at most 3/8 (weights and stored sums have 11 bits, in two
-passes), and numbers less than 1 apart round to numbers at most 1 apart. Rounding after the first pass as well would be Pillow's
-own rule, but where a sum lies on a half, rounding the other way there adds a whole level.
+passes), and numbers less than 1 apart round to numbers at most 1 apart. Rounding after the first pass as well would be
+Pillow's own rule, but where a sum lies on a half, rounding the other way there adds a whole level.
 """
 
 from __future__ import annotations

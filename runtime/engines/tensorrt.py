@@ -89,7 +89,7 @@ class TensorRTEngine:
             self._graphs = Graphs(self._session, OWN_GRAPHS if "own-graphs" in library.capabilities else "")
             owned.append(self._graphs)
             resizers = [plan for name, plan in plans.items() if name not in GRAPHS]
-            self._pipeline = Pipeline(self._session, *(plans[name] for name in GRAPHS), resizers, self._graphs)
+            self._pipeline = Pipeline(self._session, plans["backbone"], plans["flow"], resizers, self._graphs)
             self._rehearse(bundle)
 
     def _rehearse(self, bundle: Bundle) -> None:
@@ -108,10 +108,10 @@ class TensorRTEngine:
             expected = preprocess(picture, bundle.manifest.preprocessing)
         except SourceError as error:
             return str(error)
-        error = int(np.abs(self._pipeline.resized(way, picture).astype(np.int16) - expected).max())
-        if error <= GREY_LEVELS:
+        levels = int(np.abs(self._pipeline.resized(way, picture).astype(np.int16) - expected).max())
+        if levels <= GREY_LEVELS:
             return ""
-        return f"differs from Pillow's by {error} grey levels, at most {GREY_LEVELS} expected"
+        return f"differs from Pillow's by {levels} grey levels, at most {GREY_LEVELS} expected"
 
     def infer(self, frames: Sequence[Frame]) -> list[Prediction]:
         """Predict for frames of (S, S, 3) uint8 RGB, as many at a time as the plans take.

@@ -84,7 +84,8 @@ class Pipeline:
         size = way.resize.outputs[0].frame_bytes
         self.direct.pictures.to_host(size)
         self._session.finish()
-        return self.direct.pictures.host.array[:size].reshape(self.direct.shape).copy()
+        made: NDArray[np.uint8] = self.direct.pictures.host.array[:size].reshape(self.direct.shape).copy()
+        return made
 
     def _set_batch(self, frames: int) -> None:
         if frames == self._frames_set:
@@ -126,8 +127,8 @@ def _require_chain(backbone: Plan, flow: Plan, resizers: Sequence[Plan]) -> None
     taken = {port.name: (port.dtype, port.shape) for port in flow.inputs}
     if given != taken:
         raise EngineMismatch(f"the backbone plan gives {_text(given)}, the flow plan takes {_text(taken)}: {REBUILD}")
-    results = {port.name: (port.dtype, len(port.shape)) for port in flow.outputs}
-    if results != {"score": (np.float32, 0), "anomaly_map": (np.float32, 2)}:
+    results = {port.name: (port.dtype.name, len(port.shape)) for port in flow.outputs}
+    if results != {"score": ("float32", 0), "anomaly_map": ("float32", 2)}:
         raise EngineMismatch(f"the flow plan gives {', '.join(results)} in another form than expected: {REBUILD}")
     frames = [[(port.dtype, port.shape) for port in plan.outputs] for plan in resizers]
     wanted = [(port.dtype, port.shape) for port in backbone.inputs]

@@ -1,4 +1,4 @@
-"""The CUDA drivers under one contract: NVIDIA's bindings over a libcuda of malloc, pycuda over a module of its names."""
+"""CUDA drivers under one contract: NVIDIA's bindings over a libcuda of malloc, pycuda over a module of its names."""
 
 from __future__ import annotations
 
