@@ -41,9 +41,10 @@ def require_memory(name: str, onnx_size: int, library: Library, workspace: int |
     """Raises EngineError where the build cannot fit; says nothing where the machine does not tell."""
     free, needed = available_memory(machine), needed_memory(onnx_size, library, workspace)
     if free is not None and free < needed:
+        step = "close other programs, add swap" + (", or give a smaller --workspace" if workspace else "")
         raise EngineError(
             f"building the {name} plan needs about {needed / 1e9:.1f} GB of memory and {max(free, 0) / 1e9:.1f} GB are "
-            "free: close other programs, add swap, or give a smaller --workspace"
+            f"free: {step}"
         )
 
 

@@ -25,6 +25,10 @@ class EngineChoice:
     """Whether no engines are built at all."""
     options: BuildOptions = field(default_factory=BuildOptions)
 
+    def __post_init__(self) -> None:
+        if self.skip and (self.target != "auto" or self.options != BuildOptions()):
+            raise ConfigError("--no-engines and an option for engines exclude each other: leave one out")
+
 
 def build_options(
     batch: str = "1",

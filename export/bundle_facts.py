@@ -171,10 +171,14 @@ def _model_lines(facts: BundleFacts) -> list[str]:
     roi = "whole image" if how.roi is None else "x={} y={} {}x{} px".format(*how.roi)
     return [
         f"identity: {facts.weights_sha256[:16]} (of the weights)",
-        f"input: {how.image_size} x {how.image_size} px {how.colour}, from {roi}, by {how.resize}",
+        f"input: {how.image_size} x {how.image_size} px {how.colour}, from {roi}, by {how.resize}{_ignored(how)}",
         f"score: {facts.definitions.score}, anomaly map: {facts.definitions.anomaly_map}",
         *_flat(facts.model),
     ]
+
+
+def _ignored(how: Preprocessing) -> str:
+    return f", {len(how.ignore)} rectangles ignored" if how.ignore else ""
 
 
 def _threshold_lines(thresholds: Thresholds | None) -> list[str]:

@@ -1,4 +1,4 @@
-"""`csflow export`: ONNX graphs into the bundle, checked, and TensorRT engines built from them."""
+"""`csflow export`: ONNX graphs into the bundle through the decision gate, and TensorRT engines from them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from csflow.export.cli_engines import engine_options
+from csflow.export.cli_gate import gate_options
 from csflow.runtime.command import Command, bundle_option
 from csflow.runtime.errors import BackendUnavailable
 
 if TYPE_CHECKING:
     from csflow.export.build_options import EngineChoice
-    from csflow.export.cost import Saving
+    from csflow.export.cli_gate import GateChoice
+    from csflow.export.graph_export import GraphExport
     from csflow.runtime.bundle import Bundle
-    from csflow.runtime.golden import GoldenCheck
 
 __all__ = ["export"]
 
@@ -34,35 +35,44 @@ __all__ = ["export"]
     metavar="WxH",
     help="Crop and resize pictures of this size on the GPU, for example 1920x1080; may be repeated.",
 )
+@gate_options
 @engine_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of lines.")
-def export(bundle: str, fp16: bool, camera_formats: tuple[str, ...], engines: EngineChoice, as_json: bool) -> None:
-    """Write backbone.onnx and flow.onnx into the bundle and check that they decide as the trained model does.
+def export(
+    bundle: str,
+    fp16: bool,
+    camera_formats: tuple[str, ...],
+    gate: GateChoice,
+    engines: EngineChoice,
+    as_json: bool,
+) -> None:
+    """Write backbone.onnx and flow.onnx into the bundle and prove that they decide as the trained model does.
 
-    The graphs take uint8 frames (N, S, S, 3) RGB and give score and anomaly map, opset 20. The check runs the
-    bundle's golden frames through OpenVINO in float32.
+    The graphs take uint8 frames (N, S, S, 3) RGB and give score and anomaly map, opset 20. The proof is that of
+    csflow verify: with the golden frames of the bundle, and the pictures in --images.
 
     With --fp16, TensorRT engines are built too, where a TensorRT can build here. On a device without torch the graphs
     that the bundle holds are built.
     """
-    from csflow.export.engine_export import export_engines, has_graphs
+    from csflow.export.engine_export import export_engines, has_graphs, prepare_engines
     from csflow.runtime.bundle import Bundle
 
     opened, precision = Bundle.open(bundle), "fp16" if fp16 else "fp32"
     missing = [name for name in ("torch", "timm", "onnx", "onnxscript") if find_spec(name) is None]
-    builds = (fp16 or engines.target != "auto") and not engines.skip
-    if missing and not (builds and has_graphs(opened, precision)):
-        raise BackendUnavailable(f"export needs {', '.join(missing)}: pip install 'csflow[export]'")
+    builder = prepare_engines(precision, engines)
+    if missing and (gate.int8 or not (builder.library and has_graphs(opened, precision))):
+        needed = f"export needs {', '.join(missing)}: pip install 'csflow[export]'"
+        raise BackendUnavailable(f"{needed}; {builder.absent}" if builder.absent else needed)
     formats = _parsed(camera_formats)
-    facts, lines = _write_graphs(opened, fp16) if not missing else _kept_graphs(missing)
+    facts, lines = _kept_graphs(missing) if missing else _told(_write_graphs(opened, fp16, gate))
     if find_spec("onnx"):
         from csflow.export.resize_graph import write_resizes
 
         facts["camera_formats"] = write_resizes(Bundle.open(bundle), formats, precision)
-        lines += _size_lines(facts["camera_formats"])
+        lines = [*lines, *(f"{name}: {size / 1e6:.1f} MB" for name, size in facts["camera_formats"].items())]
     if not as_json:
         click.echo("\n".join(lines))
-    built = export_engines(Bundle.open(bundle), precision, engines, quiet=as_json)
+    built = export_engines(Bundle.open(bundle), precision, engines, builder, quiet=as_json)
     if as_json:
         records = [asdict(record) for record in built.records]
         click.echo(json.dumps({"bundle": bundle, **facts, "engines": records, "no_engines": built.skipped}))
@@ -84,44 +94,13 @@ def _kept_graphs(missing: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
     return {}, [f"the graphs stay as they are: writing them needs {', '.join(missing)} (pip install 'csflow[export]')"]
 
 
-def _write_graphs(opened: Bundle, fp16: bool) -> tuple[dict[str, Any], list[str]]:
-    """What was written, for programs and for people."""
-    from csflow.export.cost import fold_savings
-    from csflow.export.onnx_export import make_graphs
-    from csflow.export.verify import check_graphs
-    from csflow.toolkit.config import ModelConfig
-
-    graphs = make_graphs(opened, ("fp32", "fp16") if fp16 else ("fp32",))
-    check = check_graphs(opened, graphs) if find_spec("openvino") else None
-    savings = fold_savings(ModelConfig.from_bundle(opened.manifest.model))
-    opened.update(graphs)
-    sizes = {name: len(data) for name, data in graphs.items()}
-    facts = {"bytes": sizes, "folds": [asdict(s) for s in savings], "check": asdict(check) if check else None}
-    return facts, [*_fold_lines(savings), *_size_lines(sizes), _check_line(check)]
+def _told(made: GraphExport) -> tuple[dict[str, Any], list[str]]:
+    return made.facts(), made.lines()
 
 
-def _fold_lines(savings: Sequence[Saving]) -> list[str]:
-    return [f"folded, {s.graph}: {s.fold}: saves {_cost_text(s)}" for s in savings]
+def _write_graphs(opened: Bundle, fp16: bool, gate: GateChoice) -> GraphExport:
+    from csflow.export.graph_export import write_graphs
+    from csflow.toolkit.progress import TerminalReporter
 
-
-def _cost_text(saving: Saving) -> str:
-    saved, before = saving.saved, saving.before
-    parts = (
-        f"{saved.operators} of {before.operators} operators",
-        f"{saved.multiplications / 1e6:,.1f} of {before.multiplications / 1e6:,.1f} million multiplications",
-        f"{saved.parameters:,} of {before.parameters:,} parameters",
-    )
-    return ", ".join(parts)
-
-
-def _size_lines(sizes: dict[str, int]) -> list[str]:
-    return [f"{name}: {size / 1e6:.1f} MB" for name, size in sizes.items()]
-
-
-def _check_line(check: GoldenCheck | None) -> str:
-    if check is None:
-        return "not checked: OpenVINO is not installed (pip install 'csflow[openvino]')"
-    return (
-        f"checked with OpenVINO on {check.frames} golden frames: {check.flips} verdicts differ, "
-        f"largest score error {check.score_error:.2e}"
-    )
+    progress = TerminalReporter().images if gate.images else None
+    return write_graphs(opened, ("fp32", "fp16") if fp16 else ("fp32",), gate, progress)

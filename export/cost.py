@@ -68,9 +68,9 @@ def cost(module: nn.Module, example: tuple[Tensor, ...]) -> Cost:
 def fold_savings(config: ModelConfig) -> list[Saving]:
     """What each fold saves, per frame, in models of this size; no weights are read.
 
-    The flow's first entry compares with the flow as training runs it.
+    The flow's first entry compares with the flow as training runs it. Folds that do not apply are left out.
     """
-    return [*_backbone_savings(config), *_flow_savings(config)]
+    return [s for s in (*_backbone_savings(config), *_flow_savings(config)) if s.saved != Cost(0, 0, 0)]
 
 
 def _backbone_savings(config: ModelConfig) -> list[Saving]:

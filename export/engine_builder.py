@@ -24,9 +24,10 @@ __all__ = ["BuiltPlan", "build_plan"]
 
 T = TypeVar("T")
 RUN_EXPORT = "run 'csflow export --fp16' again"
+MORE_MEMORY = "close other programs, or give a smaller --workspace"
 REASONS = {
-    "MODEL_DESERIALIZE_FAILED": (f"it is no ONNX model, or cut off: {RUN_EXPORT}"),
-    "MEM_ALLOC_FAILED": ("memory ran out: close other programs, or give a smaller --workspace"),
+    "MODEL_DESERIALIZE_FAILED": f"it is no ONNX model, or cut off: {RUN_EXPORT}",
+    "MEM_ALLOC_FAILED": f"memory ran out: {MORE_MEMORY}",
 }
 UNSUPPORTED = "TensorRT has no such operator or not in this form"
 """What a parser that says 'false' or 'Plugin not found' means."""
@@ -69,7 +70,8 @@ def build_plan(library: Library, name: str, onnx: bytes, options: BuildOptions, 
     network, _parser = _parse(library, builder, logger, name, onnx)
     config = configure(library, builder, name, options)
     for profile in set_shapes(builder, network, options):
-        config.add_optimization_profile(profile)
+        if config.add_optimization_profile(profile) < 0:
+            _refuse_build(library, name, log)
     config.progress_monitor = make_monitor(library.trt, report, stop)
     started = time.monotonic()
     plan = _interruptible(lambda: builder.build_serialized_network(network, config), stop)
@@ -99,10 +101,10 @@ def _parser_error(error: api.ParserError) -> str:
     code, said = str(error.code()).rpartition(".")[2], error.desc().strip()
     if code in REASONS:
         return REASONS[code]
-    reason = UNSUPPORTED if said in ("", "false") or "Plugin not found" in said else said.splitlines()[-1]
-    for line in said.splitlines():
-        if "API Usage Error" in line:
-            reason = line
+    unsupported = said in ("", "false") or "Plugin not found" in said
+    # Of several lines, the one about the use of the API says what was wrong with the node.
+    lines = [line for line in said.splitlines() if "API Usage Error" in line] or said.splitlines()
+    reason = UNSUPPORTED if unsupported else lines[0]
     return f"node {error.node_name()!r} ({error.node_operator()}): {reason}; {RUN_EXPORT}, or change the model"
 
 
@@ -110,7 +112,7 @@ def _refuse_build(library: Library, name: str, log: BuildLog) -> NoReturn:
     reasons = log.reasons()
     step = "report it with the output of 'csflow doctor'"
     if any(word in reasons for word in MEMORY_WORDS):
-        step = REASONS["MEM_ALLOC_FAILED"].partition(": ")[2]
+        step = MORE_MEMORY
     elif "workspace" in reasons:
         step = "give a larger --workspace, or leave it out"
     raise EngineError(f"{library.title} cannot build the {name} plan: {reasons}: {step}")

@@ -1,4 +1,4 @@
-"""Engines as the last step of an export: built where a TensorRT can build, else said how to build them elsewhere."""
+"""Engines as the last step of an export: built where a TensorRT can build, else it is said how to build them."""
 
 from __future__ import annotations
 
@@ -9,18 +9,29 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from csflow.export.build_config import check_options
 from csflow.export.build_log import Report
 from csflow.export.build_options import EngineChoice
 from csflow.export.plan_facts import size_text
 from csflow.runtime.bundle import Bundle
 from csflow.runtime.errors import BackendUnavailable, ConfigError
 from csflow.runtime.plan_record import GRAPHS, BuildOptions, PlanRecord
-from csflow.runtime.tensorrt_library import load_library
+from csflow.runtime.tensorrt_library import Library, load_library
 
 if TYPE_CHECKING:
     from csflow.export.plan import BuildReport
 
-__all__ = ["Engines", "export_engines", "has_graphs"]
+__all__ = ["Builder", "Engines", "export_engines", "has_graphs", "prepare_engines"]
+
+
+@dataclass(frozen=True)
+class Builder:
+    """What builds the engines."""
+
+    library: Library | None = None
+    """None where none are built."""
+    absent: str = ""
+    """Why not, and what to do; empty where none were asked for."""
 
 
 @dataclass(frozen=True)
@@ -54,22 +65,21 @@ def has_graphs(bundle: Bundle, precision: str) -> bool:
     return all(bundle.has(f"graphs/{precision}/{name}.onnx") for name in GRAPHS)
 
 
-def export_engines(bundle: Bundle, precision: str, choice: EngineChoice, quiet: bool = False) -> Engines:
-    """Build the engines of a precision.
+def prepare_engines(precision: str, choice: EngineChoice) -> Builder:
+    """Find what builds the engines of a precision, before minutes go into graphs.
 
-    'auto' builds FP16 engines where a TensorRT can build here and says why not where none can; engines of another
-    precision are built for a named target only.
+    'auto' builds FP16 engines where a TensorRT can build here; engines of another precision are built for a named
+    target only.
 
-    Args:
-        quiet: whether no progress is shown.
-
-    Raises BackendUnavailable where the named target cannot build here, and as `build_engines` does.
+    Raises:
+        BackendUnavailable: the named target cannot build here.
+        ConfigError: an option does not fit it.
     """
     named = choice.target != "auto"
-    if choice.skip and (named or choice.options != BuildOptions()):
-        raise ConfigError("--no-engines and an option for engines exclude each other: leave one out")
+    if precision != "fp16" and not named and choice.options != BuildOptions():
+        raise ConfigError("options for engines go with --fp16, or with a --target: add one of them")
     if choice.skip or (precision != "fp16" and not named):
-        return Engines()
+        return Builder()
     try:
         if missing := [name for name in ("onnx", "tqdm") if find_spec(name) is None]:
             raise BackendUnavailable(f"building engines needs {' and '.join(missing)}: pip install {' '.join(missing)}")
@@ -77,10 +87,24 @@ def export_engines(bundle: Bundle, precision: str, choice: EngineChoice, quiet: 
     except BackendUnavailable as error:
         if named:
             raise
-        return Engines(skipped=str(error))
+        return Builder(absent=str(error))
+    check_options(library, choice.options)
+    return Builder(library)
+
+
+def export_engines(bundle: Bundle, precision: str, choice: EngineChoice, builder: Builder, quiet: bool) -> Engines:
+    """Build the engines of a precision with what `prepare_engines` found.
+
+    Args:
+        quiet: whether no progress is shown.
+
+    Raises as `csflow.export.plan.build_engines` does.
+    """
+    if builder.library is None:
+        return Engines(skipped=builder.absent)
     from csflow.export.plan import build_engines
 
-    return Engines(build_engines(bundle, library, precision, choice.options, _bars(quiet)))
+    return Engines(build_engines(bundle, builder.library, precision, choice.options, _bars(quiet)))
 
 
 def _bars(quiet: bool) -> BuildReport:

@@ -33,6 +33,10 @@ __all__ = [
     "merge_biases",
 ]
 
+ENLARGE_LAST_FROM = 128
+"""Hidden width from which convolving before enlarging is faster (docs/benchmarks.md, Folds); a narrower convolution
+takes less time than the two matrix products after it."""
+
 
 def fold_backbone(backbone: Backbone, pixel_scale: bool = True) -> InferenceBackbone:
     """A copy of the backbone with every fold applied; `backbone` is left as it is.
@@ -123,15 +127,16 @@ def _divide_first_half(conv: nn.Conv2d, divisor: float) -> None:
     _set(conv, conv.weight.double() * rows[:, None, None, None], bias)
 
 
-def fold_upsampling(flow: InferenceFlow, sides: Sequence[int]) -> None:
+def fold_upsampling(flow: InferenceFlow, sides: Sequence[int], narrowest: int = ENLARGE_LAST_FROM) -> None:
     """Enlarge-then-convolve becomes convolve-then-enlarge: a quarter of the multiplications, borders included.
 
     Args:
         sides: of the map at each scale, finest first.
+        narrowest: hidden width from which the flow's convolutions are rewritten.
     """
     for net in flow.nets():
         for i, up in enumerate(net.up):
-            if isinstance(up, UpConvolution):
+            if isinstance(up, UpConvolution) and up.convolution.in_channels >= narrowest:
                 net.up[i] = TapConvolution(up.convolution, sides[i + 1])
 
 

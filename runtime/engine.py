@@ -16,7 +16,7 @@ from csflow.runtime.golden import require_golden
 from csflow.runtime.tensorrt_library import planned_flavour
 from csflow.runtime.types import Frame, Prediction
 
-__all__ = ["BACKENDS", "VARIANTS", "CameraEngine", "Engine", "default_backend", "open_engine"]
+__all__ = ["BACKENDS", "VARIANTS", "CameraEngine", "Engine", "default_backend", "load_engine", "open_engine"]
 
 BACKENDS = {
     "openvino": ("csflow.runtime.engines.openvino", "OpenVINOEngine", "openvino"),
@@ -28,7 +28,7 @@ BACKENDS = {
 }
 """Backend name: (module, class, extra that installs its library)."""
 
-VARIANTS = ("openvino-fp32", "openvino-bf16", "tensorrt-fp32", "tensorrt-rtx-fp32")
+VARIANTS = ("openvino-fp32", "openvino-bf16", "openvino-int8", "tensorrt-fp32", "tensorrt-rtx-fp32")
 """Backends with a fixed precision; the class takes it as a second argument."""
 
 
@@ -81,9 +81,10 @@ def open_engine(bundle: Bundle, backend: str = "auto", calibration: Calibration 
     """Open `backend` for `bundle` and let it score the golden frames: no engine decides unchecked.
 
     'auto' takes TensorRT where the bundle has plans for the GPU here, else OpenVINO where it has graphs, else the
-    trained weights in torch. 'openvino' chooses its precision itself, 'openvino-fp32' and 'openvino-bf16' fix it.
-    'tensorrt' and 'tensorrt-rtx' run half-precision plans, with '-fp32' those of float32. 'torch-fp16' runs the
-    half-precision graphs' modules.
+    trained weights in torch. 'openvino' chooses its precision itself, 'openvino-fp32', 'openvino-bf16' and
+    'openvino-int8' fix it. 'tensorrt' and 'tensorrt-rtx' run half-precision plans, with '-fp32' those of float32.
+    'torch-fp16' runs the half-precision graphs' modules. Whether the decision gate has passed the engine is not asked
+    here: `Detector.open` does.
 
     Args:
         calibration: thresholds; where given, verdicts on the golden frames must not differ either.
@@ -94,6 +95,20 @@ def open_engine(bundle: Bundle, backend: str = "auto", calibration: Calibration 
         BundleError, BundleCorrupted: the bundle lacks what the backend reads, or it is damaged.
         EngineMismatch: the engine does not agree with the trained model on the golden frames.
     """
+    engine = load_engine(bundle, backend)
+    try:
+        require_golden(engine, bundle, calibration)
+    except BaseException:
+        engine.close()
+        raise
+    return engine
+
+
+def load_engine(bundle: Bundle, backend: str = "auto") -> Engine:
+    """Open `backend` without scoring the golden frames, for the decision gate, which does so itself.
+
+    Raises as `open_engine` does, but for EngineMismatch over golden frames.
+    """
     if backend == "auto":
         backend = default_backend(bundle)
     if backend not in BACKENDS and backend not in VARIANTS:
@@ -102,14 +117,8 @@ def open_engine(bundle: Bundle, backend: str = "auto", calibration: Calibration 
     module, name, extra = BACKENDS[library]
     try:
         engine_class = getattr(importlib.import_module(module), name)
-        engine = cast(Engine, engine_class(bundle, precision) if precision else engine_class(bundle))
+        return cast(Engine, engine_class(bundle, precision) if precision else engine_class(bundle))
     except ImportError as error:
         raise BackendUnavailable(
             f"backend {backend!r} cannot be loaded ({error}); install it with: pip install 'csflow[{extra}]'"
         ) from None
-    try:
-        require_golden(engine, bundle, calibration)
-    except BaseException:
-        engine.close()
-        raise
-    return engine

@@ -75,8 +75,8 @@ class BuildOptions:
             raise ValueError("optimization_level must be from 0 to 5")
         if self.hardware_compatible not in (None, *COMPATIBLE_LEVELS):
             raise ValueError(f"hardware_compatible must be one of {', '.join(COMPATIBLE_LEVELS)}")
-        if min(self.workspace or 1, (self.dla_core or 0) + 1) < 1:
-            raise ValueError("workspace must be positive, dla_core 0 or more")
+        if (self.workspace is not None and self.workspace < 1) or (self.dla_core is not None and self.dla_core < 0):
+            raise ValueError("workspace must be 1 or more, dla_core 0 or more")
 
     @property
     def fixed_batch(self) -> bool:

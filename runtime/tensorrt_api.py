@@ -89,7 +89,6 @@ class IBuilderConfig(Protocol):
 class Builder(Protocol):
     """Makes networks and plans."""
 
-    max_threads: int
     num_DLA_cores: int  # noqa: N815 - TensorRT's name
 
     def create_network(self, flags: int, /) -> INetworkDefinition:

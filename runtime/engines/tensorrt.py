@@ -89,7 +89,8 @@ class TensorRTEngine:
             self._graphs = Graphs(self._session, OWN_GRAPHS if "own-graphs" in library.capabilities else "")
             owned.append(self._graphs)
             resizers = [plan for name, plan in plans.items() if name not in GRAPHS]
-            self._pipeline = Pipeline(self._session, plans["backbone"], plans["flow"], resizers, self._graphs)
+            ignore = bundle.manifest.preprocessing.ignore
+            self._pipeline = Pipeline(self._session, plans["backbone"], plans["flow"], resizers, self._graphs, ignore)
             self._rehearse(bundle)
 
     def _rehearse(self, bundle: Bundle) -> None:
@@ -121,8 +122,12 @@ class TensorRTEngine:
         return self._infer(frames, None)
 
     def takes(self, image: NDArray[np.uint8]) -> bool:
-        """Whether `infer_camera` crops and resizes such a picture on the GPU."""
-        return image.dtype == np.uint8 and not self.failure and image.shape in self._pipeline.cameras
+        """Whether `infer_camera` crops and resizes such a picture on the GPU.
+
+        Pictures of the size of the model's own frames are none of a camera: nothing would tell the two apart.
+        """
+        known = self._pipeline.cameras.keys() - {self._pipeline.direct.shape}
+        return image.dtype == np.uint8 and not self.failure and image.shape in known
 
     def infer_camera(self, frames: Sequence[Frame]) -> list[Prediction]:
         """Predict for pictures as the camera gives them, all of one format that the engine `takes`; as `infer`."""

@@ -12,6 +12,7 @@ from csflow.runtime.cuda.session import Session, Staged
 from csflow.runtime.engines.tensorrt_graphs import Graphs
 from csflow.runtime.engines.tensorrt_plans import Plan
 from csflow.runtime.errors import EngineMismatch
+from csflow.runtime.manifest import IGNORED_RGB
 from csflow.runtime.types import Prediction
 
 __all__ = ["Pipeline", "Way"]
@@ -27,20 +28,33 @@ class Way:
     """(H, W, 3) of a picture."""
     pictures: Staged
     resize: Plan | None = None
+    ignore: tuple[tuple[int, int, int, int], ...] = ()
+    """Rectangles (x, y, width, height) in pixels that are painted over before anything else."""
 
 
 class Pipeline:
     """Pictures in, predictions out. Every method raises DeviceError and needs the session's context to be current."""
 
-    def __init__(self, session: Session, backbone: Plan, flow: Plan, resizers: Sequence[Plan], graphs: Graphs) -> None:
+    def __init__(
+        self,
+        session: Session,
+        backbone: Plan,
+        flow: Plan,
+        resizers: Sequence[Plan],
+        graphs: Graphs,
+        ignore: tuple[tuple[int, int, int, int], ...] = (),
+    ) -> None:
         """Allocate and bind.
+
+        Args:
+            ignore: as in `Preprocessing`; painted over on the way to the resizers.
 
         Raises:
             EngineMismatch: the plans do not fit each other.
             DeviceError: GPU memory ran out.
         """
         _require_chain(backbone, flow, resizers)
-        self._session, self._graphs = session, graphs
+        self._session, self._graphs, self._ignore = session, graphs, ignore
         self._chain = (backbone, flow)
         self._plans = (*resizers, *self._chain)
         self.batch = max(p.batch[0] for p in self._plans), min(p.batch[1] for p in self._plans)
@@ -62,7 +76,7 @@ class Pipeline:
     def _camera(self, plan: Plan) -> Way:
         pictures = self._session.stage(self.batch[1] * plan.inputs[0].frame_bytes)
         plan.bind({plan.inputs[0].name: pictures.device, plan.outputs[0].name: self.direct.pictures.device})
-        return Way(plan.inputs[0].shape, pictures, plan)
+        return Way(plan.inputs[0].shape, pictures, plan, self._ignore)
 
     def predict(self, way: Way, pictures: Sequence[NDArray[np.uint8]]) -> list[Prediction]:
         """Predictions for up to `batch[1]` pictures of (H, W, 3) uint8 RGB."""
@@ -100,7 +114,10 @@ class Pipeline:
     def _fill(self, way: Way, pictures: Sequence[NDArray[np.uint8]]) -> None:
         size = int(np.prod(way.shape))
         for i, picture in enumerate(pictures):
-            way.pictures.host.array[i * size : (i + 1) * size].reshape(way.shape)[...] = picture
+            held = way.pictures.host.array[i * size : (i + 1) * size].reshape(way.shape)
+            held[...] = picture
+            for left, top, width, height in way.ignore:
+                held[top : top + height, left : left + width] = IGNORED_RGB
 
     def _enqueue(self, way: Way, frames: int) -> None:
         stream = self._session.stream

@@ -1,13 +1,14 @@
 """What the folds change: times of folded and unfolded graphs in OpenVINO, in one run, for docs/benchmarks.md.
 
-Weights are random: times do not depend on training. The graphs take turns, so that other work on the machine meets
-all of them alike.
+Weights are random: times do not depend on training. Taken is the processor time of one thread, and the graphs take
+turns, so that other work on the machine disturbs little and all of them alike.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from importlib.metadata import version
 
 import click
 import numpy as np
@@ -68,7 +69,7 @@ def requests(graph: Graph) -> dict[str, openvino.InferRequest]:
     model.reshape({port: [1, *list(port.partial_shape)[1:]] for port in model.inputs})
     found = {}
     for hint in HINTS:
-        config = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}
+        config = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": 1}
         request = core.compile_model(model, "CPU", config).create_infer_request()
         for name, example in zip(graph.inputs, graph.example, strict=True):
             request.set_tensor(name, openvino.Tensor(noise(example)))
@@ -88,25 +89,27 @@ def noise(like: Tensor) -> np.ndarray:
 @click.option("--backbone", default="tf_efficientnet_b5", show_default=True)
 @click.option("--image-size", default=768, show_default=True)
 @click.option("--hidden", default=1024, show_default=True)
+@click.option("--part", type=click.Choice(["backbone", "flow"]), multiple=True, default=("backbone", "flow"))
 @click.option("--rounds", default=10, show_default=True)
-def bench(backbone: str, image_size: int, hidden: int, rounds: int) -> None:
-    """Time the graphs in turn; prints the fastest and the median of ROUNDS, and ratios of the medians."""
+def bench(backbone: str, image_size: int, hidden: int, part: tuple[str, ...], rounds: int) -> None:
+    """Time the graphs in turn; prints the fastest and the median of ROUNDS, and ratios of the fastest."""
     named = resolve_name(backbone)
     config = ModelConfig(image_size, named, FlowConfig(build_backbone(named).channels, hidden=hidden))
-    click.echo("| graph | precision | fastest ms | median ms | of unfolded |\n|---|---|---|---|---|")
-    for graphs in (backbones, flows):
+    click.echo(f"{backbone}, {image_size} px, hidden {hidden}, openvino {version('openvino')}\n")
+    click.echo("| graph | precision | fastest s | median s | of unfolded |\n|---|---|---|---|---|")
+    for graphs in ({"backbone": backbones, "flow": flows}[name] for name in part):
         compiled = {(name, hint): r for name, graph in graphs(config) for hint, r in requests(graph).items()}
         seconds: dict[tuple[str, str], list[float]] = {key: [] for key in compiled}
         for _ in range(rounds + 1):
             for key, request in compiled.items():
-                start = time.perf_counter()
+                start = time.process_time()
                 request.infer()
-                seconds[key].append(time.perf_counter() - start)
-        medians = {key: float(np.median(times[1:])) for key, times in seconds.items()}
-        for (name, hint), median in medians.items():
-            ratio = median / next(m for (_, h), m in medians.items() if h == hint)
-            fastest = min(seconds[name, hint][1:])
-            click.echo(f"| {name} | {hint} | {fastest * 1e3:.1f} | {median * 1e3:.1f} | {ratio:.2f} |")
+                seconds[key].append(time.process_time() - start)
+        fastest = {key: min(times[1:]) for key, times in seconds.items()}
+        for (name, hint), best in fastest.items():
+            ratio = best / next(s for (_, h), s in fastest.items() if h == hint)
+            median = np.median(seconds[name, hint][1:])
+            click.echo(f"| {name} | {hint} | {best:.4f} | {median:.4f} | {ratio:.2f} |")
 
 
 if __name__ == "__main__":

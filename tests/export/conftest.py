@@ -1,8 +1,10 @@
-"""Models whose every fold has something to do, tiny graphs in half precision, and TensorRTs real and faked."""
+"""Models whose every fold has something to do, graphs known by hand, and TensorRTs real and faked."""
 
 from __future__ import annotations
 
 import importlib.util
+import json
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,9 +16,11 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from click.testing import CliRunner
 from onnx import TensorProto, helper, numpy_helper
 
 from csflow.export.build_log import Report
+from csflow.export.cli import export
 from csflow.runtime import probes
 from csflow.runtime.bundle import Bundle
 from csflow.runtime.manifest import Definitions, Manifest, Preprocessing
@@ -91,6 +95,22 @@ def half_bundle(tmp_path: Path) -> Bundle:
     manifest = Manifest(Preprocessing(64), Definitions(), {}, {}, {})
     files = {f"graphs/fp16/{name}.onnx": graph_file(True, name == "backbone") for name in ("backbone", "flow")}
     return Bundle.create(tmp_path / "model.csflow", manifest, {**files, "weights/flow.safetensors": b"x"})
+
+
+@pytest.fixture(scope="session")
+def exported_half(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, dict[str, Any]]:
+    """A copy of the trained bundle after `csflow export --fp16 --no-engines --json`, and what the command said."""
+    path = shutil.copytree(trained, tmp_path_factory.mktemp("half") / "model.csflow")
+    result = CliRunner().invoke(export, ["--bundle", str(path), "--fp16", "--no-engines", "--json"])
+    assert result.exit_code == 0, result.output
+    return Bundle.open(path), json.loads(result.stdout)
+
+
+@pytest.fixture(scope="session")
+def trained_half_graphs(exported_half: tuple[Bundle, dict[str, Any]]) -> dict[str, bytes]:
+    """Its graphs in half precision; exporting them takes seconds, so it is done once."""
+    bundle, _ = exported_half
+    return {name: bundle.read(name) for name in bundle.manifest.files if name.startswith("graphs/fp16/")}
 
 
 @pytest.fixture
@@ -176,3 +196,20 @@ def make_backbone() -> MakeBackbone:
         return backbone
 
     return make
+
+
+@pytest.fixture
+def conv(tmp_path: Path) -> Path:
+    """3 -> 8 channels, 3 x 3, half the size, with bias; then a Relu."""
+    nodes = [
+        helper.make_node("Conv", ["x", "w", "b"], ["c"], pads=[1, 1, 1, 1], strides=[2, 2]),
+        helper.make_node("Relu", ["c"], ["y"]),
+    ]
+    weights = {"w": np.zeros((8, 3, 3, 3), np.float32), "b": np.zeros(8, np.float32)}
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 3, 16, 16])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 8, 8, 8])
+    stored = [numpy_helper.from_array(array, name) for name, array in weights.items()]
+    graph = helper.make_graph(nodes, "g", [x], [y], stored)
+    path = tmp_path / "conv.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), path)
+    return path

@@ -76,15 +76,17 @@ def double_backbone(backbone: Backbone) -> InferenceBackbone:
 
 
 @pytest.mark.parametrize("definition", ["scale0-mean-z2", "product-mean-z2"])
-@pytest.mark.parametrize(("scales", "standardise"), [(1, True), (2, False), (3, True)])
-def test_folded_flow_is_the_trained_one(make_flow: MakeFlow, definition: str, scales: int, standardise: bool) -> None:
-    flow, config = make_flow(scales, (3, 1, 5), standardise=standardise)
+@pytest.mark.parametrize(("scales", "hidden", "standardise"), [(1, 16, True), (2, 128, False), (3, 128, True)])
+def test_folded_flow_is_the_trained_one(
+    make_flow: MakeFlow, definition: str, scales: int, hidden: int, standardise: bool
+) -> None:
+    flow, config = make_flow(scales, (3, 1, 5), hidden, standardise)
     flow = flow.double()
     x = features(config)
     assert_equal(fold_flow(flow, config, definition)(*x), trained(flow, x, definition))
 
 
-@pytest.mark.parametrize("fold", [fold_gamma, merge_biases, fold_clamp, lambda f: fold_upsampling(f, (8, 4, 2))])
+@pytest.mark.parametrize("fold", [fold_gamma, merge_biases, fold_clamp, lambda f: fold_upsampling(f, (8, 4, 2), 1)])
 def test_each_fold_of_the_flow_alone_is_exact(make_flow: MakeFlow, fold: FlowFold) -> None:
     flow, config = make_flow()
     folded = InferenceFlow(flow.double(), "scale0-mean-z2")
@@ -161,8 +163,7 @@ def test_cost_counts_a_convolution_and_its_bias() -> None:
 
 
 def test_savings_are_the_difference_of_trained_and_folded_model(make_flow: MakeFlow) -> None:
-    flow, config = make_flow()
-    config = ModelConfig(config.image_size, config.backbone, FlowConfig(12, 3, (3, 5), 16))
+    flow, config = make_flow(hidden=128)
     savings = [s for s in fold_savings(config) if s.graph == "flow"]
     left = savings[0].before
     for saving in savings:
@@ -173,6 +174,12 @@ def test_savings_are_the_difference_of_trained_and_folded_model(make_flow: MakeF
     by_name = {s.fold: s.saved for s in savings}
     assert by_name["gamma into convolutions"].parameters == 2 * 2 * 3
     assert by_name["one bias per output"].parameters == 2 * 2 * 4 * 12
+
+
+def test_narrow_flows_enlarge_first_and_nothing_is_said_of_folds_that_do_not_apply(make_flow: MakeFlow) -> None:
+    flow, config = make_flow(hidden=127)
+    assert not any(isinstance(m, TapConvolution) for m in fold_flow(flow, config).modules())
+    assert "convolve before enlarging" not in {s.fold for s in fold_savings(config)}
 
 
 def test_paper_settings_save_a_quarter_of_the_multiplications() -> None:

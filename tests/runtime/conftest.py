@@ -1,10 +1,10 @@
-"""A fake GPU with a fake TensorRT on it."""
+"""A machine for doctor to examine, described by the test; and a fake GPU with a fake TensorRT on it."""
 
 from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,6 +13,58 @@ import pytest
 
 from csflow.runtime import probes
 from csflow.runtime.cuda.fake import FakeDriver
+from csflow.runtime.machine import Answer, Machine
+
+NO_LIBRARY = Answer({"code": -1}, "libcuda.so.1: cannot open shared object file")
+REQUIREMENTS = (
+    "click>=8.1",
+    'opencv-python-headless>=4.8; extra == "camera"',
+    'openvino>=2024.6; extra == "openvino"',
+    'csflow[camera]; extra == "openvino"',
+    'torch>=2.9; extra == "train"',
+    'csflow[train]; extra == "export"',
+    "onnx>=1.17; extra == 'export'",
+)
+
+
+class Fake:
+    """Builds a `Machine` over a folder; everything not stated is absent."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def __call__(
+        self,
+        files: Mapping[str, str] | None = None,
+        answers: Mapping[str, Answer] | None = None,
+        versions: Mapping[str, str] | None = None,
+        modules: Mapping[str, str] | None = None,
+        **other: Any,
+    ) -> Machine:
+        for name, text in (files or {}).items():
+            (self.root / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.root / name).write_text(text)
+        known = {"cuda": NO_LIBRARY, **(answers or {})}
+        paths = {name: Path(path) for name, path in (modules or {}).items()}
+        parts: dict[str, Any] = {
+            "root": self.root,
+            "ask": lambda *question: known[" ".join(question)],
+            "version": (versions or {}).get,
+            "module": paths.get,
+            "requirements": lambda: REQUIREMENTS,
+            "which": lambda _: None,
+            "usable": lambda _: True,
+            "cores": lambda: 2,
+            "disk_free": lambda _: 10**12,
+        }
+        return Machine(**{**parts, **other})
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Callable[..., Machine]:
+    """`machine(files, answers, versions, modules, **parts)` over an empty folder."""
+    return Fake(tmp_path / "root")
+
 
 Install = Callable[..., Any]
 

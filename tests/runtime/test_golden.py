@@ -1,6 +1,7 @@
 """Golden frames: what keeps a wrong engine from deciding anything."""
 
 import dataclasses
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -157,3 +158,17 @@ def test_large_map_is_kept_as_means_and_still_checked_for_size_and_place() -> No
     assert error(fine[::2, ::2]) == float("inf")
     assert error(fine[:2, :3]) == float("inf")
     assert error(np.full_like(fine, np.nan)) == float("inf")
+
+
+def test_a_ragged_or_ill_fitting_map_is_refused_in_words(trained_copy: Path) -> None:
+    bundle = Bundle.open(trained_copy)
+    listed = json.loads(bundle.read(GOLDEN))
+    rows = listed["frames"][0]["anomaly_map"]
+    for change, word in (
+        ({"anomaly_map": [rows[0], *[row[1:] for row in rows[1:]]]}, "as many columns"),
+        ({"anomaly_map": []}, "as many columns"),
+        ({"cell": 3}, "values a side"),
+    ):
+        broken = {**listed, "frames": [{**listed["frames"][0], **change}, *listed["frames"][1:]]}
+        with pytest.raises(BundleCorrupted, match=word):
+            load_golden(bundle.update({GOLDEN: json.dumps(broken).encode()}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Callable
 from types import ModuleType
@@ -18,6 +19,7 @@ from csflow.runtime.engine import CameraEngine, Engine, default_backend, open_en
 from csflow.runtime.engines import tensorrt as module
 from csflow.runtime.engines.tensorrt import TensorRTEngine
 from csflow.runtime.errors import BackendUnavailable, BundleError, EngineError, EngineMismatch, InferenceError
+from csflow.runtime.preprocess import preprocess
 from csflow.runtime.types import Frame, Verdict
 
 Install = Callable[..., Any]
@@ -181,10 +183,36 @@ def test_pictures_of_a_known_camera_are_resized_on_the_gpu(
         assert one.score == pytest.approx(picture(2, 48, 96).image.mean() / 255, rel=1e-2)
         two = d.detect_batch([picture(3, 48, 96), picture(4, 48, 96)])
         assert scene.events == ["execute resize", "execute backbone", "execute flow"]
+        del scene.events[:]
         mixed = d.detect_batch([picture(3, 48, 96), picture(4, 64, 64)])
-        assert scene.events[3:] == ["execute backbone", "execute flow"], "the processor resized both"
+        runs = ["execute resize", "execute backbone", "execute flow"] + ["execute backbone", "execute flow"]
+        assert scene.events == runs, "each in its own way, one frame at a time again"
         assert mixed[0].score == pytest.approx(two[0].score, abs=1e-6)
     assert scene.driver.lost == []
+
+
+def test_ignored_rectangles_are_painted_over_before_the_gpu_resizes(
+    make_bundle: Callable[..., Bundle], fake_trt: ModuleType, stage: Install
+) -> None:
+    plain = make_bundle()
+    how = dataclasses.replace(plain.manifest.preprocessing, ignore=((10, 5, 60, 40),))
+    manifest = dataclasses.replace(plain.manifest, preprocessing=how, files={})
+    bundle = Bundle.create(plain.path.with_name("painted.csflow"), manifest, {"weights/flow.safetensors": b"x"})
+    with opened(fake_trt.with_graphs(bundle, CAMERA), stage()) as engine:
+        assert engine.host_resize == {}, "equal to Pillow's, which paints too"
+        given = picture(5, 48, 96)
+        before = given.image.copy()
+        (got,) = engine.infer_camera([given])
+        (expected,) = engine.infer([Frame(preprocess(before, how))])
+        assert got.score == pytest.approx(expected.score, rel=1e-3)
+        assert np.array_equal(given.image, before), "the caller's picture stays as it was"
+
+
+def test_pictures_of_the_models_own_size_are_never_taken_for_a_cameras(
+    calibrated_bundle: Bundle, fake_trt: ModuleType, stage: Install
+) -> None:
+    with opened(fake_trt.with_graphs(calibrated_bundle, "resize_64x64"), stage()) as engine:
+        assert not engine.takes(picture(1).image)
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,13 @@ from typing import Any
 
 from torch import Tensor
 
-from csflow.toolkit.importers.archive import TensorRef, TorchFile
+from csflow.toolkit.importers.archive import TorchFile
 from csflow.toolkit.importers.errors import ImportRefused
 from csflow.toolkit.importers.flow_keys import ANOMALIB, build_flow, flow_shape
 from csflow.toolkit.importers.foreign import ForeignModel, Thresholds
 from csflow.toolkit.importers.permutations import draw
+from csflow.toolkit.importers.settings import read_settings
+from csflow.toolkit.importers.unpickler import TensorRef
 
 __all__ = ["ORIGINS", "is_anomalib", "read_anomalib"]
 
@@ -27,8 +29,8 @@ RESIZES = {
 THRESHOLDS = {
     "image": ("post_processor._image_threshold", "post_processor.image_threshold", "image_threshold.value"),
     "pixel": ("post_processor._pixel_threshold", "post_processor.pixel_threshold", "pixel_threshold.value"),
-    "low": ("post_processor.image_min", "normalization_metrics.min"),
-    "high": ("post_processor.image_max", "normalization_metrics.max"),
+    "low": ("post_processor.image_min", "normalization_metrics.pred_scores.min", "normalization_metrics.min"),
+    "high": ("post_processor.image_max", "normalization_metrics.pred_scores.max", "normalization_metrics.max"),
 }
 """Where versions keep them, newest first. All are in raw units: anomalib normalises around the threshold."""
 
@@ -39,7 +41,7 @@ def is_anomalib(root: Any) -> bool:
 
 
 def read_anomalib(file: TorchFile, origin: str = "anomalib", clamp: float | None = None) -> ForeignModel:
-    """The flow, the backbone's weights and the thresholds of a checkpoint.
+    """The flow, the backbone's weights, the settings and the thresholds of a checkpoint.
 
     Permutations are not in the file: they follow from anomalib's version, which follows from Lightning's.
 
@@ -50,7 +52,9 @@ def read_anomalib(file: TorchFile, origin: str = "anomalib", clamp: float | None
     Raises ImportRefused where the version is in doubt, or the model is not anomalib's CS-Flow.
     """
     root = file.root
-    refs = {name: value for name, value in _state(root).items() if isinstance(value, TensorRef)}
+    refs = {
+        name: value for name, value in _state(root).items() if isinstance(name, str) and isinstance(value, TensorRef)
+    }
     version = _version(root, refs)
     if origin != "anomalib" and version is not None and origin != version:
         raise ImportRefused(
@@ -62,7 +66,8 @@ def read_anomalib(file: TorchFile, origin: str = "anomalib", clamp: float | None
             "the file does not tell which anomalib wrote it, and versions before and since 1.0 permute channels "
             "differently: name it with --from anomalib-0.x or --from anomalib-1.x"
         )
-    alpha = _clamp(root, clamp)
+    settings = read_settings(root)
+    alpha = _clamp(settings.clamp, clamp)
     config = flow_shape(ANOMALIB, {name: ref.shape for name, ref in refs.items()}, alpha, SLOPE)
     generation = "legacy" if origin == "anomalib-0.x" else "modern"
     permutations = draw(generation, len(config.kernel_sizes), config.channels)
@@ -76,10 +81,12 @@ def read_anomalib(file: TorchFile, origin: str = "anomalib", clamp: float | None
         f"{generation}, drawn",
         "product-mean-z2",
         "symmetric",
-        _image_size(root),
-        RESIZES[origin],
+        _image_size(settings.size),
+        RESIZES[origin] + settings.steps,
         {name.removeprefix(FEATURES): read(name) for name in refs if name.startswith(FEATURES)} or None,
         _thresholds(file, refs),
+        settings.mean,
+        settings.std,
     )
 
 
@@ -102,34 +109,31 @@ def _version(root: Mapping[Any, Any], refs: Mapping[str, TensorRef]) -> str | No
     return by_keys or by_lightning
 
 
-def _settings(root: Mapping[Any, Any]) -> Mapping[Any, Any]:
-    settings = root.get("hyper_parameters")
-    return settings if isinstance(settings, Mapping) else {}
-
-
-def _clamp(root: Mapping[Any, Any], given: float | None) -> float:
-    stored = _settings(root).get("clamp")
-    known = float(stored) if isinstance(stored, int | float) and math.isfinite(stored) and stored > 0 else None
+def _clamp(known: float | None, given: float | None) -> float:
     if given is not None and known is not None and given != known:
         raise ImportRefused(f"--clamp {given:g} contradicts the checkpoint, which has {known:g}: leave --clamp out")
     return known or given or CLAMP
 
 
-def _image_size(root: Mapping[Any, Any]) -> int | None:
-    size = _settings(root).get("input_size")
-    if not isinstance(size, list | tuple) or len(size) != 2 or not all(type(n) is int for n in size):
+def _image_size(size: tuple[int, int] | None) -> int | None:
+    if size is None:
         return None
     if size[0] != size[1]:
         raise ImportRefused(
             f"the model was trained on {size[0]}x{size[1]} pixels: csflow's input is square; train again with a square"
         )
-    return int(size[0])
+    return size[0]
 
 
 def _thresholds(file: TorchFile, refs: Mapping[str, TensorRef]) -> Thresholds:
-    found = {}
-    for field, names in THRESHOLDS.items():
-        ref = next((refs[name] for name in names if name in refs), None)
-        if ref is not None and math.prod(ref.shape) == 1:
-            found[field] = float(file.tensor(ref))
-    return Thresholds(**found)
+    def number(names: tuple[str, ...]) -> float:
+        ref = next((refs[name] for name in names if name in refs and math.prod(refs[name].shape) == 1), None)
+        return math.nan if ref is None else float(file.tensor(ref))
+
+    found = Thresholds(**{field: number(names) for field, names in THRESHOLDS.items()})
+    mean, std = (number((f"normalization_metrics.image_{what}",)) for what in ("mean", "std"))
+    if not math.isfinite(mean) or not math.isfinite(std):
+        return found
+    # 'cdf' normalisation chose its thresholds on (log(score) - mean) / std, those of pixels position by position.
+    exponent = found.image * std + mean
+    return Thresholds(image=math.exp(exponent) if exponent < 700.0 else math.nan)

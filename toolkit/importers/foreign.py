@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from csflow.toolkit.config import BackboneConfig
 from csflow.toolkit.flow import CrossScaleFlow
 
 __all__ = ["ForeignModel", "Thresholds"]
@@ -62,3 +63,7 @@ class ForeignModel:
     backbone: Mapping[str, Tensor] | None = None
     """Backbone weights in torchvision's names, where the file holds them."""
     thresholds: Thresholds = field(default_factory=Thresholds)
+    mean: tuple[float, float, float] = BackboneConfig.mean
+    """Subtracted from RGB in 0..1 there, per channel."""
+    std: tuple[float, float, float] = BackboneConfig.std
+    """Divides after the mean."""

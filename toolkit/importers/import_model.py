@@ -26,6 +26,7 @@ from csflow.toolkit.importers.archive import TorchFile
 from csflow.toolkit.importers.errors import ImportRefused
 from csflow.toolkit.importers.foreign import ForeignModel
 from csflow.toolkit.importers.reference import is_reference, read_reference
+from csflow.toolkit.importers.unpickler import DAMAGE
 from csflow.toolkit.model_io import weight_files
 from csflow.toolkit.weights import WeightsRecord, fill_backbone, fingerprint, load_backbone
 
@@ -78,6 +79,7 @@ def import_model(file: Path, path: Path, plan: ImportPlan) -> Imported:
     _check_channels(foreign.flow.config.channels)
     config = _configuration(foreign, plan)
     backbone, record = _backbone(foreign, config.backbone, plan, file)
+    _check_finite(backbone)
     definitions = Definitions(anomaly_map=foreign.anomaly_map)
     how = Preprocessing(config.image_size)
     files = {
@@ -103,9 +105,14 @@ def read_foreign(file: Path, plan: ImportPlan) -> ForeignModel:
         found = "reference" if reference else "anomalib"
         if plan.source != "auto" and not plan.source.startswith(found):
             raise ConfigError(f"{file} is a model of {found}, not of {plan.source}: leave --from out")
-        if reference:
-            return read_reference(opened, plan.clamp)
-        return read_anomalib(opened, "anomalib" if plan.source == "auto" else plan.source, plan.clamp)
+        try:
+            if reference:
+                return read_reference(opened, plan.clamp)
+            return read_anomalib(opened, "anomalib" if plan.source == "auto" else plan.source, plan.clamp)
+        except DAMAGE as error:
+            raise ImportRefused(
+                f"{file} has the names of a {found} model, but not its contents ({type(error).__name__}): save it again"
+            ) from None
 
 
 def _check_channels(channels: int) -> None:
@@ -120,6 +127,14 @@ def _check_channels(channels: int) -> None:
         )
 
 
+def _check_finite(backbone: Backbone) -> None:
+    for name, tensor in backbone.trunk.state_dict().items():
+        if not tensor.isfinite().all():
+            raise ImportRefused(
+                f"backbone weights: {name} holds NaN or infinity: the training had failed, or the file is damaged"
+            )
+
+
 def _configuration(foreign: ForeignModel, plan: ImportPlan) -> ModelConfig:
     size, padding = foreign.image_size, foreign.padding
     if size is not None and plan.image_size not in (None, size):
@@ -129,7 +144,8 @@ def _configuration(foreign: ForeignModel, plan: ImportPlan) -> ModelConfig:
     # The tag of a timm name claims certain weights; those of a file are known by their fingerprint only.
     name = BackboneConfig().name if _from_hub(foreign, plan) else ARCHITECTURE
     size = size or plan.image_size or DEFAULT_SIZES[foreign.origin]
-    backbone = checked(BackboneConfig, name, padding=padding or plan.padding or PIP_PADDING)
+    padding = padding or plan.padding or PIP_PADDING
+    backbone = checked(BackboneConfig, name, mean=foreign.mean, std=foreign.std, padding=padding)
     config: ModelConfig = checked(ModelConfig, size, backbone, foreign.flow.config)
     return config
 

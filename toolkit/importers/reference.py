@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from csflow.toolkit.importers.archive import Inert, TensorRef, TorchFile
+from csflow.toolkit.importers.archive import TorchFile
 from csflow.toolkit.importers.errors import ImportRefused
 from csflow.toolkit.importers.flow_keys import REFERENCE, build_flow, flow_shape
 from csflow.toolkit.importers.foreign import ForeignModel
 from csflow.toolkit.importers.permutations import Permutations, check_stored, draw
+from csflow.toolkit.importers.unpickler import Inert, TensorRef
 
 __all__ = ["is_reference", "read_reference"]
 
 CLAMP, SLOPE, STRIDE = 3.0, 0.1, 32
+MAX_NUMBER = 1e6
+MAX_MODULES = 10_000
+MAX_PREFIX = 200
 NET = "freia_funcs.ReversibleGraphNet"
 
 
@@ -38,7 +41,7 @@ def read_reference(file: TorchFile, clamp: float | None = None) -> ForeignModel:
     """
     root = file.root
     tensors = dict(root) if isinstance(root, Mapping) else dict(_parameters(root))
-    refs = {name: ref for name, ref in tensors.items() if isinstance(ref, TensorRef)}
+    refs = {name: ref for name, ref in tensors.items() if isinstance(name, str) and isinstance(ref, TensorRef)}
     blocks = [] if isinstance(root, Mapping) else _coupling_blocks(root)
     config = flow_shape(
         REFERENCE,
@@ -62,13 +65,19 @@ def read_reference(file: TorchFile, clamp: float | None = None) -> ForeignModel:
     return ForeignModel("reference", flow, found, "scale0-mean-z2", None, size, resize)
 
 
-def _parameters(module: Any, prefix: str = "", depth: int = 0) -> list[tuple[str, Any]]:
+def _parameters(root: Inert) -> list[tuple[str, Any]]:
     """Names and tensors as `state_dict` would give them, from the pickled state of a tree of modules."""
-    if not isinstance(module, Inert) or depth > 8:
-        return []
-    found = [(f"{prefix}{name}", value) for name, value in _items(module, "_parameters")]
-    for name, child in _items(module, "_modules"):
-        found += _parameters(child, f"{prefix}{name}.", depth + 1)
+    found: list[tuple[str, Any]] = []
+    waiting = [("", root)]
+    for seen, (prefix, module) in enumerate(waiting):
+        # A module may contain itself, or others a million times over.
+        if seen > MAX_MODULES:
+            raise ImportRefused(
+                f"the pickled network has more than {MAX_MODULES} modules: expected the authors' CS-Flow"
+            )
+        found += [(f"{prefix}{name}", value) for name, value in _items(module, "_parameters")]
+        children = _items(module, "_modules")
+        waiting += [(f"{prefix}{name}.", child) for name, child in children if isinstance(child, Inert)]
     return found
 
 
@@ -105,7 +114,7 @@ def _slope(block: Inert) -> Any:
 
 
 def _common(values: list[Any], default: float, what: str) -> float:
-    given = {float(v) for v in values if isinstance(v, int | float) and math.isfinite(v) and v > 0}
+    given = {float(v) for v in values if type(v) in (int, float) and 0 < v < MAX_NUMBER}
     if len(given) > 1 or (values and not given):
         raise ImportRefused(f"the coupling blocks have no common {what} ({sorted(given)}): a changed model")
     return given.pop() if given else default

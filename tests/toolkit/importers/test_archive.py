@@ -17,9 +17,11 @@ import pytest
 import torch
 
 from csflow.runtime.errors import CSFlowError
-from csflow.toolkit.importers.archive import TensorRef, TorchFile
+from csflow.toolkit.importers import unpickler
+from csflow.toolkit.importers.archive import TorchFile
 from csflow.toolkit.importers.errors import ImportRefused
 from csflow.toolkit.importers.import_model import ImportPlan, read_foreign
+from csflow.toolkit.importers.unpickler import TensorRef
 
 Save = Callable[..., Any]
 
@@ -60,6 +62,15 @@ def hostile(canary: str) -> dict[str, bytes]:
         b"\x80\x02c__builtin__\ngetattr\nctorch.nn.modules.conv\nConv2d\nX\x08\x00\x00\x00__init__\x86R"
         b"cos\nsystem\nX" + struct.pack("<I", len(touch)) + touch.encode() + b"\x85R."
     )
+    made["enumeration of a bystander"] = (
+        b"\x80\x02c__builtin__\ngetattr\nctorch.optim\nSGD\nX\x08\x00\x00\x00__init__\x86R" + inner + b"0."
+    )
+    made["attribute of a builtin"] = (
+        b"\x80\x02c__builtin__\ngetattr\nc__builtin__\ngetattr\nX\x08\x00\x00\x00__self__\x86R."
+    )
+    made["extension registry"] = b"\x80\x02ccopyreg\nadd_extension\n(S'os'\nS'system'\nK\x01tR\x82\x01" + inner + b"."
+    made["code object"] = b"\x80\x02ctypes\nCodeType\n)R."
+    made["method of the reader"] = b"\x80\x02ccsflow.toolkit.importers.unpickler\nImportRefused\n."
     made["dotted name"] = b"\x80\x04\x8c\x0bfreia_funcs\x8c\x0eos.system.call\x93."
     made["dunder of a listed module"] = b"\x80\x04\x8c\x0bfreia_funcs\x8c\x0cdummy_data.x\x93."
     return made
@@ -87,6 +98,60 @@ def test_hostile_pickles_run_nothing_and_are_named(tmp_path: Path, monkeypatch: 
         assert "\n" not in str(caught.value), name
         assert not canary.exists(), name
     assert {p.name for p in tmp_path.iterdir()} == {"model"}
+
+
+def attribute_of(name: str, attribute: str) -> bytes:
+    """A pickle that gives the object behind a name an attribute: by state, and by slots."""
+    return f"\x80\x02c{name}\n}}X\x01\x00\x00\x00xK\x01s}}X{chr(len(attribute))}\x00\x00\x00{attribute})s\x86b.".encode(
+        "latin-1"
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["torch._utils\n_rebuild_tensor_v2", "collections\nOrderedDict", "__builtin__\ngetattr"]
+)
+def test_what_a_pickle_does_to_the_reader_does_not_outlive_it(tmp_path: Path, name: str) -> None:
+    own = [v for v in vars(unpickler).values() if callable(v) and getattr(v, "__module__", "") == unpickler.__name__]
+    before = [dict(vars(v)) for v in own]
+    (tmp_path / "m").write_bytes(container(attribute_of(name, "__defaults__")))
+    with contextlib.suppress(ImportRefused):
+        TorchFile(tmp_path / "m")
+    assert [dict(vars(v)) for v in own] == before
+    assert all(getattr(v, "__defaults__", None) != () for v in own)
+    torch.save(collections.OrderedDict(a=torch.ones(2)), tmp_path / "m")
+    with TorchFile(tmp_path / "m") as file:
+        assert torch.equal(file.tensor(file.root["a"]), torch.ones(2))
+
+
+def test_deep_tuples_are_refused_before_their_hash_crashes_the_process(tmp_path: Path) -> None:
+    (tmp_path / "m").write_bytes(container(b"\x80\x02})" + b"\x85" * 1_000_000 + b"K\x01s."))
+    with pytest.raises(ImportRefused, match="far more tuples"):
+        TorchFile(tmp_path / "m")
+
+
+def test_contents_of_any_shape_end_in_words(tmp_path: Path) -> None:
+    gamma, block = "model.graph.graph.module_list.1.cross_convolution1.gamma0", "module_list.4.s1.gamma0"
+    odd = collections.OrderedDict(
+        {block: torch.zeros(1), 3: torch.zeros(1), f"module_list.{'9' * 5000}.s1.gamma0": torch.zeros(1)}
+    )
+    odd.get = 1  # type: ignore[method-assign, assignment]
+    settings = {"clamp": 10**400, "input_size": [[1], {}], "model": 3, "pre_processor": 1}
+    for root in (
+        odd,
+        {gamma: torch.zeros(1), 7: torch.zeros(()), "pytorch-lightning_version": "2.1"},
+        {"state_dict": {gamma: torch.zeros(1)}, "hyper_parameters": settings, "pytorch-lightning_version": "2.1"},
+    ):
+        torch.save(root, tmp_path / "m")
+        with pytest.raises(ImportRefused) as caught:
+            read_foreign(tmp_path / "m", ImportPlan())
+        assert "\n" not in str(caught.value)
+
+
+def test_a_member_of_an_enumeration_is_read_as_python_3_11_wrote_it(tmp_path: Path) -> None:
+    named = b"c__builtin__\ngetattr\nctorchvision.transforms.functional\nInterpolationMode\nX\x08\x00\x00\x00BILINEAR"
+    (tmp_path / "m").write_bytes(container(b"\x80\x02" + named + b"\x86R."))
+    with TorchFile(tmp_path / "m") as file:
+        assert file.root.args == ("BILINEAR",)
 
 
 def test_the_corpus_is_hostile_indeed(tmp_path: Path) -> None:
