@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import threading
 import time
@@ -98,13 +97,14 @@ class Detector:
         return self.decide(frames, inputs, prepared_s / max(len(frames), 1))
 
     def prepare(self, frame: Frame) -> Frame:
-        """The frame as the engine takes it: (S, S, 3), or as it is where the engine crops and resizes it itself.
+        """The frame as the engine takes it, (S, S, 3), resized by the engine's device where that knows the format.
 
-        Raises SourceError where the picture cannot be used.
+        Raises SourceError where the picture cannot be used, InferenceError when the engine fails.
         """
         if isinstance(self.engine, CameraEngine) and self.engine.takes(frame.image):
-            return frame
-        image = preprocess(frame.image, self.bundle.manifest.preprocessing)
+            image = self.engine.resize(frame.image)
+        else:
+            image = preprocess(frame.image, self.bundle.manifest.preprocessing)
         return Frame(image, frame.index, frame.captured_ns, frame.source)
 
     def decide(self, frames: Sequence[Frame], inputs: Sequence[Frame], prepare_s: float = math.nan) -> list[Result]:
@@ -113,7 +113,7 @@ class Detector:
             if self._closed:
                 raise InferenceError("the detector is closed: open it again with Detector.open")
             begun_ns = time.monotonic_ns()
-            predictions = self._infer(inputs)
+            predictions = self.engine.infer(inputs)
         infer_s = (time.monotonic_ns() - begun_ns) / 1e9 / max(len(inputs), 1)
         if len(predictions) != len(inputs):
             given = f"{len(predictions)} predictions for {len(inputs)} frames"
@@ -122,16 +122,6 @@ class Detector:
             replace(self._result(f, p), prepare_s=prepare_s, infer_s=infer_s)
             for f, p in zip(frames, predictions, strict=True)
         ]
-
-    def _infer(self, inputs: Sequence[Frame]) -> list[Prediction]:
-        engine = self.engine
-        if not isinstance(engine, CameraEngine):
-            return engine.infer(inputs)
-        predictions: list[Prediction] = []
-        for _, group in itertools.groupby(inputs, lambda frame: frame.image.shape):
-            alike = list(group)
-            predictions += engine.infer_camera(alike) if engine.takes(alike[0].image) else engine.infer(alike)
-        return predictions
 
     def _result(self, frame: Frame, prediction: Prediction) -> Result:
         if prediction.anomaly_map.ndim != 2 or prediction.anomaly_map.size == 0:

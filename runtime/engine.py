@@ -55,16 +55,13 @@ class Engine(Protocol):
 
 @runtime_checkable
 class CameraEngine(Protocol):
-    """An engine that crops and resizes pictures of some camera formats on its device, within one grey level of Pillow.
-
-    What it does not take is preprocessed by the processor and goes to `infer`.
-    """
+    """An engine that does `preprocess` on its device for some camera formats, within one grey level of Pillow."""
 
     def takes(self, image: NDArray[np.uint8]) -> bool:
-        """Whether it resizes pictures of this shape (H, W, 3) itself."""
+        """Whether `resize` takes pictures of this shape (H, W, 3)."""
 
-    def infer_camera(self, frames: Sequence[Frame]) -> list[Prediction]:
-        """As `Engine.infer`, for pictures as the camera gives them, all of one shape that it takes."""
+    def resize(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """(S, S, 3) uint8 RGB of a picture (H, W, 3) uint8 RGB; raises InferenceError as `Engine.infer` does."""
 
 
 def default_backend(bundle: Bundle) -> str:

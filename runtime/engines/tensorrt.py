@@ -14,18 +14,16 @@ from csflow.runtime.cuda import open_driver
 from csflow.runtime.cuda.api import CudaDriver, DeviceError
 from csflow.runtime.cuda.session import Session
 from csflow.runtime.engines.tensorrt_graphs import Graphs
-from csflow.runtime.engines.tensorrt_pipeline import Pipeline, Way
+from csflow.runtime.engines.tensorrt_pipeline import Pipeline
 from csflow.runtime.engines.tensorrt_plans import Loader, Plan
-from csflow.runtime.errors import BackendUnavailable, EngineError, InferenceError, SourceError
+from csflow.runtime.engines.tensorrt_resize import Resizer
+from csflow.runtime.errors import BackendUnavailable, EngineError, InferenceError
 from csflow.runtime.plan_record import GRAPHS, graph_names, plan_path
-from csflow.runtime.preprocess import preprocess
 from csflow.runtime.tensorrt_library import Library, load_library
 from csflow.runtime.types import Frame, Prediction
 
 __all__ = ["TensorRTEngine", "TensorRTRTXEngine"]
 
-GREY_LEVELS = 1
-"""How far the device's resize may lie from Pillow's."""
 OWN_GRAPHS = "TensorRT for RTX makes them itself"
 
 
@@ -56,6 +54,7 @@ class TensorRTEngine:
         """Why it gives no predictions any more; empty while it does."""
         self.host_resize: dict[str, str] = {}
         """Camera formats that have a graph and are resized by the processor all the same, and why."""
+        self._cameras: dict[tuple[int, ...], Resizer] = {}
         self._lock = threading.Lock()
         # This initialises CUDA, without which TensorRT crashes.
         library = load_library(self.flavour)
@@ -88,65 +87,46 @@ class TensorRTEngine:
                     owned.append(plans[name])
             self._graphs = Graphs(self._session, OWN_GRAPHS if "own-graphs" in library.capabilities else "")
             owned.append(self._graphs)
-            resizers = [plan for name, plan in plans.items() if name not in GRAPHS]
-            ignore = bundle.manifest.preprocessing.ignore
-            self._pipeline = Pipeline(self._session, plans["backbone"], plans["flow"], resizers, self._graphs, ignore)
-            self._rehearse(bundle)
-
-    def _rehearse(self, bundle: Bundle) -> None:
-        """Judge each camera's resize by Pillow's, and run every way twice: plainly, then as a graph."""
-        for shape, way in list(self._pipeline.cameras.items()):
-            if problem := self._resize_problem(bundle, way):
-                del self._pipeline.cameras[shape]
-                self.host_resize[f"{shape[1]}x{shape[0]}"] = problem
-        for way in (*self._pipeline.cameras.values(), self._pipeline.direct):
+            self._pipeline = Pipeline(self._session, plans["backbone"], plans["flow"], self._graphs)
+            for plan in (plan for name, plan in plans.items() if name not in GRAPHS):
+                self._add_camera(plan, Resizer(self._session, plan, bundle.manifest.preprocessing))
+            # Once plainly, once as a graph: what is left to be set up is not left to the first frame.
             for _ in range(2):
-                self._pipeline.predict(way, [np.zeros(way.shape, np.uint8)])
+                self._pipeline.predict([np.zeros(self._pipeline.shape, np.uint8)])
 
-    def _resize_problem(self, bundle: Bundle, way: Way) -> str:
-        picture = np.random.default_rng(0).integers(0, 256, way.shape, np.uint8)
-        try:
-            expected = preprocess(picture, bundle.manifest.preprocessing)
-        except SourceError as error:
-            return str(error)
-        levels = int(np.abs(self._pipeline.resized(way, picture).astype(np.int16) - expected).max())
-        if levels <= GREY_LEVELS:
-            return ""
-        return f"differs from Pillow's by {levels} grey levels, at most {GREY_LEVELS} expected"
+    def _add_camera(self, plan: Plan, resizer: Resizer) -> None:
+        height, width, _ = plan.inputs[0].shape
+        if problem := resizer.problem():
+            self.host_resize[f"{width}x{height}"] = problem
+        else:
+            self._cameras[height, width, 3] = resizer
 
     def infer(self, frames: Sequence[Frame]) -> list[Prediction]:
         """Predict for frames of (S, S, 3) uint8 RGB, as many at a time as the plans take.
 
         Raises InferenceError after a failure of the GPU, for ever after it, and after `close`.
         """
-        return self._infer(frames, None)
-
-    def takes(self, image: NDArray[np.uint8]) -> bool:
-        """Whether `infer_camera` crops and resizes such a picture on the GPU.
-
-        Pictures of the size of the model's own frames are none of a camera: nothing would tell the two apart.
-        """
-        known = self._pipeline.cameras.keys() - {self._pipeline.direct.shape}
-        return image.dtype == np.uint8 and not self.failure and image.shape in known
-
-    def infer_camera(self, frames: Sequence[Frame]) -> list[Prediction]:
-        """Predict for pictures as the camera gives them, all of one format that the engine `takes`; as `infer`."""
-        return self._infer(frames, frames[0].image.shape if frames else None)
-
-    def _infer(self, frames: Sequence[Frame], camera: tuple[int, ...] | None) -> list[Prediction]:
         with self._lock:
             self._require_usable()
-            way = self._pipeline.direct if camera is None else self._pipeline.cameras[camera]
             for frame in frames:
-                if frame.image.shape != way.shape or frame.image.dtype != np.uint8:
-                    got = f"{frame.image.shape} {frame.image.dtype}"
-                    raise InferenceError(f"expected frames {way.shape} uint8, got {got}: report it")
+                _require(frame.image, self._pipeline.shape)
             most, images = self._pipeline.batch[1], [frame.image for frame in frames]
             predictions: list[Prediction] = []
             with self._translated("failed", InferenceError), self._session.current():
                 for start in range(0, len(images), most):
-                    predictions += self._pipeline.predict(way, images[start : start + most])
+                    predictions += self._pipeline.predict(images[start : start + most])
             return predictions
+
+    def takes(self, image: NDArray[np.uint8]) -> bool:
+        """Whether `resize` takes pictures of this format."""
+        return image.dtype == np.uint8 and not self.failure and image.shape in self._cameras
+
+    def resize(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """`preprocess` on the GPU, within one grey level: (S, S, 3) uint8 RGB; raises InferenceError as `infer`."""
+        with self._lock:
+            self._require_usable()
+            with self._translated("failed", InferenceError), self._session.current():
+                return self._cameras[image.shape](image)
 
     def _require_usable(self) -> None:
         if self.failure:
@@ -167,7 +147,7 @@ class TensorRTEngine:
         copies = "shared memory" if self._session.mapped else "pinned copies"
         graphs = f"no CUDA graphs: {self._graphs.refused}" if self._graphs.refused else "CUDA graphs"
         parts = [f"{self.name} on {self._where}", self._driver.name, copies, graphs]
-        parts += [f"{shape[1]}x{shape[0]} resized on the GPU" for shape in self._pipeline.cameras]
+        parts += [f"{shape[1]}x{shape[0]} resized on the GPU" for shape in self._cameras]
         parts += [f"{size} resized by the processor: {why}" for size, why in self.host_resize.items()]
         return ", ".join(parts)
 
@@ -188,6 +168,11 @@ class TensorRTRTXEngine(TensorRTEngine):
     """The same by TensorRT for RTX."""
 
     flavour = "tensorrt-rtx"
+
+
+def _require(image: NDArray[np.uint8], shape: tuple[int, ...]) -> None:
+    if image.shape != shape or image.dtype != np.uint8:
+        raise InferenceError(f"expected frames {shape} uint8, got {image.shape} {image.dtype}: report it")
 
 
 def _close_last_first(owned: Sequence[Loader | Plan | Graphs]) -> None:

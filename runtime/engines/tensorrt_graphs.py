@@ -1,8 +1,9 @@
-"""CUDA graphs of what an engine enqueues: one launch instead of hundreds, and plain enqueueing where that fails."""
+"""The CUDA graph of what an engine enqueues: one launch instead of hundreds, and plain enqueueing where that fails."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+import contextlib
+from collections.abc import Callable
 
 from csflow.runtime.cuda.api import CudaError, DeviceError
 from csflow.runtime.cuda.session import Session
@@ -11,31 +12,31 @@ __all__ = ["Graphs"]
 
 
 class Graphs:
-    """A graph per way through the engine; all hold for one batch size and for addresses that do not change.
+    """The graph of one batch size and of addresses that do not change.
 
-    The first run of each is enqueued plainly, as TensorRT asks for before a capture; so batch sizes that alternate are
-    never captured.
+    The first run of a size is enqueued plainly, as TensorRT asks for before a capture; so batch sizes that alternate
+    are never captured.
     """
 
     def __init__(self, session: Session, refused: str = "") -> None:
         """Nothing is captured where `refused` says why."""
         self._session = session
-        self._graphs: dict[Hashable, int] = {}
-        self._warm: set[Hashable] = set()
+        self._graph: int | None = None
+        self._warm = False
         self.refused = refused or session.driver.no_capture
         """Why there are no graphs; empty where there are."""
 
-    def run(self, way: Hashable, enqueue: Callable[[], None]) -> None:
+    def run(self, enqueue: Callable[[], None]) -> None:
         """Enqueue one run. Raises DeviceError where that fails without a graph too."""
-        if way not in self._graphs and way in self._warm and not self.refused:
-            self._capture(way, enqueue)
-        if way in self._graphs:
-            self._session.driver.launch(self._graphs[way], self._session.stream)
+        if self._graph is None and self._warm and not self.refused:
+            self._capture(enqueue)
+        if self._graph is not None:
+            self._session.driver.launch(self._graph, self._session.stream)
         else:
             enqueue()
-        self._warm.add(way)
+        self._warm = True
 
-    def _capture(self, way: Hashable, enqueue: Callable[[], None]) -> None:
+    def _capture(self, enqueue: Callable[[], None]) -> None:
         driver, stream = self._session.driver, self._session.stream
         try:
             driver.begin_capture(stream)
@@ -44,7 +45,7 @@ class Graphs:
             except BaseException as error:
                 self._leave_capture(error)
                 raise
-            self._graphs[way] = driver.end_capture(stream)
+            self._graph = driver.end_capture(stream)
         except DeviceError as error:
             if isinstance(error, CudaError) and not error.only_refuses_capture:
                 raise
@@ -60,16 +61,13 @@ class Graphs:
                 raise ending from error
 
     def drop(self) -> None:
-        """Forget all graphs. Raises CudaError."""
-        self._warm.clear()
-        while self._graphs:
-            _, graph = self._graphs.popitem()
+        """Forget the graph: shapes change. Raises CudaError."""
+        self._warm = False
+        graph, self._graph = self._graph, None
+        if graph is not None:
             self._session.driver.destroy_graph(graph)
 
     def close(self) -> None:
-        """Forget all graphs, whatever the GPU says."""
-        while self._graphs:
-            try:
-                self.drop()
-            except CudaError:
-                continue
+        """Forget the graph, whatever the GPU says."""
+        with contextlib.suppress(CudaError):
+            self.drop()
