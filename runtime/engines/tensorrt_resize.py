@@ -24,7 +24,7 @@ class Resizer:
         """Allocate and bind; raises EngineMismatch where the plan does not give the model's frames."""
         given, made = plan.inputs[0], plan.outputs[0]
         self._shape, self._side = given.shape, (how.image_size, how.image_size, 3)
-        if (given.dtype, made.dtype, made.shape) != (np.uint8, np.uint8, self._side):
+        if (given.dtype.name, made.dtype.name, made.shape) != ("uint8", "uint8", self._side):
             raise EngineMismatch(
                 f"the {plan.name} plan gives {made.dtype} {made.shape}, the model takes uint8 {self._side}: "
                 "build it again with 'csflow export --fp16'"
