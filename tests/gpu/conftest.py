@@ -10,7 +10,7 @@ from csflow.runtime.cuda.api import CudaDriver
 from csflow.runtime.errors import BackendUnavailable
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def gpu() -> None:
     """Skips without a GPU."""
     answer = probes.cuda()

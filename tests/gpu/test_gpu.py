@@ -49,14 +49,14 @@ def test_memory_goes_to_the_gpu_and_back_in_any_thread(driver: CudaDriver) -> No
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory, trained: Path) -> Bundle:
+def built(gpu: None, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Bundle:  # noqa: ARG001
     """The trained bundle with FP16 plans for up to four frames, and for two camera formats."""
     choice = EngineChoice("tensorrt", False, BuildOptions((1, 2, 4)))
     try:
         builder = prepare_engines("fp16", choice)
     except BackendUnavailable as error:
         pytest.skip(str(error))
-    source = Bundle.open(trained)
+    source = Bundle.open(request.getfixturevalue("trained"))
     files = {name: source.read(name) for name in source.manifest.files}
     path = tmp_path_factory.mktemp("gpu") / "model.csflow"
     bundle = Bundle.create(path, source.manifest, files).update(make_graphs(source, ("fp16",)))
