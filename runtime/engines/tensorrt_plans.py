@@ -118,11 +118,15 @@ class Loader:
     """A TensorRT runtime for the plans of one bundle and precision."""
 
     def __init__(self, library: Library, bundle: Bundle, precision: str) -> None:
-        """CUDA must have been initialised and a context be current: TensorRT crashes otherwise."""
+        """CUDA must have been initialised and a context be current: TensorRT crashes otherwise. Raises EngineError."""
         self._library, self._bundle, self._precision = library, bundle, precision
         self.messages = Messages()
         self._logger = make_logger(library.trt, self.messages)
-        self._runtime: api.Runtime | None = library.trt.Runtime(self._logger)
+        try:
+            self._runtime: api.Runtime | None = library.trt.Runtime(self._logger)
+        except (RuntimeError, TypeError) as error:
+            why = f"{error}; {self.messages.reasons()}"
+            raise EngineError(f"{library.title} does not start ({why}): 'csflow doctor' says what is missing") from None
 
     def load(self, graph: str) -> Plan:
         """The plan of a graph.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Callable
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from csflow.runtime.engines import tensorrt as module
 from csflow.runtime.engines.tensorrt import TensorRTEngine
 from csflow.runtime.errors import BackendUnavailable, BundleError, EngineError, EngineMismatch, InferenceError
 from csflow.runtime.preprocess import preprocess
+from csflow.runtime.tensorrt_capabilities import Capabilities, create_context
 from csflow.runtime.types import Frame, Verdict
 
 Install = Callable[..., Any]
@@ -326,6 +327,34 @@ def test_frames_of_another_size_are_refused_and_the_engine_goes_on(bundle: Bundl
         with pytest.raises(InferenceError, match=r"expected frames \(64, 64, 3\) uint8, got \(32, 64, 3\)"):
             engine.infer([frame(1, 32, 64)])
         assert engine.infer([frame(51)])[0].score == pytest.approx(0.2, rel=1e-3)
+
+
+def test_tensorrt_for_rtx_is_told_to_make_its_own_graphs() -> None:
+    config = SimpleNamespace(cuda_graph_strategy="disabled")
+    given: list[Any] = []
+    engine = SimpleNamespace(
+        create_runtime_config=lambda: config,
+        create_execution_context=lambda *arguments: given.append(arguments) or "context",
+    )
+    trt = SimpleNamespace(CudaGraphStrategy=SimpleNamespace(WHOLE_GRAPH_CAPTURE="whole graph"))
+    assert create_context(trt, engine, Capabilities(frozenset({"own-graphs"}))) == "context"
+    assert create_context(trt, engine, Capabilities(frozenset())) == "context"
+    assert config.cuda_graph_strategy == "whole graph"
+    assert given == [(config,), ()]
+
+
+def test_a_library_that_does_not_start_is_one_clear_error(
+    bundle: Bundle, stage: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = stage()
+
+    def refuse(_logger: Any) -> None:
+        raise TypeError("pybind11::init(): factory function returned nullptr")
+
+    monkeypatch.setattr(scene.module, "Runtime", refuse)
+    with pytest.raises(EngineError, match=r"TensorRT 10\.3\.0\.26 does not start \(pybind11"):
+        opened(bundle, scene)
+    assert scene.driver.lost == []
 
 
 def test_the_driver_is_chosen_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
