@@ -127,7 +127,7 @@ def test_a_refused_checkpoint_is_imported_from_the_copy_that_the_refusal_describ
     processor.log = whole_model.write
     settings = {"clamp": 2, "pre_processor": processor if custom else True, "post_processor": processor}
     torch.save({**torch.load("m", weights_only=True), "hyper_parameters": settings}, "model.ckpt")
-    with pytest.raises(ImportRefused, match=r"elsewhere\.Whole, which no CS-Flow model needs") as caught:
+    with pytest.raises(ImportRefused, match=r"'elsewhere\.Whole', which no CS-Flow model needs") as caught:
         read_foreign(tmp_path / "model.ckpt", ImportPlan())
     assert "\n" not in str(caught.value)
     said = re.search(r'python -c "(.*)"; then import small.ckpt', str(caught.value))
