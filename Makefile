@@ -6,7 +6,7 @@ PIP := $(BIN)/pip --disable-pip-version-check
 OUT := out
 DEMO := $(OUT)/demo
 
-.PHONY: demo test lint fuzz bench clean
+.PHONY: demo test lint fuzz bench soak clean
 
 demo: $(VENV)/.demo
 	@rm -rf $(DEMO)
@@ -36,6 +36,9 @@ fuzz: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python tests/bench/bench.py $(BENCH)
+
+soak: $(VENV)/.dev
+	$(BIN)/python tests/soak/soak.py $(SOAK)
 
 clean:
 	rm -rf $(VENV) $(OUT) build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from csflow.export.plan_facts import plan_text, size_text
+from csflow.export.plan_facts import bundle_plan_text, size_text
 from csflow.runtime.bundle import Bundle
 from csflow.runtime.decision import load_calibration
 from csflow.runtime.errors import BundleCorrupted, CSFlowError
 from csflow.runtime.golden import GOLDEN, GoldenFrame, load_golden
 from csflow.runtime.manifest import Definitions, FileEntry, Preprocessing
-from csflow.runtime.plan import is_plan, read_plan_header
+from csflow.runtime.plan import is_plan
 
 __all__ = ["BundleFacts", "FileFacts", "Thresholds", "bundle_facts", "bundle_lines"]
 
@@ -91,7 +91,7 @@ def bundle_facts(path: Path, verify: bool = True) -> BundleFacts:
         provenance=manifest.provenance,
         thresholds=_or_problem(lambda: _thresholds(bundle), problems),
         golden=_or_problem(lambda: _golden(bundle), problems) or (),
-        plans=_plans(path),
+        plans=_plans(bundle),
         files=files,
         problems=tuple(problems),
     )
@@ -136,22 +136,16 @@ def _golden(bundle: Bundle) -> tuple[GoldenFrame, ...]:
     return tuple(frame for _, frame in load_golden(bundle)) if bundle.has(GOLDEN) else ()
 
 
-def _plans(path: Path) -> dict[str, str]:
+def _plans(bundle: Bundle) -> dict[str, str]:
     # Engines are made on the device, after the bundle's manifest.
-    found = sorted(p for p in (path / "engines").rglob("*") if p.is_file())
-    return {str(p.relative_to(path)): _plan(p) for p in found if _begins_as_plan(p)}
+    found = sorted(p for p in (bundle.path / "engines").rglob("*") if p.is_file())
+    hashes = {name: entry.sha256 for name, entry in bundle.manifest.files.items()}
+    return {str(p.relative_to(bundle.path)): bundle_plan_text(p, hashes) for p in found if _begins_as_plan(p)}
 
 
 def _begins_as_plan(path: Path) -> bool:
     with path.open("rb") as file:
         return is_plan(file.read(4))
-
-
-def _plan(path: Path) -> str:
-    try:
-        return plan_text(read_plan_header(path))
-    except CSFlowError as error:
-        return str(error)
 
 
 def bundle_lines(facts: BundleFacts) -> list[str]:
@@ -177,10 +171,14 @@ def _model_lines(facts: BundleFacts) -> list[str]:
     roi = "whole image" if how.roi is None else "x={} y={} {}x{} px".format(*how.roi)
     return [
         f"identity: {facts.weights_sha256[:16]} (of the weights)",
-        f"input: {how.image_size} x {how.image_size} px {how.colour}, from {roi}, by {how.resize}",
+        f"input: {how.image_size} x {how.image_size} px {how.colour}, from {roi}, by {how.resize}{_ignored(how)}",
         f"score: {facts.definitions.score}, anomaly map: {facts.definitions.anomaly_map}",
         *_flat(facts.model),
     ]
+
+
+def _ignored(how: Preprocessing) -> str:
+    return f", {len(how.ignore)} rectangles ignored" if how.ignore else ""
 
 
 def _threshold_lines(thresholds: Thresholds | None) -> list[str]:

@@ -1,48 +1,76 @@
-"""`csflow export`: ONNX graphs into the bundle, checked."""
+"""`csflow export`: ONNX graphs into the bundle through the decision gate, and TensorRT engines from them."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from csflow.export.cli_engines import engine_options
+from csflow.export.cli_gate import gate_options
 from csflow.runtime.command import Command, bundle_option
 from csflow.runtime.errors import BackendUnavailable
+
+if TYPE_CHECKING:
+    from csflow.export.build_options import EngineChoice
+    from csflow.export.cli_gate import GateChoice
+    from csflow.export.graph_export import GraphExport
+    from csflow.runtime.bundle import Bundle
 
 __all__ = ["export"]
 
 
 @click.command(cls=Command)
 @bundle_option
+@click.option("--fp32", is_flag=True, expose_value=False, help="Write float32 graphs, for OpenVINO: always done.")
+@click.option("--fp16", is_flag=True, help="Write half-precision graphs too, for TensorRT.")
+@gate_options
+@engine_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of lines.")
-def export(bundle: str, as_json: bool) -> None:
-    """Write backbone.onnx and flow.onnx into the bundle and check that they decide as the trained model does.
+def export(bundle: str, fp16: bool, gate: GateChoice, engines: EngineChoice, as_json: bool) -> None:
+    """Write backbone.onnx and flow.onnx into the bundle and prove that they decide as the trained model does.
 
-    The graphs take uint8 frames (N, S, S, 3) RGB and give score and anomaly map, opset 20. The check runs the
-    bundle's golden frames through OpenVINO.
+    The graphs take uint8 frames (N, S, S, 3) RGB and give score and anomaly map, opset 20. The proof is that of
+    csflow verify: with the golden frames of the bundle, and the pictures in --images.
+
+    With --fp16, TensorRT engines are built too, where a TensorRT can build here. On a device without torch the graphs
+    that the bundle holds are built.
     """
-    if missing := [name for name in ("torch", "timm", "onnx", "onnxscript") if find_spec(name) is None]:
-        raise BackendUnavailable(f"export needs {', '.join(missing)}: pip install 'csflow[export]'")
-    from csflow.export.onnx_export import OPSET, make_graphs
-    from csflow.export.verify import check_graphs
+    from csflow.export.engine_export import export_engines, has_graphs, prepare_engines
     from csflow.runtime.bundle import Bundle
 
-    opened = Bundle.open(bundle)
-    graphs = make_graphs(opened)
-    check = check_graphs(opened, graphs) if find_spec("openvino") else None
-    opened.update(graphs)
+    opened, precision = Bundle.open(bundle), "fp16" if fp16 else "fp32"
+    missing = [name for name in ("torch", "timm", "onnx", "onnxscript") if find_spec(name) is None]
+    builder = prepare_engines(precision, engines)
+    if missing and (gate.int8 or not (builder.library and has_graphs(opened, precision))):
+        needed = f"export needs {', '.join(missing)}: pip install 'csflow[export]'"
+        raise BackendUnavailable(f"{needed}; {builder.absent}" if builder.absent else needed)
+    facts, lines = _kept_graphs(missing) if missing else _told(_write_graphs(opened, fp16, gate))
+    if not as_json:
+        click.echo("\n".join(lines))
+    built = export_engines(Bundle.open(bundle), precision, engines, builder, quiet=as_json)
     if as_json:
-        sizes = {name: len(data) for name, data in graphs.items()}
-        click.echo(json.dumps({"bundle": bundle, "bytes": sizes, "check": asdict(check) if check else None}))
-        return
-    for name, data in graphs.items():
-        click.echo(f"{name}: {len(data) / 1e6:.1f} MB, opset {OPSET}")
-    if check is None:
-        click.echo("not checked: OpenVINO is not installed (pip install 'csflow[openvino]')")
-    else:
-        click.echo(
-            f"checked with OpenVINO on {check.frames} golden frames: {check.flips} verdicts differ, "
-            f"largest score error {check.score_error:.2e}"
-        )
+        records = [asdict(record) for record in built.records]
+        click.echo(json.dumps({"bundle": bundle, **facts, "engines": records, "no_engines": built.skipped}))
+    elif built.lines():
+        click.echo("\n".join(built.lines()))
+
+
+def _kept_graphs(missing: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    return {}, [f"the graphs stay as they are: writing them needs {', '.join(missing)} (pip install 'csflow[export]')"]
+
+
+def _told(made: GraphExport) -> tuple[dict[str, Any], list[str]]:
+    return made.facts(), made.lines()
+
+
+def _write_graphs(opened: Bundle, fp16: bool, gate: GateChoice) -> GraphExport:
+    from csflow.export.graph_export import write_graphs
+    from csflow.toolkit.progress import TerminalReporter
+
+    progress = TerminalReporter().images if gate.images else None
+    return write_graphs(opened, ("fp32", "fp16") if fp16 else ("fp32",), gate, progress)

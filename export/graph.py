@@ -1,10 +1,11 @@
 """The two graphs that are exported, as torch modules with the names and types of their inputs and outputs.
 
-    backbone   frame uint8 (N, S, S, 3) RGB              ->  features_0 … features_k float32 (N, C, h_i, w_i)
+    backbone   frame uint8 (N, S, S, 3) RGB              ->  features_0 … features_k (N, C, h_i, w_i)
     flow       features_0 … features_k                   ->  score float32 (N,), anomaly_map float32 (N, h, w)
 
-Normalisation, image pyramid, standardisation, coupling blocks and scoring lie inside, so that every runtime
-computes the same numbers by construction.
+Features are float32 in the graphs of precision 'fp32' and float16 in those of 'fp16'. Normalisation, image pyramid,
+standardisation, coupling blocks and scoring lie inside, so that every runtime computes the same numbers by
+construction. Both graphs are folded (`csflow.export.fold`) from copies of the trained modules.
 """
 
 from __future__ import annotations
@@ -14,25 +15,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from csflow.export.fold import fold_backbone, fold_flow
+from csflow.export.typed import halve_backbone, halve_flow
+from csflow.runtime.errors import ConfigError
 from csflow.toolkit.backbone import Backbone
 from csflow.toolkit.config import ModelConfig
-from csflow.toolkit.flow import CrossScaleFlow, anomaly_map, score
+from csflow.toolkit.flow import CrossScaleFlow
 
-__all__ = ["FlowGraph", "Graph", "backbone_graph", "flow_graph"]
+__all__ = ["PRECISIONS", "Graph", "backbone_graph", "flow_graph"]
 
-
-class FlowGraph(nn.Module):
-    """The flow with score and map instead of latents; the log-determinant is not computed in the graph."""
-
-    def __init__(self, flow: CrossScaleFlow, definition: str) -> None:
-        super().__init__()
-        self.flow = flow
-        self.definition = definition
-
-    def forward(self, *features: Tensor) -> tuple[Tensor, Tensor]:
-        """Map features (N, C, h_i, w_i) to score (N,) and anomaly map (N, h, w)."""
-        z, _ = self.flow(features)
-        return score(z), anomaly_map(z, self.definition)
+PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16}
+"""Name of a precision, and the type of the features between its graphs."""
 
 
 @dataclass(frozen=True)
@@ -47,17 +40,34 @@ class Graph:
     outputs: tuple[str, ...]
 
 
-def backbone_graph(backbone: Backbone, config: ModelConfig) -> Graph:
-    """The backbone graph: uint8 frames to features."""
+def backbone_graph(backbone: Backbone, config: ModelConfig, precision: str = "fp32") -> Graph:
+    """The backbone graph, uint8 frames to features; raises ConfigError for a precision not in `PRECISIONS`."""
+    half = _features_type(precision) is torch.float16
+    folded = fold_backbone(backbone, pixel_scale=not half)
     side = config.image_size
     example = (torch.zeros(2, side, side, 3, dtype=torch.uint8),)
-    return Graph("backbone", backbone, example, ("frame",), _feature_names(config))
+    module = halve_backbone(folded) if half else folded
+    return Graph("backbone", module, example, ("frame",), _feature_names(config))
 
 
-def flow_graph(flow: CrossScaleFlow, config: ModelConfig, definition: str = "scale0-mean-z2") -> Graph:
-    """The flow graph: features to score and map, the latter by its name in the manifest."""
-    example = tuple(torch.zeros(2, *shape) for shape in config.feature_shapes)
-    return Graph("flow", FlowGraph(flow, definition), example, _feature_names(config), ("score", "anomaly_map"))
+def flow_graph(
+    flow: CrossScaleFlow, config: ModelConfig, definition: str = "scale0-mean-z2", precision: str = "fp32"
+) -> Graph:
+    """The flow graph: features to score and map, the latter by its name in the manifest.
+
+    Raises ConfigError for a precision not in `PRECISIONS`.
+    """
+    dtype = _features_type(precision)
+    folded = fold_flow(flow, config, definition)
+    example = tuple(torch.zeros(2, *shape, dtype=dtype) for shape in config.feature_shapes)
+    module = halve_flow(folded) if dtype is torch.float16 else folded
+    return Graph("flow", module, example, _feature_names(config), ("score", "anomaly_map"))
+
+
+def _features_type(precision: str) -> torch.dtype:
+    if precision not in PRECISIONS:
+        raise ConfigError(f"no precision {precision!r}; choose one of: {', '.join(PRECISIONS)}")
+    return PRECISIONS[precision]
 
 
 def _feature_names(config: ModelConfig) -> tuple[str, ...]:

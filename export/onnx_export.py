@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import onnx
@@ -19,20 +19,28 @@ __all__ = ["OPSET", "make_graphs", "to_onnx"]
 
 OPSET = 20
 """The newest opset of TensorRT 10.3's parser (JetPack 6) and torch's default."""
-PRECISION = "fp32"
 
 
-def make_graphs(bundle: Bundle) -> dict[str, bytes]:
-    """The files graphs/fp32/backbone.onnx and flow.onnx, made from the trained weights; `bundle` is not touched.
+def make_graphs(bundle: Bundle, precisions: Sequence[str] = ("fp32",)) -> dict[str, bytes]:
+    """The files graphs/<precision>/backbone.onnx and flow.onnx, folded from the trained weights.
+
+    `bundle` is not touched.
+
+    Args:
+        precisions: names from `csflow.export.graph.PRECISIONS`.
 
     Raises:
         BundleError, BundleCorrupted: weights are missing or wrong.
+        ConfigError: no such precision.
         EngineError: torch's exporter or ONNX's checker refused; the message says which graph and why.
     """
     backbone, flow, config = load_model(bundle)
     definition = bundle.manifest.definitions.anomaly_map
-    graphs = (backbone_graph(backbone, config), flow_graph(flow, config, definition))
-    return {f"graphs/{PRECISION}/{graph.name}.onnx": to_onnx(graph) for graph in graphs}
+    files = {}
+    for precision in precisions:
+        files[f"graphs/{precision}/backbone.onnx"] = to_onnx(backbone_graph(backbone, config, precision))
+        files[f"graphs/{precision}/flow.onnx"] = to_onnx(flow_graph(flow, config, definition, precision))
+    return files
 
 
 def to_onnx(graph: Graph) -> bytes:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from csflow.runtime.errors import EngineError
 from csflow.runtime.plan import PlanHeader, read_plan_header
+from csflow.runtime.plan_record import PlanRecord, read_record, record_path
 
-__all__ = ["PlanFacts", "plan_facts", "plan_lines", "plan_text", "size_text"]
+__all__ = ["PlanFacts", "bundle_plan_text", "plan_facts", "plan_lines", "plan_text", "record_text", "size_text"]
 
 NAMES = {"tensorrt": "TensorRT", "tensorrt-rtx": "TensorRT for RTX"}
 
@@ -20,16 +23,51 @@ class PlanFacts:
     size: int
     """Bytes."""
     header: PlanHeader
+    record: PlanRecord | None
+    """What its record says; None where it has none that can be read."""
 
 
 def plan_facts(path: Path) -> PlanFacts:
-    """Read the header of a plan. Raises EngineError when it is damaged or no plan."""
-    return PlanFacts(str(path), path.stat().st_size, read_plan_header(path))
+    """Read the header of a plan, and the record beside it. Raises EngineError when the plan is damaged or none."""
+    header = read_plan_header(path)
+    record = read_record(path) if record_path(path).is_file() else None
+    return PlanFacts(str(path), path.stat().st_size, header, record)
 
 
 def plan_lines(facts: PlanFacts) -> list[str]:
     """The facts as lines for a terminal."""
-    return [f"{facts.path}: TensorRT plan, {size_text(facts.size)}", f"  {plan_text(facts.header)}"]
+    told = f"  {record_text(facts.record)}" if facts.record else "  no record beside it says what it was built from"
+    return [f"{facts.path}: TensorRT plan, {size_text(facts.size)}", f"  {plan_text(facts.header)}", told]
+
+
+def bundle_plan_text(path: Path, hashes: Mapping[str, str]) -> str:
+    """A plan of a bundle in one line, and whether it belongs to the bundle's graph.
+
+    Args:
+        hashes: SHA-256 of the bundle's files, by name.
+    """
+    try:
+        facts = plan_facts(path)
+    except EngineError as error:
+        return str(error)
+    if facts.record is None:
+        return f"{plan_text(facts.header)}; without record"
+    graph = f"graphs/{facts.record.precision}/{facts.record.graph}.onnx"
+    fits = "" if hashes.get(graph) == facts.record.onnx_sha256 else f"; of another {graph}: run 'csflow export' again"
+    return f"{plan_text(facts.header)}; {record_text(facts.record)}{fits}"
+
+
+def record_text(record: PlanRecord) -> str:
+    """What a record says, in one line."""
+    low, tuned, high = record.options.batch
+    batch = f"batch {low}" if low == high else f"batch {low} to {high}, tuned for {tuned}"
+    where = f"on {record.gpu}" if record.gpu else "without a GPU"
+    half = record.audit.half_in_plan
+    share = "" if half is None else f", {half:.1%} of products in half precision ({record.audit.source})"
+    return (
+        f"{record.precision} {record.graph}, {batch}{share}; built {record.created_utc} {where} "
+        f"in {record.build_s:.1f} s from ONNX {record.onnx_sha256[:16]}; {record.status}"
+    )
 
 
 def plan_text(header: PlanHeader) -> str:

@@ -17,7 +17,9 @@ COMMANDS = {
     "evaluate": "csflow.toolkit.cli:evaluate",
     "calibrate": "csflow.calibration.cli:calibrate",
     "export": "csflow.export.cli:export",
+    "verify": "csflow.export.cli_verify:verify",
     "run": "csflow.runtime.cli_run:run",
+    "roi": "csflow.runtime.cli_roi:roi",
     "inspect": "csflow.export.cli_inspect:inspect",
     "doctor": "csflow.runtime.cli_doctor:doctor",
 }

@@ -5,21 +5,25 @@ from __future__ import annotations
 import contextlib
 import errno
 import signal
-import sys
 import threading
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from csflow.runtime.command import INTERRUPTED, Command, bundle_option, release_stdout
 from csflow.runtime.errors import CSFlowError, SinkError
+from csflow.runtime.run_options import stream_options
+from csflow.runtime.run_outputs import output_options
 
 if TYPE_CHECKING:
+    from logging import Logger
+
     from csflow.runtime.detector import Detector
-    from csflow.runtime.sink import ResultSink
+    from csflow.runtime.sinks.background import OutputReport
     from csflow.runtime.source import FrameSource
     from csflow.runtime.summary import Summary
+    from csflow.runtime.trigger import Trigger
 
 __all__ = ["run"]
 
@@ -27,17 +31,18 @@ LONGEST_TIMEOUT_S = 604800.0
 
 EPILOG = """\b
 Cameras:
-  0, /dev/video0, /dev/v4l/by-id/...   USB and other V4L2 cameras
+  0, /dev/video0, /dev/v4l/by-id/...   USB and other V4L2 cameras, with settings: '0?size=1280x720&exposure=100'
   parts/  'parts/*.png'  part.png      pictures, in natural order
   line.mp4                             a video file
-  rtsp://user:password@host/path       a network camera (also http://)
+  rtsp://user:password@host/path       a network camera (also http://; gst+rtsp:// through GStreamer)
+  'gst:PIPELINE'  csi:0  aravis:NAME   GStreamer, a Jetson's CSI connector, GenICam cameras
   synthetic://?defects=0.1&fps=10&seed=1&frames=100&size=256x256
 
 \b
 Exit codes:
   0    end of the stream, --frames reached, or stopped by SIGTERM
   1    wrong option, or no thresholds      2    wrong usage
-  3    no usable bundle                    4    engine missing or failed
+  3    no usable bundle                    4    engine missing, not verified or failed
   5    no camera, no file                  6    camera lost while running
   7    disk full, or results not writable  130  stopped by Ctrl-C
 
@@ -52,11 +57,18 @@ def _seconds(_ctx: click.Context, _parameter: click.Parameter, value: float) -> 
 
 
 @click.command(cls=Command, epilog=EPILOG)
-@click.option("--camera", default="0", show_default=True, metavar="URI", help="What to look at; see below.")
+@click.option(
+    "--camera",
+    "cameras",
+    multiple=True,
+    default=("0",),
+    show_default="0",
+    metavar="URI",
+    help="What to look at; see below. Repeat it for several cameras on one engine.",
+)
 @bundle_option
 @click.option("--backend", default="auto", show_default=True, metavar="NAME", help="auto, openvino, torch or fake.")
-@click.option("--results", metavar="FILE", help="Append one JSON object a frame to FILE; '-' is standard output.")
-@click.option("--save", metavar="DIR", help="Write a picture with heat map to DIR for every frame that was not OK.")
+@output_options
 @click.option("--frames", type=click.IntRange(min=1), metavar="N", help="Stop after N frames.")
 @click.option(
     "--timeout",
@@ -67,49 +79,77 @@ def _seconds(_ctx: click.Context, _parameter: click.Parameter, value: float) -> 
     metavar="S",
     help="Longest time in seconds without a good frame, 0.1 to 604800.",
 )
+@stream_options
+@click.option(
+    "--unverified",
+    is_flag=True,
+    help="Run an engine too that has not passed 'csflow verify'; every result says so.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="No line per frame.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON on standard output.")
 @click.pass_context
 def run(
     ctx: click.Context,
-    camera: str,
+    /,
+    cameras: tuple[str, ...],
     bundle: str,
     backend: str,
-    results: str | None,
-    save: str | None,
     frames: int | None,
     timeout: float,
+    unverified: bool,
     quiet: bool,
     as_json: bool,
+    **options: Any,
 ) -> None:
     """Give every part before the camera a verdict, until the stream ends or Ctrl-C.
 
     Of a camera always the newest frame is taken, and frames dropped meanwhile are counted; of files and
-    videos every frame is taken. Each frame gets one line, on standard error where standard output carries
-    results or JSON.
+    videos every frame is taken. With --trigger each trigger gets exactly one result. Each frame gets one line,
+    on standard error where standard output carries results or JSON.
     """
     from csflow.runtime.detector import Detector
-    from csflow.runtime.source import open_source
+    from csflow.runtime.logs import run_logs
+    from csflow.runtime.outputs import open_outputs
+    from csflow.runtime.run_options import open_cameras, stream_policy, stream_trigger
+    from csflow.runtime.run_outputs import output_choices
+    from csflow.runtime.service import Service
     from csflow.runtime.stream import run_stream
     from csflow.runtime.summary import Tally
 
-    if results == "-" and as_json:
+    if options["results"] == "-" and as_json:
         raise click.UsageError("--results - and --json both want standard output: give --results a file")
-    piped = results == "-" or as_json
-    with Detector.open(bundle, backend) as detector, contextlib.ExitStack() as stack:
-        source = stack.enter_context(open_source(camera, timeout))
-        sinks = _sinks(results, save, None if quiet else piped, detector, stack)
-        _announce(detector, source)
+    chosen = output_choices(options, lines=not quiet, as_json=as_json)
+    service = Service()
+    with contextlib.ExitStack() as stack:
+        log = stack.enter_context(run_logs(chosen.log_file))
+        detector = stack.enter_context(Detector.open(bundle, backend, unverified))
+        sources = open_cameras(cameras, timeout, options["reconnect"], stack)
+        outputs = stack.enter_context(open_outputs(chosen, detector, sources, service.stopping))
+        trigger = stream_trigger(options["trigger"], sources)
+        _announce(detector, sources, trigger, outputs.page_url, log)
         tally, errors = Tally(), []
         with _signals() as stop:
             try:
-                run_stream(source, detector, sinks, stop=stop, max_frames=frames, silence_s=timeout, tally=tally)
+                run_stream(
+                    sources,
+                    detector,
+                    [outputs],
+                    stop=stop,
+                    max_frames=frames,
+                    silence_s=timeout,
+                    tally=tally,
+                    policy=stream_policy(options),
+                    trigger=trigger,
+                    beat=service.beat,
+                )
             except CSFlowError as error:
+                log.error("%s", error)
                 errors.append(error)
         try:
-            _print_summary(tally.summary(), as_json, to_stderr=results == "-")
+            _print_summary(tally.summary(), outputs.reports(), as_json, to_stderr=chosen.results == "-")
         except SinkError as error:
             errors.append(error)
+        log.info("%s", " | ".join(tally.summary().text().splitlines()))
     if errors:
         raise errors[0]
     if stop.signal == signal.SIGINT:
@@ -145,50 +185,34 @@ def _signals() -> Iterator[_Stop]:
         restore()
 
 
-def _sinks(
-    results: str | None,
-    save: str | None,
-    lines_to_stderr: bool | None,
-    detector: Detector,
-    stack: contextlib.ExitStack,
-) -> list[ResultSink]:
-    """The records first: should a later sink fail, the frame is on record."""
-    sinks: list[ResultSink] = []
-    if results is not None:
-        from csflow.runtime.sinks.jsonl import JsonLinesSink
-
-        sinks.append(stack.enter_context(JsonLinesSink(results)))
-    if save is not None:
-        from csflow.runtime.sinks.overlay import OverlaySink
-
-        roi = detector.bundle.manifest.preprocessing.roi
-        sinks.append(stack.enter_context(OverlaySink(save, roi)))
-    if lines_to_stderr is not None:
-        from csflow.runtime.sinks.terminal import TerminalSink
-
-        sinks.append(TerminalSink(sys.stderr if lines_to_stderr else sys.stdout))
-    return sinks
-
-
-def _announce(detector: Detector, source: FrameSource) -> None:
+def _announce(
+    detector: Detector, sources: Sequence[FrameSource], trigger: Trigger | None, page_url: str | None, log: Logger
+) -> None:
     calibration = detector.calibration
-    click.echo(f"bundle     {detector.bundle.path}", err=True)
-    click.echo(f"engine     {detector.engine.name}", err=True)
-    click.echo(f"source     {source.name}" + (" (live, newest frame)" if source.live else " (every frame)"), err=True)
-    click.echo(
+    lines = [
+        f"bundle     {detector.bundle.path}",
+        f"engine     {detector.engine.name}",
+        *([] if not detector.distrust else [f"WARNING    {detector.distrust}"]),
+        *(f"source     {source.name} ({'live' if source.live else 'every frame'})" for source in sources),
+        *([] if trigger is None else [f"trigger    {trigger.name}"]),
         f"thresholds warn {calibration.warn_threshold:.4g}, reject {calibration.reject_threshold:.4g}",
-        err=True,
-    )
+        *([] if page_url is None else [f"page       {page_url}"]),
+    ]
+    for line in lines:
+        click.echo(line, err=True)
+        log.info("%s", line)
 
 
-def _print_summary(summary: Summary, as_json: bool, to_stderr: bool) -> None:
+def _print_summary(summary: Summary, reports: Sequence[OutputReport], as_json: bool, to_stderr: bool) -> None:
     from csflow.runtime.sink import sink_error
 
-    text = summary.text()
+    text = "\n".join([summary.text(), *(report.text() for report in reports if report.told)])
     if as_json:
+        import dataclasses
         import json
 
-        text = json.dumps(summary.to_mapping(), indent=2, allow_nan=False)
+        outputs = [dataclasses.asdict(report) for report in reports]
+        text = json.dumps({**summary.to_mapping(), "outputs": outputs}, indent=2, allow_nan=False)
     try:
         click.echo(text, err=to_stderr)
     except OSError as error:

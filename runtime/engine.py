@@ -12,16 +12,17 @@ from csflow.runtime.errors import BackendUnavailable, ConfigError
 from csflow.runtime.golden import require_golden
 from csflow.runtime.types import Frame, Prediction
 
-__all__ = ["BACKENDS", "VARIANTS", "Engine", "default_backend", "open_engine"]
+__all__ = ["BACKENDS", "VARIANTS", "Engine", "default_backend", "load_engine", "open_engine"]
 
 BACKENDS = {
     "openvino": ("csflow.runtime.engines.openvino", "OpenVINOEngine", "openvino"),
     "torch": ("csflow.toolkit.torch_engine", "TorchEngine", "train"),
+    "torch-fp16": ("csflow.export.typed_engine", "TypedTorchEngine", "train"),
     "fake": ("csflow.runtime.engines.fake", "FakeEngine", ""),
 }
 """Backend name: (module, class, extra that installs its library)."""
 
-VARIANTS = ("openvino-fp32", "openvino-bf16")
+VARIANTS = ("openvino-fp32", "openvino-bf16", "openvino-int8")
 """Backends with a fixed precision; the class takes it as a second argument."""
 
 
@@ -55,7 +56,8 @@ def open_engine(bundle: Bundle, backend: str = "auto", calibration: Calibration 
     """Open `backend` for `bundle` and let it score the golden frames: no engine decides unchecked.
 
     'auto' takes OpenVINO where the bundle has graphs, else the trained weights in torch. 'openvino' chooses its
-    precision itself, 'openvino-fp32' and 'openvino-bf16' fix it.
+    precision itself, 'openvino-fp32', 'openvino-bf16' and 'openvino-int8' fix it. 'torch-fp16' runs the half-precision
+    graphs' modules. Whether the decision gate has passed the engine is not asked here: `Detector.open` does.
 
     Args:
         calibration: thresholds; where given, verdicts on the golden frames must not differ either.
@@ -66,22 +68,30 @@ def open_engine(bundle: Bundle, backend: str = "auto", calibration: Calibration 
         BundleError, BundleCorrupted: the bundle lacks what the backend reads, or it is damaged.
         EngineMismatch: the engine does not agree with the trained model on the golden frames.
     """
-    if backend == "auto":
-        backend = default_backend(bundle)
-    if backend not in BACKENDS and backend not in VARIANTS:
-        raise ConfigError(f"no backend {backend!r}; choose one of: {', '.join(['auto', *BACKENDS, *VARIANTS])}")
-    library, _, precision = backend.partition("-")
-    module, name, extra = BACKENDS[library]
-    try:
-        engine_class = getattr(importlib.import_module(module), name)
-        engine = cast(Engine, engine_class(bundle, precision) if precision else engine_class(bundle))
-    except ImportError as error:
-        raise BackendUnavailable(
-            f"backend {backend!r} cannot be loaded ({error}); install it with: pip install 'csflow[{extra}]'"
-        ) from None
+    engine = load_engine(bundle, backend)
     try:
         require_golden(engine, bundle, calibration)
     except BaseException:
         engine.close()
         raise
     return engine
+
+
+def load_engine(bundle: Bundle, backend: str = "auto") -> Engine:
+    """Open `backend` without scoring the golden frames, for the decision gate, which does so itself.
+
+    Raises as `open_engine` does, but for EngineMismatch over golden frames.
+    """
+    if backend == "auto":
+        backend = default_backend(bundle)
+    if backend not in BACKENDS and backend not in VARIANTS:
+        raise ConfigError(f"no backend {backend!r}; choose one of: {', '.join(['auto', *BACKENDS, *VARIANTS])}")
+    library, _, precision = (backend, "", "") if backend in BACKENDS else backend.partition("-")
+    module, name, extra = BACKENDS[library]
+    try:
+        engine_class = getattr(importlib.import_module(module), name)
+        return cast(Engine, engine_class(bundle, precision) if precision else engine_class(bundle))
+    except ImportError as error:
+        raise BackendUnavailable(
+            f"backend {backend!r} cannot be loaded ({error}); install it with: pip install 'csflow[{extra}]'"
+        ) from None

@@ -102,12 +102,14 @@ class SourceError(CSFlowError):
 class FrameError(SourceError):
     """One frame could not be delivered, for example a damaged file; the source goes on with the next."""
 
-    def __init__(self, message: str, index: int, source: str) -> None:
+    def __init__(self, message: str, index: int, source: str, fault: str = "frame") -> None:
         super().__init__(message)
         self.index = index
         """Number that the frame would have had."""
         self.source = source
         """Where it would have come from."""
+        self.fault = fault
+        """The kind of failure in one word, as `Result.fault` has it."""
 
 
 class SourceLost(SourceError):

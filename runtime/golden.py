@@ -23,16 +23,33 @@ from csflow.runtime.types import Frame, Prediction
 if TYPE_CHECKING:
     from csflow.runtime.engine import Engine
 
-__all__ = ["GOLDEN", "GoldenCheck", "GoldenFrame", "check_golden", "load_golden", "require_golden", "write_golden"]
+__all__ = [
+    "BAND",
+    "GOLDEN",
+    "MAP_TOLERANCE",
+    "SCORE_TOLERANCE",
+    "TOLERANCES",
+    "GoldenCheck",
+    "GoldenFrame",
+    "check_golden",
+    "load_golden",
+    "means",
+    "require_golden",
+    "tolerances",
+    "write_golden",
+]
 
 GOLDEN = "golden/golden.json"
+TOLERANCES = {"fp32": (1e-4, 1e-3), "fp16": (1e-2, 2e-2), "bf16": (5e-2, 1e-1), "int8": (1e-1, 1.5e-1)}
+"""Largest relative error of a score and of a map on the golden frames that each precision explains: what the decision
+gate asks for. At a start, where the machine or the library may be another one, the two below are the least."""
 STRIDE = 32
 """Pixels of the input per value of a 'scale0-mean-z2' map (`csflow.runtime.types.Prediction`)."""
 SCORE_TOLERANCE = 0.05
 """Largest relative score error that a lower precision explains; a wrong colour order exceeds it by far."""
-THRESHOLD_BAND = 1e-4
-"""Relative distance to a threshold within which rounding alone decides: a threshold is itself a good part's score,
-and that part may be a golden frame."""
+BAND = 0.005
+"""Relative distance to a threshold within which a verdict may differ: neither side is surer than that. A threshold is
+itself a good part's score, and that part may be a golden frame."""
 MAP_TOLERANCE = 0.1
 """Largest share of a map's sum that a lower precision explains; a mirrored map exceeds it by far."""
 
@@ -60,7 +77,7 @@ class GoldenFrame:
     @classmethod
     def of(cls, file: str, label: str, prediction: Prediction, cell: int = 1) -> GoldenFrame:
         """The golden frame for a prediction of the trained model, whose map's sides are multiples of `cell`."""
-        rows = tuple(tuple(float(value) for value in row) for row in _means(prediction.anomaly_map, cell))
+        rows = tuple(tuple(float(value) for value in row) for row in means(prediction.anomaly_map, cell))
         return cls(file, label, prediction.score, rows, cell)
 
 
@@ -79,17 +96,23 @@ class GoldenCheck:
 
     frames: int
     flips: int
-    """Frames whose verdict differs from the trained model's, those on a threshold (`THRESHOLD_BAND`) left out; 0 where
-    the bundle is not calibrated."""
+    """Frames whose verdict differs from the trained model's, those left out whose two scores lie within `BAND` around
+    a threshold; 0 where the bundle is not calibrated."""
     score_error: float
     """Largest |score - expected| / expected; infinite where a score is not finite."""
     map_error: float
     """Largest sum of |map - expected| over the sum of expected; infinite for a map of another shape."""
 
-    @property
-    def passed(self) -> bool:
-        """Whether the engine may decide: no verdict differs, scores and maps are within the tolerances above."""
-        return self.flips == 0 and self.score_error <= SCORE_TOLERANCE and self.map_error <= MAP_TOLERANCE
+    def passed(self, engine_name: str) -> bool:
+        """Whether an engine of this name may start: no verdict differs, scores and maps are within what is allowed."""
+        of_score, of_map = tolerances(engine_name)
+        score_limit, map_limit = max(SCORE_TOLERANCE, of_score), max(MAP_TOLERANCE, of_map)
+        return self.flips == 0 and self.score_error <= score_limit and self.map_error <= map_limit
+
+
+def tolerances(engine_name: str) -> tuple[float, float]:
+    """Largest relative error of a score and of a map on the golden frames, by the precision in the engine's name."""
+    return TOLERANCES.get(engine_name.rpartition("-")[2], (SCORE_TOLERANCE, MAP_TOLERANCE))
 
 
 def write_golden(pictures: list[tuple[NDArray[np.uint8], GoldenFrame]]) -> dict[str, bytes]:
@@ -127,7 +150,7 @@ def check_golden(
         (got,) = engine.infer([frame])
         score_error = max(score_error, _relative(got.score, expected.score))
         map_error = max(map_error, _map_error(got.anomaly_map, expected))
-        if calibration is not None and not _on_a_threshold(expected.score, calibration):
+        if calibration is not None and not _on_a_threshold((expected.score, got.score), calibration):
             flips += calibration.verdict(got.score) is not calibration.verdict(expected.score)
     return GoldenCheck(len(golden), flips, score_error, map_error)
 
@@ -141,7 +164,7 @@ def require_golden(engine: Engine, bundle: Bundle, calibration: Calibration | No
         InferenceError: the engine fails.
     """
     check = check_golden(engine, load_golden(bundle), calibration)
-    if not check.passed:
+    if not check.passed(engine.name):
         raise EngineMismatch(
             f"engine {engine.name} does not agree with the trained model on the golden frames: {check.flips} of "
             f"{check.frames} verdicts differ, largest error of a score {check.score_error:.2%}, of a map "
@@ -149,9 +172,9 @@ def require_golden(engine: Engine, bundle: Bundle, calibration: Calibration | No
         )
 
 
-def _on_a_threshold(score: float, calibration: Calibration) -> bool:
+def _on_a_threshold(scores: tuple[float, float], calibration: Calibration) -> bool:
     thresholds = (calibration.warn_threshold, calibration.reject_threshold)
-    return any(abs(score - threshold) <= THRESHOLD_BAND * threshold for threshold in thresholds)
+    return any(all(abs(s - t) <= BAND * t for s in scores) for t in thresholds)
 
 
 def _relative(got: float, expected: float) -> float:
@@ -163,14 +186,15 @@ def _map_error(got: NDArray[np.float32], golden: GoldenFrame) -> float:
     expected = np.array(golden.anomaly_map)
     if got.shape != tuple(golden.cell * side for side in expected.shape):
         return float("inf")
-    error = float(np.abs(_means(got, golden.cell) - expected).sum() / max(float(expected.sum()), 1e-6))
+    error = float(np.abs(means(got, golden.cell) - expected).sum() / max(float(expected.sum()), 1e-6))
     return error if np.isfinite(error) else float("inf")
 
 
-def _means(values: NDArray[np.float32], cell: int) -> NDArray[np.float64]:
+def means(values: NDArray[np.float32], cell: int) -> NDArray[np.float64]:
+    """Means over squares of `cell` values of a map (h, w) whose sides are multiples of it: (h / cell, w / cell)."""
     rows, columns = (side // cell for side in values.shape)
-    means: NDArray[np.float64] = values.astype(np.float64).reshape(rows, cell, columns, cell).mean(axis=(1, 3))
-    return means
+    reduced: NDArray[np.float64] = values.astype(np.float64).reshape(rows, cell, columns, cell).mean(axis=(1, 3))
+    return reduced
 
 
 def _decode(bundle: Bundle, name: str, side: int) -> NDArray[np.uint8]:

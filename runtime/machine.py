@@ -9,6 +9,7 @@ import importlib.metadata
 import importlib.util
 import json
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -18,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Answer", "Machine", "ask_child", "disk_free", "installed_version", "module_file"]
+__all__ = ["Answer", "Machine", "ask_child", "disk_free", "installed_version", "module_file", "processor_names"]
 
 TIMEOUT_S = 30.0
 # The working directory is no place to import from: a folder named openvino/ would hide the library.
@@ -136,3 +137,17 @@ class Machine:
     def paths(self, pattern: str) -> list[str]:
         """Absolute paths, as seen from `root`, that match a glob, sorted."""
         return sorted("/" + str(p.relative_to(self.root)) for p in self.root.glob(pattern))
+
+
+def processor_names(machine: Machine | None = None) -> str:
+    """The processor, the board and the NVIDIA GPUs of this machine, as its kernel names them; no library is asked."""
+    machine = machine or Machine()
+    cpu = _field(machine.text("proc/cpuinfo"), "model name")
+    gpus = [_field(machine.text(path[1:]), "Model") for path in machine.paths("proc/driver/nvidia/gpus/*/information")]
+    names = [name for name in (cpu, machine.text("proc/device-tree/model"), *gpus) if name]
+    return ", ".join(names) or platform.machine()
+
+
+def _field(text: str, name: str) -> str:
+    rows = (line.partition(":") for line in text.splitlines())
+    return next((value.strip() for key, _, value in rows if key.strip() == name), "")

@@ -16,7 +16,9 @@ __all__ = [
     "CALIBRATION",
     "FORMAT",
     "FORMAT_VERSION",
+    "IGNORED_RGB",
     "MANIFEST",
+    "MAX_IGNORED",
     "Definitions",
     "FileEntry",
     "Manifest",
@@ -31,6 +33,9 @@ MAPS = ("scale0-mean-z2", "product-mean-z2")
 MANIFEST = "manifest.json"
 CALIBRATION = "calibration.json"
 MAX_SIDE_PX = 65535
+MAX_IGNORED = 4096
+IGNORED_RGB = (124, 116, 104)
+"""The mean colour of ImageNet: after normalisation by the backbone it is about zero."""
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*(/[A-Za-z0-9_][A-Za-z0-9_.+-]*)*")
 
 
@@ -46,6 +51,9 @@ class Preprocessing:
     """Pillow's antialiased bilinear filter on uint8, columns first, then rows; the only one defined."""
     colour: str = "RGB"
     """Channel order of the input; the only one defined."""
+    ignore: tuple[tuple[int, int, int, int], ...] = ()
+    """Rectangles (x, y, width, height) in pixels of the camera image that are painted over with `IGNORED_RGB` before
+    anything else, in training as at the line: the model never sees what lies there."""
 
     def __post_init__(self) -> None:
         if not 32 <= self.image_size <= 8192 or self.image_size % 32:
@@ -53,8 +61,18 @@ class Preprocessing:
         if self.resize != "pillow-bilinear" or self.colour != "RGB":
             raise ValueError("only resize 'pillow-bilinear' and colour 'RGB' are defined")
         roi = self.roi or (0, 0, 1, 1)
-        if min(roi) < 0 or min(roi[2:]) < 1 or max(roi) > MAX_SIDE_PX:
-            raise ValueError(f"roi must be (x, y, width, height), x, y >= 0, width, height >= 1, all <= {MAX_SIDE_PX}")
+        for name, box in (("roi", roi), *(("ignore", box) for box in self.ignore)):
+            if min(box) < 0 or min(box[2:]) < 1 or max(box) > MAX_SIDE_PX:
+                raise ValueError(
+                    f"{name} must be (x, y, width, height), x, y >= 0, width, height >= 1, all <= {MAX_SIDE_PX}"
+                )
+        if len(self.ignore) > MAX_IGNORED:
+            raise ValueError(f"ignore holds {len(self.ignore)} rectangles, at most {MAX_IGNORED} are allowed")
+
+    def __repr__(self) -> str:
+        """Enters `Bundle.weights_sha256`: without rectangles it reads as it did before there were any."""
+        text = f"image_size={self.image_size!r}, roi={self.roi!r}, resize={self.resize!r}, colour={self.colour!r}"
+        return f"Preprocessing({text}, ignore={self.ignore!r})" if self.ignore else f"Preprocessing({text})"
 
 
 @dataclass(frozen=True)
@@ -114,6 +132,8 @@ class Manifest:
         Raises ValueError where `model` or `provenance` hold what could not be read back (NaN, infinity).
         """
         body = schema.parse_json(schema.dump_json(dataclasses.asdict(self)))
+        if not self.preprocessing.ignore:
+            del body["preprocessing"]["ignore"]  # readers that do not know it yet read every bundle without it
         return schema.dump_json({**body, "manifest_sha256": _self_hash(body)})
 
     @classmethod

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from csflow.runtime.types import Result, Verdict
 
-__all__ = ["colour_table", "full_scale", "heat_map", "overlay", "result_sheet"]
+__all__ = ["colour_table", "full_scale", "heat_map", "overlay", "result_sheet", "shrunk"]
 
 CALM = 8.0
 PANEL_PX = (256, 1024)
@@ -110,6 +110,25 @@ def overlay(
     return blended
 
 
+def shrunk(
+    image: NDArray[np.uint8], roi: tuple[int, int, int, int] | None, longest_px: int
+) -> tuple[NDArray[np.uint8], tuple[int, int, int, int] | None]:
+    """Picture and region reduced alike, so that the longer side is at most `longest_px`: drawing on it is cheap."""
+    height, width = image.shape[:2]
+    factor = longest_px / max(height, width)
+    if factor >= 1.0:
+        return image, roi
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    small = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
+    if roi is None:
+        return small, None
+    left, top = (min(int(value * factor), side - 1) for value, side in zip(roi[:2], size, strict=True))
+    right, bottom = (
+        min(round((start + length) * factor), side) for start, length, side in zip(roi[:2], roi[2:], size, strict=True)
+    )
+    return small, (left, top, max(1, right - left), max(1, bottom - top))
+
+
 def result_sheet(
     image: NDArray[np.uint8], result: Result, roi: tuple[int, int, int, int] | None = None
 ) -> NDArray[np.uint8]:
@@ -153,6 +172,7 @@ def _strip(result: Result, width: int) -> NDArray[np.uint8]:
 
 
 def _headline(result: Result) -> str:
+    mark = "" if result.verified else "NOT VERIFIED  "
     if not math.isfinite(result.score):
-        return f"{result.verdict.name}: {result.reason}"
-    return f"{result.verdict.name}  score {result.score:.4g}, reject above {result.threshold:.4g}"
+        return f"{mark}{result.verdict.name}: {result.reason}"
+    return f"{mark}{result.verdict.name}  score {result.score:.4g}, reject above {result.threshold:.4g}"

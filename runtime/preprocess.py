@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from csflow.runtime.errors import SourceError
-from csflow.runtime.manifest import Preprocessing
+from csflow.runtime.manifest import IGNORED_RGB, Preprocessing
 
 __all__ = ["preprocess", "to_rgb"]
 
 
 def preprocess(image: NDArray[np.uint8] | Image.Image, how: Preprocessing) -> NDArray[np.uint8]:
-    """Crop to the region of interest and resize.
+    """Crop to the region of interest, paint over what is to be ignored, and resize.
 
     Args:
         image: (H, W, 3) uint8 RGB, or a Pillow image of 8 bits a channel (converted to RGB).
@@ -27,14 +27,16 @@ def preprocess(image: NDArray[np.uint8] | Image.Image, how: Preprocessing) -> ND
         (S, S, 3) uint8 RGB, C-contiguous, S = how.image_size; Pillow's antialiased bilinear filter, columns
         first, then rows, each rounded to 8 bits; aspect ratio not kept (reference: torchvision
         `Resize((S, S))` on the PIL image, which is this up to Pillow 12.1). Nothing outside the region of
-        interest has any influence.
+        interest, and nothing inside an ignored rectangle, has any influence.
 
     Raises:
-        SourceError: not 8 bits a channel, not (H, W, 3), or the region of interest leaves the image.
+        SourceError: not 8 bits a channel, not (H, W, 3), or a region leaves the image.
     """
     picture = to_rgb(image) if isinstance(image, Image.Image) else _picture(image)
+    if how.ignore:
+        picture = _painted(picture, how.ignore)
     if how.roi is not None:
-        picture = picture.crop(_box(picture.size, how.roi))
+        picture = picture.crop(_box(picture.size, how.roi, "region of interest"))
     side = how.image_size
     # One call would do both passes, but which comes first, and so the rounding, depends on Pillow's version.
     columns = picture.resize((side, picture.height), Image.Resampling.BILINEAR)
@@ -55,13 +57,20 @@ def _picture(image: NDArray[np.uint8]) -> Image.Image:
     return Image.fromarray(image)
 
 
-def _box(size: tuple[int, int], roi: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+def _painted(picture: Image.Image, rectangles: tuple[tuple[int, int, int, int], ...]) -> Image.Image:
+    painted = picture.copy()
+    for rectangle in rectangles:
+        painted.paste(IGNORED_RGB, _box(picture.size, rectangle, "ignored rectangle"))
+    return painted
+
+
+def _box(size: tuple[int, int], roi: tuple[int, int, int, int], word: str) -> tuple[int, int, int, int]:
     width, height = size
     left, top, roi_width, roi_height = roi
     box = (left, top, left + roi_width, top + roi_height)
     if box[2] > width or box[3] > height:
         raise SourceError(
-            f"region of interest x={left} y={top} {roi_width}x{roi_height} leaves the image of {width}x{height} "
+            f"{word} x={left} y={top} {roi_width}x{roi_height} leaves the image of {width}x{height} "
             "pixels: set the camera to the format the bundle was made for"
         )
     return box

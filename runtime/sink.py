@@ -8,7 +8,11 @@ from typing import Protocol, runtime_checkable
 from csflow.runtime.errors import SinkError
 from csflow.runtime.types import Frame, Result
 
-__all__ = ["ResultSink", "sink_error"]
+__all__ = ["ResultSink", "TryAgain", "sink_error"]
+
+
+class TryAgain(SinkError):
+    """This result could not be delivered now but may be later: a broker or server that does not answer."""
 
 
 @runtime_checkable

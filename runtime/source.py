@@ -1,9 +1,12 @@
 """Sources of frames: the protocol, and the one grammar that selects a source.
 
 0, /dev/video0, /dev/v4l/by-id/...     a camera, as any character device      extra: camera
+0?size=1280x720&fps=30&exposure=100    the same with settings that are read back
 parts/, 'parts/*.png', part.png        pictures, in natural order
 line.mp4                               a video file                           extra: camera
 rtsp://, rtsps://, http://, https://   a network camera                       extra: camera
+gst+rtsp://                            the same through GStreamer             Debian: gstreamer1.0-tools, ...
+gst:PIPELINE, csi:0, aravis:NAME       GStreamer, a Jetson's CSI, GenICam     likewise
 synthetic://?defects=0.1&fps=10        drawn metal parts, some with defects
 """
 
@@ -26,7 +29,11 @@ __all__ = ["SCHEMES", "SOURCES", "FrameSource", "open_source", "source_kind"]
 
 SOURCES = {
     "camera": ("csflow.runtime.sources.opencv", "open_camera"),
+    "aravis": ("csflow.runtime.sources.gstreamer", "open_aravis"),
+    "csi": ("csflow.runtime.sources.gstreamer", "open_csi"),
     "files": ("csflow.runtime.sources.files", "open_files"),
+    "gst": ("csflow.runtime.sources.gstreamer", "open_gst"),
+    "gst-rtsp": ("csflow.runtime.sources.gstreamer", "open_gst_rtsp"),
     "network": ("csflow.runtime.sources.opencv", "open_network"),
     "synthetic": ("csflow.runtime.sources.synthetic", "open_synthetic"),
     "video": ("csflow.runtime.sources.opencv", "open_video"),
@@ -38,6 +45,8 @@ SCHEMES = {
     "rtsps": "network",
     "http": "network",
     "https": "network",
+    "gst+rtsp": "gst-rtsp",
+    "gst+rtsps": "gst-rtsp",
     "synthetic": "synthetic",
 }
 """What stands before :// and the kind of source it selects."""
@@ -95,10 +104,12 @@ def open_source(uri: str, timeout_s: float = 5.0) -> FrameSource:
 
 def source_kind(uri: str) -> str:
     """Which of `SOURCES` the string `uri` selects; raises as `open_source` does when it is none."""
+    if prefix := re.match(r"(gst|csi|aravis):(?!//)", uri):
+        return prefix[1]
     scheme, separator, _ = uri.partition("://")
     if separator:
         return _scheme_kind(scheme)
-    if re.fullmatch(r"[0-9]{1,3}|/dev/video[0-9]+|/dev/v4l/.+", uri) or _is_device(uri):
+    if re.fullmatch(r"([0-9]{1,3}|/dev/video[0-9]+|/dev/v4l/[^?]+)(\?.*)?", uri) or _is_device(uri.partition("?")[0]):
         return "camera"
     path = Path(uri)
     if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES or (glob.has_magic(uri) and not path.exists()):

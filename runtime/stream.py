@@ -1,31 +1,53 @@
-"""The loop of the line: a frame from the source, its verdict from the detector, the result to every sink."""
+"""The loop of the line: a frame from a camera, its verdict from the detector, the result to every sink."""
 
 from __future__ import annotations
 
 import contextlib
-import math
 import threading
 import time
-from collections.abc import Iterator, Sequence
-
-import numpy as np
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 from csflow.runtime.detector import Detector
-from csflow.runtime.errors import EndOfStream, FrameError, InferenceError, SourceError, SourceLost
+from csflow.runtime.errors import ConfigError, EndOfStream, FrameError
+from csflow.runtime.feed import Feed
+from csflow.runtime.frame_health import HealthLimits
+from csflow.runtime.judge import Judge
 from csflow.runtime.sink import ResultSink
 from csflow.runtime.source import FrameSource
-from csflow.runtime.sources.newest import NewestFrame
 from csflow.runtime.summary import Summary, Tally
-from csflow.runtime.types import Frame, Result, Verdict
+from csflow.runtime.trigger import Request, Trigger
+from csflow.runtime.types import Frame, Result
 
-__all__ = ["run_stream"]
+__all__ = ["StreamPolicy", "run_stream"]
 
 POLL_S = 0.2
-ENGINE_FAILURES = 3
+TRIGGER_S = 1.0
+
+
+@dataclass(frozen=True)
+class StreamPolicy:
+    """How a run treats frames; the defaults are safe."""
+
+    depth: int = 1
+    """Frames of a camera that may wait; beyond it the oldest is dropped and counted. 1 is the newest frame."""
+    deadline_s: float | None = None
+    """Longest time in seconds from capture (or trigger) to a verdict; None is no limit, with triggers 1 s."""
+    health: HealthLimits = field(default_factory=HealthLimits)
+    """When a frame is no picture of a part."""
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """What is to get a result next."""
+
+    feed: Feed
+    item: Frame | FrameError
+    request: Request | None = None
 
 
 def run_stream(
-    source: FrameSource,
+    source: FrameSource | Sequence[FrameSource],
     detector: Detector,
     sinks: Sequence[ResultSink],
     *,
@@ -33,123 +55,175 @@ def run_stream(
     max_frames: int | None = None,
     silence_s: float = 5.0,
     tally: Tally | None = None,
+    policy: StreamPolicy | None = None,
+    trigger: Trigger | None = None,
+    beat: Callable[[], None] | None = None,
 ) -> Summary:
-    """Give every frame its verdict until the source ends, `stop` is set or `max_frames` results are given.
+    """Give every frame, or every trigger, its result until the sources end, `stop` is set or `max_frames` are given.
 
-    A live source is read in its own thread and the detector gets its newest frame; older ones are dropped,
-    and counted by the gap in `Frame.index`. Of any other source every frame is taken, in order. Detector and
-    sinks run in the calling thread. Source and sinks are closed at every end; the detector stays open.
+    A live source is read in its own thread and the detector gets its newest frames (`StreamPolicy.depth`). Of any
+    other source every frame is taken, in order. Several sources take turns: none gets a second frame while another
+    has one waiting. Detector and sinks run in the calling thread; with a deadline the detector runs in one of its
+    own. Sources, sinks and trigger are closed at every end; the detector stays open.
 
-    A frame that cannot be delivered, prepared or inferred gives an ERROR result with the reason, never none;
+    What cannot be delivered, prepared, inferred or trusted gives an ERROR result with fault and reason, never none;
     three engine failures in a row end the run.
 
     Args:
-        source: an opened source.
+        source: one or several opened sources.
         detector: an opened detector.
         sinks: take each result, in this order.
         stop: set it from a signal handler or another thread; the frame in work is finished.
-        max_frames: None for no limit.
+        max_frames: largest number of results; None for no limit.
         silence_s: longest time in seconds without a frame; of a live source, without a good one.
         tally: counts the results; pass one to have the counts also when this raises.
+        policy: waiting, deadline and checks.
+        trigger: asks for results; then frames are only taken when it does, from one source.
+        beat: called at each turn of this loop, at least five times a second while no detector, sink or file holds it
+            up and no answer of the engine is overdue.
 
     Raises:
-        SourceLost: no frame, or only bad ones, came for `silence_s` seconds, or the source failed after it
-            had worked.
-        SourceError: the source never delivered a frame.
-        InferenceError: the engine failed on three frames in a row.
+        SourceLost: no frame, or only bad ones, came for `silence_s` seconds, or a source that does not come
+            back failed after it had worked.
+        SourceError: a source never delivered a frame.
+        InferenceError: the engine failed on three frames in a row, or hangs.
         SinkError: a result could not be written.
+        ConfigError: a trigger and more than one source.
     """
-    stop = stop or threading.Event()
-    tally = tally or Tally()
+    stop, tally, policy = stop or threading.Event(), tally or Tally(), policy or StreamPolicy()
+    sources = list(source) if isinstance(source, Sequence) else [source]
     with contextlib.ExitStack() as stack:
-        for sink in sinks:
-            stack.callback(sink.close)
-        source = NewestFrame(source) if source.live else source
-        stack.callback(source.close)
-        judge = _Judge(detector)
-        for item in _items(source, stop, silence_s, max_frames):
-            result = judge.result(item)
-            tally.add(result)
-            for sink in sinks:
-                sink.write(result, item if isinstance(item, Frame) else None)
-            judge.check()
+        for close in (*(s.close for s in sinks), *(s.close for s in sources), *([trigger.close] if trigger else [])):
+            stack.callback(close)
+        if not sources or (trigger is not None and len(sources) > 1):
+            raise ConfigError(f"{len(sources)} cameras: expected at least one, and exactly one with a trigger")
+        deadline_s = policy.deadline_s or (TRIGGER_S if trigger else None)
+        judge = Judge(detector, policy.health, deadline_s)
+        stack.callback(judge.close)
+        line = _Line(sources, stop, silence_s, policy.depth, lambda: beat and not judge.overdue and beat())
+        for feed in line.feeds:
+            stack.callback(feed.close)
+        tally.watch(line.feeds)
+        turns = line.free_run() if trigger is None else line.triggered(trigger, deadline_s or TRIGGER_S)
+        given = 0
+        while given != max_frames and (turn := next(turns, None)) is not None:
+            given += 1
+            _give(turn, judge, tally, sinks, trigger)
+        if trigger is not None:
+            _refuse_rest(trigger, line.feeds[0], judge, tally, sinks)
     return tally.summary()
 
 
-def _items(
-    source: FrameSource, stop: threading.Event, silence_s: float, max_frames: int | None
-) -> Iterator[Frame | FrameError]:
-    given, good_ns = 0, time.monotonic_ns()
-    while not stop.is_set() and given != max_frames:
-        try:
-            item = _next_item(source, stop, silence_s, given)
-        except EndOfStream:
-            return
-        if item is not None:
-            given += 1
-            yield item
+def _give(turn: _Turn, judge: Judge, tally: Tally, sinks: Sequence[ResultSink], trigger: Trigger | None) -> None:
+    request = turn.request
+    asked = (request.id, request.asked_ns) if request is not None else ("", 0)
+    result = judge.result(turn.item, turn.feed.name, turn.feed.live, *asked)
+    _hand_over(result, turn.item, tally, sinks)
+    if trigger is not None and request is not None:
+        trigger.answer(request, result)
+    judge.check()
+    turn.feed.check()
+
+
+def _hand_over(result: Result, item: Frame | FrameError, tally: Tally, sinks: Sequence[ResultSink]) -> None:
+    tally.add(result)
+    for sink in sinks:
+        sink.write(result, item if isinstance(item, Frame) else None)
+
+
+def _refuse_rest(trigger: Trigger, feed: Feed, judge: Judge, tally: Tally, sinks: Sequence[ResultSink]) -> None:
+    """Requests that arrived before the end get their result too."""
+    with contextlib.suppress(EndOfStream):
+        while (request := trigger.next(0.0)) is not None:
+            error = FrameError("the inspection has ended", -1, feed.name, "stopped")
+            result = judge.result(error, feed.name, feed.live, request.id)
+            _hand_over(result, error, tally, sinks)
+            trigger.answer(request, result)
+
+
+class _Line:
+    """All sources of a run, and whose turn it is."""
+
+    def __init__(
+        self,
+        sources: Sequence[FrameSource],
+        stop: threading.Event,
+        silence_s: float,
+        depth: int,
+        beat: Callable[[], object],
+    ) -> None:
+        self._wake = threading.Condition()
+        self._beat = beat
+        self._stop = stop
+        self._seen: Frame | None = None
+        self.feeds = [Feed(source, silence_s, depth, self._wake) for source in sources]
+
+    def free_run(self) -> Iterator[_Turn]:
+        """Every frame there is, the feeds in turn."""
+        first = 0
+        while not self._stop.is_set() and not all(feed.ended for feed in self.feeds):
+            self._beat()
+            turn = None
+            for step in range(len(self.feeds)):
+                feed = self.feeds[(first + step) % len(self.feeds)]
+                item = feed.poll(0.0 if feed.live or len(self.feeds) > 1 else POLL_S)
+                if item is not None:
+                    turn, first = _Turn(feed, item), first + step + 1
+                    break
+            if turn is not None:
+                yield turn
+            else:
+                self._wait()
+
+    def triggered(self, trigger: Trigger, deadline_s: float) -> Iterator[_Turn]:
+        """One turn for every request."""
+        (feed,) = self.feeds
+        while not self._stop.is_set():
+            self._beat()
+            try:
+                request = trigger.next(POLL_S / 10)
+            except EndOfStream:
+                return
+            if request is not None:
+                yield _Turn(feed, self._answer(feed, request, deadline_s), request)
+            elif feed.live:
+                self._idle(feed)
+            if feed.ended:
+                return
+
+    def _idle(self, feed: Feed) -> None:
+        """What comes while nobody asks is not judged; whether the camera is there is noticed."""
+        item = feed.poll()
         if isinstance(item, Frame):
-            good_ns = time.monotonic_ns()
-        elif source.live and item is not None and time.monotonic_ns() - good_ns > silence_s * 1e9:
-            raise SourceLost(f"{source.name} gave only bad frames for {silence_s:g} s, the last: {item}")
+            self._seen = item
+        feed.check()
+
+    def _answer(self, feed: Feed, request: Request, deadline_s: float) -> Frame | FrameError:
+        """The first frame captured after the request, or why there is none."""
+        if request.missed:
+            return FrameError("too many triggers were waiting: give them more slowly", -1, feed.name, "missed")
+        # A camera that exposes on the same trigger gives one frame, which may have come before the request was seen.
+        seen, self._seen = self._seen, None
+        if seen is not None and _answers(seen, request, feed):
+            return seen
+        end_ns = request.asked_ns + int(deadline_s * 1e9)
+        wait_s = 0.0
+        while not self._stop.is_set() and not feed.ended:
+            self._beat()
+            item = feed.poll(wait_s)
+            if isinstance(item, FrameError) or (item is not None and _answers(item, request, feed)):
+                return item
+            if feed.away:
+                return FrameError(feed.away, -1, feed.name, "lost")
+            wait_s = min(POLL_S, (end_ns - time.monotonic_ns()) / 1e9)
+            if wait_s <= 0:
+                return FrameError(f"no frame within {deadline_s * 1e3:g} ms of the trigger", -1, feed.name, "timeout")
+        return FrameError("the inspection has ended", -1, feed.name, "stopped")
+
+    def _wait(self) -> None:
+        with self._wake:
+            self._wake.wait_for(lambda: any(feed.ready for feed in self.feeds), POLL_S)
 
 
-def _next_item(source: FrameSource, stop: threading.Event, silence_s: float, given: int) -> Frame | FrameError | None:
-    deadline_ns = time.monotonic_ns() + int(silence_s * 1e9)
-    while not stop.is_set():
-        remaining_s = (deadline_ns - time.monotonic_ns()) / 1e9
-        if remaining_s <= 0:
-            raise _silent(source, silence_s, given)
-        try:
-            frame = source.read(min(POLL_S, remaining_s))
-        except FrameError as error:
-            return error
-        if frame is not None:
-            return frame
-    return None
-
-
-def _silent(source: FrameSource, silence_s: float, given: int) -> SourceError:
-    if given:
-        return SourceLost(f"{source.name} was silent for {silence_s:g} s: check cable and power, or raise --timeout")
-    return SourceError(f"{source.name} gave no frame within {silence_s:g} s: check its trigger, or raise --timeout")
-
-
-class _Judge:
-    """Turns whatever a source gave into a result, and remembers how often in a row the engine failed."""
-
-    def __init__(self, detector: Detector) -> None:
-        self._detector = detector
-        self._failures: list[InferenceError] = []
-
-    def result(self, item: Frame | FrameError) -> Result:
-        if isinstance(item, FrameError):
-            return self._error(item, item.index, time.monotonic_ns(), item.source)
-        try:
-            result = self._detector.detect(item)
-        except (InferenceError, SourceError) as error:
-            if isinstance(error, InferenceError):
-                self._failures.append(error)
-            return self._error(error, item.index, item.captured_ns, item.source)
-        self._failures.clear()
-        return result
-
-    def check(self) -> None:
-        """Raise the engine's error once it has failed on too many frames in a row."""
-        if len(self._failures) >= ENGINE_FAILURES:
-            raise self._failures[-1]
-
-    def _error(self, error: Exception, index: int, captured_ns: int, source: str) -> Result:
-        return Result(
-            verdict=Verdict.ERROR,
-            score=math.nan,
-            threshold=self._detector.calibration.reject_threshold,
-            p_value=math.nan,
-            anomaly_map=np.zeros((0, 0), dtype=np.float32),
-            peak_xy=(-1, -1),
-            reason=str(error),
-            frame_index=index,
-            captured_ns=captured_ns,
-            latency_s=(time.monotonic_ns() - captured_ns) / 1e9,
-            source=source,
-        )
+def _answers(frame: Frame, request: Request, feed: Feed) -> bool:
+    return not feed.live or frame.captured_ns >= request.asked_ns

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,11 @@ class Summary:
     verdicts: dict[str, int]
     """Number of results by verdict name."""
     dropped: int
-    """Frames that the source counted and nobody got: the gaps in `Frame.index`."""
+    """Frames that the sources counted and nobody got: the gaps in `Frame.index`; not counted with triggers."""
+    faults: dict[str, int]
+    """Number of ERROR results by fault."""
+    reconnects: int
+    """How often a lost camera came back."""
     duration_s: float
     fps: float
     """Results a second over the whole run."""
@@ -33,6 +38,8 @@ class Summary:
     latency_p99_s: float | None
     """Percentiles, each within 1 %."""
     latency_max_s: float | None
+    unverified: int = 0
+    """Results of an engine that the decision gate has not passed."""
 
     def to_mapping(self) -> dict[str, Any]:
         """The summary as a JSON object."""
@@ -42,13 +49,25 @@ class Summary:
         """The summary in two lines for people."""
         verdicts = ", ".join(f"{count} {name}" for name, count in self.verdicts.items() if count) or "no verdict"
         speed = f"{self.frames} frames in {self.duration_s:.1f} s ({self.fps:.1f}/s), {self.dropped} dropped"
-        first = f"{speed}: {verdicts}"
+        first = f"{speed}: {verdicts}" + self._trouble()
+        if self.unverified:
+            first += f"; {self.unverified} by an engine that is NOT VERIFIED"
         if self.latency_max_s is None:
             return first
         names = ("p50", "p95", "p99", "max")
         values = (self.latency_p50_s, self.latency_p95_s, self.latency_p99_s, self.latency_max_s)
         times = ", ".join(f"{n} {v * 1e3:.1f}" for n, v in zip(names, values, strict=True) if v is not None)
         return f"{first}\nlatency in ms: {times}"
+
+    def _trouble(self) -> str:
+        faults = ", ".join(f"{count} {fault}" for fault, count in sorted(self.faults.items()))
+        back = f"; lost cameras came back {self.reconnects} times" if self.reconnects else ""
+        return (f" ({faults})" if faults else "") + back
+
+
+class _Counting(Protocol):
+    @property
+    def reconnects(self) -> int: ...
 
 
 class Tally:
@@ -57,15 +76,27 @@ class Tally:
     def __init__(self) -> None:
         self._started_ns = time.monotonic_ns()
         self._verdicts = dict.fromkeys(Verdict, 0)
-        self._next_index = 0
+        self._next_index: dict[str, int] = {}
         self._dropped = 0
+        self._faults: dict[str, int] = {}
+        self._feeds: Sequence[_Counting] = ()
+        self._unverified = 0
         self._latency = _Histogram()
 
+    def watch(self, feeds: Sequence[_Counting]) -> None:
+        """Take the number of reconnects from these."""
+        self._feeds = feeds
+
     def add(self, result: Result) -> None:
-        """Count one result; an index beyond the expected one counts as frames dropped."""
+        """Count one result; an index beyond the expected one of its camera counts as frames dropped."""
         self._verdicts[result.verdict] += 1
-        self._dropped += max(0, result.frame_index - self._next_index)
-        self._next_index = result.frame_index + 1
+        if result.fault:
+            self._faults[result.fault] = self._faults.get(result.fault, 0) + 1
+        expected = self._next_index.get(result.camera, 0)
+        if not result.trigger:
+            self._dropped += max(0, result.frame_index - expected)
+        self._next_index[result.camera] = max(expected, result.frame_index + 1)
+        self._unverified += not result.verified
         self._latency.add(result.latency_s)
 
     def summary(self) -> Summary:
@@ -76,12 +107,15 @@ class Tally:
             frames=frames,
             verdicts={v.name: n for v, n in self._verdicts.items() if v is not Verdict.NONE},
             dropped=self._dropped,
+            faults=dict(self._faults),
+            reconnects=sum(feed.reconnects for feed in self._feeds),
             duration_s=duration_s,
             fps=frames / duration_s if duration_s > 0 else 0.0,
             latency_p50_s=self._latency.quantile(0.50),
             latency_p95_s=self._latency.quantile(0.95),
             latency_p99_s=self._latency.quantile(0.99),
             latency_max_s=self._latency.highest,
+            unverified=self._unverified,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -74,3 +75,17 @@ class Result:
     """Seconds from capture to verdict."""
     source: str = ""
     """Where the frame came from."""
+    camera: str = ""
+    """Name of the camera, folder or stream that gave it."""
+    trigger: str = ""
+    """Id of the trigger this answers; empty in a run without triggers."""
+    fault: str = ""
+    """Kind of ERROR in one word (docs/faults.md lists them); empty for any other verdict."""
+    age_s: float = math.nan
+    """Seconds from capture to the moment when the detector took the frame."""
+    prepare_s: float = math.nan
+    """Seconds for the checks of the frame, crop and resize."""
+    infer_s: float = math.nan
+    """Seconds in the engine."""
+    verified: bool = True
+    """False where the engine has not passed the decision gate and runs because somebody asked for it all the same."""

@@ -29,6 +29,10 @@ HEAVY = [
     "safetensors",
     "jinja2",
     "tqdm",
+    "paho",
+    "starlette",
+    "uvicorn",
+    "prometheus_client",
 ]
 BLOCKER = f"""
 import importlib.abc, sys

@@ -127,6 +127,7 @@ def synthetic(
     metavar="X,Y,W,H",
     help="Region of interest in pixels of the pictures; the bundle keeps it.",
 )
+@click.option("--region", metavar="FILE", help="Region and ignored areas as 'csflow roi --save FILE' wrote them.")
 @click.option("--any-size", is_flag=True, help="Take pictures of different sizes, or smaller than the model input.")
 @click.option("--fresh", is_flag=True, help="Discard an unfinished training instead of resuming it.")
 def train(
@@ -141,6 +142,7 @@ def train(
     kernel_sizes: tuple[int, ...],
     standardise: bool,
     roi: tuple[int, int, int, int] | None,
+    region: str | None,
     any_size: bool,
     flips: str,
     fresh: bool,
@@ -154,6 +156,7 @@ def train(
     _require("torch", "torchvision", "timm", "safetensors", "tqdm")
     import dataclasses
 
+    from csflow.runtime.region import Region, load_region
     from csflow.toolkit.backbone import resolve_name
     from csflow.toolkit.config import FlowConfig, ModelConfig, TrainConfig, checked
     from csflow.toolkit.data import load_dataset
@@ -163,7 +166,11 @@ def train(
     trunk = checked(dataclasses.replace, resolve_name(backbone), scales=scales, padding=padding)
     flow = checked(FlowConfig, scales=scales, kernel_sizes=kernel_sizes, hidden=hidden, standardise=standardise)
     model, settings = checked(ModelConfig, image_size, trunk, flow), checked(TrainConfig, **training)
-    plan = TrainPlan(model, settings, backbone_weights, flips, roi)
+    if roi and region:
+        raise click.UsageError("--roi and --region both name the region of interest: give one")
+    area = load_region(region) if region else Region(roi)
+    roi = area.roi
+    plan = TrainPlan(model, settings, backbone_weights, flips, roi, area.ignore)
     dataset = load_dataset(images, image_size=min(image_size, *roi[2:]) if roi else image_size, any_size=any_size)
     made = train_model(dataset, Path(bundle), plan, TerminalReporter(), fresh)
     click.echo(f"trained on {len(dataset.train)} good pictures, loss {made.manifest.provenance['loss']:.4f}")

@@ -60,6 +60,8 @@ class TrainPlan:
     """Mirror images added to the training: one of `csflow.toolkit.features.FLIPS`."""
     roi: tuple[int, int, int, int] | None = None
     """Region of interest (x, y, width, height) in pixels of the pictures; None is the whole picture."""
+    ignore: tuple[tuple[int, int, int, int], ...] = ()
+    """Rectangles (x, y, width, height) in pixels of the pictures that the model is never to see."""
 
 
 def train_model(dataset: Dataset, path: Path, plan: TrainPlan, reporter: Reporter, fresh: bool = False) -> Bundle:
@@ -84,7 +86,7 @@ def train_model(dataset: Dataset, path: Path, plan: TrainPlan, reporter: Reporte
     flow_config = dataclasses.replace(plan.model.flow, channels=backbone.channels)
     model = checked(dataclasses.replace, plan.model, flow=flow_config)
     reporter.say(f"backbone {model.backbone.name} ({record.source}), {backbone.channels} channels, on {device}")
-    how: Preprocessing = checked(Preprocessing, model.image_size, plan.roi)
+    how: Preprocessing = checked(Preprocessing, model.image_size, plan.roi, ignore=plan.ignore)
     hashes = file_hashes(dataset.train)
     key = features_key(list(hashes.values()), record.sha256, model.backbone, how, plan.flips)
     work = path.with_name(path.name + ".training")

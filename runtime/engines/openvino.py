@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU: the float32 graphs, in float32 or with the bfloat16 hint, whichever this machine does best."""
+"""OpenVINO on the CPU: float32 graphs, in float32 or with the bfloat16 hint, and the INT8 flow; the best of them."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from csflow.runtime.atomic import write_atomic
 from csflow.runtime.bundle import Bundle
 from csflow.runtime.cache import cache_directory
 from csflow.runtime.decision import Calibration, load_calibration
-from csflow.runtime.errors import BundleCorrupted, BundleError, CalibrationError, InferenceError
+from csflow.runtime.errors import BackendUnavailable, BundleCorrupted, BundleError, CalibrationError, InferenceError
 from csflow.runtime.golden import GOLDEN, check_golden, load_golden
+from csflow.runtime.trust import record_problem
 from csflow.runtime.types import Frame, Prediction
 
 __all__ = ["OpenVINOEngine"]
 
-GRAPHS = ("graphs/fp32/backbone.onnx", "graphs/fp32/flow.onnx")
+BACKBONE = "graphs/fp32/backbone.onnx"
+FLOWS = {"fp32": "graphs/fp32/flow.onnx", "bf16": "graphs/fp32/flow.onnx", "int8": "graphs/int8/flow.onnx"}
 TIMED_FRAMES = 5
-HINTS = {"fp32": "f32", "bf16": "bf16"}
 ADVANTAGE = 0.95
-"""bfloat16 must need less than this share of float32's time: it is not worth its rounding for nothing."""
+"""Another precision must need less than this share of float32's time: it is not worth its rounding for nothing."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,12 @@ class _Choice:
     """The precision chosen on this machine, and why; kept in the cache directory."""
 
     precision: str
-    fp32_s: float
-    bf16_s: float
-    bf16_flips: int
+    seconds: dict[str, float]
+    """Of each precision that was tried."""
 
     def __post_init__(self) -> None:
-        if self.precision not in HINTS:
-            raise ValueError(f"precision must be one of {', '.join(HINTS)}")
+        if self.precision not in FLOWS:
+            raise ValueError(f"precision must be one of {', '.join(FLOWS)}")
 
 
 class OpenVINOEngine:
@@ -50,20 +50,24 @@ class OpenVINOEngine:
         """Compile the graphs.
 
         Args:
-            precision: 'fp32', 'bf16', or 'auto': bfloat16 where the processor has it, it is measurably faster, and
-                no golden frame's verdict changes. The choice is made once per graph, thresholds, processor and
-                OpenVINO version; where it cannot be remembered, or there are no thresholds, it is 'fp32'.
+            precision: 'fp32', 'bf16', 'int8' (the flow's convolutions alone; all else in float32), or
+                'auto': the fastest of those that the decision gate has passed and that change no golden frame's
+                verdict. The choice is made once per graphs, thresholds, processor and OpenVINO version; where it
+                cannot be remembered, or there are no thresholds, it is 'fp32'.
 
         Raises:
             BundleError, BundleCorrupted: there are no graphs, or they are damaged.
+            BackendUnavailable: 'bf16' on a processor that would silently compute in float32.
         """
-        if not all(bundle.has(name) for name in GRAPHS):
-            raise BundleError(f"bundle {bundle.path} has no ONNX graphs: run 'csflow export --bundle {bundle.path}'")
         self._core = openvino.Core()
         self._cache = cache_directory()
-        self._models = [_read(self._core, bundle, name) for name in GRAPHS]
+        self._has_bf16 = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        if precision == "bf16" and not self._has_bf16:
+            raise BackendUnavailable("this processor has no bfloat16: take the backend openvino-fp32")
+        self._bundle = bundle
+        self._backbone = self._read(BACKBONE)
         if precision == "auto":
-            precision = self._remembered_or_measured(bundle)
+            precision = self._remembered_or_measured()
         self._pipeline: _Pipeline | None = self._compile(precision)
         self.name = f"openvino-{precision}"
 
@@ -84,24 +88,44 @@ class OpenVINOEngine:
         self.close()
 
     def _compile(self, precision: str) -> _Pipeline:
-        config = {"INFERENCE_PRECISION_HINT": HINTS[precision], "PERFORMANCE_HINT": "LATENCY"}
+        rounded = precision == "bf16"
+        config = {"INFERENCE_PRECISION_HINT": "bf16" if rounded else "f32", "PERFORMANCE_HINT": "LATENCY"}
         if self._cache is not None:
             config["CACHE_DIR"] = str(self._cache / "openvino")
+        models = (self._backbone, self._read(FLOWS[precision]))
         try:
-            return _Pipeline(*(self._core.compile_model(model, "CPU", config) for model in self._models))
+            return _Pipeline(*(self._core.compile_model(model, "CPU", config) for model in models))
         except RuntimeError as error:
             raise InferenceError(f"OpenVINO cannot compile the graphs: {_first_line(error)}") from None
 
-    def _remembered_or_measured(self, bundle: Bundle) -> str:
-        calibration = _calibration_or_none(bundle)
-        has_bf16 = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        if self._cache is None or calibration is None or not has_bf16:
+    def _read(self, name: str) -> Any:
+        if not self._bundle.has(name):
+            option = " --int8" if name == FLOWS["int8"] else ""
+            raise BundleError(
+                f"bundle {self._bundle.path} has no {name}: run 'csflow export{option} --bundle {self._bundle.path}'"
+            )
+        data = self._bundle.read(name)
+        try:
+            model = self._core.read_model(model=data)
+            model.reshape({port: [1, *list(port.partial_shape)[1:]] for port in model.inputs})
+        except RuntimeError as error:
+            raise BundleCorrupted(
+                f"OpenVINO cannot read {self._bundle.path / name}: {_first_line(error)}; run 'csflow export' again"
+            ) from None
+        return model
+
+    def _remembered_or_measured(self) -> str:
+        calibration = _calibration_or_none(self._bundle)
+        if self._cache is None or calibration is None:
             return "fp32"
-        record = self._cache / "openvino" / f"precision-{self._identity(bundle, calibration)}.json"
+        tried = self._candidates(calibration)
+        if not tried:
+            return "fp32"
+        record = self._cache / "openvino" / f"precision-{self._identity(tried, calibration)}.json"
         try:
             return schema.from_mapping(_Choice, schema.parse_json(record.read_bytes())).precision
         except (OSError, schema.SchemaError):
-            choice = self._measure(bundle, calibration)
+            choice = self._measure(tried, calibration)
         try:
             write_atomic(record, schema.dump_json(schema.to_mapping(choice)))
         except OSError:
@@ -109,21 +133,28 @@ class OpenVINOEngine:
             return "fp32"
         return choice.precision
 
-    def _measure(self, bundle: Bundle, calibration: Calibration) -> _Choice:
-        golden = load_golden(bundle)
-        seconds: dict[str, float] = {}
-        for precision in ("fp32", "bf16"):
+    def _candidates(self, calibration: Calibration) -> list[str]:
+        possible = ["bf16"] * self._has_bf16 + ["int8"] * self._bundle.has(FLOWS["int8"])
+        return [p for p in possible if record_problem(self._bundle, f"openvino-{p}", calibration) == ""]
+
+    def _measure(self, tried: list[str], calibration: Calibration) -> _Choice:
+        golden = load_golden(self._bundle)
+        seconds, passed = {}, ["fp32"]
+        for precision in ("fp32", *tried):
             self._pipeline = self._compile(precision)
             seconds[precision] = _median_seconds(self._pipeline, golden[0][0])
-        check = check_golden(self, golden, calibration)
-        better = check.passed and seconds["bf16"] < ADVANTAGE * seconds["fp32"]
-        return _Choice("bf16" if better else "fp32", seconds["fp32"], seconds["bf16"], check.flips)
+            if precision != "fp32" and check_golden(self, golden, calibration).passed(f"openvino-{precision}"):
+                passed.append(precision)
+        fastest = min(passed, key=lambda name: seconds[name])
+        return _Choice(fastest if seconds[fastest] < ADVANTAGE * seconds["fp32"] else "fp32", seconds)
 
-    def _identity(self, bundle: Bundle, calibration: Calibration) -> str:
+    def _identity(self, tried: list[str], calibration: Calibration) -> str:
+        names = sorted({BACKBONE, GOLDEN, *(FLOWS[p] for p in ("fp32", *tried))})
         parts = (
             openvino.__version__,
             self._core.get_property("CPU", "FULL_DEVICE_NAME"),
-            [bundle.manifest.files[name].sha256 for name in (*GRAPHS, GOLDEN)],
+            tried,
+            [self._bundle.manifest.files[name].sha256 for name in names],
             (calibration.warn_threshold, calibration.reject_threshold),
         )
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
@@ -147,18 +178,6 @@ class _Pipeline:
             raise InferenceError(f"OpenVINO failed on a frame: {_first_line(error)}") from None
         score = float(self._flow.get_tensor("score").data[0])
         return Prediction(score, self._flow.get_tensor("anomaly_map").data[0].astype(np.float32, copy=True))
-
-
-def _read(core: Any, bundle: Bundle, name: str) -> Any:
-    data = bundle.read(name)
-    try:
-        model = core.read_model(model=data)
-        model.reshape({port: [1, *list(port.partial_shape)[1:]] for port in model.inputs})
-    except RuntimeError as error:
-        raise BundleCorrupted(
-            f"OpenVINO cannot read {bundle.path / name}: {_first_line(error)}; run 'csflow export' again"
-        ) from None
-    return model
 
 
 def _median_seconds(pipeline: _Pipeline, frame: Frame) -> float:

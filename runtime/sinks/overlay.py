@@ -1,10 +1,12 @@
-"""Pictures of what was not OK, for people to look at."""
+"""Pictures with their heat maps, for people to look at, in a folder that may have a budget."""
 
 from __future__ import annotations
 
 import io
+import os
 import re
 import time
+from collections import deque
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -12,45 +14,67 @@ from PIL import Image
 
 from csflow.runtime.atomic import write_atomic
 from csflow.runtime.errors import SinkError
-from csflow.runtime.overlay import result_sheet
+from csflow.runtime.overlay import result_sheet, shrunk
 from csflow.runtime.sink import sink_error
-from csflow.runtime.types import Frame, Result, Verdict
+from csflow.runtime.types import Frame, Result
 
 __all__ = ["OverlaySink"]
 
 JPEG_QUALITY = 92
+LONGEST_PX = 1024
+OWN_NAME = re.compile(r"\d{8}T\d{6}\.\d{9}Z-\d{8,}-[A-Z]+-[A-Za-z0-9-]+\.jpg")
+LEFTOVER = re.compile(rf"\.{OWN_NAME.pattern}\.[A-Za-z0-9_]+\.tmp")
+LEFTOVER_S = 60.0
 
 
 class OverlaySink:
-    """Writes a JPEG for every result that is not OK and has a picture; each is there whole or not at all."""
+    """Writes a JPEG for every result that has a picture; each is there whole or not at all.
 
-    def __init__(self, folder: Path | str, roi: tuple[int, int, int, int] | None = None) -> None:
-        """Make `folder`. `roi` is the bundle's region of interest, which the anomaly map covers.
+    Which results those are is `SelectingSink`'s to say. With a budget the oldest pictures are deleted, those of earlier
+    runs too, but never a file with a name that is not of this sink's making.
+    """
 
-        Raises SinkError when the folder cannot be made.
+    def __init__(
+        self,
+        folder: Path | str,
+        roi: tuple[int, int, int, int] | None = None,
+        budget_bytes: int | None = None,
+    ) -> None:
+        """Make `folder`.
+
+        Args:
+            roi: the bundle's region of interest, (x, y, width, height) in pixels, which the anomaly map covers.
+            budget_bytes: what the pictures may take together; None for no limit.
+
+        Raises SinkError when the folder cannot be made or listed.
         """
         self._folder = Path(folder)
         self._roi = roi
         self._closed = False
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
+            _remove_leftovers(self._folder)
+            self._budget = None if budget_bytes is None else _Budget(self._folder, budget_bytes)
         except OSError as error:
             raise sink_error(error, folder) from None
 
     def write(self, result: Result, frame: Frame | None) -> None:
-        """Save picture, heat map, verdict and score, unless the result is OK or no picture was delivered."""
+        """Save picture, heat map, verdict and score, unless no picture was delivered."""
         if self._closed:
-            raise SinkError("the sink is closed")
-        if result.verdict is Verdict.OK or frame is None:
+            raise SinkError(f"{self._folder} is closed")
+        if frame is None:
             return
-        buffer = io.BytesIO()
-        sheet = result_sheet(frame.image, result, self._roi)
-        Image.fromarray(sheet).save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
-        path = self._folder / _file_name(result)
+        path, data = self._folder / _file_name(result), _jpeg(result, frame, self._roi)
         try:
-            write_atomic(path, buffer.getvalue())
+            if self._budget is not None:
+                self._budget.make_room(len(data))
+            write_atomic(path, data)
         except OSError as error:
             raise sink_error(error, path) from None
+        finally:
+            # Also where only the folder could not be synced: the picture takes its room.
+            if self._budget is not None and os.path.exists(path):
+                self._budget.add(path, len(data))
 
     def close(self) -> None:
         """Take no more results."""
@@ -61,6 +85,43 @@ class OverlaySink:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Delete what a run that was killed in the middle of a picture left; young ones may be another run's work."""
+    for path in folder.glob(".*.jpg.*.tmp"):
+        if LEFTOVER.fullmatch(path.name) and time.time() - path.stat().st_mtime > LEFTOVER_S:
+            path.unlink(missing_ok=True)
+
+
+class _Budget:
+    """The pictures in a folder, oldest first, and what they take."""
+
+    def __init__(self, folder: Path, limit: int) -> None:
+        self._limit = limit
+        found = sorted(p for p in folder.iterdir() if OWN_NAME.fullmatch(p.name) and p.is_file())
+        self._files = deque((p, p.stat().st_size) for p in found)
+        self._total = sum(size for _, size in self._files)
+
+    def make_room(self, size: int) -> None:
+        if size > self._limit:
+            raise SinkError(f"one picture takes {size} bytes, more than the whole budget of {self._limit}: raise it")
+        while self._files and self._total + size > self._limit:
+            path, freed = self._files[0]
+            path.unlink(missing_ok=True)
+            self._files.popleft()
+            self._total -= freed
+
+    def add(self, path: Path, size: int) -> None:
+        self._files.append((path, size))
+        self._total += size
+
+
+def _jpeg(result: Result, frame: Frame, roi: tuple[int, int, int, int] | None) -> bytes:
+    buffer = io.BytesIO()
+    image, roi = shrunk(frame.image, roi, LONGEST_PX)
+    Image.fromarray(result_sheet(image, result, roi)).save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+    return buffer.getvalue()
 
 
 def _file_name(result: Result) -> str:

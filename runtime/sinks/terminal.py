@@ -45,7 +45,10 @@ class TerminalSink:
 
 
 def result_line(result: Result, verdict: str | None = None) -> str:
-    """Index, verdict, score over threshold, p-value, latency in ms, source; for an ERROR also its reason."""
+    """Index, verdict, score over threshold, p-value, latency in ms, source; for an ERROR also its reason.
+
+    An engine that the decision gate has not passed is named on every line.
+    """
     ratio = result.score / result.threshold if result.threshold > 0 else math.nan
     columns = (
         f"{result.frame_index:>7}",
@@ -55,6 +58,7 @@ def result_line(result: Result, verdict: str | None = None) -> str:
         f"{result.latency_s * 1e3:7.1f} ms",
         _printable(result.source),
         f"({_printable(result.reason)})" if result.verdict is Verdict.ERROR else "",
+        "" if result.verified else "ENGINE NOT VERIFIED",
     )
     return "  ".join(columns).rstrip()
 

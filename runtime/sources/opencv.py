@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from csflow.runtime.errors import ConfigError, EndOfStream, FrameError, SourceError, SourceLost
+from csflow.runtime.sources.v4l2 import apply_settings, split_uri
 from csflow.runtime.types import Frame
 
 __all__ = ["OpenCVSource", "open_camera", "open_network", "open_video", "redact"]
@@ -105,20 +106,26 @@ class OpenCVSource:
 
 
 def open_camera(uri: str, timeout_s: float) -> OpenCVSource:
-    """A V4L2 camera by index or by device path; only paths under /dev/v4l/by-id survive replugging.
+    """A V4L2 camera by index or by device path, with settings after a question mark (`CameraSettings`).
 
-    Raises SourceError naming the cameras there are.
+    Raises:
+        ConfigError: an option that there is not.
+        SourceError: there is no such camera (the message names those there are), or it does not take the settings.
     """
-    path = f"/dev/video{uri}" if uri.isdecimal() else uri
+    device, settings = split_uri(uri)
+    path = f"/dev/video{device}" if device.isdecimal() else device
     if not os.path.exists(path):
         raise SourceError(f"there is no camera {path}; {_present()}")
     if not os.access(path, os.R_OK | os.W_OK):
         raise SourceError(f"no permission to use {path}: add this user to the group 'video' and log in again")
     cv2 = _cv2(timeout_s)
-    return OpenCVSource(
-        _opened(lambda: cv2.VideoCapture(path, cv2.CAP_V4L2), f"{path} is no camera, or in use; {_present()}"),
-        path,
-    )
+    capture = _opened(lambda: cv2.VideoCapture(path, cv2.CAP_V4L2), f"{path} is no camera, or in use; {_present()}")
+    try:
+        apply_settings(cv2, capture, settings, path)
+    except BaseException:
+        capture.release()
+        raise
+    return OpenCVSource(capture, path)
 
 
 def open_network(uri: str, timeout_s: float) -> OpenCVSource:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import math
-import re
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
-from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
 
 from csflow.runtime.errors import ConfigError, EndOfStream
+from csflow.runtime.sources.options import Option, read_options, size_option
 from csflow.runtime.synthetic import part_at
 from csflow.runtime.types import Frame
 
@@ -101,40 +98,21 @@ def open_synthetic(uri: str, timeout_s: float) -> SyntheticSource:  # noqa: ARG0
     """The source for a synthetic:// URI. Raises ConfigError for an unknown option or a value out of range."""
     parts = urlsplit(uri)
     if parts.netloc or parts.path.strip("/") or parts.fragment:
-        raise ConfigError(f"{uri!r}: expected synthetic://?option=value&..., with {_names()}")
+        raise ConfigError(f"{uri!r}: expected synthetic://?option=value&..., with " + ", ".join(_OPTIONS))
     return SyntheticSource(uri, _options(uri, parts.query))
 
 
 def _options(uri: str, query: str) -> SyntheticOptions:
-    values: dict[str, Any] = {}
-    for key, text in parse_qsl(query, keep_blank_values=True):
-        if key not in _PARSERS:
-            close = difflib.get_close_matches(key, list(_PARSERS), n=1)
-            raise ConfigError(f"{uri!r}: no option {key!r}; " + (f"did you mean {close[0]!r}?" if close else _names()))
-        if key in values:
-            raise ConfigError(f"{uri!r}: option {key!r} appears twice; give it once")
-        try:
-            values[key] = _PARSERS[key](text)
-        except ValueError:
-            raise ConfigError(f"{uri!r}: {key}={text!r} is no valid value; for example {_EXAMPLES[key]}") from None
     try:
-        return replace(SyntheticOptions(), **values)
+        return replace(SyntheticOptions(), **read_options(uri, query, _OPTIONS))
     except ValueError as error:
         raise ConfigError(f"{uri!r}: {error}") from None
 
 
-def _size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"([0-9]{1,5})x([0-9]{1,5})", text)
-    if match is None:
-        raise ValueError(text)
-    return int(match[1]), int(match[2])
-
-
-_PARSERS: dict[str, Callable[[str], Any]] = {
-    "defects": float, "fps": float, "seed": int, "frames": int, "size": _size,
-}  # fmt: skip
-_EXAMPLES = {"defects": "0.1", "fps": "10", "seed": "1", "frames": "100", "size": "640x480"}
-
-
-def _names() -> str:
-    return "the options " + ", ".join(f.name for f in fields(SyntheticOptions))
+_OPTIONS: dict[str, Option] = {
+    "defects": (float, "0.1"),
+    "fps": (float, "10"),
+    "seed": (int, "1"),
+    "frames": (int, "100"),
+    "size": (size_option, "640x480"),
+}

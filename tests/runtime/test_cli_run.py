@@ -166,14 +166,14 @@ def test_no_camera_ends_with_5(invoke: Invoke) -> None:
 
 def test_a_camera_lost_ends_with_6_after_the_summary(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
     play(monkeypatch, FakeSource([GOOD, SourceLost("camera 0 stopped after 1 frames")], live=True))
-    result = invoke()
+    result = invoke("--reconnect", 0)
     assert end(result) == (6, "Error: camera 0 stopped after 1 frames")
     assert "1 frames" in result.stdout
 
 
 def test_a_silent_camera_ends_with_6_after_the_timeout(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
     play(monkeypatch, FakeSource([GOOD, *[None] * 1000], live=True))
-    code, message = end(invoke("--timeout", 1))
+    code, message = end(invoke("--timeout", 1, "--reconnect", 0))
     assert code == 6
     assert "silent for 1 s" in message
 

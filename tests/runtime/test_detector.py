@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -185,3 +187,62 @@ def test_leaving_the_block_closes_the_engine(calibrated_bundle: Bundle) -> None:
         pass
     assert isinstance(detector.engine, Scripted)
     assert detector.engine.closed == 1
+
+
+def test_threads_take_turns_and_each_gets_the_result_of_its_own_picture(calibrated_bundle: Bundle) -> None:
+    inside: list[int] = []
+    most: list[int] = []
+
+    class Busy(FakeEngine):
+        def infer(self, frames: Sequence[Frame]) -> list[Prediction]:
+            inside.append(1)
+            most.append(len(inside))
+            time.sleep(0.001)
+            inside.pop()
+            return super().infer(frames)
+
+    calibration = load_calibration(calibrated_bundle)
+    assert calibration is not None
+    with (
+        Detector(calibrated_bundle, Busy(calibrated_bundle), calibration) as detector,
+        ThreadPoolExecutor(8) as threads,
+    ):
+        pictures = [flat(51 if i % 2 else 204) for i in range(64)]
+        verdicts = [result.verdict for result in threads.map(detector.detect, pictures)]
+    assert verdicts == [Verdict.NOK, Verdict.OK] * 32
+    assert set(most) == {1}
+
+
+def test_a_closed_detector_says_so_instead_of_touching_its_engine(calibrated_bundle: Bundle) -> None:
+    detector = Detector.open(calibrated_bundle.path, "fake")
+    detector.close()
+    detector.close()
+    with pytest.raises(InferenceError, match="the detector is closed"):
+        detector.detect(flat(51))
+
+
+def test_an_engine_that_hangs_does_not_keep_the_detector_from_closing(
+    calibrated_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("csflow.runtime.detector.CLOSE_S", 0.01)
+    inside, go_on = threading.Event(), threading.Event()
+
+    class Hangs(Scripted):
+        def infer(self, frames: Sequence[Frame]) -> list[Prediction]:
+            inside.set()
+            assert go_on.wait(60.0)
+            return super().infer(frames)
+
+    calibration = load_calibration(calibrated_bundle)
+    assert calibration is not None
+    engine = Hangs(calibrated_bundle, Prediction(0.2, a_map(1, 1, 1, 1)))
+    detector = Detector(calibrated_bundle, engine, calibration)
+    thread = threading.Thread(target=detector.detect, args=(flat(51),))
+    thread.start()
+    assert inside.wait(60.0)
+    detector.close()
+    assert engine.closed == 0
+    go_on.set()
+    thread.join(60.0)
+    detector.close()
+    assert engine.closed == 1

@@ -1,5 +1,6 @@
 """The OpenVINO engine: the same scores and verdicts as torch, a remembered precision, honest refusals."""
 
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -10,13 +11,16 @@ import pytest
 pytest.importorskip("openvino", reason="the extra openvino is not installed")
 
 from csflow.calibration.calibrate import calibrate
+from csflow.export.verification_report import gate_files
+from csflow.export.verify import verify
 from csflow.runtime.bundle import Bundle
 from csflow.runtime.decision import load_calibration
 from csflow.runtime.engine import open_engine
 from csflow.runtime.engines.openvino import OpenVINOEngine
-from csflow.runtime.errors import BundleCorrupted, BundleError, ConfigError, InferenceError
+from csflow.runtime.errors import BackendUnavailable, BundleCorrupted, BundleError, ConfigError, InferenceError
 from csflow.runtime.golden import GoldenCheck, load_golden
 from csflow.runtime.types import Frame
+from csflow.runtime.verification import VERIFICATION
 
 
 def frames(count: int = 3) -> list[Frame]:
@@ -53,7 +57,12 @@ def calibrated(trained_copy: Path, product_line: Path) -> Bundle:
     bundle = Bundle.open(trained_copy)
     with open_engine(bundle, "torch") as engine:
         calibrate(bundle, [product_line / "calibration" / "good"], engine, 0.2, 0.9)
-    return bundle
+    report = verify(bundle, load_calibration(bundle))
+    record = report.records.get("openvino-bf16")
+    if record is not None:
+        # What the gate says of bfloat16 is not what these tests are about.
+        report.records["openvino-bf16"] = dataclasses.replace(record, faults=(), passed=True)
+    return bundle.update(gate_files(bundle, report))
 
 
 def test_choice_of_precision_is_measured_once_and_remembered(calibrated: Bundle) -> None:
@@ -73,6 +82,25 @@ def test_choice_of_precision_is_measured_once_and_remembered(calibrated: Bundle)
     records[0].write_text(json.dumps({**choice, "precision": "int4"}))
     with OpenVINOEngine(calibrated) as engine:
         assert engine.name in ("openvino-fp32", "openvino-bf16")
+
+
+def test_a_precision_without_a_record_that_passed_is_not_chosen(
+    calibrated: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("csflow.runtime.engines.openvino.ADVANTAGE", 1e9)
+    with OpenVINOEngine(calibrated.update({}, remove=(VERIFICATION,))) as engine:
+        assert engine.name == "openvino-fp32"
+    assert not list((Path(os.environ["CSFLOW_CACHE"]) / "openvino").glob("precision-*.json"))
+
+
+def test_bfloat16_is_refused_where_the_processor_has_none(trained_copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import openvino
+
+    core = openvino.Core
+    ask = core.get_property
+    monkeypatch.setattr(core, "get_property", lambda self, *names: [] if "CAPAB" in names[-1] else ask(self, *names))
+    with pytest.raises(BackendUnavailable, match="openvino-fp32"):
+        open_engine(Bundle.open(trained_copy), "openvino-bf16")
 
 
 def test_bfloat16_that_flips_a_verdict_is_not_chosen(calibrated: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from csflow.runtime.overlay import colour_table, full_scale, heat_map, overlay, result_sheet
+from csflow.runtime.overlay import colour_table, full_scale, heat_map, overlay, result_sheet, shrunk
 from csflow.runtime.types import Result, Verdict
 
 GREY = np.full((40, 60, 3), 120, dtype=np.uint8)
@@ -106,3 +106,24 @@ def test_a_sheet_is_readable_for_any_picture(shape: tuple[int, int], map_shape: 
     assert sheet.dtype == np.uint8
     assert 300 <= sheet.shape[1] <= 2 * 1024
     assert sheet.shape[0] <= 1024 + 100
+
+
+def test_a_large_picture_is_reduced_with_its_region() -> None:
+    large = np.zeros((2000, 3000, 3), dtype=np.uint8)
+    small, roi = shrunk(large, (1500, 1000, 1500, 1000), 300)
+    assert small.shape == (200, 300, 3)
+    assert roi == (150, 100, 150, 100)
+    assert shrunk(GREY, (1, 2, 3, 4), 300) == (GREY, (1, 2, 3, 4))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 4000), st.integers(1, 4000), st.data())
+def test_a_reduced_region_lies_in_the_reduced_picture(width: int, height: int, data: st.DataObject) -> None:
+    left, top = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
+    roi = (left, top, data.draw(st.integers(1, width - left)), data.draw(st.integers(1, height - top)))
+    small, region = shrunk(np.zeros((height, width, 3), dtype=np.uint8), roi, 64)
+    assert region is not None
+    assert min(region) >= 0
+    assert min(region[2:]) >= 1
+    assert region[0] + region[2] <= small.shape[1]
+    assert region[1] + region[3] <= small.shape[0]

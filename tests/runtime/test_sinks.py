@@ -190,13 +190,13 @@ def test_a_reader_that_has_gone_is_told_apart() -> None:
 # Pictures
 
 
-def test_only_what_is_not_ok_and_has_a_picture_is_saved(tmp_path: Path) -> None:
+def test_what_has_a_picture_is_saved(tmp_path: Path) -> None:
     with OverlaySink(tmp_path) as sink:
         for result in (OK, NOK, ERROR, replace(NOK, verdict=Verdict.UNCERTAIN)):
             sink.write(result, Frame(IMAGE))
         sink.write(ERROR, None)
     names = sorted(p.name for p in tmp_path.iterdir())
-    assert [n.split("-")[2] for n in names] == ["NOK", "ERROR", "UNCERTAIN"]
+    assert [n.split("-")[2] for n in names] == ["OK", "NOK", "ERROR", "UNCERTAIN"]
 
 
 def test_names_sort_by_time_are_unique_and_carry_no_path(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_a_live_synthetic_camera_does_not_wait_for_a_late_reader() -> None:
     ("query", "message"),
     [
         ("defect=0.1", "did you mean 'defects'"),
-        ("colour=red", "the options defects, fps, seed, frames, size"),
+        ("colour=red", "the options are defects, fps, seed, frames, size"),
         ("fps=fast", "fps='fast' is no valid value; for example 10"),
         ("fps=nan", "fps must lie in"),
         ("defects=2", r"defects must lie in 0\.\.1"),

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from csflow.runtime.errors import ConfigError, EndOfStream, FrameError, SourceError, SourceLost
+from csflow.runtime.grabber import Grabber
 from csflow.runtime.source import FrameSource, open_source
 from csflow.runtime.sources.fake import FakeSource, Step
 from csflow.runtime.sources.files import natural_key
-from csflow.runtime.sources.newest import NewestFrame
 from csflow.runtime.sources.opencv import OpenCVSource, redact
 from csflow.runtime.types import Frame
 
@@ -67,7 +67,7 @@ class Clock:
         self._now_ns += round(seconds * 1e9)
 
 
-class Prompt(NewestFrame):
+class Prompt(Grabber):
     """The newest frame of a camera that waits until each frame was taken."""
 
     def __init__(self) -> None:

@@ -196,7 +196,7 @@ def test_a_camera_that_falls_silent_is_lost(live: bool, calibrated_bundle: Bundl
 def test_a_camera_that_hangs_in_its_driver_is_lost_too(
     calibrated_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("csflow.runtime.sources.newest.JOIN_S", 0.01)
+    monkeypatch.setattr("csflow.runtime.grabber.JOIN_S", 0.01)
     with pytest.raises(SourceLost):
         run_stream(FakeSource([GOOD, 2.0], live=True), detector(calibrated_bundle), [], silence_s=0.5)
 

@@ -15,7 +15,9 @@ from csflow.calibration.calibrate import TRAINING_IMAGES
 from csflow.runtime.bundle import Bundle
 from csflow.runtime.engine import open_engine
 from csflow.runtime.errors import BundleError, ConfigError, SinkError, SourceError
+from csflow.runtime.golden import load_golden
 from csflow.runtime.images import read_image
+from csflow.runtime.manifest import IGNORED_RGB
 from csflow.runtime.preprocess import preprocess
 from csflow.runtime.types import Frame
 from csflow.toolkit.backbone import resolve_name
@@ -174,6 +176,18 @@ def test_region_of_interest_is_kept_and_decides_what_is_seen(
     with pytest.raises(SourceError, match="leaves the image"):
         train_model(dataset, tmp_path / "outside", outside, Silent())
     assert not (tmp_path / "outside").exists()
+
+
+def test_ignored_areas_are_painted_over_in_training_and_kept(
+    tmp_path: Path, product_line: Path, random_weights: Path
+) -> None:
+    ignore = ((0, 0, 64, 128),)
+    wanted = dataclasses.replace(plan(random_weights), ignore=ignore)
+    made = train_model(load_dataset(product_line), tmp_path / "model.csflow", wanted, Silent())
+    assert Bundle.open(made.path).manifest.preprocessing.ignore == ignore
+    for frame, _ in load_golden(made):
+        left = frame.image[:, : frame.image.shape[1] // 2 - 4]
+        assert (left == IGNORED_RGB).all()
 
 
 def test_full_disk_is_one_error_in_words(

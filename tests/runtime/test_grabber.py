@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from csflow.runtime.errors import SourceLost
+from csflow.runtime.grabber import Grabber
 from csflow.runtime.sources.fake import FakeSource, Step
-from csflow.runtime.sources.newest import NewestFrame
 
 RED = np.full((48, 64, 3), (200, 20, 10), dtype=np.uint8)
 
@@ -22,7 +22,7 @@ def test_a_late_reader_gets_the_newest_frame_and_sees_the_gap() -> None:
         yield from (RED, RED, RED, RED)
         delivered.set()
 
-    with NewestFrame(FakeSource(script(), live=True)) as source:
+    with Grabber(FakeSource(script(), live=True)) as source:
         assert delivered.wait(5.0)
         frame = source.read(1.0)
     assert frame is not None
@@ -30,14 +30,14 @@ def test_a_late_reader_gets_the_newest_frame_and_sees_the_gap() -> None:
 
 
 def test_the_last_frame_is_delivered_before_the_loss_is_told() -> None:
-    with NewestFrame(FakeSource([RED, SourceLost("unplugged")], live=True)) as source:
+    with Grabber(FakeSource([RED, SourceLost("unplugged")], live=True)) as source:
         assert source.read(5.0) is not None
         with pytest.raises(SourceLost, match="unplugged"):
             source.read(5.0)
 
 
 def test_the_time_limit_holds_while_the_device_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("csflow.runtime.sources.newest.JOIN_S", 0.01)
+    monkeypatch.setattr("csflow.runtime.grabber.JOIN_S", 0.01)
     woken = threading.Event()
 
     def hang() -> Iterator[Step]:
@@ -45,7 +45,7 @@ def test_the_time_limit_holds_while_the_device_hangs(monkeypatch: pytest.MonkeyP
         yield RED
 
     inner = FakeSource(hang(), live=True)
-    source = NewestFrame(inner)
+    source = Grabber(inner)
     assert source.read(0.02) is None
     source.close()
     assert not inner.closed
@@ -54,6 +54,6 @@ def test_the_time_limit_holds_while_the_device_hangs(monkeypatch: pytest.MonkeyP
 
 def test_the_reader_closes_the_source_it_took_over() -> None:
     inner = FakeSource([RED], live=True)
-    with NewestFrame(inner):
+    with Grabber(inner):
         pass
     assert inner.closed

@@ -1,0 +1,130 @@
+"""Which TensorRT builds here: full TensorRT on the GPU that will run the plan, or TensorRT for RTX without any GPU."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import Any
+
+from csflow.export.capabilities import Capabilities, capabilities_of
+from csflow.runtime import probes
+from csflow.runtime.errors import BackendUnavailable, ConfigError
+from csflow.runtime.machine import Machine
+
+__all__ = ["FLAVOURS", "TARGETS", "Device", "Library", "load_library"]
+
+FLAVOURS = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
+"""Flavour: its Python module."""
+TARGETS = ("auto", *FLAVOURS)
+RTX_GPUS = ((7, 5), (8, 0), (8, 6), (8, 9))
+"""Compute capabilities below 12.0 that TensorRT for RTX builds for; from 12.0 on it builds for all."""
+ON_THE_DEVICE = "copy the bundle to the device and run there: csflow export --fp16"
+
+
+@dataclass(frozen=True)
+class Device:
+    """The GPU that CUDA lists first."""
+
+    name: str
+    compute_capability: str
+    """For example '8.7'."""
+    memory: int
+    """Bytes."""
+    integrated: bool
+    """Whether its memory is the processor's."""
+
+
+@dataclass(frozen=True)
+class Library:
+    """A loaded TensorRT."""
+
+    flavour: str
+    trt: Any
+    """The module. Its objects are used as `csflow.export.tensorrt_api` types them."""
+    version: str
+    device: Device | None
+    capabilities: Capabilities
+
+    @property
+    def title(self) -> str:
+        """For people, for example 'TensorRT for RTX 1.7.1.116'."""
+        return f"{'TensorRT' if self.flavour == 'tensorrt' else 'TensorRT for RTX'} {self.version}"
+
+
+def load_library(target: str = "auto", machine: Machine | None = None) -> Library:
+    """Load the TensorRT that `target` names.
+
+    'auto' takes full TensorRT where it and a GPU are, else TensorRT for RTX, unless the GPU here is one that
+    TensorRT for RTX has no kernels for.
+
+    Raises:
+        ConfigError: no such target.
+        BackendUnavailable: it cannot build here; the message says why, and how to build the engines all the same.
+    """
+    if target not in TARGETS:
+        raise ConfigError(f"no target {target!r}; choose one of: {', '.join(TARGETS)}")
+    machine = machine or Machine()
+    # TensorRT dereferences nothing and crashes where CUDA was not initialised first: cuInit comes before its import.
+    device, problem = _first_device()
+    if target == "auto":
+        target = _choose(machine, device)
+    if target == "tensorrt" and device is None:
+        raise BackendUnavailable(f"TensorRT builds plans on the GPU that runs them, {problem}: {ON_THE_DEVICE}")
+    trt = _import(target, machine)
+    return Library(target, trt, str(trt.__version__), device, capabilities_of(trt, target))
+
+
+def _first_device() -> tuple[Device | None, str]:
+    answer = probes.cuda()
+    if found := answer.get("devices"):
+        first = found[0]
+        capability = f"{first['major']}.{first['minor']}"
+        return Device(first["name"], capability, first["memory"], bool(first["integrated"])), ""
+    return None, f"and there is none here ({answer.get('problem', 'CUDA lists no GPU')})"
+
+
+def _choose(machine: Machine, device: Device | None) -> str:
+    full = machine.module(FLAVOURS["tensorrt"]) is not None
+    if device is not None and (full or not _fits_rtx(device)):
+        return "tensorrt"
+    if machine.module(FLAVOURS["tensorrt-rtx"]) is not None:
+        return "tensorrt-rtx"
+    here = " here" if full else ", and no TensorRT is installed"
+    if device is None and not _on_jetson(machine):
+        raise BackendUnavailable(
+            f"there is no GPU{here}, and only TensorRT for RTX builds without one: {ON_THE_DEVICE}, "
+            f"or install it: {_install('tensorrt-rtx', machine)}"
+        )
+    return "tensorrt"
+
+
+def _fits_rtx(device: Device) -> bool:
+    major, minor = map(int, device.compute_capability.split("."))
+    return (major, minor) in RTX_GPUS or major >= 12
+
+
+def _on_jetson(machine: Machine) -> bool:
+    return bool(machine.text("etc/nv_tegra_release"))
+
+
+def _import(flavour: str, machine: Machine) -> Any:
+    name = FLAVOURS[flavour]
+    if machine.module(name) is None:
+        raise BackendUnavailable(f"{name} is not installed: {_install(flavour, machine)}")
+    try:
+        return importlib.import_module(name)
+    except (ImportError, OSError, RuntimeError) as error:
+        said = " ".join(str(error).split())
+        raise BackendUnavailable(f"{name} does not load ({said}): 'csflow doctor' says what is missing") from None
+
+
+def _install(flavour: str, machine: Machine) -> str:
+    if not _on_jetson(machine):
+        return f"pip install 'csflow[{flavour}]'"
+    if flavour == "tensorrt-rtx":
+        return "it does not run on a Jetson; take JetPack's own with --target tensorrt"
+    # pip's wheels of TensorRT do not fit the driver of JetPack.
+    return (
+        "sudo apt install python3-libnvinfer, and use a virtual environment made with "
+        "/usr/bin/python3 -m venv --system-site-packages"
+    )

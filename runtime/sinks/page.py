@@ -1,0 +1,69 @@
+"""Results to a web page that people watch, and to Prometheus."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from csflow.runtime.errors import BackendUnavailable, SinkError
+from csflow.runtime.page.access import Address
+from csflow.runtime.page.state import LiveState, PageInfo
+from csflow.runtime.sinks.background import OutputReport
+from csflow.runtime.types import Frame, Result
+
+__all__ = ["PageSink"]
+
+
+class PageSink:
+    """Serves the live page at / and metrics at /metrics. `write` keeps references and returns: it needs no queue."""
+
+    def __init__(
+        self,
+        address: str,
+        info: PageInfo,
+        token: str | None = None,
+        reports: Callable[[], Sequence[OutputReport]] = lambda: (),
+    ) -> None:
+        """Begin to serve.
+
+        Args:
+            address: HOST:PORT; port 0 takes a free one.
+            token: who gives it may see the page; needed where other machines can reach the address.
+            reports: gives the counts of the run's other outputs, which the page shows.
+
+        Raises:
+            ConfigError: no address, or one that needs a token.
+            SinkError: the address is taken, or is not of this machine.
+            BackendUnavailable: a library is missing.
+        """
+        self._state = LiveState(info, reports)
+        self._closed = False
+        try:
+            from csflow.runtime.page.server import PageServer
+        except ImportError as error:
+            raise BackendUnavailable(
+                f"the live page needs starlette, uvicorn and prometheus-client, of which one does not load ({error}); "
+                "install them with: pip install 'csflow[serve]'"
+            ) from None
+        self._server = PageServer(Address.parse(address), token, self._state)
+
+    @property
+    def url(self) -> str:
+        """Where the page is."""
+        return self._server.url
+
+    def write(self, result: Result, frame: Frame | None) -> None:
+        """Show the result."""
+        if self._closed:
+            raise SinkError("the page is closed")
+        self._state.add(result, frame)
+
+    def close(self) -> None:
+        """Serve no more. May be called twice."""
+        self._closed = True
+        self._server.close()
+
+    def __enter__(self) -> PageSink:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()

@@ -1,0 +1,116 @@
+"""What the folds change: times of folded and unfolded graphs in OpenVINO, in one run, for docs/benchmarks.md.
+
+Weights are random: times do not depend on training. Taken is the processor time of one thread, and the graphs take
+turns, so that other work on the machine disturbs little and all of them alike.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from importlib.metadata import version
+
+import click
+import numpy as np
+import openvino
+import torch
+from torch import Tensor, nn
+
+from csflow.export.fold import flow_folds
+from csflow.export.folded import InferenceFlow
+from csflow.export.graph import Graph, backbone_graph, flow_graph
+from csflow.export.onnx_export import to_onnx
+from csflow.toolkit.backbone import build_backbone, resolve_name
+from csflow.toolkit.config import FlowConfig, ModelConfig
+from csflow.toolkit.flow import CrossScaleFlow, anomaly_map, score
+
+HINTS = ("f32", "bf16")
+
+
+class Unfolded(nn.Module):
+    """The trained flow with score and map, as csflow exported it before it had folds."""
+
+    def __init__(self, flow: CrossScaleFlow) -> None:
+        super().__init__()
+        self.flow = flow
+
+    def forward(self, *features: Tensor) -> tuple[Tensor, Tensor]:
+        z, _ = self.flow(features)
+        return score(z), anomaly_map(z)
+
+
+def backbones(config: ModelConfig) -> Iterator[tuple[str, Graph]]:
+    """The backbone's graphs."""
+    trained = build_backbone(config.backbone)
+    folded = backbone_graph(trained, config)
+    yield "backbone, unfolded", Graph("backbone", trained, folded.example, folded.inputs, folded.outputs)
+    yield "backbone, folded", folded
+
+
+def flows(config: ModelConfig) -> Iterator[tuple[str, Graph]]:
+    """The flow's graphs, gamma away from 0."""
+    flow = CrossScaleFlow(config.flow).eval().requires_grad_(False)
+    for name, parameter in flow.named_parameters():
+        if name.endswith("gamma"):
+            parameter.fill_(0.1)
+    partly = InferenceFlow(flow, "scale0-mean-z2")
+    for fold in list(flow_folds(config).values())[:-1]:
+        fold(partly)
+    folded = flow_graph(flow, config)
+    yield "flow, unfolded", Graph("flow", Unfolded(flow), folded.example, folded.inputs, folded.outputs)
+    yield "flow, folded but enlarging first", Graph("flow", partly, folded.example, folded.inputs, folded.outputs)
+    yield "flow, folded", folded
+
+
+def requests(graph: Graph) -> dict[str, openvino.InferRequest]:
+    """The graph compiled at batch 1, by precision hint, with random inputs set."""
+    core = openvino.Core()
+    model = core.read_model(to_onnx(graph))
+    model.reshape({port: [1, *list(port.partial_shape)[1:]] for port in model.inputs})
+    found = {}
+    for hint in HINTS:
+        config = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": 1}
+        request = core.compile_model(model, "CPU", config).create_infer_request()
+        for name, example in zip(graph.inputs, graph.example, strict=True):
+            request.set_tensor(name, openvino.Tensor(noise(example)))
+        found[hint] = request
+    return found
+
+
+def noise(like: Tensor) -> np.ndarray:
+    """Random values of one sample."""
+    generator = np.random.default_rng(0)
+    if like.dtype is torch.uint8:
+        return generator.integers(0, 256, (1, *like.shape[1:]), dtype=np.uint8)
+    return generator.standard_normal((1, *like.shape[1:]), dtype=np.float32)
+
+
+@click.command()
+@click.option("--backbone", default="tf_efficientnet_b5", show_default=True)
+@click.option("--image-size", default=768, show_default=True)
+@click.option("--hidden", default=1024, show_default=True)
+@click.option("--part", type=click.Choice(["backbone", "flow"]), multiple=True, default=("backbone", "flow"))
+@click.option("--rounds", default=10, show_default=True)
+def bench(backbone: str, image_size: int, hidden: int, part: tuple[str, ...], rounds: int) -> None:
+    """Time the graphs in turn; prints the fastest and the median of ROUNDS, and ratios of the fastest."""
+    named = resolve_name(backbone)
+    config = ModelConfig(image_size, named, FlowConfig(build_backbone(named).channels, hidden=hidden))
+    click.echo(f"{backbone}, {image_size} px, hidden {hidden}, openvino {version('openvino')}\n")
+    click.echo("| graph | precision | fastest s | median s | of unfolded |\n|---|---|---|---|---|")
+    for graphs in ({"backbone": backbones, "flow": flows}[name] for name in part):
+        compiled = {(name, hint): r for name, graph in graphs(config) for hint, r in requests(graph).items()}
+        seconds: dict[tuple[str, str], list[float]] = {key: [] for key in compiled}
+        for _ in range(rounds + 1):
+            for key, request in compiled.items():
+                start = time.process_time()
+                request.infer()
+                seconds[key].append(time.process_time() - start)
+        fastest = {key: min(times[1:]) for key, times in seconds.items()}
+        for (name, hint), best in fastest.items():
+            ratio = best / next(s for (_, h), s in fastest.items() if h == hint)
+            median = np.median(seconds[name, hint][1:])
+            click.echo(f"| {name} | {hint} | {best:.4f} | {median:.4f} | {ratio:.2f} |")
+
+
+if __name__ == "__main__":
+    bench()

@@ -1,0 +1,144 @@
+"""The live page in a real browser: it loads, updates, shows an ERROR, tells when csflow is gone and comes back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from csflow.runtime.page.state import PageInfo
+from csflow.runtime.sinks.background import OutputReport
+from csflow.runtime.types import Frame, Result, Verdict
+
+pytest.importorskip("starlette", reason="the page needs csflow[serve]")
+from csflow.runtime.sinks.page import PageSink
+
+INFO = PageInfo("model.csflow", "fake", 0.8, 1.0, ("line 1", "line 2"))
+IMAGE = np.full((480, 640, 3), 120, dtype=np.uint8)
+HOT = np.zeros((8, 8), dtype=np.float32)
+HOT[2, 5] = 20.0
+OK = Result(Verdict.OK, 0.5, 1.0, 0.4, HOT * 0, (0, 0), "", 0, 0, 0.012, "line 1#0", "line 1")
+NOK = replace(OK, verdict=Verdict.NOK, score=2.5, anomaly_map=HOT, reason="score 2.5 above reject threshold 1")
+ERROR = replace(
+    OK,
+    verdict=Verdict.ERROR,
+    score=math.nan,
+    p_value=math.nan,
+    anomaly_map=np.zeros((0, 0), np.float32),
+    reason="line 2 <b>unplugged</b>",
+    source="line 2#7",
+    camera="line 2",
+)
+REPORT = OutputReport("mqtt mqtt://broker:1883/x", 3, 1, 4, 2, "no connection to the broker")
+
+WORD = "document.getElementById('word').textContent"
+
+
+def serve(address: str = "127.0.0.1:0") -> PageSink:
+    return PageSink(address, INFO, reports=lambda: [REPORT])
+
+
+@pytest.fixture
+def page() -> Iterator[PageSink]:
+    with serve() as sink:
+        yield sink
+
+
+def test_the_page_shows_verdict_picture_counters_cameras_and_outputs(page: PageSink, browser: Any) -> None:
+    browser.open(page.url)
+    browser.wait(f"{WORD} === 'WAITING' && document.body.dataset.link === 'up'")
+    page.write(OK, Frame(IMAGE))
+    browser.wait(f"{WORD} === 'OK'")
+    page.write(NOK, Frame(IMAGE))
+    browser.wait(f"{WORD} === 'NOK'")
+    browser.wait("document.getElementById('frame').naturalWidth === 640")
+    browser.wait("document.querySelectorAll('#rejects img').length === 1")
+    text = browser.value("document.body.innerText")
+    for expected in ("model.csflow", "fake", "2.50 × threshold", "OK line 1", "SILENT line 2", "no part yet"):
+        assert expected in text
+    for expected in ("FAILING mqtt mqtt://broker:1883/x", "3 written, 5 lost, 2 waiting", "no connection"):
+        assert expected in text
+    assert browser.value("document.getElementById('n-NOK').textContent") == "1"
+
+
+def test_an_error_is_shown_with_its_reason_and_nothing_in_it_is_markup(page: PageSink, browser: Any) -> None:
+    page.write(ERROR, None)
+    browser.open(page.url)
+    browser.wait(f"{WORD} === 'ERROR'")
+    assert browser.value("document.getElementById('detail').textContent") == "line 2 <b>unplugged</b>"
+    assert browser.value("document.querySelectorAll('#verdict b, #health li b b').length") == 0
+    assert "no picture: line 2" in browser.value("document.getElementById('nopicture').textContent")
+    browser.wait("document.querySelector('#rejects i') !== null")
+    assert "ERROR line 2" in browser.value("document.getElementById('cameras').innerText")
+
+
+def test_a_reject_opens_large_and_closes(page: PageSink, browser: Any) -> None:
+    page.write(NOK, Frame(IMAGE))
+    browser.open(page.url)
+    browser.wait("document.querySelector('#rejects button') !== null")
+    browser.value("document.querySelector('#rejects button').click()")
+    browser.wait("document.getElementById('large').open")
+    browser.wait("document.getElementById('large-picture').naturalWidth >= 1280")
+    browser.value("document.querySelector('#large button').click()")
+    assert browser.value("document.getElementById('large').open") is False
+
+
+@pytest.mark.parametrize("size", [(390, 844), (1280, 800), (1920, 1080)])
+@pytest.mark.parametrize("dark", [False, True])
+def test_every_screen_is_filled_and_none_scrolls_sideways(
+    size: tuple[int, int], dark: bool, page: PageSink, browser: Any
+) -> None:
+    for result in [OK, NOK, ERROR] * 5:
+        page.write(result, Frame(IMAGE))
+    browser.view(*size, dark)
+    browser.open(page.url)
+    browser.wait("document.querySelectorAll('#rejects li').length === 10")
+    width, height = browser.value("(e => [e.scrollWidth, e.scrollHeight])(document.documentElement)")
+    assert width <= size[0]
+    assert size[0] < 500 or height <= size[1]
+    # Readable at three metres: capitals of 1/200 of that are 15 mm, 57 px of 0.26 mm, of letters of 78 px.
+    letters_px = browser.value("parseFloat(getComputedStyle(document.getElementById('word')).fontSize)")
+    assert letters_px >= (60 if size[0] < 500 else 78)
+    ground = browser.value("getComputedStyle(document.body).backgroundColor")
+    assert (ground == "rgb(14, 17, 20)") == dark
+
+
+def test_the_page_tells_that_csflow_is_gone_and_shows_the_next_run_without_a_click(browser: Any) -> None:
+    first = serve()
+    first.write(NOK, Frame(IMAGE))
+    browser.open(first.url)
+    browser.wait(f"{WORD} === 'NOK'")
+    address = first.url.removeprefix("http://").rstrip("/")
+    first.close()
+    browser.wait(f"{WORD} === 'NO SIGNAL'")
+    assert "no connection" in browser.value("document.getElementById('link').textContent")
+    with serve(address) as second:
+        second.write(OK, Frame(IMAGE))
+        browser.wait(f"{WORD} === 'OK'")
+        assert browser.value("document.getElementById('n-NOK').textContent") == "0"
+        browser.wait("document.querySelectorAll('#rejects li').length === 0")
+
+
+def test_nothing_is_loaded_from_elsewhere(page: PageSink, browser: Any) -> None:
+    page.write(NOK, Frame(IMAGE))
+    browser.open(page.url)
+    browser.wait("document.querySelectorAll('#rejects img').length === 1")
+    origins = browser.value(
+        "[...new Set(performance.getEntriesByType('resource').map(e => e.name).filter(n => !n.startsWith('data:'))"
+        ".map(n => new URL(n).origin + '/'))]"
+    )
+    assert origins == [page.url]
+
+
+def test_a_token_opens_the_page_and_leaves_the_address_bar(browser: Any) -> None:
+    token = "a-token-of-enough-letters"
+    with PageSink("127.0.0.1:0", INFO, token) as page:
+        browser.open(page.url)
+        browser.wait("document.querySelector('input[name=token]') !== null")
+        browser.value(f"document.querySelector('input').value = '{token}'; document.querySelector('button').click()")
+        browser.wait(f"location.pathname === '/' && location.search === '' && {WORD} === 'WAITING'")
+        browser.wait("document.body.dataset.link === 'up'")
