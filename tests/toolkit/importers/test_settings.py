@@ -104,8 +104,12 @@ def test_the_pre_processor_of_2_0(read: Read, anomalib_2: Any) -> None:
 @pytest.fixture
 def whole_model(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A model of a class that csflow does not list, whose method Lightning binds to each callback."""
+
+    def write(_: Any) -> None:
+        """Pickled by its name."""
+
     module: Any = types.ModuleType("elsewhere")
-    module.Whole = type("Whole", (torch.nn.Linear,), {"__module__": "elsewhere", "write": lambda _: None})
+    module.Whole = type("Whole", (torch.nn.Linear,), {"__module__": "elsewhere", "write": write})
     monkeypatch.setitem(sys.modules, "elsewhere", module)
     return module.Whole(1, 1)
 
