@@ -118,9 +118,10 @@ class OpenVINOEngine:
         # Asked of the graph: once compiled, an input also bears the names of what was folded into it.
         names = [port.get_any_name() for port in models[1].inputs]
         try:
-            return _Pipeline(*(self._core.compile_model(model, "CPU", config) for model in models), names)
+            backbone, flow = (self._core.compile_model(model, "CPU", config) for model in models)
         except RuntimeError as error:
             raise InferenceError(f"OpenVINO cannot compile the graphs: {_first_line(error)}") from None
+        return _Pipeline(backbone, flow, names)
 
     def _read(self, name: str) -> Any:
         if not self._bundle.has(name):
