@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import threading
 from collections.abc import Callable
 from types import ModuleType, SimpleNamespace
@@ -11,15 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from csflow.runtime import cuda, probes
+from csflow.runtime import probes
 from csflow.runtime.bundle import Bundle
 from csflow.runtime.cuda.fake import FakeDriver
 from csflow.runtime.detector import Detector
-from csflow.runtime.engine import CameraEngine, Engine, default_backend, open_engine
+from csflow.runtime.engine import Engine, default_backend, open_engine
 from csflow.runtime.engines import tensorrt as module
 from csflow.runtime.engines.tensorrt import TensorRTEngine
 from csflow.runtime.errors import BackendUnavailable, BundleError, EngineError, EngineMismatch, InferenceError
-from csflow.runtime.preprocess import preprocess
 from csflow.runtime.tensorrt_capabilities import Capabilities, create_context
 from csflow.runtime.types import Frame, Verdict
 
@@ -167,68 +165,6 @@ def test_threads_take_turns_each_with_its_context(bundle: Bundle, stage: Install
     assert running[0::2] == running[1::2], "what a thread pushes it pops, before another one pushes"
 
 
-def test_pictures_of_a_known_camera_are_resized_on_the_gpu(
-    calibrated_bundle: Bundle, fake_trt: ModuleType, stage: Install
-) -> None:
-    scene = stage()
-    bundle = fake_trt.with_graphs(calibrated_bundle, CAMERA)
-    with opened(bundle, scene) as engine, Detector(bundle, engine, Detector.open(bundle.path, "fake").calibration) as d:
-        assert isinstance(engine, CameraEngine)
-        assert engine.describe().endswith("96x48 resized on the GPU")
-        assert engine.takes(picture(1, 48, 96).image)
-        assert not engine.takes(picture(1, 96, 48).image)
-        assert not engine.takes(np.zeros((48, 96, 3), np.float32))
-        captures = scene.driver.names().count("begin_capture")
-        for seed in range(3):
-            del scene.events[:]
-            given = picture(seed, 48, 96)
-            one = d.detect(given)
-            assert scene.events == ["execute resize"], "backbone and flow are launched as the graph they were before"
-            assert one.score == pytest.approx(preprocess(given.image, bundle.manifest.preprocessing).mean() / 255, 1e-3)
-        assert scene.driver.names().count("begin_capture") == captures
-        del scene.events[:]
-        d.detect_batch([picture(3, 48, 96), picture(4, 64, 64)])
-        assert scene.events == ["execute resize", "execute backbone", "execute flow"], "the processor did the other"
-    assert scene.driver.lost == []
-
-
-def test_ignored_rectangles_are_painted_over_before_the_gpu_resizes(
-    make_bundle: Callable[..., Bundle], fake_trt: ModuleType, stage: Install
-) -> None:
-    plain = make_bundle()
-    how = dataclasses.replace(plain.manifest.preprocessing, ignore=((10, 5, 60, 40),))
-    manifest = dataclasses.replace(plain.manifest, preprocessing=how, files={})
-    bundle = Bundle.create(plain.path.with_name("painted.csflow"), manifest, {"weights/flow.safetensors": b"x"})
-    with opened(fake_trt.with_graphs(bundle, CAMERA), stage()) as engine:
-        given = picture(5, 48, 96).image
-        before = given.copy()
-        assert np.array_equal(engine.resize(given), preprocess(before, how))
-        assert np.array_equal(given, before), "the caller's picture stays as it was"
-
-
-@pytest.mark.parametrize(
-    ("changes", "why"),
-    [({"spoil": 2}, "grey levels"), ({"roi": (0, 0, 40, 40)}, "grey levels")],
-    ids=["inexact", "other region"],
-)
-def test_a_resize_that_is_not_pillows_is_not_used(
-    calibrated_bundle: Bundle, fake_trt: ModuleType, stage: Install, changes: dict[str, Any], why: str
-) -> None:
-    bundle = fake_trt.with_graphs(calibrated_bundle, CAMERA, **changes)
-    with opened(bundle, stage()) as engine:
-        assert not engine.takes(picture(1, 48, 96).image)
-        assert "96x48 resized by the processor: differs from Pillow's" in engine.describe()
-        assert why in engine.host_resize["96x48"]
-
-
-def test_a_region_that_leaves_the_camera_picture_is_not_resized_on_the_gpu(
-    make_bundle: Callable[..., Bundle], fake_trt: ModuleType, stage: Install
-) -> None:
-    bundle = fake_trt.with_graphs(make_bundle(roi=(0, 0, 200, 40)), CAMERA)
-    with opened(bundle, stage()) as engine:
-        assert "leaves the image" in engine.host_resize["96x48"]
-
-
 @pytest.mark.parametrize(
     ("code", "captured"), [(900, False), (901, False), (801, False), (2, False)], ids=lambda value: str(value)
 )
@@ -355,12 +291,3 @@ def test_a_library_that_does_not_start_is_one_clear_error(
     with pytest.raises(EngineError, match=r"TensorRT 10\.3\.0\.26 does not start \(pybind11"):
         opened(bundle, scene)
     assert scene.driver.lost == []
-
-
-def test_the_driver_is_chosen_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cuda, "_library", lambda choice: FakeDriver(name=choice, devices=int(choice != "pycuda")))
-    assert cuda.open_driver().name == "auto"
-    monkeypatch.setenv("CSFLOW_CUDA", "cuda-bindings")
-    assert cuda.open_driver().name == "cuda-bindings"
-    with pytest.raises(BackendUnavailable, match="pycuda lists no GPU"):
-        cuda.open_driver("pycuda")
