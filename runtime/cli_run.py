@@ -72,7 +72,7 @@ def _seconds(_ctx: click.Context, _parameter: click.Parameter, value: float) -> 
     default="auto",
     show_default=True,
     metavar="NAME",
-    help="auto, tensorrt, tensorrt-rtx, openvino, torch or fake.",
+    help="auto, tensorrt, tensorrt-rtx, openvino, torch or fake; with options: 'openvino?threads=2'.",
 )
 @output_options
 @click.option("--frames", type=click.IntRange(min=1), metavar="N", help="Stop after N frames.")
