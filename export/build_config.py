@@ -7,13 +7,13 @@ import re
 from pathlib import Path
 from typing import Any
 
-from csflow.export import tensorrt_api as api
-from csflow.export.capabilities import find_attribute, set_compute_capabilities
-from csflow.export.trt_library import Library
+from csflow.runtime import tensorrt_api as api
 from csflow.runtime.atomic import write_atomic
 from csflow.runtime.cache import cache_directory
 from csflow.runtime.errors import ConfigError
 from csflow.runtime.plan_record import BuildOptions
+from csflow.runtime.tensorrt_capabilities import find_attribute, set_compute_capabilities
+from csflow.runtime.tensorrt_library import Library
 
 __all__ = ["check_options", "configure", "keep_timing_cache", "set_shapes"]
 

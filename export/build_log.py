@@ -5,51 +5,30 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["BuildLog", "Report", "make_logger", "make_monitor"]
+from csflow.runtime.tensorrt_library import Messages
+
+__all__ = ["BuildLog", "Report", "make_monitor"]
 
 Report = Callable[[float, str], None]
 """Called with the share that is done, from 0 to 1, and what is being done now."""
 LAYERS = "Layers:"
 """How TensorRT for RTX begins the message with all layers of a plan."""
-KEPT = 20
 
 
-@dataclass
-class BuildLog:
+class BuildLog(Messages):
     """Messages of one build."""
 
-    errors: list[str] = field(default_factory=list)
-    """The last ones."""
     layers: str = ""
     """The message that lists the layers of the plan, where one came."""
 
     def add(self, message: str, is_error: bool) -> None:
         """Keep what is needed later."""
-        if is_error:
-            self.errors = [*self.errors, " ".join(message.split())][-KEPT:]
-        elif message.startswith(LAYERS):
+        super().add(message, is_error)
+        if not is_error and message.startswith(LAYERS):
             self.layers = message
-
-    def reasons(self) -> str:
-        """The errors in one line, each once, the first first."""
-        return "; ".join(dict.fromkeys(self.errors)) or "it gave no reason"
-
-
-def make_logger(trt: Any, log: BuildLog) -> Any:
-    """A TensorRT logger that fills `log`. It must live as long as anything made with it."""
-    bad = (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR)
-
-    class Logger(trt.ILogger):  # type: ignore[misc]
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-
-        def log(self, severity: Any, message: str) -> None:
-            log.add(message, severity in bad)
-
-    return Logger()
 
 
 @dataclass

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from csflow.export.trt_library import Library
 from csflow.runtime.errors import EngineError, SinkError
 from csflow.runtime.machine import Machine
+from csflow.runtime.tensorrt_library import Library
 
 __all__ = ["available_memory", "needed_memory", "require_disk", "require_memory"]
 

@@ -28,10 +28,24 @@ __all__ = ["export"]
 @bundle_option
 @click.option("--fp32", is_flag=True, expose_value=False, help="Write float32 graphs, for OpenVINO: always done.")
 @click.option("--fp16", is_flag=True, help="Write half-precision graphs too, for TensorRT.")
+@click.option(
+    "--camera-format",
+    "camera_formats",
+    multiple=True,
+    metavar="WxH",
+    help="Crop and resize pictures of this size on the GPU, for example 1920x1080; may be repeated.",
+)
 @gate_options
 @engine_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of lines.")
-def export(bundle: str, fp16: bool, gate: GateChoice, engines: EngineChoice, as_json: bool) -> None:
+def export(
+    bundle: str,
+    fp16: bool,
+    camera_formats: tuple[str, ...],
+    gate: GateChoice,
+    engines: EngineChoice,
+    as_json: bool,
+) -> None:
     """Write backbone.onnx and flow.onnx into the bundle and prove that they decide as the trained model does.
 
     The graphs take uint8 frames (N, S, S, 3) RGB and give score and anomaly map, opset 20. The proof is that of
@@ -49,7 +63,13 @@ def export(bundle: str, fp16: bool, gate: GateChoice, engines: EngineChoice, as_
     if missing and (gate.int8 or not (builder.library and has_graphs(opened, precision))):
         needed = f"export needs {', '.join(missing)}: pip install 'csflow[export]'"
         raise BackendUnavailable(f"{needed}; {builder.absent}" if builder.absent else needed)
+    formats = _parsed(camera_formats)
     facts, lines = _kept_graphs(missing) if missing else _told(_write_graphs(opened, fp16, gate))
+    if find_spec("onnx"):
+        from csflow.export.resize_graph import write_resizes
+
+        facts["camera_formats"] = write_resizes(Bundle.open(bundle), formats, precision)
+        lines = [*lines, *(f"{name}: {size / 1e6:.1f} MB" for name, size in facts["camera_formats"].items())]
     if not as_json:
         click.echo("\n".join(lines))
     built = export_engines(Bundle.open(bundle), precision, engines, builder, quiet=as_json)
@@ -58,6 +78,16 @@ def export(bundle: str, fp16: bool, gate: GateChoice, engines: EngineChoice, as_
         click.echo(json.dumps({"bundle": bundle, **facts, "engines": records, "no_engines": built.skipped}))
     elif built.lines():
         click.echo("\n".join(built.lines()))
+
+
+def _parsed(camera_formats: Sequence[str]) -> list[tuple[int, int]]:
+    if not camera_formats:
+        return []
+    if find_spec("onnx") is None:
+        raise BackendUnavailable("--camera-format needs onnx: pip install onnx")
+    from csflow.export.resize_graph import parse_format
+
+    return [parse_format(text) for text in camera_formats]
 
 
 def _kept_graphs(missing: Sequence[str]) -> tuple[dict[str, Any], list[str]]:

@@ -12,13 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
-from csflow.export import tensorrt_api as api
 from csflow.export.build_config import configure, keep_timing_cache, set_shapes
-from csflow.export.build_log import BuildLog, Report, make_logger, make_monitor
+from csflow.export.build_log import BuildLog, Report, make_monitor
 from csflow.export.engine_layers import EngineLayer, parse_build_log, parse_inspector
-from csflow.export.trt_library import Library
+from csflow.runtime import tensorrt_api as api
 from csflow.runtime.errors import EngineError
 from csflow.runtime.plan_record import BuildOptions
+from csflow.runtime.tensorrt_library import Library, make_logger
 
 __all__ = ["BuiltPlan", "build_plan"]
 

@@ -13,10 +13,10 @@ from csflow.export.build_config import check_options
 from csflow.export.build_log import Report
 from csflow.export.build_options import EngineChoice
 from csflow.export.plan_facts import size_text
-from csflow.export.trt_library import Library, load_library
 from csflow.runtime.bundle import Bundle
 from csflow.runtime.errors import BackendUnavailable, ConfigError
 from csflow.runtime.plan_record import GRAPHS, BuildOptions, PlanRecord
+from csflow.runtime.tensorrt_library import Library, load_library
 
 if TYPE_CHECKING:
     from csflow.export.plan import BuildReport

@@ -23,13 +23,13 @@ from csflow.export.build_memory import require_disk, require_memory
 from csflow.export.engine_builder import BuiltPlan, build_plan
 from csflow.export.graph_products import graph_products
 from csflow.export.precision_audit import audit_plan, require_half_graph
-from csflow.export.trt_library import Library
 from csflow.runtime.atomic import atomic_file, sync_directory, write_atomic
 from csflow.runtime.bundle import Bundle
 from csflow.runtime.errors import BundleError
 from csflow.runtime.machine import Machine
 from csflow.runtime.plan import HEADER_BYTES, parse_plan_header
-from csflow.runtime.plan_record import GRAPHS, BuildOptions, PlanAudit, PlanRecord, plan_path, record_path
+from csflow.runtime.plan_record import GRAPHS, BuildOptions, PlanAudit, PlanRecord, graph_names, plan_path, record_path
+from csflow.runtime.tensorrt_library import Library
 
 __all__ = ["BuildReport", "build_engines"]
 
@@ -57,7 +57,9 @@ def build_engines(
     report: BuildReport,
     machine: Machine | None = None,
 ) -> tuple[PlanRecord, ...]:
-    """Build backbone and flow from graphs/<precision>/ into engines/<flavour>/<precision>/ and record how.
+    """Build the graphs of graphs/<precision>/ into engines/<flavour>/<precision>/ and record how.
+
+    They are backbone, flow, and the resize of each camera format.
 
     Whatever fails, and whenever it is interrupted, the plans that were there before are there still.
 
@@ -69,7 +71,7 @@ def build_engines(
         KeyboardInterrupt: Ctrl-C.
         OSError: as the file system does.
     """
-    names = {name: f"graphs/{precision}/{name}.onnx" for name in GRAPHS}
+    names = {name: f"graphs/{precision}/{name}.onnx" for name in graph_names(bundle, precision)}
     if missing := [name for name in names.values() if not bundle.has(name)]:
         raise BundleError(f"bundle {bundle.path} has no {missing[0]}: run 'csflow export --{precision}' where torch is")
     check_options(library, options)
@@ -77,7 +79,7 @@ def build_engines(
     sizes = {name: bundle.manifest.files[file].size for name, file in names.items()}
     with _staging(bundle.path) as folder:
         require_disk(folder, int(sum(sizes.values()) * PLAN_PER_ONNX_BYTE), work.machine)
-        records = tuple(_stage(work, name, folder, report) for name in GRAPHS)
+        records = tuple(_stage(work, name, folder, report) for name in names)
         _commit(work, folder)
     return records
 

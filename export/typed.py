@@ -14,7 +14,7 @@ import torch
 from timm.models._efficientnet_blocks import SqueezeExcite
 from torch import Tensor, nn
 
-from csflow.export.folded import InferenceBackbone, InferenceFlow
+from csflow.export.folded import InferenceBackbone, InferenceFlow, UpConvolution
 from csflow.export.tap_convolution import TapConvolution
 
 __all__ = ["HALF_MAX", "Saturate", "WideSqueeze", "halve_backbone", "halve_flow", "input_bound"]
@@ -79,8 +79,9 @@ def input_bound(convolutions: Sequence[nn.Module]) -> float:
 
     |sum| ≤ |bias| + bound · Σ|weight| for every output; enlarging is an average and adds nothing.
     """
-    weights = torch.stack([_absolute_weights(module) for module in convolutions]).sum(dim=0)
-    biases = [module.get_parameter("bias").double().abs() for module in convolutions if module.bias is not None]
+    inner = [module.convolution if isinstance(module, UpConvolution) else module for module in convolutions]
+    weights = torch.stack([_absolute_weights(module) for module in inner]).sum(dim=0)
+    biases = [module.get_parameter("bias").double().abs() for module in inner if module.bias is not None]
     room = (SUM_LIMIT - sum(biases)) / weights
     return float(room.clamp(0.0, HALF_MAX).min())
 

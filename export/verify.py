@@ -239,7 +239,7 @@ def _all_backends() -> tuple[str, ...]:
 
 
 def _library(engine_name: str) -> str:
-    name = engine_name.partition("-")[0]
+    name = (engine_name.rpartition("-")[0] or engine_name).replace("-", "_")
     return f"{name} {getattr(sys.modules.get(name), '__version__', '')}".rstrip()
 
 

@@ -67,7 +67,13 @@ def _seconds(_ctx: click.Context, _parameter: click.Parameter, value: float) -> 
     help="What to look at; see below. Repeat it for several cameras on one engine.",
 )
 @bundle_option
-@click.option("--backend", default="auto", show_default=True, metavar="NAME", help="auto, openvino, torch or fake.")
+@click.option(
+    "--backend",
+    default="auto",
+    show_default=True,
+    metavar="NAME",
+    help="auto, tensorrt, tensorrt-rtx, openvino, torch or fake; with options: 'openvino?threads=2'.",
+)
 @output_options
 @click.option("--frames", type=click.IntRange(min=1), metavar="N", help="Stop after N frames.")
 @click.option(
@@ -191,7 +197,7 @@ def _announce(
     calibration = detector.calibration
     lines = [
         f"bundle     {detector.bundle.path}",
-        f"engine     {detector.engine.name}",
+        f"engine     {getattr(detector.engine, 'describe', lambda: detector.engine.name)()}",
         *([] if not detector.distrust else [f"WARNING    {detector.distrust}"]),
         *(f"source     {source.name} ({'live' if source.live else 'every frame'})" for source in sources),
         *([] if trigger is None else [f"trigger    {trigger.name}"]),

@@ -16,7 +16,7 @@ from PIL import Image
 
 from csflow.runtime.bundle import Bundle, default_path
 from csflow.runtime.decision import Calibration, load_calibration
-from csflow.runtime.engine import Engine, open_engine
+from csflow.runtime.engine import CameraEngine, Engine, open_engine
 from csflow.runtime.errors import CalibrationError, EngineMismatch, InferenceError
 from csflow.runtime.preprocess import preprocess, to_rgb
 from csflow.runtime.trust import distrust
@@ -97,8 +97,14 @@ class Detector:
         return self.decide(frames, inputs, prepared_s / max(len(frames), 1))
 
     def prepare(self, frame: Frame) -> Frame:
-        """The frame as the engine takes it, (S, S, 3). Raises SourceError where the picture cannot be used."""
-        image = preprocess(frame.image, self.bundle.manifest.preprocessing)
+        """The frame as the engine takes it, (S, S, 3), resized by the engine's device where that knows the format.
+
+        Raises SourceError where the picture cannot be used, InferenceError when the engine fails.
+        """
+        if isinstance(self.engine, CameraEngine) and self.engine.takes(frame.image):
+            image = self.engine.resize(frame.image)
+        else:
+            image = preprocess(frame.image, self.bundle.manifest.preprocessing)
         return Frame(image, frame.index, frame.captured_ns, frame.source)
 
     def decide(self, frames: Sequence[Frame], inputs: Sequence[Frame], prepare_s: float = math.nan) -> list[Result]:

@@ -51,7 +51,7 @@ def _exported(bundle: Bundle) -> Finding:
 
 def _engine(machine: Machine, bundle: Bundle) -> Finding:
     backend = default_backend(bundle)
-    if machine.module(backend) is None:
+    if machine.module(backend.replace("-", "_")) is None:
         extra = BACKENDS[backend][2]
         what = f"'csflow run' would take the engine {backend}, which is not installed"
         return Finding("bundle", "missing", what, f"pip install 'csflow[{extra}]'")

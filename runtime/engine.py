@@ -4,26 +4,36 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
-from typing import Protocol, cast, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
 
 from csflow.runtime.bundle import Bundle
 from csflow.runtime.decision import Calibration
 from csflow.runtime.errors import BackendUnavailable, ConfigError
 from csflow.runtime.golden import require_golden
+from csflow.runtime.sources.options import Option, read_options
+from csflow.runtime.tensorrt_library import planned_flavour
 from csflow.runtime.types import Frame, Prediction
 
-__all__ = ["BACKENDS", "VARIANTS", "Engine", "default_backend", "load_engine", "open_engine"]
+__all__ = ["BACKENDS", "VARIANTS", "CameraEngine", "Engine", "default_backend", "load_engine", "open_engine"]
 
 BACKENDS = {
     "openvino": ("csflow.runtime.engines.openvino", "OpenVINOEngine", "openvino"),
     "torch": ("csflow.toolkit.torch_engine", "TorchEngine", "train"),
     "torch-fp16": ("csflow.export.typed_engine", "TypedTorchEngine", "train"),
+    "tensorrt": ("csflow.runtime.engines.tensorrt", "TensorRTEngine", "tensorrt"),
+    "tensorrt-rtx": ("csflow.runtime.engines.tensorrt", "TensorRTRTXEngine", "tensorrt-rtx"),
     "fake": ("csflow.runtime.engines.fake", "FakeEngine", ""),
 }
 """Backend name: (module, class, extra that installs its library)."""
 
-VARIANTS = ("openvino-fp32", "openvino-bf16", "openvino-int8")
+VARIANTS = ("openvino-fp32", "openvino-bf16", "openvino-int8", "tensorrt-fp32", "tensorrt-rtx-fp32")
 """Backends with a fixed precision; the class takes it as a second argument."""
+
+OPTIONS: dict[str, dict[str, Option]] = {"openvino": {"mode": (str, "throughput"), "threads": (int, "2")}}
+"""What may stand after the question mark of a backend's name; the class takes it by name and checks its range."""
 
 
 @runtime_checkable
@@ -47,23 +57,42 @@ class Engine(Protocol):
     def __exit__(self, *exc: object) -> None: ...
 
 
+@runtime_checkable
+class CameraEngine(Protocol):
+    """An engine that does `preprocess` on its device for some camera formats, within one grey level of Pillow."""
+
+    def takes(self, image: NDArray[np.uint8]) -> bool:
+        """Whether `resize` takes pictures of this shape (H, W, 3)."""
+
+    def resize(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """(S, S, 3) uint8 RGB of a picture (H, W, 3) uint8 RGB; raises InferenceError as `Engine.infer` does."""
+
+
 def default_backend(bundle: Bundle) -> str:
-    """What 'auto' means for `bundle`; whether its library is installed is not asked."""
+    """What 'auto' means for `bundle`: TensorRT where it has plans for a GPU that is here.
+
+    Whether the other libraries are installed is not asked.
+    """
+    if flavour := planned_flavour(bundle.path):
+        return flavour
     return "openvino" if bundle.has("graphs/fp32/flow.onnx") else "torch"
 
 
 def open_engine(bundle: Bundle, backend: str = "auto", calibration: Calibration | None = None) -> Engine:
     """Open `backend` for `bundle` and let it score the golden frames: no engine decides unchecked.
 
-    'auto' takes OpenVINO where the bundle has graphs, else the trained weights in torch. 'openvino' chooses its
-    precision itself, 'openvino-fp32', 'openvino-bf16' and 'openvino-int8' fix it. 'torch-fp16' runs the half-precision
-    graphs' modules. Whether the decision gate has passed the engine is not asked here: `Detector.open` does.
+    'auto' takes TensorRT where the bundle has plans for the GPU here, else OpenVINO where it has graphs, else the
+    trained weights in torch. 'openvino' chooses its precision itself, 'openvino-fp32', 'openvino-bf16' and
+    'openvino-int8' fix it. 'tensorrt' and 'tensorrt-rtx' run half-precision plans, with '-fp32' those of float32.
+    'torch-fp16' runs the half-precision graphs' modules. Whether the decision gate has passed the engine is not asked
+    here: `Detector.open` does.
 
     Args:
+        backend: a name, and options of the backend where it has any: 'openvino?mode=throughput&threads=2'.
         calibration: thresholds; where given, verdicts on the golden frames must not differ either.
 
     Raises:
-        ConfigError: no such backend.
+        ConfigError: no such backend, or no such option of it.
         BackendUnavailable: its library is not installed; the message names the extra.
         BundleError, BundleCorrupted: the bundle lacks what the backend reads, or it is damaged.
         EngineMismatch: the engine does not agree with the trained model on the golden frames.
@@ -82,16 +111,27 @@ def load_engine(bundle: Bundle, backend: str = "auto") -> Engine:
 
     Raises as `open_engine` does, but for EngineMismatch over golden frames.
     """
-    if backend == "auto":
-        backend = default_backend(bundle)
-    if backend not in BACKENDS and backend not in VARIANTS:
-        raise ConfigError(f"no backend {backend!r}; choose one of: {', '.join(['auto', *BACKENDS, *VARIANTS])}")
-    library, _, precision = (backend, "", "") if backend in BACKENDS else backend.partition("-")
-    module, name, extra = BACKENDS[library]
+    name, _, query = backend.partition("?")
+    if name == "auto":
+        name = default_backend(bundle)
+    if name not in BACKENDS and name not in VARIANTS:
+        raise ConfigError(f"no backend {name!r}; choose one of: {', '.join(['auto', *BACKENDS, *VARIANTS])}")
+    library, _, precision = (name, "", "") if name in BACKENDS else name.rpartition("-")
+    options = _options(library, backend, query)
+    module, class_name, extra = BACKENDS[library]
     try:
-        engine_class = getattr(importlib.import_module(module), name)
-        return cast(Engine, engine_class(bundle, precision) if precision else engine_class(bundle))
+        engine_class = getattr(importlib.import_module(module), class_name)
+        arguments = (bundle, precision) if precision else (bundle,)
+        return cast(Engine, engine_class(*arguments, **options))
     except ImportError as error:
         raise BackendUnavailable(
-            f"backend {backend!r} cannot be loaded ({error}); install it with: pip install 'csflow[{extra}]'"
+            f"backend {name!r} cannot be loaded ({error}); install it with: pip install 'csflow[{extra}]'"
         ) from None
+
+
+def _options(library: str, backend: str, query: str) -> dict[str, Any]:
+    if query and library not in OPTIONS:
+        raise ConfigError(
+            f"backend {library!r} has no options: leave out what follows the question mark in {backend!r}"
+        )
+    return read_options(backend, query, OPTIONS.get(library, {}))

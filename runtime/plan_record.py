@@ -13,20 +13,26 @@ import platform
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from csflow.runtime import schema
 from csflow.runtime.errors import EngineError, EngineMismatch
 from csflow.runtime.plan import PLAN_TAGS, PlanHeader, read_plan_header
 
+if TYPE_CHECKING:
+    from csflow.runtime.bundle import Bundle
+
 __all__ = [
     "BUILT",
     "COMPATIBLE_LEVELS",
     "GRAPHS",
+    "RESIZE",
     "VERIFIED",
     "BuildOptions",
     "PlanAudit",
     "PlanRecord",
     "check_plan",
+    "graph_names",
     "plan_path",
     "read_plan",
     "read_record",
@@ -35,6 +41,8 @@ __all__ = [
 
 GRAPHS = ("backbone", "flow")
 """A bundle's graphs, and so its plans, in the order in which they run."""
+RESIZE = re.compile(r"resize_([1-9]\d{0,4})x([1-9]\d{0,4})")
+"""Name of the graph that crops and resizes pictures of H x W pixels on the device."""
 BUILT = "built, not yet verified"
 VERIFIED = "verified"
 COMPATIBLE_LEVELS = ("ampere-plus", "same-compute-capability")
@@ -93,7 +101,7 @@ class PlanRecord:
     """What is known of a plan."""
 
     graph: str
-    """'backbone' or 'flow'."""
+    """'backbone', 'flow', or for a camera format 'resize_<H>x<W>'."""
     precision: str
     """As in graphs/<precision>/, for example 'fp16'."""
     onnx_sha256: str
@@ -128,6 +136,13 @@ class PlanRecord:
     def to_bytes(self) -> bytes:
         """JSON that `read_record` reads."""
         return schema.dump_json(schema.to_mapping(self))
+
+
+def graph_names(bundle: Bundle, precision: str) -> tuple[str, ...]:
+    """The graphs of a precision that are built into plans: backbone, flow, and one for each camera format."""
+    folder, end = f"graphs/{precision}/", ".onnx"
+    stems = (name[len(folder) : -len(end)] for name in sorted(bundle.manifest.files) if name.startswith(folder))
+    return (*GRAPHS, *(stem for stem in stems if RESIZE.fullmatch(stem)))
 
 
 def plan_path(bundle: Path, flavour: str, precision: str, graph: str) -> Path:

@@ -113,6 +113,12 @@ def synthetic(
 )
 @click.option("--weight-decay", default=1e-5, show_default=True)
 @click.option(
+    "--feature-noise",
+    default=0.0,
+    show_default=True,
+    help="Noise on the features in training, as a share of their deviation: for few pictures.",
+)
+@click.option(
     "--flips",
     type=click.Choice(["none", "horizontal", "vertical", "both"]),
     default="none",

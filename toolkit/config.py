@@ -125,6 +125,9 @@ class TrainConfig:
     eps: float = 1e-4
     weight_decay: float = 1e-5
     """L2 on every parameter."""
+    feature_noise: float = 0.0
+    """Standard deviation of the normal noise added to every feature in training, in units of its channel's own; 0 as
+    in the reference. It keeps few pictures from being learnt by heart."""
     max_grad_norm: float = 1.0
     """Global norm that gradients are clipped to."""
     seed: int = 0
@@ -135,9 +138,11 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if min(self.epochs, self.batch_size) < 1:
             raise ValueError("epochs and batch_size must be at least 1")
-        numbers = (self.learning_rate, self.eps, self.max_grad_norm, self.weight_decay)
-        if not all(math.isfinite(n) for n in numbers) or min(numbers[:3]) <= 0.0 or self.weight_decay < 0.0:
-            raise ValueError("learning_rate, eps and max_grad_norm must be positive, weight_decay not negative")
+        numbers = (self.learning_rate, self.eps, self.max_grad_norm, self.weight_decay, self.feature_noise)
+        if not all(math.isfinite(n) for n in numbers) or min(numbers[:3]) <= 0.0 or min(numbers[3:]) < 0.0:
+            raise ValueError(
+                "learning_rate, eps and max_grad_norm must be positive, weight_decay and feature_noise not negative"
+            )
         if not all(0.0 <= beta < 1.0 for beta in self.betas):
             raise ValueError("betas must lie in 0..1")
         if self.schedule not in ("constant", "cosine"):

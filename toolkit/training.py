@@ -83,9 +83,10 @@ def train_flow(
     if on_epoch is not None and done:
         on_epoch(done, losses[-1])
     pacing = _Pacing()
+    noise = _Noise(features, config)
     flow.train()
     for epoch in range(done, config.epochs):
-        losses.append(_epoch(flow, features, variants, config, optimizer, epoch))
+        losses.append(_epoch(flow, features, variants, config, optimizer, epoch, noise))
         if checkpoint is not None and epoch + 1 < config.epochs and pacing.due():
             pacing.measure(lambda: checkpoint.save(flow, optimizer, epoch + 1, losses))  # noqa: B023 - called at once
         if on_epoch is not None:
@@ -101,17 +102,19 @@ def _epoch(
     config: TrainConfig,
     optimizer: torch.optim.Adam,
     epoch: int,
+    noise: _Noise,
 ) -> float:
     rows = _order(features[0].shape[0] // variants, variants, config.seed, epoch)
     batches = torch.split(rows, config.batch_size)
     device = next(flow.parameters()).device
     total = 0.0
+    noise.restart(epoch)
     for i, batch in enumerate(batches):
         rate = learning_rate(config, epoch * len(batches) + i, config.epochs * len(batches))
         for group in optimizer.param_groups:
             group["lr"] = rate
         with autocast(device, config.autocast):
-            z, log_det = flow(tuple(f[batch].to(device) for f in features))
+            z, log_det = flow(tuple(x.to(device) for x in noise.on(tuple(f[batch] for f in features))))
         loss = negative_log_likelihood(z, log_det)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -119,6 +122,28 @@ def _epoch(
         optimizer.step()
         total += _finite(loss, epoch) * len(batch)
     return total / len(rows)
+
+
+class _Noise:
+    """Adds normal noise to features, the same in every run with the same seed."""
+
+    def __init__(self, features: Features, config: TrainConfig) -> None:
+        self._seed, self._share = config.seed, config.feature_noise
+        self._generator = torch.Generator()
+        if self._share > 0.0:
+            self._scale = [self._share * f.std(dim=(0, 2, 3), keepdim=True) for f in features]
+
+    def restart(self, epoch: int) -> None:
+        # Seeded anew for each epoch, so that a resumed training draws what an uninterrupted one does.
+        self._generator.manual_seed((self._seed << 20) + epoch)
+
+    def on(self, batch: Features) -> Features:
+        if self._share == 0.0:
+            return batch
+        return tuple(
+            x + scale * torch.randn(x.shape, generator=self._generator)
+            for x, scale in zip(batch, self._scale, strict=True)
+        )
 
 
 def _order(images: int, variants: int, seed: int, epoch: int) -> Tensor:

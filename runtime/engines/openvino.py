@@ -1,8 +1,14 @@
-"""OpenVINO on the CPU: float32 graphs, in float32 or with the bfloat16 hint, and the INT8 flow; the best of them."""
+"""OpenVINO on the CPU: float32 graphs, in float32 or with the bfloat16 hint, and the INT8 flow; the best of them.
+
+latency      one frame at a time, all threads on it: what a line wants
+throughput   several frames of one `infer` at the same time, few threads each: more frames a second, each one later
+"""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +22,14 @@ from csflow.runtime.atomic import write_atomic
 from csflow.runtime.bundle import Bundle
 from csflow.runtime.cache import cache_directory
 from csflow.runtime.decision import Calibration, load_calibration
-from csflow.runtime.errors import BackendUnavailable, BundleCorrupted, BundleError, CalibrationError, InferenceError
+from csflow.runtime.errors import (
+    BackendUnavailable,
+    BundleCorrupted,
+    BundleError,
+    CalibrationError,
+    ConfigError,
+    InferenceError,
+)
 from csflow.runtime.golden import GOLDEN, check_golden, load_golden
 from csflow.runtime.trust import record_problem
 from csflow.runtime.types import Frame, Prediction
@@ -25,6 +38,7 @@ __all__ = ["OpenVINOEngine"]
 
 BACKBONE = "graphs/fp32/backbone.onnx"
 FLOWS = {"fp32": "graphs/fp32/flow.onnx", "bf16": "graphs/fp32/flow.onnx", "int8": "graphs/int8/flow.onnx"}
+HINTS = {"latency": "LATENCY", "throughput": "THROUGHPUT"}
 TIMED_FRAMES = 5
 ADVANTAGE = 0.95
 """Another precision must need less than this share of float32's time: it is not worth its rounding for nothing."""
@@ -44,9 +58,11 @@ class _Choice:
 
 
 class OpenVINOEngine:
-    """Backbone and flow compiled for the CPU, one frame at a time; features stay where the backbone wrote them."""
+    """Backbone and flow compiled for the CPU; features stay where the backbone wrote them."""
 
-    def __init__(self, bundle: Bundle, precision: str = "auto") -> None:
+    def __init__(
+        self, bundle: Bundle, precision: str = "auto", mode: str = "latency", threads: int | None = None
+    ) -> None:
         """Compile the graphs.
 
         Args:
@@ -54,11 +70,18 @@ class OpenVINOEngine:
                 'auto': the fastest of those that the decision gate has passed and that change no golden frame's
                 verdict. The choice is made once per graphs, thresholds, processor and OpenVINO version; where it
                 cannot be remembered, or there are no thresholds, it is 'fp32'.
+            mode: 'latency', or 'throughput': as many frames of one call of `infer` at the same time as OpenVINO
+                thinks best. Scores do not depend on it.
+            threads: how many threads compute, at most one for each processor that this process may use; None
+                leaves it to OpenVINO.
 
         Raises:
+            ConfigError: no such mode, or more threads than processors.
             BundleError, BundleCorrupted: there are no graphs, or they are damaged.
             BackendUnavailable: 'bf16' on a processor that would silently compute in float32.
         """
+        self._mode, self._threads = mode, threads
+        self._config = _config(mode, threads)
         self._core = openvino.Core()
         self._cache = cache_directory()
         self._has_bf16 = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
@@ -75,7 +98,7 @@ class OpenVINOEngine:
         """Predict for frames of (S, S, 3) uint8 RGB; raises InferenceError when OpenVINO fails or after `close`."""
         if self._pipeline is None:
             raise InferenceError("the engine is closed")
-        return [self._pipeline.predict(frame) for frame in frames]
+        return self._pipeline.infer(frames)
 
     def close(self) -> None:
         """Release the compiled models. May be called twice."""
@@ -88,15 +111,17 @@ class OpenVINOEngine:
         self.close()
 
     def _compile(self, precision: str) -> _Pipeline:
-        rounded = precision == "bf16"
-        config = {"INFERENCE_PRECISION_HINT": "bf16" if rounded else "f32", "PERFORMANCE_HINT": "LATENCY"}
+        config = {**self._config, "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32"}
         if self._cache is not None:
             config["CACHE_DIR"] = str(self._cache / "openvino")
         models = (self._backbone, self._read(FLOWS[precision]))
+        # Asked of the graph: once compiled, an input also bears the names of what was folded into it.
+        names = [port.get_any_name() for port in models[1].inputs]
         try:
-            return _Pipeline(*(self._core.compile_model(model, "CPU", config) for model in models))
+            backbone, flow = (self._core.compile_model(model, "CPU", config) for model in models)
         except RuntimeError as error:
             raise InferenceError(f"OpenVINO cannot compile the graphs: {_first_line(error)}") from None
+        return _Pipeline(backbone, flow, names)
 
     def _read(self, name: str) -> Any:
         if not self._bundle.has(name):
@@ -152,6 +177,7 @@ class OpenVINOEngine:
         names = sorted({BACKBONE, GOLDEN, *(FLOWS[p] for p in ("fp32", *tried))})
         parts = (
             openvino.__version__,
+            (self._mode, self._threads),
             self._core.get_property("CPU", "FULL_DEVICE_NAME"),
             tried,
             [self._bundle.manifest.files[name].sha256 for name in names],
@@ -161,31 +187,81 @@ class OpenVINOEngine:
 
 
 class _Pipeline:
-    """Two compiled models; the flow's inputs are the backbone's output buffers."""
+    """Two compiled models and as many lanes as can compute at the same time."""
 
-    def __init__(self, backbone: Any, flow: Any) -> None:
+    def __init__(self, backbone: Any, flow: Any, features: Sequence[str]) -> None:
+        wanted = [int(model.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")) for model in (backbone, flow)]
+        self.lanes = [_Lane(backbone, flow, features) for _ in range(min(wanted))]
+
+    def infer(self, frames: Sequence[Frame]) -> list[Prediction]:
+        width = len(self.lanes)
+        return [p for i in range(0, len(frames), width) for p in self._together(frames[i : i + width])]
+
+    def _together(self, frames: Sequence[Frame]) -> list[Prediction]:
+        lanes = self.lanes[: len(frames)]
+        try:
+            for lane, frame in zip(lanes, frames, strict=True):
+                lane.start(frame)
+            for lane in lanes:
+                lane.proceed()
+            return [lane.finish() for lane in lanes]
+        except RuntimeError as error:
+            # A request that still computes would refuse the next frame.
+            for lane in lanes:
+                lane.settle()
+            raise InferenceError(f"OpenVINO failed on a frame: {_first_line(error)}") from None
+
+
+class _Lane:
+    """One frame's way through both models; the flow's inputs are the backbone's output buffers."""
+
+    def __init__(self, backbone: Any, flow: Any, features: Sequence[str]) -> None:
         self._backbone = backbone.create_infer_request()
         self._flow = flow.create_infer_request()
-        names = [port.get_any_name() for port in flow.inputs]
-        for name in names:
+        for name in features:
             self._flow.set_tensor(name, self._backbone.get_tensor(name))
 
-    def predict(self, frame: Frame) -> Prediction:
-        try:
-            self._backbone.infer({"frame": np.ascontiguousarray(frame.image)[None]}, share_inputs=True)
-            self._flow.infer()
-        except RuntimeError as error:
-            raise InferenceError(f"OpenVINO failed on a frame: {_first_line(error)}") from None
+    def start(self, frame: Frame) -> None:
+        """Begin the backbone; OpenVINO reads the frame where it lies, if it lies in one piece."""
+        self._backbone.start_async({"frame": np.ascontiguousarray(frame.image)[None]}, share_inputs=True)
+
+    def proceed(self) -> None:
+        """Wait for the backbone and begin the flow."""
+        self._backbone.wait()
+        self._flow.start_async()
+
+    def finish(self) -> Prediction:
+        """Wait for the flow; what it wrote is copied, for the next frame overwrites it."""
+        self._flow.wait()
         score = float(self._flow.get_tensor("score").data[0])
         return Prediction(score, self._flow.get_tensor("anomaly_map").data[0].astype(np.float32, copy=True))
 
+    def settle(self) -> None:
+        """Wait for whatever still computes, and forget what it says."""
+        for request in (self._backbone, self._flow):
+            with contextlib.suppress(RuntimeError):
+                request.wait()
+
+
+def _config(mode: str, threads: int | None) -> dict[str, str | int]:
+    if mode not in HINTS:
+        raise ConfigError(f"no mode {mode!r} of the engine openvino; choose one of: {', '.join(HINTS)}")
+    config: dict[str, str | int] = {"PERFORMANCE_HINT": HINTS[mode]}
+    if threads is None:
+        return config
+    processors = len(os.sched_getaffinity(0))
+    if not 1 <= threads <= processors:
+        raise ConfigError(f"{threads} threads for the engine openvino: expected a number from 1 to {processors}")
+    return {**config, "INFERENCE_NUM_THREADS": threads}
+
 
 def _median_seconds(pipeline: _Pipeline, frame: Frame) -> float:
-    pipeline.predict(frame)
+    frames = [frame] * len(pipeline.lanes)
+    pipeline.infer(frames)
     seconds = []
     for _ in range(TIMED_FRAMES):
         start = time.perf_counter()
-        pipeline.predict(frame)
+        pipeline.infer(frames)
         seconds.append(time.perf_counter() - start)
     return sorted(seconds)[TIMED_FRAMES // 2]
 

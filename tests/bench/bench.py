@@ -1,14 +1,17 @@
-"""`make bench`: times of one run on one machine, as ratios; prints the table for docs/benchmarks.md."""
+"""`make bench`: times of one run on one machine, as ratios; prints the tables for docs/benchmarks.md."""
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
 import platform
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -16,108 +19,215 @@ from pathlib import Path
 import click
 import numpy as np
 import torch
+from bench_line import Pictures, run_line
+from bench_model import CAMERA_PX, NullEngine, pictures, random_bundle
 
-from csflow.export.onnx_export import make_graphs
 from csflow.runtime.bundle import Bundle
-from csflow.runtime.engine import open_engine
-from csflow.runtime.golden import GoldenFrame, write_golden
-from csflow.runtime.manifest import Definitions, Manifest, Preprocessing
+from csflow.runtime.engine import Engine, load_engine
+from csflow.runtime.errors import BackendUnavailable
 from csflow.runtime.preprocess import preprocess
-from csflow.runtime.schema import to_mapping
 from csflow.runtime.types import Frame
 from csflow.toolkit.backbone import build_backbone, resolve_name
-from csflow.toolkit.config import FlowConfig, ModelConfig
+from csflow.toolkit.config import FlowConfig
 from csflow.toolkit.flow import CrossScaleFlow, negative_log_likelihood
-from csflow.toolkit.model_io import weight_files
-from csflow.toolkit.torch_engine import predict
 
-ENGINES = ("torch", "openvino-fp32", "openvino-bf16")
-
-
-def median_s(action: Callable[[], object], repeats: int) -> float:
-    """Median seconds of `action`, after one call that does not count."""
-    action()
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        action()
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds)
+ENGINES = ("torch", "openvino-fp32", "openvino-bf16", "openvino-int8", "openvino-fp32?mode=throughput")
+AT_ONCE = 8
+"""Frames given to an engine in throughput mode at the same time."""
+CAMERAS = (1, 2, 4)
+PICTURES = 8
+BUSY_LOAD = 3.0
 
 
-def random_bundle(path: Path, backbone: str, image_size: int, hidden: int) -> Bundle:
-    """A bundle of this size with random weights and gamma away from 0: times do not depend on training."""
-    trunk = build_backbone(resolve_name(backbone))
-    config = ModelConfig(image_size, trunk.config, FlowConfig(trunk.channels, hidden=hidden))
-    flow = CrossScaleFlow(config.flow).eval()
-    for name, parameter in flow.named_parameters():
-        if name.endswith("gamma"):
-            parameter.data.fill_(0.1)
-    manifest = Manifest(Preprocessing(image_size), Definitions(), to_mapping(config), {}, {})
-    pictures = np.random.default_rng(1).integers(0, 256, (2, image_size, image_size, 3), dtype=np.uint8)
-    golden = [
-        (image, GoldenFrame.of(f"{i}.png", "noise", predict(trunk, flow, torch.from_numpy(image[None]))[0]))
-        for i, image in enumerate(pictures)
+@dataclass(frozen=True)
+class Row:
+    """Times of one thing in seconds."""
+
+    what: str
+    median_s: float
+    p95_s: float
+    p99_s: float
+    ratio: float
+    of: str
+    """What the median is a ratio of; empty where there is none."""
+
+    @classmethod
+    def of_times(cls, what: str, seconds: Sequence[float], base_s: float = 0.0, of: str = "") -> Row:
+        """Percentiles of `seconds`, and the median as a ratio of `base_s`."""
+        median, p95, p99 = (float(np.percentile(seconds, q)) for q in (50, 95, 99))
+        return cls(what, median, p95, p99, median / base_s if base_s else 1.0, of)
+
+    def text(self) -> str:
+        """A line of the table, in milliseconds."""
+        ratio = f"{self.ratio:.3f} of {self.of}" if self.of else ""
+        return (
+            f"| {self.what} | {self.median_s * 1e3:.2f} | {self.p95_s * 1e3:.2f} | {self.p99_s * 1e3:.2f} | {ratio} |"
+        )
+
+
+@dataclass(frozen=True)
+class CameraRow:
+    """What several cameras get out of one engine."""
+
+    engine: str
+    cameras: int
+    fps: float
+    """Results a second, of all cameras together."""
+    ratio: float
+    """Of one camera's."""
+    latency: Row
+
+    def text(self) -> str:
+        """A line of the table, latency in milliseconds."""
+        late = (self.latency.median_s, self.latency.p95_s, self.latency.p99_s)
+        times = " | ".join(f"{seconds * 1e3:.1f}" for seconds in late)
+        return f"| {self.engine} | {self.cameras} | {self.fps:.2f} | {self.ratio:.2f} | {times} |"
+
+
+def in_turn(actions: dict[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
+    """Seconds of each action, taken in turn, so that other work disturbs all alike; the first round does not count."""
+    seconds: dict[str, list[float]] = {name: [] for name in actions}
+    for _ in range(repeats + 1):
+        for name, action in actions.items():
+            start = time.perf_counter()
+            action()
+            seconds[name].append(time.perf_counter() - start)
+    return {name: values[1:] for name, values in seconds.items()}
+
+
+@contextlib.contextmanager
+def opened(bundle: Bundle) -> Iterator[dict[str, Engine]]:
+    """Every engine that this machine can run; golden frames are not asked, for these weights mean nothing."""
+    with contextlib.ExitStack() as stack:
+        engines = {}
+        for name in ENGINES:
+            try:
+                engines[name] = stack.enter_context(load_engine(bundle, name))
+            except BackendUnavailable as error:
+                click.echo(f"{name} left out: {error}", err=True)
+        yield engines
+
+
+def engine_rows(engines: dict[str, Engine], frame: Frame, repeats: int) -> list[Row]:
+    """Seconds a frame of each engine alone, as ratios of torch; throughput mode gets several frames at once."""
+    counts = {name: AT_ONCE if "throughput" in name else 1 for name in engines}
+    actions = {name: partial(engine.infer, [frame] * counts[name]) for name, engine in engines.items()}
+    times = {name: [s / counts[name] for s in seconds] for name, seconds in in_turn(actions, repeats).items()}
+    base_s = float(np.median(times["torch"]))
+    return [Row.of_times(name, seconds, base_s, "torch") for name, seconds in times.items()]
+
+
+def line_rows(bundle: Bundle, engine: Engine, images: Sequence[np.ndarray], frames: int) -> list[Row]:
+    """One frame through the whole line: with this engine, and around an engine that takes no time."""
+    how = bundle.manifest.preprocessing
+    real = run_line(bundle, engine, [Pictures("line", images)], frames)
+    engine_s = float(np.median(real.engine))
+    null = NullEngine(how.image_size)
+    camera = run_line(bundle, null, [Pictures("null", images)], frames)
+    ready = run_line(bundle, null, [Pictures("null", [preprocess(image, how) for image in images])], frames)
+    resize = in_turn({"resize": lambda: preprocess(images[0], how)}, frames)["resize"]
+    of, size = "engine time", f"{CAMERA_PX[0]}x{CAMERA_PX[1]}"
+    return [
+        Row.of_times(f"engine time in the line ({engine.name})", real.engine),
+        Row.of_times(f"end to end, {size}", real.end_to_end, engine_s, of),
+        Row.of_times(f"around the engine, {size}", real.around, engine_s, of),
+        Row.of_times(f"around a null engine, {size}", camera.around, engine_s, of),
+        Row.of_times("around a null engine, picture of the model's size", ready.around, engine_s, of),
+        Row.of_times(f"crop and resize from {size}", resize, engine_s, of),
     ]
-    bundle = Bundle.create(path, manifest, {**weight_files(trunk, flow), **write_golden(golden)})
-    return bundle.update(make_graphs(bundle))
 
 
-def training_step_s(channels: int, side: int, hidden: int, bfloat16: bool) -> float:
-    """Seconds of one forward and backward pass of a batch of 16."""
+def camera_rows(
+    bundle: Bundle, engine: Engine, images: Sequence[np.ndarray], frames: int, fps: float
+) -> list[CameraRow]:
+    """Frames a second with several cameras at `fps` each, newest frame first."""
+    rows: list[CameraRow] = []
+    for count in CAMERAS:
+        times = run_line(bundle, engine, [Pictures(f"camera {i}", images, fps) for i in range(count)], frames)
+        ratio = times.fps / (rows[0].fps if rows else times.fps)
+        rows.append(CameraRow(engine.name, count, times.fps, ratio, Row.of_times("latency", times.latency)))
+    return rows
+
+
+def training_rows(channels: int, side: int, hidden: int) -> list[Row]:
+    """One forward and backward pass of a batch of 16, in float32 and with bfloat16 autocast."""
     flow = CrossScaleFlow(FlowConfig(channels, hidden=hidden))
     x = tuple(torch.randn(16, channels, side >> i, side >> i) for i in range(3))
 
-    def step() -> None:
+    def step(bfloat16: bool) -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
             z, log_det = flow(x)
         negative_log_likelihood(z, log_det).backward()  # type: ignore[no-untyped-call]
 
-    return median_s(step, 5)
+    names = ("training step, batch 16, float32", "training step, batch 16, bfloat16 autocast")
+    times = in_turn({name: partial(step, half) for half, name in enumerate(names)}, 5)
+    base_s = float(np.median(times[names[0]]))
+    return [Row.of_times(name, times[name], base_s, "float32") for name in names]
 
 
-def processor() -> str:
-    """Name of the processor and its relevant instructions."""
+def help_row() -> Row:
+    """The start of the command line."""
+    words = [str(Path(sys.executable).parent / "csflow"), "run", "--help"]
+    action = partial(subprocess.run, words, check=True, capture_output=True)
+    return Row.of_times("csflow run --help", in_turn({"help": action}, 5)["help"])
+
+
+def machine() -> str:
+    """Processor, its relevant instructions, threads and versions."""
     has = torch.cpu.get_capabilities()
     flags = [name for name in ("avx2", "avx512_f", "avx512_bf16", "amx_bf16") if has.get(name)]
-    return f"{has.get('cpu_name', platform.machine())}, {torch.get_num_threads()} threads, {' '.join(flags)}"
-
-
-def help_s() -> float:
-    """Seconds that `csflow run --help` takes."""
-    words = [str(Path(sys.executable).parent / "csflow"), "run", "--help"]
-    return median_s(lambda: subprocess.run(words, check=True, capture_output=True), 5)
+    versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "openvino", "numpy", "pillow"))
+    name = has.get("cpu_name", platform.machine())
+    return f"{name}, {torch.get_num_threads()} threads, {' '.join(flags)}; {versions}"
 
 
 @click.command()
 @click.option("--backbone", default="tf_efficientnet_lite2", show_default=True)
 @click.option("--image-size", default=384, show_default=True)
 @click.option("--hidden", default=256, show_default=True)
-@click.option("--repeats", default=10, show_default=True)
-def bench(backbone: str, image_size: int, hidden: int, repeats: int) -> None:
-    """Time engines, the work around them, training in two precisions, and the start of the command line."""
-    versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "openvino", "numpy", "pillow"))
-    click.echo(f"{processor()}; {versions}\n{backbone}, {image_size} px, hidden {hidden}, batch 1, random weights\n")
-    picture = np.random.default_rng(0).integers(0, 256, (768, 1024, 3), dtype=np.uint8)
-    how = Preprocessing(image_size)
-    frame = Frame(preprocess(picture, how))
-    click.echo("| what | median ms | ratio |\n|---|---|---|")
+@click.option(
+    "--repeats", type=click.IntRange(min=1), default=30, show_default=True, help="Frames of each measurement."
+)
+@click.option("--fps", default=30.0, show_default=True, help="Pace of each camera.")
+@click.option("--training/--no-training", default=True, show_default=True)
+@click.option("--json", "as_json", is_flag=True)
+def bench(backbone: str, image_size: int, hidden: int, repeats: int, fps: float, training: bool, as_json: bool) -> None:
+    """Time engines, the work around them, cameras, training in two precisions, and the start of the command line."""
+    load = os.getloadavg()[0]
+    if load > BUSY_LOAD:
+        click.echo(f"WARNING: the load is {load:.1f}; these numbers are those of a busy machine", err=True)
+    images = pictures(PICTURES)
     with tempfile.TemporaryDirectory() as folder:
-        bundle = random_bundle(Path(folder) / "model.csflow", backbone, image_size, hidden)
-        times: dict[str, float] = {}
-        for name in ENGINES:
-            with open_engine(bundle, name) as engine:
-                times[name] = median_s(partial(engine.infer, [frame]), repeats)
-            click.echo(f"| {name} | {times[name] * 1e3:.1f} | {times[name] / times['torch']:.2f} of torch |")
-    around = median_s(lambda: preprocess(picture, how), repeats)
-    best = min(times.values())
-    click.echo(f"| crop and resize from 1024x768 | {around * 1e3:.1f} | {around / best:.2f} of the fastest engine |")
+        # Compiled models of random weights are of no use to anybody later.
+        os.environ["CSFLOW_CACHE"] = str(Path(folder) / "cache")
+        bundle = random_bundle(Path(folder) / "model.csflow", backbone, image_size, hidden, images[0])
+        with opened(bundle) as engines:
+            frame = Frame(preprocess(images[0], bundle.manifest.preprocessing))
+            alone = engine_rows(engines, frame, repeats)
+            single = [row for row in alone if "throughput" not in row.what]
+            fastest = engines[min(single, key=lambda row: row.median_s).what]
+            line = line_rows(bundle, fastest, images, repeats)
+            cameras = camera_rows(bundle, fastest, images, repeats, fps)
     channels = build_backbone(resolve_name(backbone)).channels
-    single = training_step_s(channels, image_size // 32, hidden, bfloat16=False)
-    half = training_step_s(channels, image_size // 32, hidden, bfloat16=True)
-    click.echo(f"| training step, batch 16, float32 | {single * 1e3:.0f} | 1 |")
-    click.echo(f"| training step, batch 16, bfloat16 autocast | {half * 1e3:.0f} | {half / single:.2f} of float32 |")
-    click.echo(f"| csflow run --help | {help_s() * 1e3:.0f} | |")
+    rest = [*(training_rows(channels, image_size // 32, hidden) if training else ()), help_row()]
+    about = {
+        "machine": machine(),
+        "model": f"{backbone}, {image_size} px, hidden {hidden}, batch 1, random weights",
+        "repeats": repeats,
+        "camera_fps": fps,
+        "load_before": round(load, 1),
+        "load_after": round(os.getloadavg()[0], 1),
+    }
+    if as_json:
+        parts = {"engines": alone, "line": line, "cameras": cameras, "rest": rest}
+        listed = {name: [asdict(row) for row in rows] for name, rows in parts.items()}
+        click.echo(json.dumps({**about, **listed}, indent=2))
+        return
+    click.echo("\n".join(f"{name}: {value}" for name, value in about.items()))
+    click.echo("\n| what | median ms | p95 ms | p99 ms | ratio |\n|---|---|---|---|---|")
+    click.echo("\n".join(row.text() for row in (*alone, *line, *rest)))
+    click.echo("\n| engine | cameras | frames/s | of one camera | latency p50 ms | p95 ms | p99 ms |")
+    click.echo("|---|---|---|---|---|---|---|\n" + "\n".join(row.text() for row in cameras))
 
 
 if __name__ == "__main__":

@@ -21,10 +21,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from csflow.export.build_log import Report
 from csflow.export.cli import export
-from csflow.export.trt_library import Library, load_library
 from csflow.runtime import probes
 from csflow.runtime.bundle import Bundle
 from csflow.runtime.manifest import Definitions, Manifest, Preprocessing
+from csflow.runtime.tensorrt_library import Library, load_library
 from csflow.toolkit.backbone import Backbone, build_backbone
 from csflow.toolkit.config import BackboneConfig, FlowConfig, ModelConfig
 from csflow.toolkit.flow import CrossScaleFlow, Standardise

@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from csflow.export.capabilities import CAPABILITIES
+from csflow.runtime.tensorrt_capabilities import CAPABILITIES
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLE: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "tensorrt_api.json").read_text())
 DUMPS = ROOT.parent / "shared" / "data" / "tensorrt_api"
 SUPPORTED = ("10.3", "10.13", "10.16", "11.4", "rtx-1.7")
-API = ROOT / "export" / "tensorrt_api.py"
-CAPABILITY_TABLE = ROOT / "export" / "capabilities.py"
+API = ROOT / "runtime" / "tensorrt_api.py"
+CAPABILITY_TABLE = ROOT / "runtime" / "tensorrt_capabilities.py"
 SOURCES = sorted(p for package in ("runtime", "export") for p in (ROOT / package).rglob("*.py"))
 
 

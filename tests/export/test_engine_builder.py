@@ -13,11 +13,11 @@ import pytest
 from onnx import TensorProto, helper
 
 from csflow.export.engine_builder import BuiltPlan, build_plan
-from csflow.export.trt_library import Library, load_library
 from csflow.runtime.errors import BackendUnavailable, ConfigError, EngineError
 from csflow.runtime.machine import Machine
 from csflow.runtime.plan import HEADER_BYTES, PlanHeader, parse_plan_header
 from csflow.runtime.plan_record import BuildOptions
+from csflow.runtime.tensorrt_library import Library, load_library
 
 GraphBytes = Callable[..., bytes]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner, Result
@@ -13,10 +14,10 @@ from csflow.export import cli, engine_export
 from csflow.export.build_options import EngineChoice, build_options, parse_batch, parse_capabilities, parse_size
 from csflow.export.engine_export import export_engines, prepare_engines
 from csflow.export.graph_facts import graph_facts
-from csflow.export.trt_library import Library
 from csflow.runtime.bundle import Bundle
 from csflow.runtime.errors import BackendUnavailable, ConfigError
 from csflow.runtime.plan_record import BUILT, GRAPHS, plan_path, read_record
+from csflow.runtime.tensorrt_library import Library
 
 
 @pytest.mark.parametrize(
@@ -106,7 +107,7 @@ def test_where_no_tensorrt_builds_the_command_says_where_one_does(
         raise BackendUnavailable("there is none: copy the bundle to the device and run there: csflow export --fp16")
 
     monkeypatch.setattr(engine_export, "load_library", unavailable)
-    monkeypatch.setattr(cli, "_write_graphs", lambda *_: ({}, ["graphs: written"]))
+    monkeypatch.setattr(cli, "_write_graphs", lambda *_: SimpleNamespace(facts=dict, lines=lambda: ["graphs: written"]))
     done = invoke(half_bundle.path, "--fp16")
     assert done.exit_code == 0
     assert done.output.startswith("graphs: written\nno engines were built: there is none")

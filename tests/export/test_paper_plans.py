@@ -18,11 +18,11 @@ from csflow.export.graph import backbone_graph, flow_graph
 from csflow.export.graph_facts import graph_facts
 from csflow.export.onnx_export import to_onnx
 from csflow.export.plan import build_engines
-from csflow.export.trt_library import Library
 from csflow.runtime.bundle import Bundle
 from csflow.runtime.manifest import Definitions, Manifest, Preprocessing
 from csflow.runtime.plan import read_plan_header
 from csflow.runtime.plan_record import BuildOptions, plan_path
+from csflow.runtime.tensorrt_library import Library
 from csflow.toolkit.backbone import build_backbone
 from csflow.toolkit.config import ModelConfig
 from csflow.toolkit.flow import CrossScaleFlow

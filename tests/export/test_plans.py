@@ -21,11 +21,11 @@ from csflow.export.build_log import Report
 from csflow.export.build_memory import available_memory, needed_memory
 from csflow.export.inspection import inspect_path
 from csflow.export.plan import build_engines
-from csflow.export.trt_library import Library, load_library
 from csflow.runtime.bundle import Bundle
 from csflow.runtime.errors import BundleError, EngineError, EngineMismatch, SinkError
 from csflow.runtime.machine import Machine
 from csflow.runtime.plan_record import BUILT, GRAPHS, BuildOptions, plan_path, read_plan, read_record
+from csflow.runtime.tensorrt_library import Library, load_library
 
 Silent = Callable[[str], Any]
 
@@ -150,7 +150,7 @@ def test_a_killed_build_leaves_a_bundle_that_opens(rtx: Library, half_bundle: Bu
     code = f"""
 import os, signal
 from csflow.export.plan import build_engines
-from csflow.export.trt_library import load_library
+from csflow.runtime.tensorrt_library import load_library
 from csflow.runtime.bundle import Bundle
 from csflow.runtime.plan_record import BuildOptions
 import contextlib

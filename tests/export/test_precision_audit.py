@@ -15,9 +15,9 @@ from csflow.export.engine_builder import build_plan
 from csflow.export.engine_layers import EngineLayer, Tensor, parse_build_log, parse_inspector
 from csflow.export.graph_products import Product, graph_products
 from csflow.export.precision_audit import audit_plan, half_share, require_half_graph
-from csflow.export.trt_library import Library, load_library
 from csflow.runtime.errors import ConfigError, EngineError
 from csflow.runtime.plan_record import BuildOptions, PlanAudit
+from csflow.runtime.tensorrt_library import Library, load_library
 
 GraphBytes = Callable[..., bytes]
 FIRST, REST = 8 * 8 * 4 * 27, 8 * 8 * 4 * 36

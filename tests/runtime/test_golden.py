@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -146,22 +146,22 @@ class Mapped:
 
 
 def test_large_map_is_kept_as_means_and_still_checked_for_size_and_place() -> None:
-    fine = np.random.default_rng(0).random((64, 96), np.float32) + np.arange(96, dtype=np.float32) / 10
+    fine = np.random.default_rng(0).random((96, 96), np.float32) + np.arange(96, dtype=np.float32) / 10
     frame = GoldenFrame.of("00.png", "good", Prediction(1.0, fine), 32)
-    assert np.shape(frame.anomaly_map) == (2, 3)
+    assert np.shape(frame.anomaly_map) == (3, 3)
 
     def error(got: np.ndarray) -> float:
-        return check_golden(Mapped(got), [(Frame(np.zeros((64, 96, 3), np.uint8)), frame)], None).map_error  # type: ignore[arg-type]
+        return check_golden(Mapped(got), [(Frame(np.zeros((96, 96, 3), np.uint8)), frame)], None).map_error  # type: ignore[arg-type]
 
     assert error(fine) == 0.0
     assert error(fine[:, ::-1]) > 0.1
     assert error(fine[::2, ::2]) == float("inf")
-    assert error(fine[:2, :3]) == float("inf")
+    assert error(fine[:3, :3]) == float("inf")
     assert error(np.full_like(fine, np.nan)) == float("inf")
 
 
-def test_a_ragged_or_ill_fitting_map_is_refused_in_words(trained_copy: Path) -> None:
-    bundle = Bundle.open(trained_copy)
+def test_a_ragged_or_ill_fitting_map_is_refused_in_words(make_bundle: Callable[..., Bundle]) -> None:
+    bundle = make_bundle(image_size=128)
     listed = json.loads(bundle.read(GOLDEN))
     rows = listed["frames"][0]["anomaly_map"]
     for change, word in (

@@ -1,6 +1,7 @@
 """Training: a resumed run equals an uninterrupted one, and the likelihood of good features rises."""
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,10 +43,12 @@ def test_loss_falls_and_strangers_score_higher() -> None:
         assert float(score(flow(strangers)[0]).median()) > float(score(flow(data())[0]).median())
 
 
+@pytest.mark.parametrize("noise", [0.0, 0.3])
 @pytest.mark.parametrize("stop_after", [1, 4])
-def test_resumed_training_equals_an_uninterrupted_one(tmp_path: Path, stop_after: int) -> None:
+def test_resumed_training_equals_an_uninterrupted_one(tmp_path: Path, stop_after: int, noise: float) -> None:
+    how = replace(TRAIN, feature_noise=noise)
     straight = fitted()
-    losses = train_flow(straight, data(), 1, TRAIN)
+    losses = train_flow(straight, data(), 1, how)
 
     def interrupt(done: int, _loss: float) -> None:
         if done == stop_after:
@@ -53,10 +56,10 @@ def test_resumed_training_equals_an_uninterrupted_one(tmp_path: Path, stop_after
 
     checkpoint = Checkpoint(tmp_path / "c.safetensors", "same")
     with pytest.raises(Interrupted):
-        train_flow(fitted(), data(), 1, TRAIN, checkpoint, interrupt)
+        train_flow(fitted(), data(), 1, how, checkpoint, interrupt)
     seen: list[int] = []
     resumed = new_flow(FLOW, 77)
-    resumed_losses = train_flow(resumed, data(), 1, TRAIN, checkpoint, lambda done, _: seen.append(done))
+    resumed_losses = train_flow(resumed, data(), 1, how, checkpoint, lambda done, _: seen.append(done))
     # Checkpoints are paced by their cost: an epoch or two may have to be repeated, never skipped.
     assert 1 <= seen[0] <= stop_after
     assert seen == list(range(seen[0], TRAIN.epochs + 1))
@@ -118,3 +121,18 @@ def test_cosine_schedule_warms_up_and_ends_near_zero() -> None:
     assert rates[-1] < 1e-3
     assert all(a >= b for a, b in itertools.pairwise(rates[5:]))
     assert {learning_rate(TrainConfig(), step, 100) for step in range(100)} == {2e-4}
+
+
+def test_noise_keeps_few_pictures_from_being_learnt_by_heart() -> None:
+    few = data(count=4)
+    long = replace(TRAIN, epochs=60)
+    unseen = data(seed=1)
+
+    def gap(config: TrainConfig) -> float:
+        flow = new_flow(FLOW, 3)
+        flow.fit_standardisation(few)
+        train_flow(flow, few, 1, config)
+        with torch.no_grad():
+            return float(score(flow(unseen)[0]).mean() - score(flow(few)[0]).mean())
+
+    assert gap(replace(long, feature_noise=0.3)) < 0.5 * gap(long)

@@ -20,6 +20,8 @@ from csflow.toolkit.importers.unpickler import Storage, TensorRef, read_pickle
 __all__ = ["TorchFile"]
 
 MAX_PICKLE_BYTES = 16 << 20
+MAX_COPIES = 4
+"""Bytes of tensors, in lengths of the file: any number of names may share one storage, and each would get a copy."""
 
 
 class TorchFile:
@@ -34,13 +36,16 @@ class TorchFile:
         """
         self.path = path
         self._zip = self._opened()
+        self._bytes_left = MAX_COPIES * path.stat().st_size
+        self._last: tuple[Storage, Tensor] | None = None
         self._prefix, data = self._pickle()
         self.root: Any = read_pickle(path, data)
 
     def tensor(self, ref: TensorRef) -> Tensor:
         """Read one tensor onto the CPU, contiguous.
 
-        Raises ImportRefused where its bytes are missing, of another size, or not what its shape needs.
+        Raises ImportRefused where its bytes are missing, of another size, or not what its shape needs, and where the
+        file makes many tensors of the same bytes.
         """
         storage = ref.storage
         numbers = (ref.offset, *ref.shape, *ref.stride)
@@ -50,7 +55,11 @@ class TorchFile:
         numel = math.prod(ref.shape)
         if numel > storage.numel or (numel and last >= storage.numel):
             raise self._damaged(f"tensor {storage.key} of shape {ref.shape} is larger than its data")
-        flat = self._bytes(storage)
+        self._spend(numel * storage.dtype.itemsize)
+        if self._last is None or self._last[0] != storage:
+            self._spend(storage.numel * storage.dtype.itemsize)
+            self._last = storage, self._bytes(storage)
+        flat = self._last[1]
         return torch.as_strided(flat, ref.shape, ref.stride, ref.offset).clone(memory_format=torch.contiguous_format)
 
     def close(self) -> None:
@@ -62,6 +71,13 @@ class TorchFile:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+    def _spend(self, size: int) -> None:
+        self._bytes_left -= size
+        if self._bytes_left < 0:
+            raise ImportRefused(
+                f"{self.path} makes many tensors of the same bytes: no CS-Flow model does; save the model again"
+            )
 
     def _opened(self) -> zipfile.ZipFile:
         with self.path.open("rb") as file:

@@ -22,6 +22,15 @@ __all__ = ["DAMAGE", "Inert", "Storage", "TensorRef", "read_pickle"]
 MAX_TUPLES = 50_000
 """Python's hash of a tuple nested deeper than some 10^5 levels crashes; a checkpoint of B5 has 6,000 tuples in all."""
 MAX_DIMENSIONS = 8
+RECIPE = (
+    "import torch; c = torch.load('model.ckpt', 'cpu', weights_only=False); h = c['hyper_parameters']; "
+    "p = h.get('pre_processor'); torch.save({'state_dict': c['state_dict'], "
+    "'pytorch-lightning_version': c['pytorch-lightning_version'], "
+    "'transform': c.get('transform') or getattr(p, 'transform', None), "
+    "'hyper_parameters': {k: v for k, v in h.items() if not hasattr(v, 'log')}}, 'small.ckpt')"
+)
+"""Run where the model was trained: a copy without callbacks, to which Lightning gives `log`, a method that holds the
+whole model."""
 STORAGES = {
     "FloatStorage": torch.float32,
     "DoubleStorage": torch.float64,
@@ -212,7 +221,8 @@ class _Reader(pickle.Unpickler):
     def _refused(self, what: str) -> ImportRefused:
         return ImportRefused(
             f"{self._path} was not read: its pickle asks for {what}, which no CS-Flow model needs and which could run "
-            "code; nothing was run. Use a file from a source you trust, or save the state dict alone"
+            "code; nothing was run. If you trust the file, save its weights alone where it was trained; of a "
+            f'Lightning checkpoint, a copy without callbacks: python -c "{RECIPE}"; then import small.ckpt'
         )
 
 

@@ -203,6 +203,17 @@ def test_a_tensor_may_not_reach_beyond_its_bytes(
         file.tensor(TensorRef(file.root["a"].storage, offset, shape, stride))
 
 
+def test_many_names_over_the_same_bytes_are_refused(tmp_path: Path) -> None:
+    base = torch.zeros(100_000)
+    torch.save({str(i): base for i in range(1000)}, tmp_path / "t")
+    with TorchFile(tmp_path / "t") as file, pytest.raises(ImportRefused, match="tensors of the same bytes"):
+        list(map(file.tensor, file.root.values()))
+    parts = {str(i): part for i, part in enumerate(base.chunk(1000))}
+    torch.save(parts, tmp_path / "t")
+    with TorchFile(tmp_path / "t") as file:
+        assert all(torch.equal(file.tensor(ref), parts[name]) for name, ref in file.root.items())
+
+
 def test_wrong_kinds_of_files_are_refused_in_one_line(tmp_path: Path) -> None:
     torch.save({"a": torch.zeros(2)}, tmp_path / "legacy", _use_new_zipfile_serialization=False)
     torch.save({"a": torch.zeros(2)}, tmp_path / "other")

@@ -1,5 +1,6 @@
 """From a foreign file to a bundle that calibrates, exports, verifies and runs like any other."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -138,6 +139,19 @@ def test_what_cannot_be_imported_exactly_is_refused_and_leaves_nothing(
     assert word in result.output
     assert result.output.startswith("Error: ")
     assert result.output.count("\n") == 1
+    assert not (tmp_path / "model.csflow").exists()
+
+
+def test_backbone_weights_that_are_no_numbers_are_refused(
+    tmp_path: Path, save_anomalib: Save, torchvision_b5: nn.Module
+) -> None:
+    weights = dict(torchvision_b5.state_dict())
+    name = "features.1.0.block.0.1.running_var"
+    weights[name] = weights[name].index_fill(0, torch.tensor([0]), float("nan"))
+    save_anomalib(tmp_path / "m", 304, 2, (1,), backbone=weights)
+    result = run(tmp_path / "m", "--image-size", 128, "--bundle", tmp_path / "model.csflow")
+    assert result.exit_code == 1
+    assert re.search("backbone weights: .*running_var holds NaN", result.output)
     assert not (tmp_path / "model.csflow").exists()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 from pathlib import Path
 from typing import Any
@@ -140,18 +141,34 @@ def test_timm_s_own_padding_of_a_tf_model_is_same(b5_state: dict[str, Tensor]) -
         torch.testing.assert_close(own, same)
 
 
-def test_padding_survives_the_export() -> None:
+@pytest.mark.parametrize(
+    ("name", "padding", "other"),
+    [
+        ("tf_efficientnet_b0", "tf_same", "symmetric"),
+        ("tf_efficientnet_b0", "symmetric", "tf_same"),
+        # At B0's design size the mixture is tf_same.
+        ("tf_efficientnet_b1", "lm071", "tf_same"),
+    ],
+)
+def test_padding_survives_the_export_and_the_backends(name: str, padding: str, other: str) -> None:
     torch.manual_seed(2)
-    backbone = build_backbone(BackboneConfig("tf_efficientnet_b0", scales=1, padding="tf_same"))
-    plain = build_backbone(BackboneConfig("tf_efficientnet_b0", scales=1, padding="symmetric"))
+    backbone = build_backbone(BackboneConfig(name, scales=1, padding=padding))
+    plain = build_backbone(BackboneConfig(name, scales=1, padding=other))
     plain.trunk.load_state_dict(backbone.trunk.state_dict())
     graph = Graph("backbone", backbone, (torch.zeros(2, 64, 64, 3, dtype=torch.uint8),), ("frame",), ("features_0",))
-    session = onnxruntime.InferenceSession(to_onnx(graph))
+    data = to_onnx(graph)
     batch = frames(64)
-    (got,) = session.run(None, {"frame": batch.numpy()})
+    results = [onnxruntime.InferenceSession(data).run(None, {"frame": batch.numpy()})[0]]
+    if importlib.util.find_spec("openvino"):
+        import openvino
+
+        core = openvino.Core()
+        network = core.compile_model(core.read_model(model=data), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        results.append(network([batch.numpy()])[0])
     with torch.inference_mode():
-        assert relative(torch.from_numpy(got), backbone(batch)[0]) < 1e-4
-        assert relative(torch.from_numpy(got), plain(batch)[0]) > 1e-3
+        for got in map(torch.from_numpy, results):
+            assert relative(got, backbone(batch)[0]) < 1e-4
+            assert relative(got, plain(batch)[0]) > 1e-3
 
 
 def test_lm071_needs_a_known_design_size() -> None:

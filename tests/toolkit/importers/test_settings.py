@@ -1,6 +1,7 @@
 """What anomalib's checkpoints say beside the weights, in the structures of OmegaConf, torchvision and PreProcessor."""
 
 import math
+import re
 import sys
 import types
 import typing
@@ -12,6 +13,7 @@ import pytest
 import torch
 from torchvision.transforms import v2
 
+from csflow.toolkit.config import BackboneConfig
 from csflow.toolkit.importers.errors import ImportRefused
 from csflow.toolkit.importers.foreign import ForeignModel
 from csflow.toolkit.importers.import_model import ImportPlan, read_foreign
@@ -83,14 +85,64 @@ def test_the_transform_of_1_x(read: Read) -> None:
         read(transform=v2.Resize((512, 256)))
 
 
-def test_the_pre_processor_of_2_0(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def anomalib_2(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A module of that name, with a PreProcessor."""
     module: Any = types.ModuleType("anomalib")
     module.PreProcessor = type("PreProcessor", (torch.nn.Module,), {"__module__": "anomalib"})
     monkeypatch.setitem(sys.modules, "anomalib", module)
-    processor = module.PreProcessor()
+    return module
+
+
+def test_the_pre_processor_of_2_0(read: Read, anomalib_2: Any) -> None:
+    processor = anomalib_2.PreProcessor()
     processor.transform = transform(v2.Normalize([0.1, 0.2, 0.3], [0.4, 0.5, 0.6]))
     found = read(hyper_parameters={"pre_processor": processor, "clamp": 3})
     assert (found.image_size, found.mean) == (512, (0.1, 0.2, 0.3))
+
+
+@pytest.fixture
+def whole_model(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A model of a class that csflow does not list, whose method Lightning binds to each callback."""
+
+    def write(_: Any) -> None:
+        """Pickled by its name."""
+
+    module: Any = types.ModuleType("elsewhere")
+    module.Whole = type("Whole", (torch.nn.Linear,), {"__module__": "elsewhere", "write": write})
+    monkeypatch.setitem(sys.modules, "elsewhere", module)
+    return module.Whole(1, 1)
+
+
+@pytest.mark.parametrize("custom", [True, False])
+def test_a_refused_checkpoint_is_imported_from_the_copy_that_the_refusal_describes(
+    tmp_path: Path,
+    save_anomalib: Save,
+    anomalib_2: Any,
+    whole_model: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    custom: bool,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_anomalib(tmp_path / "m", kernels=(3,), hidden=2, lightning="2.5.0")
+    processor = anomalib_2.PreProcessor()
+    if custom:
+        processor.transform = transform(v2.Normalize([0.1, 0.2, 0.3], [0.4, 0.5, 0.6]))
+    processor.log = whole_model.write
+    settings = {"clamp": 2, "pre_processor": processor if custom else True, "post_processor": processor}
+    torch.save({**torch.load("m", weights_only=True), "hyper_parameters": settings}, "model.ckpt")
+    with pytest.raises(ImportRefused, match=r"'elsewhere\.Whole', which no CS-Flow model needs") as caught:
+        read_foreign(tmp_path / "model.ckpt", ImportPlan())
+    assert "\n" not in str(caught.value)
+    said = re.search(r'python -c "(.*)"; then import small.ckpt', str(caught.value))
+    assert said
+    exec(said[1], {})
+    found = read_foreign(tmp_path / "small.ckpt", ImportPlan())
+    assert (found.origin, found.flow.config.clamp) == ("anomalib-1.x", 2.0)
+    assert (found.image_size, found.mean) == ((512, (0.1, 0.2, 0.3)) if custom else (None, BackboneConfig.mean))
+    guide = Path(__file__).parents[3] / "docs" / "import.md"
+    # The guide breaks the line.
+    assert "".join(said[1].split()) in "".join(guide.read_text().split())
 
 
 def test_thresholds_of_1_2_and_of_cdf_normalisation(read: Read) -> None:

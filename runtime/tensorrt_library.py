@@ -1,23 +1,26 @@
-"""Which TensorRT builds here: full TensorRT on the GPU that will run the plan, or TensorRT for RTX without any GPU."""
+"""The TensorRT of this machine: full TensorRT with a GPU, or TensorRT for RTX, which builds without one."""
 
 from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from csflow.export.capabilities import Capabilities, capabilities_of
 from csflow.runtime import probes
 from csflow.runtime.errors import BackendUnavailable, ConfigError
 from csflow.runtime.machine import Machine
+from csflow.runtime.plan_record import GRAPHS, plan_path
+from csflow.runtime.tensorrt_capabilities import Capabilities, capabilities_of
 
-__all__ = ["FLAVOURS", "TARGETS", "Device", "Library", "load_library"]
+__all__ = ["FLAVOURS", "TARGETS", "Device", "Library", "Messages", "load_library", "make_logger", "planned_flavour"]
 
 FLAVOURS = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
 """Flavour: its Python module."""
 TARGETS = ("auto", *FLAVOURS)
 RTX_GPUS = ((7, 5), (8, 0), (8, 6), (8, 9))
 """Compute capabilities below 12.0 that TensorRT for RTX builds for; from 12.0 on it builds for all."""
+KEPT = 20
 ON_THE_DEVICE = "copy the bundle to the device and run there: csflow export --fp16"
 
 
@@ -40,7 +43,7 @@ class Library:
 
     flavour: str
     trt: Any
-    """The module. Its objects are used as `csflow.export.tensorrt_api` types them."""
+    """The module. Its objects are used as `csflow.runtime.tensorrt_api` types them."""
     version: str
     device: Device | None
     capabilities: Capabilities
@@ -49,6 +52,36 @@ class Library:
     def title(self) -> str:
         """For people, for example 'TensorRT for RTX 1.7.1.116'."""
         return f"{'TensorRT' if self.flavour == 'tensorrt' else 'TensorRT for RTX'} {self.version}"
+
+
+class Messages:
+    """The last errors that TensorRT logged: its functions return false or nothing, and the reason goes here."""
+
+    def __init__(self) -> None:
+        self.errors: list[str] = []
+
+    def add(self, message: str, is_error: bool) -> None:
+        """Keep an error."""
+        if is_error:
+            self.errors = [*self.errors, " ".join(message.split())][-KEPT:]
+
+    def reasons(self) -> str:
+        """The errors in one line, each once, the first first."""
+        return "; ".join(dict.fromkeys(self.errors)) or "it gave no reason"
+
+
+def make_logger(trt: Any, messages: Messages) -> Any:
+    """A TensorRT logger that fills `messages`. It must live as long as anything made with it."""
+    bad = (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR)
+
+    class Logger(trt.ILogger):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+
+        def log(self, severity: Any, message: str) -> None:
+            messages.add(message, severity in bad)
+
+    return Logger()
 
 
 def load_library(target: str = "auto", machine: Machine | None = None) -> Library:
@@ -72,6 +105,15 @@ def load_library(target: str = "auto", machine: Machine | None = None) -> Librar
         raise BackendUnavailable(f"TensorRT builds plans on the GPU that runs them, {problem}: {ON_THE_DEVICE}")
     trt = _import(target, machine)
     return Library(target, trt, str(trt.__version__), device, capabilities_of(trt, target))
+
+
+def planned_flavour(bundle: Path, precision: str = "fp16") -> str | None:
+    """The TensorRT that a bundle has plans of, for the GPU here; None without plans or without a GPU they suit."""
+    flavours = [f for f in FLAVOURS if all(plan_path(bundle, f, precision, graph).exists() for graph in GRAPHS)]
+    device = _first_device()[0] if flavours else None
+    if device is None:
+        return None
+    return next((f for f in flavours if f == "tensorrt" or _fits_rtx(device)), None)
 
 
 def _first_device() -> tuple[Device | None, str]:

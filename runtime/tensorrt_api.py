@@ -1,7 +1,8 @@
 """What csflow calls on TensorRT's objects, as types: the part that 10.3, 10.13, 11.4 and TensorRT for RTX 1.7 share.
 
 mypy lets the builder use nothing else, and tests/export/test_conformance.py compares every name here with the lists of
-the real bindings. What only some versions have is in `csflow.export.capabilities`. Each class has TensorRT's own name.
+the real bindings. What only some versions have is in `csflow.runtime.tensorrt_capabilities`. Each class has
+TensorRT's own name.
 The module itself is always called `trt`, so that the same test finds the enumerations that are used.
 """
 
@@ -15,6 +16,7 @@ __all__ = [
     "EngineInspector",
     "IBuilderConfig",
     "ICudaEngine",
+    "IExecutionContext",
     "INetworkDefinition",
     "IOptimizationProfile",
     "ITensor",
@@ -137,15 +139,50 @@ class EngineInspector(Protocol):
         """All layers."""
 
 
+class IExecutionContext(Protocol):
+    """Runs an engine; one thread at a time."""
+
+    def set_input_shape(self, name: str, shape: Sequence[int], /) -> bool:
+        """Whether the profile has that shape."""
+
+    def set_tensor_address(self, name: str, address: int, /) -> bool:
+        """Where the GPU reads or writes a tensor."""
+
+    def execute_async_v3(self, stream_handle: int) -> bool:
+        """Enqueue one run; whether that succeeded."""
+
+
 class ICudaEngine(Protocol):
     """A loaded plan."""
+
+    num_io_tensors: int
 
     def create_engine_inspector(self) -> EngineInspector:
         """Its inspector."""
 
+    def create_execution_context(self) -> IExecutionContext | None:
+        """A context with its scratch memory, or None."""
+
+    def get_tensor_name(self, index: int, /) -> str:
+        """Name of an input or output by number."""
+
+    def get_tensor_mode(self, name: str, /) -> Any:
+        """A TensorIOMode."""
+
+    def get_tensor_dtype(self, name: str, /) -> Any:
+        """A DataType."""
+
+    def get_tensor_shape(self, name: str, /) -> Sequence[int]:
+        """Its shape, -1 where it is free."""
+
+    def get_tensor_profile_shape(self, name: str, index: int, /) -> Sequence[Sequence[int]]:
+        """Fewest, tuned and most of an input in a profile."""
+
 
 class Runtime(Protocol):
     """Loads plans."""
+
+    engine_host_code_allowed: bool
 
     def deserialize_cuda_engine(self, plan: Any, /) -> ICudaEngine | None:
         """The engine, or None."""

@@ -1,6 +1,6 @@
 """What only some versions or flavours of TensorRT have, and the one place that asks for it by name.
 
-Everything else that csflow uses is common to all of them (`csflow.export.tensorrt_api`).
+Everything else that csflow uses is common to all of them (`csflow.runtime.tensorrt_api`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ __all__ = [
     "Capabilities",
     "Capability",
     "capabilities_of",
+    "create_context",
     "find_attribute",
     "set_compute_capabilities",
 ]
@@ -72,6 +73,14 @@ CAPABILITIES = {
         "only full TensorRT on a Jetson Orin reaches a DLA: leave --dla out",
         RTX,
     ),
+    "own-graphs": Capability(
+        (
+            "CudaGraphStrategy.WHOLE_GRAPH_CAPTURE",
+            "IRuntimeConfig.cuda_graph_strategy",
+            "ICudaEngine.create_runtime_config",
+        ),
+        "only TensorRT for RTX makes CUDA graphs by itself",
+    ),
 }
 """By the name that `Capabilities` answers to."""
 
@@ -125,6 +134,15 @@ def set_compute_capabilities(trt: Any, config: Any, wanted: tuple[str, ...]) -> 
                 f"{', '.join(_known_capabilities(trt))}"
             )
         config.set_compute_capability(member, index)
+
+
+def create_context(trt: Any, engine: Any, capabilities: Capabilities) -> Any:
+    """An execution context that makes CUDA graphs by itself where this TensorRT does; None where memory ran out."""
+    if "own-graphs" not in capabilities:
+        return engine.create_execution_context()
+    config = engine.create_runtime_config()
+    config.cuda_graph_strategy = trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+    return engine.create_execution_context(config)
 
 
 def _known_capabilities(trt: Any) -> list[str]:

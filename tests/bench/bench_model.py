@@ -1,0 +1,83 @@
+"""What `make bench` measures on: a bundle of any size, pictures of drawn parts, and an engine that takes no time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from csflow.calibration.quantization import MIN_SAMPLES, flow_features, quantize_flow
+from csflow.export.onnx_export import make_graphs
+from csflow.runtime.bundle import Bundle
+from csflow.runtime.decision import Calibration
+from csflow.runtime.golden import GoldenFrame, write_golden
+from csflow.runtime.manifest import Definitions, Manifest, Preprocessing
+from csflow.runtime.preprocess import preprocess
+from csflow.runtime.schema import to_mapping
+from csflow.runtime.synthetic import part_at
+from csflow.runtime.types import Frame, Prediction
+from csflow.toolkit.backbone import build_backbone, resolve_name
+from csflow.toolkit.config import FlowConfig, ModelConfig
+from csflow.toolkit.flow import CrossScaleFlow
+from csflow.toolkit.model_io import weight_files
+from csflow.toolkit.torch_engine import predict
+
+CAMERA_PX = (1024, 768)
+"""Width and height of the pictures that a camera gives here."""
+
+
+def pictures(count: int) -> list[NDArray[np.uint8]]:
+    """Good parts as a camera gives them, drawn beforehand: drawing takes time that no camera needs."""
+    return [part_at(1, i, 0.0, CAMERA_PX).image for i in range(count)]
+
+
+def random_bundle(path: Path, backbone: str, image_size: int, hidden: int, golden: NDArray[np.uint8]) -> Bundle:
+    """A bundle of this size with random weights and gamma away from 0: times do not depend on training.
+
+    It has float32 and INT8 graphs, and `golden`, a camera's picture, as its golden frame.
+    """
+    named = resolve_name(backbone)
+    trunk = build_backbone(named)
+    config = ModelConfig(image_size, trunk.config, FlowConfig(trunk.channels, hidden=hidden))
+    flow = CrossScaleFlow(config.flow).eval()
+    for name, parameter in flow.named_parameters():
+        if name.endswith("gamma"):
+            parameter.data.fill_(0.1)
+    image = preprocess(golden, Preprocessing(image_size))
+    frame = GoldenFrame.of("0.png", "good", predict(trunk, flow, torch.from_numpy(image[None]))[0])
+    manifest = Manifest(Preprocessing(image_size), Definitions(), to_mapping(config), {}, {})
+    bundle = Bundle.create(path, manifest, {**weight_files(trunk, flow), **write_golden([(image, frame)])})
+    bundle = bundle.update(make_graphs(bundle))
+    features = flow_features(bundle.read("graphs/fp32/backbone.onnx"), [image] * MIN_SAMPLES)
+    return bundle.update({"graphs/int8/flow.onnx": quantize_flow(bundle.read("graphs/fp32/flow.onnx"), features)})
+
+
+def thresholds(bundle: Bundle) -> Calibration:
+    """Thresholds for a detector; the verdicts do not matter here."""
+    made = "2026-01-01T00:00:00Z"
+    return Calibration(2.0, 1.0, 0.05, 0.95, 0.05, 0.1, (0.5, 1.0), bundle.weights_sha256, "null", made)
+
+
+class NullEngine:
+    """Answers at once: what is left of a frame's time is the work around the engine."""
+
+    name = "null"
+
+    def __init__(self, image_size: int) -> None:
+        self._map = np.ones((image_size // 32, image_size // 32), np.float32)
+
+    def infer(self, frames: Sequence[Frame]) -> list[Prediction]:
+        """The same prediction for every frame."""
+        return [Prediction(0.5, self._map)] * len(frames)
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+    def __enter__(self) -> NullEngine:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
