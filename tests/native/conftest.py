@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -141,7 +142,9 @@ def trained_copy(trained_copy: Path) -> Path:
     """The trained bundle with thresholds between its golden scores; no engine is verified."""
     bundle = Bundle.open(trained_copy)
     scores = sorted(frame.score for _, frame in load_golden(bundle))
-    middle = (scores[len(scores) // 2 - 1] + scores[len(scores) // 2]) / 2
+    # In the widest gap: rounding to bfloat16 must not carry a golden frame across.
+    low, high = max(pairwise(scores), key=lambda pair: pair[1] / pair[0])
+    middle = (low + high) / 2
     rates = {"false_reject_rate": 0.05, "confidence": 0.95, "bound": 0.05, "warn_rate": 0.1}
     identity = {"weights_sha256": bundle.weights_sha256, "backend": "torch", "created_utc": "2026-01-01T00:00:00Z"}
     calibration = Calibration(middle, middle * 0.98, scores=tuple(scores), **rates, **identity)  # type: ignore[arg-type]
