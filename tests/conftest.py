@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,14 @@ def golden_for_fake_engine(bundle: Bundle) -> dict[str, bytes]:
         (prediction,) = engine.infer([Frame(image)])
         pictures.append((image, GoldenFrame.of(f"{i}.png", "plain", prediction)))
     return write_golden(pictures)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible() -> Iterator[None]:
+    """A job in a shell's background starts with Ctrl-C ignored, and so would the tests that press it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
