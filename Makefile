@@ -5,8 +5,11 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check
 OUT := out
 DEMO := $(OUT)/demo
+# The libFuzzer targets of libcsflow, and seconds for each.
+FUZZERS := manifest calibration verification plan png
+FUZZ_S ?= 150
 
-.PHONY: demo test lint fuzz bench soak clean
+.PHONY: demo test lint fuzz fuzz-native soak bench clean
 
 demo: $(VENV)/.demo
 	@rm -rf $(DEMO)
@@ -31,14 +34,26 @@ lint: $(VENV)/.dev
 	@ln -sfn $(CURDIR)/runtime $(CURDIR)/calibration $(CURDIR)/toolkit $(CURDIR)/export $(OUT)/typecheck/csflow/
 	MYPYPATH=$(OUT)/typecheck $(BIN)/mypy -p csflow.runtime -p csflow.calibration -p csflow.toolkit -p csflow.export
 
-fuzz: $(VENV)/.dev
+fuzz: $(VENV)/.dev fuzz-native
 	$(BIN)/python tests/fuzz/fuzz_bundle.py --iterations 200000
+
+fuzz-native:
+	cmake -S . -B $(OUT)/native/fuzz -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_C_COMPILER=clang \
+	    -DCMAKE_CXX_COMPILER=clang++ -DCSFLOW_BUILD_TESTS=OFF -DCSFLOW_BUILD_FUZZERS=ON
+	cmake --build $(OUT)/native/fuzz --parallel 2 --target $(addprefix fuzz_,$(FUZZERS))
+	for name in $(FUZZERS); do \
+	    mkdir -p $(OUT)/native/corpus/$$name && \
+	    $(OUT)/native/fuzz/runtime/native/fuzz/fuzz_$$name -max_total_time=$(FUZZ_S) -print_final_stats=1 \
+	        -artifact_prefix=$(OUT)/native/ \
+	        $(OUT)/native/corpus/$$name runtime/native/fuzz/seeds/$$name || exit 1; \
+	done
 
 bench: $(VENV)/.dev
 	$(BIN)/python tests/bench/bench.py $(BENCH)
 
 soak: $(VENV)/.dev
 	$(BIN)/python tests/soak/soak.py $(SOAK)
+	$(BIN)/pytest -m soak tests/native
 
 clean:
 	rm -rf $(VENV) $(OUT) build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -13,7 +13,10 @@ __all__ = ["FakeEngine"]
 
 
 class FakeEngine:
-    """Score is the mean of the pixels over 255, the map the mean of each 32x32 cell over 255."""
+    """Score is the mean of the pixels over 255, the map the mean of each 32x32 cell over 255.
+
+    Both are exact sums, rounded once to float32: libcsflow's fake gives the same to the last bit.
+    """
 
     name = "fake"
 
@@ -26,9 +29,9 @@ class FakeEngine:
 
     def _predict(self, frame: Frame) -> Prediction:
         cells = self.image_size // 32
-        grey = frame.image.astype(np.float32).mean(axis=2) / 255.0
-        anomaly_map = grey.reshape(cells, 32, cells, 32).mean(axis=(1, 3))
-        return Prediction(float(grey.mean()), anomaly_map.astype(np.float32))
+        sums = frame.image.reshape(cells, 32, cells, 32 * 3).sum(axis=(1, 3), dtype=np.int64)
+        score = np.float32(sums.sum() / (frame.image.size * 255))
+        return Prediction(float(score), (sums / (32 * 32 * 3 * 255)).astype(np.float32))
 
     def close(self) -> None:
         """Nothing to release."""

@@ -9,6 +9,8 @@ namespace {
 // 8 bits of pixel and 2 bits of headroom leave 22 for the weight in a 32-bit sum.
 constexpr int kPrecision = 32 - 8 - 2;
 constexpr std::int32_t kHalf = 1 << (kPrecision - 1);
+// The mean colour of ImageNet.
+constexpr std::uint8_t kIgnoredRgb[3] = {124, 116, 104};
 
 std::uint8_t to_byte(std::int32_t sum) noexcept {
     return static_cast<std::uint8_t>(std::min(sum >> kPrecision, 255));
@@ -42,6 +44,49 @@ void squeeze_row(const std::uint8_t *row, const View &view, const Axis &columns,
         }
         for (int c = 0; c < Channels; ++c) {
             *out++ = to_byte(sum[c]);
+        }
+    }
+}
+
+// BT.601, limited range, in the 20-bit fixed point of OpenCV's COLOR_YUV2RGB_NV12.
+constexpr int kYuvShift = 20;
+constexpr std::int32_t kY = 1220542, kUtoB = 2116026, kUtoG = -409993, kVtoG = -852492, kVtoR = 1673527;
+
+std::uint8_t yuv_byte(std::int32_t sum) noexcept {
+    return static_cast<std::uint8_t>(std::clamp(sum >> kYuvShift, 0, 255));
+}
+
+void nv12_row(const View &view, std::int32_t y, std::uint8_t *rgb) noexcept {
+    const std::uint8_t *luma = view.data + y * view.row_stride;
+    const std::uint8_t *chroma = view.chroma + ((y + view.y) / 2) * view.chroma_stride;
+    for (std::int32_t x = 0; x < view.width; ++x, rgb += 3) {
+        const std::uint8_t *uv = chroma + (x + view.x) / 2 * 2;
+        const std::int32_t grey = std::max(luma[x] - 16, 0) * kY + (1 << (kYuvShift - 1));
+        const std::int32_t u = uv[0] - 128;
+        const std::int32_t v = uv[1] - 128;
+        rgb[0] = yuv_byte(grey + kVtoR * v);
+        rgb[1] = yuv_byte(grey + kVtoG * v + kUtoG * u);
+        rgb[2] = yuv_byte(grey + kUtoB * u);
+    }
+}
+
+void rgb_row(const View &view, std::int32_t y, std::uint8_t *rgb) noexcept {
+    const std::uint8_t *pixel = view.data + y * view.row_stride;
+    for (std::int32_t x = 0; x < view.width; ++x, pixel += view.pixel_bytes, rgb += 3) {
+        rgb[0] = pixel[view.red];
+        rgb[1] = pixel[view.green];
+        rgb[2] = pixel[view.blue];
+    }
+}
+
+void paint_row(const View &view, std::int32_t y, std::uint8_t *rgb) noexcept {
+    for (const Roi &box : *view.ignore) {
+        if (y + view.y < box.y || y + view.y >= box.y + box.height) {
+            continue;
+        }
+        const std::int32_t end = std::min(box.x + box.width - view.x, view.width);
+        for (std::int32_t x = std::max(box.x - view.x, 0); x < end; ++x) {
+            std::copy(kIgnoredRgb, kIgnoredRgb + 3, rgb + 3 * static_cast<std::ptrdiff_t>(x));
         }
     }
 }
@@ -94,12 +139,14 @@ void Axis::prepare_pixel(std::int32_t i, double centre, double support) noexcept
 
 Resizer::Resizer(std::int32_t size, std::int32_t max_width, std::int32_t max_height)
     : columns_(size, max_width), rows_(size, max_height), squeezed_(as_size(max_height) * as_size(size) * 3),
-      sums_(as_size(size) * 3) {}
+      sums_(as_size(size) * 3), rgb_(as_size(max_width) * 3) {}
 
 void Resizer::resize(const View &view, std::uint8_t *out) noexcept {
     columns_.prepare(view.width);
     rows_.prepare(view.height);
-    if (view.channels == 1) {
+    if (view.chroma != nullptr || !view.ignore->empty()) {
+        horizontal_by_rows(view);
+    } else if (view.channels == 1) {
         horizontal<1>(view);
     } else {
         horizontal<3>(view);
@@ -112,6 +159,21 @@ void Resizer::horizontal(const View &view) noexcept {
     const std::size_t row_bytes = as_size(columns_.size()) * Channels;
     for (std::int32_t y = 0; y < view.height; ++y) {
         squeeze_row<Channels>(view.data + y * view.row_stride, view, columns_, &squeezed_[as_size(y) * row_bytes]);
+    }
+}
+
+// The caller's pixels are borrowed: a copy of each row is converted and painted.
+void Resizer::horizontal_by_rows(const View &view) noexcept {
+    const std::size_t row_bytes = as_size(columns_.size()) * 3;
+    View rgb = view;
+    rgb.pixel_bytes = 3;
+    rgb.red = 0;
+    rgb.green = 1;
+    rgb.blue = 2;
+    for (std::int32_t y = 0; y < view.height; ++y) {
+        view.chroma != nullptr ? nv12_row(view, y, rgb_.data()) : rgb_row(view, y, rgb_.data());
+        paint_row(view, y, rgb_.data());
+        squeeze_row<3>(rgb_.data(), rgb, columns_, &squeezed_[as_size(y) * row_bytes]);
     }
 }
 

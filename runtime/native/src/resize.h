@@ -1,6 +1,8 @@
 // The antialiased bilinear filter on 8-bit pixels, in the fixed-point arithmetic that Pillow defines.
 #pragma once
 
+#include "bundle.h"
+
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -15,6 +17,10 @@ struct View {
     std::int32_t pixel_bytes;      // distance from a pixel to the next
     std::int32_t channels;         // 1 (grey) or 3
     std::int32_t red, green, blue; // byte offsets inside a pixel
+    const std::uint8_t *chroma;    // NV12: the first byte of the whole picture's U, V pairs; else null
+    std::int64_t chroma_stride;    // bytes
+    std::int32_t x, y;             // where `data` lies in the whole picture, in pixels
+    const std::vector<Roi> *ignore; // what is painted over, in pixels of the whole picture
 };
 
 /// The weights of one axis: output pixel i is the weighted sum of `count[i]` inputs from `first[i]` on.
@@ -53,11 +59,13 @@ public:
 
 private:
     template <int Channels> void horizontal(const View &view) noexcept;
+    void horizontal_by_rows(const View &view) noexcept;
     void vertical(std::size_t row_bytes, std::uint8_t *out) noexcept;
 
     Axis columns_, rows_;
     std::vector<std::uint8_t> squeezed_; // (rows, size, channels): the result of the horizontal pass
     std::vector<std::int32_t> sums_;     // (size, channels)
+    std::vector<std::uint8_t> rgb_;      // (longest row, 3): a row in RGB
 };
 
 } // namespace csflow

@@ -2,6 +2,7 @@
 
 #include <cstdarg>
 #include <cstdio>
+#include <cstring>
 
 namespace csflow {
 namespace {
@@ -21,17 +22,32 @@ void fail(csflow_status status, const char *format, ...) {
     throw Failure{status};
 }
 
+const char *stored_error() noexcept { return last_error; }
+
+std::size_t copy_text(const char *from, char *to, std::size_t size) noexcept {
+    const std::size_t length = std::strlen(from);
+    if (size > 0) {
+        std::size_t cut = length < size ? length : size - 1;
+        while (cut < length && cut > 0 && (static_cast<unsigned char>(from[cut]) & 0xC0) == 0x80) {
+            --cut;
+        }
+        std::memcpy(to, from, cut);
+        to[cut] = '\0';
+    }
+    return length + 1;
+}
+
 } // namespace csflow
 
 extern "C" {
 
 const char *csflow_version(void) { return CSFLOW_VERSION; }
 
-const char *csflow_last_error(void) { return csflow::last_error; }
-
 const char *csflow_strerror(csflow_status status) {
     switch (status) {
     case CSFLOW_OK: return "OK";
+    case CSFLOW_PENDING: return "pending: the picture is not finished";
+    case CSFLOW_IDLE: return "idle: nothing was submitted";
     case CSFLOW_CONFIG_ERROR: return "ConfigError: an option or configuration value is wrong";
     case CSFLOW_DATA_ERROR: return "DataError: a data set cannot be used";
     case CSFLOW_CALIBRATION_ERROR: return "CalibrationError: a threshold is missing or belongs to another model";
@@ -49,6 +65,11 @@ const char *csflow_strerror(csflow_status status) {
     case CSFLOW_INVALID_ARGUMENT: return "invalid argument: the calling program is wrong";
     case CSFLOW_OUT_OF_MEMORY: return "out of memory";
     case CSFLOW_INTERNAL_ERROR: return "internal error: please report it";
+    case CSFLOW_BAD_HANDLE: return "bad handle: the detector was closed already, or never opened";
+    case CSFLOW_BUSY: return "busy: a picture is in work";
+    case CSFLOW_FORKED: return "forked: the detector belongs to the parent process";
+    case CSFLOW_DEADLINE: return "deadline: no verdict in time";
+    case CSFLOW_NOT_VERIFIED: return "not verified: the decision gate has not passed the engine";
     default: return "unknown status";
     }
 }

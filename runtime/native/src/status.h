@@ -3,6 +3,7 @@
 
 #include "csflow.h"
 
+#include <exception>
 #include <new>
 
 namespace csflow {
@@ -13,13 +14,16 @@ struct Failure {
 };
 
 /// Store the message (printf) as this thread's last error and throw.
-#if defined(__GNUC__)
-__attribute__((format(printf, 2, 3)))
-#endif
-[[noreturn]] void fail(csflow_status status, const char *format, ...);
+[[noreturn, gnu::format(printf, 2, 3)]] void fail(csflow_status status, const char *format, ...);
 
-/// Store `message` as this thread's last error.
+/// Store `message` as this thread's last error. Neither allocates nor throws.
 void store_error(const char *message) noexcept;
+
+/// This thread's last error; valid until its next one.
+const char *stored_error() noexcept;
+
+/// Copy at most size - 1 bytes and a final zero, never half a character of UTF-8; returns the bytes that all needs.
+std::size_t copy_text(const char *from, char *to, std::size_t size) noexcept;
 
 /// Run `body`; whatever it throws becomes a status.
 template <typename Body> csflow_status guarded(Body &&body) noexcept {
@@ -29,7 +33,7 @@ template <typename Body> csflow_status guarded(Body &&body) noexcept {
     } catch (const Failure &failure) {
         return failure.status;
     } catch (const std::bad_alloc &) {
-        store_error("not enough memory: open the preprocessor for smaller pictures, or free memory");
+        store_error("not enough memory: announce smaller pictures, or free memory");
         return CSFLOW_OUT_OF_MEMORY;
     } catch (...) {
         store_error("unexpected fault inside libcsflow: please report it");

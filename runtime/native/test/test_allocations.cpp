@@ -1,99 +1,116 @@
-// Only csflow_preprocessor_open allocates; a failing allocation there is a status, whichever allocation it is.
-#include "csflow.h"
+// Pictures allocate nothing, by any allocator; in csflow_open every failing allocation is a status.
+#include "opened.h"
 
-#include "check.h"
-
-#include <cstdlib>
+#include <atomic>
+#include <cerrno>
 #include <new>
-#include <thread>
-#include <vector>
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#endif
 
 namespace {
 
-long allocations = 0;
-long fail_after = -1; // number of allocations that succeed; negative: all
+std::atomic<long> allocations{0};
+std::atomic<long> fail_after{-1}; // number of operator new that succeed; negative: all
 
 } // namespace
 
-// Replaces the operator for the whole process, the library included.
-void *operator new(std::size_t size) {
+#if !defined(SANITIZED) && defined(__GLIBC__)
+// In place of the C library's, for the whole process; operator new comes here too.
+extern "C" {
+void *__libc_malloc(std::size_t);
+void *__libc_calloc(std::size_t, std::size_t);
+void *__libc_realloc(void *, std::size_t);
+void *malloc(std::size_t size) {
+    ++allocations;
+    return __libc_malloc(size);
+}
+void *calloc(std::size_t count, std::size_t size) {
+    ++allocations;
+    return __libc_calloc(count, size);
+}
+void *realloc(void *memory, std::size_t size) {
+    ++allocations;
+    return __libc_realloc(memory, size);
+}
+}
+#endif
+
+__attribute__((noinline)) void *operator new(std::size_t size) {
     if (fail_after >= 0 && fail_after-- == 0) {
         throw std::bad_alloc();
     }
-    ++allocations;
     if (void *memory = std::malloc(size > 0 ? size : 1)) {
         return memory;
     }
     throw std::bad_alloc();
 }
-void operator delete(void *memory) noexcept { std::free(memory); }
-void operator delete(void *memory, std::size_t) noexcept { std::free(memory); }
+__attribute__((noinline)) void operator delete(void *memory) noexcept { std::free(memory); }
+__attribute__((noinline)) void operator delete(void *memory, std::size_t) noexcept { std::free(memory); }
+
+using namespace csflow_test;
 
 namespace {
 
-csflow_preprocessing settings() {
-    csflow_preprocessing how = CSFLOW_PREPROCESSING_INIT;
-    how.image_size = 96;
-    return how;
+void a_round(csflow_detector detector, const csflow_image &image, std::vector<float> &rendered) {
+    csflow_result result = blank_result();
+    CHECK(csflow_detect(detector, &image, &result) == CSFLOW_OK);
+    CHECK(csflow_render_map(detector, rendered.data(), 2048, image.width, image.height) == CSFLOW_OK);
+    CHECK(csflow_submit(detector, &image) == CSFLOW_OK);
+    while (csflow_poll(detector, &result) != CSFLOW_OK) {
+    }
+    csflow_cycle_in in{};
+    csflow_cycle_out out{};
+    in.struct_size = sizeof in;
+    out.struct_size = sizeof out;
+    in.image = image;
+    in.req = 1;
+    while (csflow_cycle(detector, &in, &out) == CSFLOW_OK && out.done == 0) {
+    }
+    in.req = 0;
+    CHECK(csflow_cycle(detector, &in, &out) == CSFLOW_OK && out.done == 0);
 }
 
-csflow_image image_of(const std::vector<std::uint8_t> &pixels, std::int32_t width, std::int32_t height) {
-    csflow_image image = CSFLOW_IMAGE_INIT;
-    image.format = CSFLOW_FORMAT_RGB8;
-    image.width = width;
-    image.height = height;
-    image.row_stride = width * 3;
-    image.data = pixels.data();
-    return image;
-}
-
-void test_no_allocation_after_open() {
-    const csflow_preprocessing how = settings();
-    const std::vector<std::uint8_t> pixels(300 * 200 * 3, 7);
-    std::vector<std::uint8_t> out(96 * 96 * 3);
-    csflow_preprocessor *handle = nullptr;
-    CHECK(csflow_preprocessor_open(&handle, &how, 300, 200) == CSFLOW_OK);
+void test_no_allocation_after_open(const std::string &bundle) {
+    const csflow_detector detector = opened(bundle);
+    std::vector<float> rendered(512 * 512);
+    const Plain small(7, 1, 1);
+    const Plain large(200, 511, 77);
     const long before = allocations;
-    CHECK(before > 0);
-    for (std::int32_t side = 1; side <= 200; ++side) {
-        const csflow_image image = image_of(pixels, side + 100, side);
-        CHECK(csflow_preprocess(handle, &image, out.data(), out.size()) == CSFLOW_OK);
+    for (int i = 0; i < 100; ++i) {
+        a_round(detector, i % 2 == 0 ? small.image : large.image, rendered);
     }
     CHECK(allocations == before);
-    CHECK(out.front() == 7 && out.back() == 7);
-    csflow_preprocessor_close(handle);
+    CHECK(csflow_close(detector) == CSFLOW_OK);
 }
 
-void test_every_failing_allocation_is_a_status() {
-    const csflow_preprocessing how = settings();
-    csflow_preprocessor *handle = nullptr;
+void test_every_failing_allocation_is_a_status(const std::string &bundle) {
+    csflow_detector detector = 0;
+    const csflow_options options = fake_options();
     int failures = 0;
-    for (long n = 0; handle == nullptr; ++n) {
+    for (long n = 0; detector == 0; ++n) {
         fail_after = n;
-        const csflow_status status = csflow_preprocessor_open(&handle, &how, 300, 200);
+        const csflow_status status = csflow_open(&detector, bundle.c_str(), &options);
         fail_after = -1;
-        CHECK((status == CSFLOW_OK) == (handle != nullptr));
+        CHECK((status == CSFLOW_OK) == (detector != 0));
         CHECK(status == CSFLOW_OK || status == CSFLOW_OUT_OF_MEMORY);
         failures += status == CSFLOW_OUT_OF_MEMORY;
     }
-    CHECK(failures > 3);
-    csflow_preprocessor_close(handle);
-}
-
-void test_the_last_error_belongs_to_its_thread() {
-    CHECK(csflow_preprocess(nullptr, nullptr, nullptr, 0) == CSFLOW_INVALID_ARGUMENT);
-    CHECK(csflow_last_error()[0] != '\0');
-    bool clean = false;
-    std::thread([&clean] { clean = csflow_last_error()[0] == '\0'; }).join();
-    CHECK(clean);
-    CHECK(csflow_last_error()[0] != '\0');
+    CHECK(failures > 100);
+    CHECK(csflow_close(detector) == CSFLOW_OK);
 }
 
 } // namespace
 
 int main() {
-    test_no_allocation_after_open();
-    test_every_failing_allocation_is_a_status();
-    test_the_last_error_belongs_to_its_thread();
+    const std::string bundle = calibrated_bundle("allocations");
+    test_no_allocation_after_open(bundle);
+    test_every_failing_allocation_is_a_status(bundle);
     return 0;
 }

@@ -1,0 +1,25 @@
+// A small bundle for the fake engine, so that these tests need no Python.
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+#include <functional>
+#include <string>
+
+namespace csflow_test {
+
+/// Changes the manifest before its hash is taken.
+using Change = std::function<void(nlohmann::json &)>;
+
+/// Make `folder` a bundle of side 64 with thresholds 0.5 and 0.6 and two golden frames; returns `folder`.
+std::string make_bundle(const std::string &folder, const Change &change = [](nlohmann::json &) {});
+
+/// Replace calibration.json; `weights_sha256` fits unless it is set.
+void write_calibration(const std::string &folder, nlohmann::json changes = nlohmann::json::object());
+
+void write_file(const std::string &path, const std::string &content);
+
+/// A new folder below the working directory.
+std::string new_folder(const std::string &name);
+
+} // namespace csflow_test

@@ -1,0 +1,187 @@
+"""libcsflow and csflow.runtime on the same bundle: the same numbers, to the last bit."""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from csflow.runtime import schema
+from csflow.runtime.bundle import Bundle
+from csflow.runtime.decision import Calibration, load_calibration
+from csflow.runtime.detector import Detector
+from csflow.runtime.types import Result
+
+MTD = Path(__file__).parents[2].parent / "shared" / "data" / "mtd"
+CHANNELS = {"RGB8": 3, "BGR8": 3, "GRAY8": 1, "BGRX8": 4}
+CODES = {0: 0, 1: 0x5AA5, 2: 0xA53C, 3: 0x3C5A, 4: 0xC3C3}
+Array = NDArray[np.uint8]
+
+
+def same(ours: Any, theirs: Result) -> bool:
+    """Whether a csflow_result says what a Result says."""
+    p_values = ours.p_value == theirs.p_value or (math.isnan(ours.p_value) and math.isnan(theirs.p_value))
+    scores = ours.score == theirs.score or (math.isnan(ours.score) and math.isnan(theirs.score))
+    codes = ours.verdict == theirs.verdict and ours.verdict_code == CODES[theirs.verdict]
+    peaks = (ours.peak_x, ours.peak_y) == theirs.peak_xy
+    rest = ours.reject_threshold == theirs.threshold and bool(ours.verified) == theirs.verified
+    return codes and scores and p_values and peaks and rest
+
+
+@pytest.fixture
+def fake(library: ctypes.CDLL, binding: ModuleType, calibrated_bundle: Bundle) -> Iterator[Any]:
+    """A libcsflow detector with the fake engine for pictures to 600 pixels."""
+    options = {"device": b"fake", "max_width": 600, "max_height": 600}
+    with binding.Detector(library, str(calibrated_bundle.path), **options) as detector:
+        yield detector
+
+
+@pytest.mark.parametrize("format_", CHANNELS)
+def test_every_format_and_odd_size(
+    fake: Any, calibrated_bundle: Bundle, picture: Any, padded: Any, rgb_of: Any, format_: str
+) -> None:
+    draw = np.random.default_rng(len(format_))
+    sizes = [(1, 1), (1, 600), (600, 1), (31, 33), (599, 2)]
+    sizes += [(int(draw.integers(1, 600)), int(draw.integers(1, 600))) for _ in range(25)]
+    with Detector.open(calibrated_bundle.path, "fake") as detector:
+        for height, width in sizes:
+            pixels = padded(draw, height, width, CHANNELS[format_])
+            assert same(fake.detect(picture(pixels, format_)), detector.detect(rgb_of(pixels, format_)))
+
+
+def test_a_region_of_interest(make_bundle: Any, library: ctypes.CDLL, binding: ModuleType, picture: Any) -> None:
+    bundle = make_bundle(roi=(30, 20, 100, 50))
+    scores = {"scores": (0.1, 0.2), "weights_sha256": bundle.weights_sha256, "backend": "x", "created_utc": "x"}
+    calibration = Calibration(0.5, 0.4, 0.05, 0.95, 0.05, 0.1, **scores)
+    bundle.write_calibration(schema.dump_json(schema.to_mapping(calibration)))
+    pixels = np.random.default_rng(2).integers(0, 256, (90, 200, 3), dtype=np.uint8)
+    with (
+        binding.Detector(library, str(bundle.path), device=b"fake") as ours,
+        Detector.open(bundle.path, "fake") as theirs,
+    ):
+        result = theirs.detect(pixels)
+        assert same(ours.detect(picture(pixels, "RGB8")), result)
+        out = np.full((90, 203), -1.0, np.float32)
+        assert library.csflow_render_map(ours.handle, out.ctypes.data, out.strides[0], 200, 90) == 0
+        expected = Image.fromarray(result.anomaly_map).resize((100, 50), Image.Resampling.BILINEAR)
+        np.testing.assert_array_equal(out[20:70, 30:130], np.asarray(expected))
+        outside = out[:, :200].copy()
+        outside[20:70, 30:130] = 0.0
+        assert not outside.any()
+        assert (out[:, 200:] == -1.0).all()
+
+
+@pytest.mark.parametrize("ignore", [((3, 4, 50, 20),), ((0, 0, 9, 9), (100, 50, 100, 40))])
+@pytest.mark.parametrize("roi", [None, (30, 20, 100, 50)])
+def test_ignored_rectangles(
+    make_bundle: Any, library: ctypes.CDLL, probe: ctypes.CDLL, binding: ModuleType, picture: Any, roi: Any, ignore: Any
+) -> None:
+    bundle = make_bundle(roi=roi)
+    how = dataclasses.replace(bundle.manifest.preprocessing, ignore=ignore)
+    bundle = Bundle(bundle.path, dataclasses.replace(bundle.manifest, preprocessing=how)).update({})
+    out = ctypes.create_string_buffer(65)
+    assert probe.probe_weights_sha256(str(bundle.path).encode(), out) == 0
+    assert out.value.decode() == bundle.weights_sha256
+    identity = {"weights_sha256": bundle.weights_sha256, "backend": "x", "created_utc": "x"}
+    calibration = Calibration(0.5, 0.4, 0.05, 0.95, 0.05, 0.1, (0.1, 0.2), **identity)
+    bundle.write_calibration(schema.dump_json(schema.to_mapping(calibration)))
+    pixels = np.random.default_rng(2).integers(0, 256, (90, 200, 3), dtype=np.uint8)
+    with (
+        binding.Detector(library, str(bundle.path), device=b"fake") as ours,
+        Detector.open(bundle.path, "fake") as theirs,
+    ):
+        assert same(ours.detect(picture(pixels, "RGB8")), theirs.detect(pixels))
+    with pytest.raises(binding.LibraryError, match=r"(region|rectangle) .* leaves the largest picture"):
+        binding.Detector(library, str(bundle.path), device=b"fake", max_width=8, max_height=80)
+
+
+def test_verdict_and_p_value_at_the_thresholds(
+    library: ctypes.CDLL, binding: ModuleType, calibrated_bundle: Bundle, picture: Any
+) -> None:
+    calibration = load_calibration(calibrated_bundle)
+    assert calibration is not None
+    scores = tuple(float(np.float32(level / 255)) for level in (90, 100, 100, 110))
+    changed = dataclasses.replace(
+        calibration, scores=scores, warn_threshold=scores[1], reject_threshold=float(np.float32(101 / 255))
+    )
+    calibrated_bundle.write_calibration(schema.dump_json(schema.to_mapping(changed)))
+    with (
+        binding.Detector(library, str(calibrated_bundle.path), device=b"fake") as ours,
+        Detector.open(calibrated_bundle.path, "fake") as theirs,
+    ):
+        for level in (0, 1, 89, 90, 91, 99, 100, 101, 102, 110, 111, 255):
+            pixels = np.full((9, 9, 3), level, np.uint8)
+            assert same(ours.detect(picture(pixels, "RGB8")), theirs.detect(pixels)), level
+
+
+def test_the_description_is_the_bundles(fake: Any, calibrated_bundle: Bundle) -> None:
+    about = fake.describe()
+    assert about.weights_sha256.decode() == calibrated_bundle.weights_sha256
+    body = schema.parse_json((calibrated_bundle.path / "manifest.json").read_bytes())
+    assert about.bundle_sha256.decode() == body["manifest_sha256"]
+    assert (about.recipe, about.engine, about.image_size) == (b"model", b"fake", 64)
+
+
+def pictures(count: int) -> list[Array]:
+    if not MTD.is_dir():
+        pytest.skip("../shared/data/mtd is absent")
+    files = sorted(MTD.glob("MT_*/**/*.jpg"))
+    step = len(files) // count
+    return [np.asarray(Image.open(file).convert("RGB")) for file in files[: step * count : step]]
+
+
+def agree_on(count: int, ours: Any, theirs: Detector, picture: Callable[..., Any]) -> None:
+    for pixels in pictures(count):
+        result = theirs.detect(pixels)
+        assert same(ours.detect(picture(pixels, "RGB8")), result)
+        height, width, values = ours.anomaly_map()
+        np.testing.assert_array_equal(np.array(values, np.float32).reshape(height, width), result.anomaly_map)
+
+
+@pytest.mark.mtd
+@pytest.mark.parametrize("device", ["openvino-fp32", "openvino-bf16"])
+def test_openvino_gives_the_same_on_twenty_mtd_pictures(
+    calibrated: Path, openvino: Any, picture: Any, device: str
+) -> None:
+    with openvino(calibrated, device) as ours, Detector.open(calibrated, device) as theirs:
+        assert ours.describe().engine.decode() == theirs.engine.name
+        agree_on(20, ours, theirs, picture)
+        assert ours.self_test().flips == 0
+
+
+@pytest.mark.mtd
+@pytest.mark.soak
+def test_openvino_gives_the_same_on_two_hundred_mtd_pictures(calibrated: Path, openvino: Any, picture: Any) -> None:
+    device = "openvino-fp32"
+    with openvino(calibrated, device) as ours, Detector.open(calibrated, device) as theirs:
+        agree_on(200, ours, theirs, picture)
+
+
+def test_a_missing_back_end_is_named(
+    calibrated: Path, library: ctypes.CDLL, binding: ModuleType, tmp_path: Path
+) -> None:
+    with pytest.raises(binding.LibraryError, match=r"OpenVINO cannot be loaded .*pip install openvino") as caught:
+        binding.Detector(library, str(calibrated), library=str(tmp_path / "none.so").encode())
+    assert caught.value.status == -8
+    with pytest.raises(binding.LibraryError, match="no device 'gpu'") as caught:
+        binding.Detector(library, str(calibrated), device=b"gpu")
+    assert caught.value.status == -1
+
+
+def test_a_damaged_graph_is_found_before_it_is_parsed(calibrated: Path, binding: ModuleType, openvino: Any) -> None:
+    graph = calibrated / "graphs" / "fp32" / "flow.onnx"
+    data = bytearray(graph.read_bytes())
+    data[len(data) // 2] ^= 1
+    graph.write_bytes(data)
+    with pytest.raises(binding.LibraryError, match="SHA-256 differs") as caught:
+        openvino(calibrated, "openvino-fp32")
+    assert caught.value.status == -6

@@ -1,0 +1,109 @@
+"""The resize of libcsflow: equal to Pillow bit for bit, in every format and size."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from csflow.runtime import errors
+from csflow.runtime.manifest import Preprocessing
+from csflow.runtime.preprocess import preprocess
+
+CHANNELS = {"RGB8": 3, "BGR8": 3, "GRAY8": 1, "BGRX8": 4}
+Array = NDArray[np.uint8]
+
+
+def prepared(probe: ctypes.CDLL, image: Any, how: Preprocessing, spare: int = 0) -> Array:
+    """The model's input as libcsflow makes it, in buffers `spare` pixels larger than needed."""
+    out = np.full((how.image_size, how.image_size, 3), 0xA5, np.uint8)
+    assert asked(probe, image, how, spare, out) == 0
+    return out
+
+
+def asked(probe: ctypes.CDLL, image: Any, how: Preprocessing, spare: int, out: Array) -> int:
+    """The status."""
+    roi = (ctypes.c_int32 * 4)(*(how.roi or (0, 0, 0, 0)))
+    boxes = (ctypes.c_int32 * (4 * len(how.ignore)))(*[side for box in how.ignore for side in box])
+    size = how.image_size
+    return int(probe.probe_preprocess(ctypes.byref(image), roi, boxes, len(how.ignore), size, spare, out.ctypes.data))
+
+
+def region(draw: np.random.Generator, width: int, height: int) -> tuple[int, int, int, int] | None:
+    if draw.random() < 0.4:
+        return None
+    x, y = int(draw.integers(0, width)), int(draw.integers(0, height))
+    return x, y, int(draw.integers(1, width - x + 1)), int(draw.integers(1, height - y + 1))
+
+
+def compare(
+    probe: ctypes.CDLL, picture: Any, padded: Any, rgb_of: Any, draw: np.random.Generator, format_: str
+) -> None:
+    width, height = (int(2 ** draw.uniform(0, 9.5)) for _ in range(2))
+    boxes = [box for _ in range(4) if (box := region(draw, width, height)) is not None and draw.random() < 0.3]
+    how = Preprocessing(32 * int(draw.integers(1, 8)), region(draw, width, height), ignore=tuple(boxes))
+    pixels = padded(draw, height, width, CHANNELS[format_])
+    ours = prepared(probe, picture(pixels, format_), how, int(draw.integers(0, 9)))
+    np.testing.assert_array_equal(ours, preprocess(rgb_of(pixels, format_), how), str((width, height, how)))
+
+
+@pytest.mark.parametrize("format_", CHANNELS)
+def test_equal_to_pillow_bit_for_bit(probe: Any, picture: Any, padded: Any, rgb_of: Any, format_: str) -> None:
+    draw = np.random.default_rng(len(format_) + CHANNELS[format_])
+    for _ in range(120):
+        compare(probe, picture, padded, rgb_of, draw, format_)
+
+
+@pytest.mark.soak
+def test_ten_thousand_sizes_are_equal_to_pillow(probe: Any, picture: Any, padded: Any, rgb_of: Any) -> None:
+    draw = np.random.default_rng(17)
+    for i in range(10_000):
+        compare(probe, picture, padded, rgb_of, draw, list(CHANNELS)[i % 4])
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "side"),
+    [(4000, 33, 32), (33, 4000, 32), (1, 1, 256), (1024, 768, 768), (20000, 1, 32), (4096, 4096, 64)],
+)
+def test_extreme_sizes_are_equal_too(probe: Any, picture: Any, width: int, height: int, side: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    how = Preprocessing(side)
+    np.testing.assert_array_equal(prepared(probe, picture(pixels, "RGB8"), how), preprocess(pixels, how))
+
+
+def test_nv12_is_opencvs_bt601(probe: Any, binding: ModuleType) -> None:
+    cv2 = pytest.importorskip("cv2", reason="the extra camera is not installed")
+    draw = np.random.default_rng(3)
+    for _ in range(60):
+        width, height = (2 * int(draw.integers(1, 150)) for _ in range(2))
+        planes = draw.integers(0, 256, (height * 3 // 2, width), dtype=np.uint8)
+        box = region(draw, width, height)
+        how = Preprocessing(32 * int(draw.integers(1, 5)), region(draw, width, height), ignore=(box,) if box else ())
+        expected = preprocess(cv2.cvtColor(planes, cv2.COLOR_YUV2RGB_NV12), how)
+        joined = binding.Picture(format=5, width=width, height=height, row_stride=width, data=planes.ctypes.data)
+        np.testing.assert_array_equal(prepared(probe, joined, how), expected)
+        luma = np.zeros((height, width + 13), np.uint8)
+        chroma = np.zeros((height // 2, width + 6), np.uint8)
+        luma[:, :width], chroma[:, :width] = planes[:height], planes[height:]
+        apart = binding.Picture(format=5, width=width, height=height, row_stride=width + 13, data=luma.ctypes.data)
+        apart.chroma, apart.chroma_stride = chroma.ctypes.data, width + 6
+        np.testing.assert_array_equal(prepared(probe, apart, how), expected)
+
+
+@pytest.mark.parametrize(
+    "how", [Preprocessing(32, (0, 0, 60, 60)), Preprocessing(32, (0, 0, 9, 9), ignore=((0, 40, 9, 11),))]
+)
+def test_a_region_outside_the_picture_is_a_source_error_on_both_sides(
+    probe: Any, picture: Callable[..., Any], library: ctypes.CDLL, how: Preprocessing
+) -> None:
+    pixels = np.zeros((50, 60, 3), np.uint8)
+    out = np.zeros((32, 32, 3), np.uint8)
+    status = asked(probe, picture(pixels, "RGB8"), how, 0, out)
+    with pytest.raises(errors.SourceError) as caught:
+        preprocess(pixels, how)
+    assert library.csflow_strerror(status).decode().startswith(caught.type.__name__)
