@@ -72,7 +72,8 @@ def summary_lines(report: GateReport) -> list[str]:
     lines = [_line(name, record) for name, record in report.records.items()]
     for name, record in report.records.items():
         lines += [f"  {name}: {problem}" for problem in record.problems(report.calibration)]
-    lines += [f"{name}: not run ({reason})" for name, reason in report.left_out.items()]
+    if report.left_out:
+        lines.append(f"not run here: {', '.join(report.left_out)} (csflow verify --backend NAME says why)")
     if report.calibration is None:
         lines.append("not calibrated: scores, maps and AUROC were compared, verdicts once there are thresholds")
     return lines

@@ -15,6 +15,7 @@ from csflow.export.cli import export
 from csflow.export.cli_verify import verify as verify_command
 from csflow.export.figures import Answer, figures_of
 from csflow.export.gate_pictures import Truth, choose_samples, truth_of
+from csflow.export.verification_report import summary_lines
 from csflow.export.verify import StagedBundle, verify
 from csflow.runtime.bundle import Bundle
 from csflow.runtime.decision import load_calibration
@@ -101,6 +102,8 @@ def test_by_default_what_cannot_run_is_left_out_and_named(trained_copy: Path, mo
     report = verify(bundle, None)
     assert "--int8" in report.left_out["openvino-int8"]
     assert "openvino-fp32" in report.records
+    (told,) = [line for line in summary_lines(report) if line.startswith("not run here: ")]
+    assert "openvino-int8" in told
 
     def absent(*_: object) -> None:
         raise BackendUnavailable("install it")
