@@ -19,6 +19,7 @@ from csflow.runtime import schema
 from csflow.runtime.bundle import Bundle
 from csflow.runtime.decision import Calibration, load_calibration
 from csflow.runtime.detector import Detector
+from csflow.runtime.errors import EngineError
 from csflow.runtime.types import Result
 
 MTD = Path(__file__).parents[2].parent / "shared" / "data" / "mtd"
@@ -150,8 +151,16 @@ def agree_on(count: int, ours: Any, theirs: Detector, picture: Callable[..., Any
 @pytest.mark.mtd
 @pytest.mark.parametrize("device", ["openvino-fp32", "openvino-bf16"])
 def test_openvino_gives_the_same_on_twenty_mtd_pictures(
-    calibrated: Path, openvino: Any, picture: Any, device: str
+    calibrated: Path, openvino: Any, picture: Any, binding: ModuleType, device: str
 ) -> None:
+    try:
+        Detector.open(calibrated, device).close()
+    except EngineError:
+        # bfloat16 comes near the gate's tolerance on this small model: what Python refuses, C refuses.
+        assert device == "openvino-bf16"
+        with pytest.raises(binding.LibraryError):
+            openvino(calibrated, device)
+        return
     with openvino(calibrated, device) as ours, Detector.open(calibrated, device) as theirs:
         assert ours.describe().engine.decode() == theirs.engine.name
         agree_on(20, ours, theirs, picture)
