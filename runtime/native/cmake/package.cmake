@@ -1,5 +1,4 @@
 # What `cmake --install` and `cpack -G DEB` give: library, header, find_package, pkg-config.
-include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
 set(shims ${csflow_shims})
