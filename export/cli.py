@@ -26,7 +26,7 @@ __all__ = ["export"]
 
 @click.command(cls=Command)
 @bundle_option
-@click.option("--fp32", is_flag=True, expose_value=False, help="Write float32 graphs, for OpenVINO: always done.")
+@click.option("--fp32", is_flag=True, help="Float32, the default; beside --fp16, a named --target builds both.")
 @click.option("--fp16", is_flag=True, help="Write half-precision graphs too, for TensorRT.")
 @click.option(
     "--camera-format",
@@ -40,6 +40,7 @@ __all__ = ["export"]
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of lines.")
 def export(
     bundle: str,
+    fp32: bool,
     fp16: bool,
     camera_formats: tuple[str, ...],
     gate: GateChoice,
@@ -57,27 +58,33 @@ def export(
     from csflow.export.engine_export import export_engines, has_graphs, prepare_engines
     from csflow.runtime.bundle import Bundle
 
-    opened, precision = Bundle.open(bundle), "fp16" if fp16 else "fp32"
+    opened = Bundle.open(bundle)
+    # OpenVINO and the gate need float32 graphs always; engines from them only who names a target.
+    both = fp32 and engines.target != "auto"
+    precisions = ("fp16", "fp32") if fp16 and both else ("fp16",) if fp16 else ("fp32",)
     missing = [name for name in ("torch", "timm", "onnx", "onnxscript") if find_spec(name) is None]
-    builder = prepare_engines(precision, engines)
-    if missing and (gate.int8 or not (builder.library and has_graphs(opened, precision))):
+    builders = {precision: prepare_engines(precision, engines) for precision in precisions}
+    if missing and (gate.int8 or not all(b.library and has_graphs(opened, p) for p, b in builders.items())):
+        absent = next(iter(builders.values())).absent
         needed = f"export needs {', '.join(missing)}: pip install 'csflow[export]'"
-        raise BackendUnavailable(f"{needed}; {builder.absent}" if builder.absent else needed)
+        raise BackendUnavailable(f"{needed}; {absent}" if absent else needed)
     formats = _parsed(camera_formats)
     facts, lines = _kept_graphs(missing) if missing else _told(_write_graphs(opened, fp16, gate))
     if find_spec("onnx"):
         from csflow.export.resize_graph import write_resizes
 
-        facts["camera_formats"] = write_resizes(Bundle.open(bundle), formats, precision)
+        facts["camera_formats"] = {}
+        for precision in precisions:
+            facts["camera_formats"] |= write_resizes(Bundle.open(bundle), formats, precision)
         lines = [*lines, *(f"{name}: {size / 1e6:.1f} MB" for name, size in facts["camera_formats"].items())]
     if not as_json:
         click.echo("\n".join(lines))
-    built = export_engines(Bundle.open(bundle), precision, engines, builder, quiet=as_json)
+    built = [export_engines(Bundle.open(bundle), p, engines, b, quiet=as_json) for p, b in builders.items()]
     if as_json:
-        records = [asdict(record) for record in built.records]
-        click.echo(json.dumps({"bundle": bundle, **facts, "engines": records, "no_engines": built.skipped}))
-    elif built.lines():
-        click.echo("\n".join(built.lines()))
+        records = [asdict(record) for each in built for record in each.records]
+        click.echo(json.dumps({"bundle": bundle, **facts, "engines": records, "no_engines": built[0].skipped}))
+    elif lines := [line for each in built for line in each.lines()]:
+        click.echo("\n".join(lines))
 
 
 def _parsed(camera_formats: Sequence[str]) -> list[tuple[int, int]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
@@ -11,9 +10,9 @@ import numpy as np
 from csflow.export.figures import AUROC_PAIRS, AUROC_TOLERANCE
 from csflow.export.verify import GateReport, merged_records
 from csflow.runtime.bundle import Bundle
-from csflow.runtime.errors import BackendUnavailable
 from csflow.runtime.golden import BAND, tolerances
 from csflow.runtime.verification import VERIFICATION, EngineRecord, levels
+from csflow.toolkit.html import render_page
 
 __all__ = ["PAGE", "gate_files", "page", "summary_lines", "to_json"]
 
@@ -98,13 +97,9 @@ def to_json(report: GateReport) -> dict[str, Any]:
 
 def page(report: GateReport) -> str:
     """The HTML page; it needs no other file and no network. Raises BackendUnavailable where Jinja2 is not installed."""
-    try:
-        from jinja2 import Environment, StrictUndefined
-    except ImportError as error:
-        raise BackendUnavailable(f"the page needs Jinja2 ({error}): pip install 'csflow[train]'") from None
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    source = files("csflow.export").joinpath("verification.html.j2").read_text(encoding="utf-8")
-    return environment.from_string(source).render(
+    return render_page(
+        "csflow.export",
+        "verification.html.j2",
         r=report,
         views=[_view(report, name, record) for name, record in report.records.items()],
         band=BAND,

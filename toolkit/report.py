@@ -8,7 +8,6 @@ import errno
 import io
 import os
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from statistics import median
 
@@ -18,8 +17,9 @@ from PIL import Image
 from csflow.calibration.metrics import GOOD
 from csflow.runtime import schema
 from csflow.runtime.atomic import write_atomic
-from csflow.runtime.errors import BackendUnavailable, SinkError
+from csflow.runtime.errors import SinkError
 from csflow.toolkit.evaluation import Evaluation, ScoredSample, to_json
+from csflow.toolkit.html import render_page
 from csflow.toolkit.plots import histogram_png, roc_png
 from csflow.toolkit.sheet import panels, sheet
 
@@ -94,13 +94,9 @@ def _csv(evaluation: Evaluation) -> bytes:
 
 
 def _page(evaluation: Evaluation, plots: dict[str, bytes]) -> str:
-    try:
-        from jinja2 import Environment, StrictUndefined
-    except ImportError as error:
-        raise BackendUnavailable(f"the report needs Jinja2 ({error}): pip install 'csflow[train]'") from None
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    source = files("csflow.toolkit").joinpath("report.html.j2").read_text(encoding="utf-8")
-    return environment.from_string(source).render(
+    return render_page(
+        "csflow.toolkit",
+        "report.html.j2",
         e=evaluation,
         good_median=median(evaluation.scores(GOOD)),
         rows=[(row, median(evaluation.scores(row.defect_type))) for row in evaluation.defects],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 import sys
@@ -19,15 +18,19 @@ import torch
 from click.testing import CliRunner
 from onnx import TensorProto, helper, numpy_helper
 
+from csflow.calibration.calibrate import calibrate
 from csflow.export.build_log import Report
 from csflow.export.cli import export
 from csflow.runtime import probes
 from csflow.runtime.bundle import Bundle
+from csflow.runtime.engine import open_engine
 from csflow.runtime.manifest import Definitions, Manifest, Preprocessing
 from csflow.runtime.tensorrt_library import Library, load_library
 from csflow.toolkit.backbone import Backbone, build_backbone
 from csflow.toolkit.config import BackboneConfig, FlowConfig, ModelConfig
 from csflow.toolkit.flow import CrossScaleFlow, Standardise
+
+from . import fake_tensorrt
 
 MakeFlow = Callable[..., tuple[CrossScaleFlow, ModelConfig]]
 MakeBackbone = Callable[..., Backbone]
@@ -97,6 +100,15 @@ def half_bundle(tmp_path: Path) -> Bundle:
     return Bundle.create(tmp_path / "model.csflow", manifest, {**files, "weights/flow.safetensors": b"x"})
 
 
+@pytest.fixture
+def calibrated(trained_copy: Path, product_line: Path) -> Bundle:
+    """A copy of the trained bundle with thresholds from its product line."""
+    bundle = Bundle.open(trained_copy)
+    with open_engine(bundle, "torch") as engine:
+        calibrate(bundle, [product_line / "calibration" / "good"], engine, 0.2, 0.9)
+    return bundle
+
+
 @pytest.fixture(scope="session")
 def exported_half(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, dict[str, Any]]:
     """A copy of the trained bundle after `csflow export --fp16 --no-engines --json`, and what the command said."""
@@ -134,13 +146,7 @@ def silent() -> Callable[[str], Any]:
 @pytest.fixture(scope="session")
 def faker() -> ModuleType:
     """The module tests/export/fake_tensorrt.py."""
-    spec = importlib.util.spec_from_file_location("fake_tensorrt", Path(__file__).parent / "fake_tensorrt.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return fake_tensorrt
 
 
 @pytest.fixture

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
 from csflow.runtime.tensorrt_capabilities import CAPABILITIES
+
+from . import make_tensorrt_api
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLE: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "tensorrt_api.json").read_text())
@@ -110,24 +110,14 @@ def test_numbers_of_flags_differ_between_versions_so_none_is_stored() -> None:
     assert flags["11.4"] == flags["rtx-1.7"] == 0
 
 
-@pytest.fixture(scope="module")
-def maker() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_tensorrt_api", Path(__file__).parent / "make_tensorrt_api.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.skipif(not DUMPS.is_dir(), reason="the dumps of the real bindings are not here")
-def test_the_table_is_what_the_dumps_say(maker: ModuleType) -> None:
-    dumps = maker.of_dumps(DUMPS)
+def test_the_table_is_what_the_dumps_say() -> None:
+    dumps = make_tensorrt_api.of_dumps(DUMPS)
     assert {version: TABLE[version] for version in dumps} == dumps
 
 
-def test_the_table_is_what_the_installed_bindings_say(maker: ModuleType) -> None:
+def test_the_table_is_what_the_installed_bindings_say() -> None:
     library = pytest.importorskip("tensorrt_rtx", reason="TensorRT for RTX is not installed")
     if not library.__version__.startswith("1.7."):
         pytest.skip("another version than 1.7 is installed")
-    assert maker.reduced(maker.listed(library)) == TABLE["rtx-1.7"]
+    assert make_tensorrt_api.reduced(make_tensorrt_api.listed(library)) == TABLE["rtx-1.7"]

@@ -153,6 +153,16 @@ def test_engines_of_float_graphs_are_built_for_a_named_target_only(
 
 
 @pytest.mark.usefixtures("no_torch", "rtx")
+def test_both_precisions_are_built_for_a_named_target(half_bundle: Bundle, graph_bytes: Callable[..., bytes]) -> None:
+    half_bundle.update({f"graphs/fp32/{n}.onnx": graph_bytes(half=False, backbone=n == "backbone") for n in GRAPHS})
+    both = ("--fp16", "--fp32", "--compute-capability", "86")
+    done = invoke(half_bundle.path, *both, "--target", "tensorrt-rtx", "--json")
+    assert done.exit_code == 0, done.output
+    built = [(record["precision"], record["graph"]) for record in json.loads(done.stdout)["engines"]]
+    assert sorted(built) == sorted((precision, name) for precision in ("fp16", "fp32") for name in GRAPHS)
+
+
+@pytest.mark.usefixtures("no_torch", "rtx")
 def test_an_option_that_the_target_lacks_is_refused_before_anything_is_made(half_bundle: Bundle) -> None:
     done = invoke(half_bundle.path, "--fp16", "--target", "tensorrt-rtx", "--dla", "0")
     assert done.exit_code == ConfigError.exit_code

@@ -1,17 +1,15 @@
 """What the gate is for: each of these faults runs, looks like a csflow engine, and must not pass."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from csflow.calibration.calibrate import calibrate
 from csflow.export.verify import GateReport, verify
 from csflow.runtime.bundle import Bundle
 from csflow.runtime.decision import Calibration, load_calibration
-from csflow.runtime.engine import Engine, load_engine, open_engine
+from csflow.runtime.engine import Engine, load_engine
 from csflow.runtime.types import Frame, Prediction, Verdict
 from csflow.toolkit.coupling import CouplingBlock
 from csflow.toolkit.flow import anomaly_map
@@ -71,11 +69,8 @@ class ScaledWeight(Honest):
 
 
 @pytest.fixture
-def bundle(trained_copy: Path, product_line: Path) -> Bundle:
-    bundle = Bundle.open(trained_copy)
-    with open_engine(bundle, "torch") as engine:
-        calibrate(bundle, [product_line / "calibration" / "good"], engine, 0.2, 0.9)
-    return bundle
+def bundle(calibrated: Bundle) -> Bundle:
+    return calibrated
 
 
 def gate(bundle: Bundle, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> GateReport:

@@ -10,7 +10,6 @@ from PIL import Image
 
 pytest.importorskip("openvino", reason="the extra openvino is not installed")
 
-from csflow.calibration.calibrate import calibrate
 from csflow.export.cli import export
 from csflow.export.cli_verify import verify as verify_command
 from csflow.export.figures import Answer, figures_of
@@ -20,19 +19,10 @@ from csflow.export.verify import StagedBundle, verify
 from csflow.runtime.bundle import Bundle
 from csflow.runtime.decision import load_calibration
 from csflow.runtime.detector import Detector
-from csflow.runtime.engine import open_engine
 from csflow.runtime.errors import BackendUnavailable, BundleError, DataError, EngineMismatch
 from csflow.runtime.manifest import Preprocessing
 from csflow.runtime.verification import VERIFICATION, load_verification
 from csflow.toolkit.data import Dataset, Sample, load_dataset
-
-
-@pytest.fixture
-def calibrated(trained_copy: Path, product_line: Path) -> Bundle:
-    bundle = Bundle.open(trained_copy)
-    with open_engine(bundle, "torch") as engine:
-        calibrate(bundle, [product_line / "calibration" / "good"], engine, 0.2, 0.9)
-    return bundle
 
 
 def run(command: object, *arguments: object) -> Result:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,6 +13,8 @@ import pytest
 from csflow.runtime import probes
 from csflow.runtime.cuda.fake import FakeDriver
 from csflow.runtime.machine import Answer, Machine
+
+from . import fake_trt as fake
 
 NO_LIBRARY = Answer({"code": -1}, "libcuda.so.1: cannot open shared object file")
 REQUIREMENTS = (
@@ -72,13 +73,7 @@ Install = Callable[..., Any]
 @pytest.fixture(scope="session")
 def fake_trt() -> ModuleType:
     """The module tests/runtime/fake_trt.py."""
-    spec = importlib.util.spec_from_file_location("fake_trt", Path(__file__).parent / "fake_trt.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return fake
 
 
 @pytest.fixture

@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import importlib.util
 import json
 import platform
 import struct
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -25,19 +22,11 @@ from csflow.runtime.manifest import Preprocessing
 from csflow.runtime.plan_record import BuildOptions, PlanAudit, PlanRecord, plan_path, record_path
 from csflow.runtime.preprocess import preprocess
 
+from ..export import fake_tensorrt  # noqa: TID252 - tests are no package that could be named
+
 SIDE, CELLS = 64, 2
 GPU = {"name": "Orin (nvgpu)", "major": 8, "minor": 7, "memory": 60 << 30, "integrated": 1, "multiprocessors": 16}
 TYPES = {"UINT8": np.uint8, "HALF": np.float16, "FLOAT": np.float32}
-
-
-def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).parents[1] / "export" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def ports_of(graph: str, shape: tuple[int, int] | None = None) -> list[list[Any]]:
@@ -110,10 +99,9 @@ class Stage:
 
 def make_stage(driver: FakeDriver, version: str = "10.3") -> Stage:
     """A `tensorrt` module of `version` whose runtime works on `driver`."""
-    base = sys.modules.get("fake_tensorrt") or load("fake_tensorrt")
-    module: Any = base.fake_module(version)
+    module: Any = fake_tensorrt.fake_module(version)
     stage = Stage(driver, module)
-    table = base.TABLE[version]
+    table = fake_tensorrt.TABLE[version]
 
     def strict(owner: str, made: type) -> type:
         offered = {name for name in vars(made) if not name.startswith("_")}
@@ -123,7 +111,7 @@ def make_stage(driver: FakeDriver, version: str = "10.3") -> Stage:
         setattr(module, owner, complete)
         return complete
 
-    class Counted(base.Strict):  # type: ignore[name-defined, misc]
+    class Counted(fake_tensorrt.Strict):  # type: ignore[name-defined, misc]
         def __del__(self) -> None:
             context = "" if stage.driver.depth() else " without a context"
             stage.events.append(f"destroy {self._label}{context}")
