@@ -34,11 +34,6 @@ UNSUPPORTED = "TensorRT has no such operator or not in this form"
 MEMORY_WORDS = ("out of memory", "OutOfMemory", "cudaErrorMemoryAllocation", "MEM_ALLOC_FAILED")
 
 
-_INTERRUPTED: list[object] = []
-"""What an interrupted build used, kept until the process ends: nothing says that TensorRT's own threads are done with
-it, and a run of the tests once died of a segmentation fault after one."""
-
-
 @dataclass(frozen=True)
 class BuiltPlan:
     """A plan that is not written yet."""
@@ -77,13 +72,9 @@ def build_plan(library: Library, name: str, onnx: bytes, options: BuildOptions, 
     for profile in set_shapes(builder, network, options):
         if config.add_optimization_profile(profile) < 0:
             _refuse_build(library, name, log)
-    monitor = config.progress_monitor = make_monitor(library.trt, report, stop)
+    config.progress_monitor = make_monitor(library.trt, report, stop)
     started = time.monotonic()
-    try:
-        plan = _interruptible(lambda: builder.build_serialized_network(network, config), stop)
-    except KeyboardInterrupt:
-        _INTERRUPTED.append((logger, builder, network, _parser, config, monitor))
-        raise
+    plan = _interruptible(lambda: builder.build_serialized_network(network, config), stop)
     elapsed = time.monotonic() - started
     if plan is None:
         _refuse_build(library, name, log)
@@ -130,9 +121,8 @@ def _refuse_build(library: Library, name: str, log: BuildLog) -> NoReturn:
 def _interruptible(work: Callable[[], T], stop: threading.Event) -> T:
     """Run `work` in a thread, so that Ctrl-C reaches Python at once and the build ends at its next step."""
     with ThreadPoolExecutor(1, "csflow-build") as pool:
-        future = pool.submit(work)
         try:
-            return future.result()
+            return pool.submit(work).result()
         except KeyboardInterrupt:
             stop.set()
             raise

@@ -22,6 +22,7 @@ from csflow.runtime.atomic import write_atomic
 from csflow.runtime.bundle import Bundle
 from csflow.runtime.cache import cache_directory
 from csflow.runtime.decision import Calibration, load_calibration
+from csflow.runtime.engines.openvino_core import new_core
 from csflow.runtime.errors import (
     BackendUnavailable,
     BundleCorrupted,
@@ -82,7 +83,7 @@ class OpenVINOEngine:
         """
         self._mode, self._threads = mode, threads
         self._config = _config(mode, threads)
-        self._core = openvino.Core()
+        self._core = new_core()
         self._cache = cache_directory()
         self._has_bf16 = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         if precision == "bf16" and not self._has_bf16:

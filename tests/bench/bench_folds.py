@@ -20,6 +20,7 @@ from csflow.export.fold import flow_folds
 from csflow.export.folded import InferenceFlow
 from csflow.export.graph import Graph, backbone_graph, flow_graph
 from csflow.export.onnx_export import to_onnx
+from csflow.runtime.engines.openvino_core import new_core
 from csflow.toolkit.backbone import build_backbone, resolve_name
 from csflow.toolkit.config import FlowConfig, ModelConfig
 from csflow.toolkit.flow import CrossScaleFlow, anomaly_map, score
@@ -64,7 +65,7 @@ def flows(config: ModelConfig) -> Iterator[tuple[str, Graph]]:
 
 def requests(graph: Graph) -> dict[str, openvino.InferRequest]:
     """The graph compiled at batch 1, by precision hint, with random inputs set."""
-    core = openvino.Core()
+    core = new_core()
     model = core.read_model(to_onnx(graph))
     model.reshape({port: [1, *list(port.partial_shape)[1:]] for port in model.inputs})
     found = {}

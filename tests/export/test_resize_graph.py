@@ -57,8 +57,10 @@ def pictures(height: int, width: int) -> NDArray[np.uint8]:
 
 
 def by_openvino(data: bytes, batch: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    openvino = pytest.importorskip("openvino", reason="OpenVINO is not installed")
-    core = openvino.Core()
+    pytest.importorskip("openvino", reason="OpenVINO is not installed")
+    from csflow.runtime.engines.openvino_core import new_core
+
+    core = new_core()
     model = core.compile_model(core.read_model(model=data), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     made: NDArray[np.uint8] = np.array(model({"frame": batch})["resized"])
     return made

@@ -175,6 +175,26 @@ def test_openvino_gives_the_same_on_two_hundred_mtd_pictures(calibrated: Path, o
         agree_on(200, ours, theirs, picture)
 
 
+class _SignalStack(ctypes.Structure):
+    """stack_t of signal.h."""
+
+    _fields_ = (("pointer", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
+
+
+def test_openvino_leaves_the_hosts_signal_stack_alone(calibrated: Path, openvino: Any) -> None:
+    def signal_stack() -> tuple[int | None, int]:
+        held = _SignalStack()
+        assert ctypes.CDLL(None).sigaltstack(None, ctypes.byref(held)) == 0
+        return held.pointer, held.flags
+
+    before = signal_stack()
+    detectors = [openvino(calibrated, "openvino-fp32") for _ in range(2)]
+    assert signal_stack() == before
+    for detector in detectors:
+        detector.close()
+        assert signal_stack() == before
+
+
 def test_a_missing_back_end_is_named(
     calibrated: Path, library: ctypes.CDLL, binding: ModuleType, tmp_path: Path
 ) -> None:

@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -174,3 +176,24 @@ def test_frame_of_another_size_is_an_inference_error(trained_copy: Path) -> None
 def test_unknown_backend_lists_the_known(trained_copy: Path) -> None:
     with pytest.raises(ConfigError, match="openvino-bf16"):
         open_engine(Bundle.open(trained_copy), "openvino-fp8")
+
+
+def test_ctrl_c_after_two_engines_is_a_ctrl_c(trained_copy: Path) -> None:
+    code = f"""
+import os, signal
+from pathlib import Path
+from csflow.runtime.bundle import Bundle
+from csflow.runtime.engines.openvino import OpenVINOEngine
+bundle = Bundle.open(Path({str(trained_copy)!r}))
+signal.signal(signal.SIGINT, signal.default_int_handler)
+engines = [OpenVINOEngine(bundle, "fp32"), OpenVINOEngine(bundle, "fp32")]
+while engines:
+    engines.pop(0).close()
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+    signal.sigtimedwait([], 5)
+except KeyboardInterrupt:
+    print("stopped")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout) == (0, "stopped\n"), done.stderr

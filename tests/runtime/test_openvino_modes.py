@@ -14,6 +14,7 @@ import openvino
 from csflow.runtime.bundle import Bundle
 from csflow.runtime.engine import Engine, load_engine
 from csflow.runtime.engines.openvino import OpenVINOEngine
+from csflow.runtime.engines.openvino_core import new_core
 from csflow.runtime.errors import ConfigError, InferenceError
 from csflow.runtime.golden import load_golden
 from csflow.runtime.types import Frame, Prediction
@@ -50,7 +51,7 @@ def assert_same(got: list[Prediction], expected: list[Prediction]) -> None:
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_every_choice_predicts_the_same_in_the_same_order(trained_copy: Path, precision: str) -> None:
     bundle = Bundle.open(trained_copy)
-    if precision == "bf16" and "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+    if precision == "bf16" and "BF16" not in new_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         pytest.skip("this processor has no bfloat16")
     frames = [frame for frame, _ in load_golden(bundle)][:3] + pictures(3)
     with OpenVINOEngine(bundle, precision) as plain:

@@ -8,6 +8,7 @@
 #include <openvino/c/openvino.h>
 
 #include <algorithm>
+#include <thread>
 
 namespace csflow {
 namespace {
@@ -18,8 +19,8 @@ constexpr const char *kGraphs[] = {"graphs/fp32/backbone.onnx", "graphs/fp32/flo
 struct Api {
     explicit Api(const Library &library)
 #define CSFLOW_LOAD(name) name(library.function<decltype(&::name)>(#name))
-        : CSFLOW_LOAD(ov_core_create), CSFLOW_LOAD(ov_core_free), CSFLOW_LOAD(ov_core_read_model_from_memory_buffer),
-          CSFLOW_LOAD(ov_core_compile_model), CSFLOW_LOAD(ov_model_free), CSFLOW_LOAD(ov_model_inputs_size),
+        : CSFLOW_LOAD(ov_core_create), CSFLOW_LOAD(ov_core_free), CSFLOW_LOAD(ov_core_get_property),
+          CSFLOW_LOAD(ov_core_read_model_from_memory_buffer), CSFLOW_LOAD(ov_core_compile_model), CSFLOW_LOAD(ov_model_free), CSFLOW_LOAD(ov_model_inputs_size),
           CSFLOW_LOAD(ov_model_const_input_by_index), CSFLOW_LOAD(ov_model_reshape_by_port_indexes),
           CSFLOW_LOAD(ov_port_get_any_name), CSFLOW_LOAD(ov_port_get_partial_shape),
           CSFLOW_LOAD(ov_output_const_port_free), CSFLOW_LOAD(ov_partial_shape_free),
@@ -33,6 +34,7 @@ struct Api {
 #define CSFLOW_MEMBER(name) decltype(&::name) name
     CSFLOW_MEMBER(ov_core_create);
     CSFLOW_MEMBER(ov_core_free);
+    CSFLOW_MEMBER(ov_core_get_property);
     CSFLOW_MEMBER(ov_core_read_model_from_memory_buffer);
     CSFLOW_MEMBER(ov_core_compile_model);
     CSFLOW_MEMBER(ov_model_free);
@@ -93,6 +95,7 @@ public:
           backbone_(api_), flow_(api_), input_(api_.ov_tensor_free), score_(api_.ov_tensor_free),
           map_tensor_(api_.ov_tensor_free) {
         api_.check(api_.ov_core_create(core_.out()), CSFLOW_BACKEND_UNAVAILABLE, "start");
+        std::thread(&OpenVino::load_plugin, this).join();
         compile(backbone_, bundle, kGraphs[0], options);
         compile(flow_, bundle, kGraphs[1], options);
         connect();
@@ -120,6 +123,16 @@ private:
         Held<ov_compiled_model_t> compiled;
         Held<ov_infer_request_t> request;
     };
+
+    // The CPU plugin gives the thread that loads it a signal stack, and unmaps that when it is unloaded: were it the
+    // host's thread, the host's next signal could find no stack. A thread that ends at once loads it; what fails here
+    // fails again, with its reason, in `compile`.
+    void load_plugin() const noexcept {
+        char *name = nullptr;
+        if (api_.ov_core_get_property(core_.get(), "CPU", "FULL_DEVICE_NAME", &name) == ov_status_e::OK) {
+            api_.ov_free(name);
+        }
+    }
 
     void run(const Stage &stage) const {
         api_.check(api_.ov_infer_request_infer(stage.request.get()), CSFLOW_INFERENCE_ERROR, "run on a frame");

@@ -160,9 +160,9 @@ def test_padding_survives_the_export_and_the_backends(name: str, padding: str, o
     batch = frames(64)
     results = [onnxruntime.InferenceSession(data).run(None, {"frame": batch.numpy()})[0]]
     if importlib.util.find_spec("openvino"):
-        import openvino
+        from csflow.runtime.engines.openvino_core import new_core
 
-        core = openvino.Core()
+        core = new_core()
         network = core.compile_model(core.read_model(model=data), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
         results.append(network([batch.numpy()])[0])
     with torch.inference_mode():
