@@ -27,6 +27,8 @@ C_ALONE = {
     "FORKED",
     "DEADLINE",
     "NOT_VERIFIED",
+    "WORKER_CRASHED",
+    "WORKER_HUNG",
 }
 
 Run = Callable[..., str]
