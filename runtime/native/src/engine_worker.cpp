@@ -144,21 +144,25 @@ private:
         sem_post(&started_);
         bool going = status == CSFLOW_OK;
         while (going && !readable({worker_->life(), stop_.get(), -1}, -1)[1]) {
-            bury();
+            find_reason();
+            taken().reset(); // outside the mutex: its end may take a while
             going = recover();
         }
         readable({stop_.get(), -1, -1}, -1);
-        worker_.reset();
+        const std::unique_ptr<WorkerProcess> last = taken();
     }
 
-    // Killed by `infer`, or dead while nobody looked.
-    void bury() noexcept {
-        std::unique_ptr<WorkerProcess> dead; // taken down without the mutex: that may take a while
+    // `infer` knows why it killed the worker; this one ended while nobody looked.
+    void find_reason() noexcept {
         const std::lock_guard<std::mutex> lock(mutex_);
         if (lost_ == CSFLOW_OK) {
             lose(guarded([&] { worker_->fail_ended(); }));
         }
-        dead = std::move(worker_);
+    }
+
+    std::unique_ptr<WorkerProcess> taken() noexcept {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        return std::move(worker_);
     }
 
     bool recover() noexcept {
