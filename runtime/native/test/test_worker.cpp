@@ -18,7 +18,6 @@ namespace {
 
 csflow_options worker_options(std::uint32_t deadline_ms = 10000) {
     csflow_options options = fake_options();
-    options.device = "worker:fake";
     options.worker_deadline_ms = deadline_ms;
     return options;
 }
@@ -245,10 +244,11 @@ void test_a_host_that_ignores_its_children(const std::string &bundle) {
 int main() {
     test_messages();
     test_three_restarts_in_ten_minutes();
-    if (std::getenv("CSFLOW_TEST_EMULATED") != nullptr) { // the emulator's kernel cannot start the emulated program
+    if (emulated()) {
         return 0;
     }
     const std::string bundle = calibrated_bundle("worker");
+    device = "worker:fake";
     setenv("CSFLOW_WORKER", CSFLOW_TEST_WORKER, 1);
     test_a_death_in_mid_job(bundle);
     test_a_hang_in_a_cycle(bundle);
