@@ -23,6 +23,7 @@ bool is_worker(const std::string &device) {
 #include "thread.h"
 #include "worker_process.h"
 
+#include <algorithm>
 #include <chrono>
 #include <climits>
 #include <cstdlib>
