@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from csflow.runtime.bundle import Bundle
 from csflow.runtime.decision import load_calibration
 from csflow.runtime.detector import Detector
 from csflow.runtime.engines.fake import FakeEngine
+from csflow.runtime.engines.tensorrt import TensorRTEngine
 from csflow.runtime.errors import FrameError, InferenceError, SourceLost
 from csflow.runtime.frame_health import HealthLimits
 from csflow.runtime.sinks.memory import MemorySink
@@ -235,3 +238,19 @@ def test_stopping_finishes_the_whole_batch_in_work(calibrated_bundle: Bundle) ->
     inspection = detector(calibrated_bundle, Batching(calibrated_bundle, 3))
     run_stream(folders(9, 9, 9), inspection, [Stopper(), sink], stop=stop)
     assert [r.camera for r in sink.results] == ["a", "b", "c"]
+
+
+def test_frames_of_several_cameras_are_one_launch_on_a_gpu(
+    calibrated_bundle: Bundle, fake_trt: ModuleType, stage: Callable[..., Any]
+) -> None:
+    scene, sink = stage(), MemorySink()
+    bundle = fake_trt.with_graphs(calibrated_bundle, batch=(1, 2, 4))
+    with TensorRTEngine(bundle, driver=scene.driver) as engine:
+        calibration = load_calibration(bundle)
+        assert calibration is not None
+        del scene.driver.calls[:]
+        run_stream(folders(2, 3, 2), Detector(bundle, engine, calibration), [sink])
+        assert scene.driver.names().count("launch") == 3
+        assert [r.batch for r in sink.results] == [3] * 6 + [1]
+        assert {r.verdict for r in sink.results} == {Verdict.OK}
+    assert scene.driver.lost == []
