@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -31,8 +31,7 @@ log = logging.getLogger("csflow.engine")
 _Task: TypeAlias = Callable[[], list[Result]]
 
 
-@dataclass(frozen=True)
-class Case:
+class Case(NamedTuple):
     """What is to get a result."""
 
     item: Frame | FrameError
@@ -194,8 +193,7 @@ class Judge:
         )
 
 
-@dataclass(frozen=True)
-class _Taken:
+class _Taken(NamedTuple):
     """A frame that is to be inferred."""
 
     position: int
