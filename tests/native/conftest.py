@@ -61,15 +61,18 @@ def run() -> Run:
 
 @pytest.fixture(scope="session")
 def build(run: Run) -> Build:
-    """`build("name", *options) -> folder`: libcsflow in out/native/name, compiled where something changed."""
+    """`build("name", *options, targets=()) -> folder`: libcsflow in out/native/name, compiled where something changed.
+
+    targets: what to compile; none: all.
+    """
     if lacking := missing():
         pytest.skip(f"not on this machine: {', '.join(lacking)}")
 
-    def make(name: str, *options: str) -> Path:
+    def make(name: str, *options: str, targets: tuple[str, ...] = ()) -> Path:
         folder = ROOT / "out" / "native" / name
         python = f"-DPython3_EXECUTABLE={sys.executable}"
         run("cmake", "-S", ROOT, "-B", folder, "-DCSFLOW_WARNINGS_AS_ERRORS=ON", python, *options)
-        run("cmake", "--build", folder, "--parallel", "2")
+        run("cmake", "--build", folder, "--parallel", "2", *(("--target", *targets) if targets else ()))
         return folder
 
     return make
@@ -105,7 +108,9 @@ def probe(built: Path) -> ctypes.CDLL:
     """Inner functions."""
     loaded = ctypes.CDLL(str(built / "runtime" / "native" / "test" / "libcsflow_probe.so"))
     pointer, whole = ctypes.c_void_p, ctypes.c_int32
-    loaded.probe_preprocess.argtypes = [pointer, pointer, pointer, whole, whole, whole, pointer]
+    loaded.probe_kernels.argtypes = [ctypes.c_size_t]
+    loaded.probe_kernels.restype = ctypes.c_char_p
+    loaded.probe_preprocess.argtypes = [*[pointer] * 3, *[whole] * 3, ctypes.c_size_t, pointer]
     loaded.probe_distrust.argtypes = [ctypes.c_char_p] * 2 + [ctypes.c_double] * 2 + [ctypes.c_char_p, ctypes.c_size_t]
     loaded.probe_weights_sha256.argtypes = [ctypes.c_char_p] * 2
     loaded.probe_sha256.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p]
