@@ -71,7 +71,7 @@ typedef struct csflow_options {
     uint32_t api_version; /* CSFLOW_API_VERSION */
     int32_t max_width;    /* largest picture in pixels, to 65535; 0: 8192 */
     int32_t max_height;
-    const char *device;   /* auto (or NULL), openvino-fp32, openvino-bf16, tensorrt-fp32, tensorrt-fp16, fake */
+    const char *device;   /* auto (or NULL), openvino-fp32, -bf16, -int8, tensorrt-fp32, tensorrt-fp16, fake */
     const char *library;  /* file of the back end's library; NULL: look where docs/native.md says */
     const char *cache;    /* existing folder for compiled models; NULL: compile at each open */
     uint32_t unverified;  /* 1: open an engine too that the decision gate has not passed; results then say so */

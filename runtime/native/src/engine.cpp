@@ -7,7 +7,7 @@ std::unique_ptr<Engine> open_engine(const Bundle &bundle, const EngineOptions &o
     if (device == "fake") {
         return open_fake(bundle);
     }
-    if (device == "openvino-fp32" || device == "openvino-bf16") {
+    if (device == "openvino-fp32" || device == "openvino-bf16" || device == "openvino-int8") {
         return open_openvino(bundle, options);
     }
     if (device == "tensorrt-fp32" || device == "tensorrt-fp16") {
@@ -17,8 +17,8 @@ std::unique_ptr<Engine> open_engine(const Bundle &bundle, const EngineOptions &o
         // The same numbers on every machine and at every start: a PLC must not meet another precision one morning.
         return open_openvino(bundle, {"openvino-fp32", options.library, options.cache});
     }
-    fail(CSFLOW_CONFIG_ERROR, "no device '%.40s': choose auto, openvino-fp32, openvino-bf16, tensorrt-fp32, "
-                              "tensorrt-fp16 or fake", device.c_str());
+    fail(CSFLOW_CONFIG_ERROR, "no device '%.40s': choose auto, openvino-fp32, openvino-bf16, openvino-int8, "
+                              "tensorrt-fp32, tensorrt-fp16 or fake", device.c_str());
 }
 
 } // namespace csflow
