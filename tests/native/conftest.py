@@ -164,14 +164,21 @@ def calibrated(trained_copy: Path, with_record: Callable[..., Bundle]) -> Path:
     return trained_copy
 
 
+@pytest.fixture(scope="session")
+def openvino_library() -> Path:
+    """libopenvino_c.so of the Python package."""
+    package = pytest.importorskip("openvino", reason="the extra openvino is not installed")
+    (file,) = (Path(package.__file__).parent / "libs").glob("libopenvino_c.so*")
+    return file
+
+
 @pytest.fixture
-def openvino(library: ctypes.CDLL, binding: ModuleType) -> Callable[..., Any]:
+def openvino(library: ctypes.CDLL, binding: ModuleType, openvino_library: Path) -> Callable[..., Any]:
     """`openvino(bundle, device, **options)`: a libcsflow detector with OpenVINO from the Python package."""
 
     def opened(bundle: Path, device: str, **options: Any) -> Any:
-        package = pytest.importorskip("openvino", reason="the extra openvino is not installed")
-        (file,) = (Path(package.__file__).parent / "libs").glob("libopenvino_c.so*")
-        return binding.Detector(library, str(bundle), device=device.encode(), library=str(file).encode(), **options)
+        where = str(openvino_library).encode()
+        return binding.Detector(library, str(bundle), device=device.encode(), library=where, **options)
 
     return opened
 

@@ -5,7 +5,7 @@
  *
  * Ownership: the caller owns every buffer, and pictures are borrowed. A `const char *` is never freed. A detector is a
  * number; one that was closed, or never opened, is refused and never followed.
- * Memory: csflow_open and csflow_self_test allocate. Pictures do not; a call that is refused may, while it lasts.
+ * Memory: csflow_open and csflow_self_test allocate. Pictures do not (OpenVINO does); a refused call may, while it lasts.
  * Threads: every function may be called from any thread; a detector at work answers CSFLOW_BUSY to a second picture.
  * Errors: CSFLOW_OK, a positive "not yet", or a negative error whose words csflow_last_error has. No exception,
  * signal, exit or output ever leaves the library.
