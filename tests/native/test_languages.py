@@ -89,7 +89,12 @@ def for_aarch64(build: Build) -> Callable[..., Path]:
     tools = [
         f"-DCMAKE_{language}_COMPILER=aarch64-linux-gnu-{tool}" for language, tool in (("C", "gcc"), ("CXX", "g++"))
     ]
-    system = ("-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_PROCESSOR=aarch64", "-DCMAKE_BUILD_TYPE=Debug")
+    system = (
+        "-DCMAKE_SYSTEM_NAME=Linux",
+        "-DCMAKE_SYSTEM_PROCESSOR=aarch64",
+        "-DCMAKE_BUILD_TYPE=Debug",
+        "-DCMAKE_CXX_FLAGS_DEBUG=-O1",
+    )
     headers = ("-DCSFLOW_JSON_INCLUDE=/usr/include", "-DCSFLOW_STB_INCLUDE=/usr/include/stb")
     emulator = "-DCMAKE_CROSSCOMPILING_EMULATOR=qemu-aarch64;-L;/usr/aarch64-linux-gnu"
     return lambda *targets: build("aarch64", *system, *tools, *headers, emulator, targets=targets)

@@ -1,5 +1,6 @@
 // Other threads, other processes, PLC cycles: submit, poll, close, fork, deadlines. Rounds: the argument, or few.
 #include "opened.h"
+#include "resources.h"
 
 #include <algorithm>
 #include <atomic>
@@ -8,8 +9,6 @@
 #include <climits>
 #include <clocale>
 #include <csignal>
-#include <dirent.h>
-#include <fstream>
 #include <pthread.h>
 #include <sys/wait.h>
 #include <thread>
@@ -18,12 +17,6 @@
 using namespace csflow_test;
 
 namespace {
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kSanitized = true; // memory and stacks are the sanitizer's then
-#else
-constexpr bool kSanitized = false;
-#endif
 
 csflow_cycle_out blank_cycle() {
     csflow_cycle_out out{};
@@ -171,26 +164,6 @@ void test_close_while_others_call(const std::string &bundle, int rounds) {
     }
 }
 
-std::size_t descriptors() {
-    std::size_t count = 0;
-    DIR *folder = opendir("/proc/self/fd");
-    while (folder != nullptr && readdir(folder) != nullptr) {
-        ++count;
-    }
-    if (folder != nullptr) {
-        closedir(folder);
-    }
-    return count;
-}
-
-// 0 where a sanitizer's or an emulator's memory is counted with ours.
-long resident_pages() {
-    long size = 0;
-    long resident = 0;
-    std::ifstream("/proc/self/statm") >> size >> resident;
-    return kSanitized || std::getenv("CSFLOW_TEST_EMULATED") != nullptr ? 0 : resident;
-}
-
 void test_open_and_close_leave_nothing(const std::string &bundle, int rounds) {
     const std::size_t before = descriptors();
     long pages = 0;
@@ -215,11 +188,13 @@ void test_open_and_close_leave_nothing(const std::string &bundle, int rounds) {
 void test_many_pictures(csflow_detector detector, int rounds) {
     const Plain plain(100);
     csflow_result result = blank_result();
+    const std::size_t before = descriptors();
     long pages = 0;
     for (int round = 0; round < rounds; ++round) {
         CHECK(csflow_detect(detector, &plain.image, &result) == CSFLOW_OK && result.verdict == CSFLOW_VERDICT_OK);
         pages = round == rounds / 4 ? resident_pages() : pages;
     }
+    CHECK(descriptors() == before);
     CHECK(resident_pages() - pages < 64);
 }
 
