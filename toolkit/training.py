@@ -78,6 +78,7 @@ def train_flow(
         betas=config.betas,
         eps=config.eps,
         weight_decay=config.weight_decay,
+        fused=True,
     )
     done, losses = checkpoint.restore(flow, optimizer) if checkpoint else (0, [])
     if on_epoch is not None and done:

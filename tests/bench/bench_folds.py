@@ -1,5 +1,8 @@
 """What the folds change: times of folded and unfolded graphs in OpenVINO, in one run, for docs/benchmarks.md.
 
+And what a fold that is not made could save: the share of each kind of operator in the folded flow, of which the
+channel permutations are the Gathers and what splits and joins around them.
+
 Weights are random: times do not depend on training. Taken is the processor time of one thread, and the graphs take
 turns, so that other work on the machine disturbs little and all of them alike.
 """
@@ -63,14 +66,14 @@ def flows(config: ModelConfig) -> Iterator[tuple[str, Graph]]:
     yield "flow, folded", folded
 
 
-def requests(graph: Graph) -> dict[str, openvino.InferRequest]:
+def requests(graph: Graph, profiled: bool = False) -> dict[str, openvino.InferRequest]:
     """The graph compiled at batch 1, by precision hint, with random inputs set."""
     core = new_core()
     model = core.read_model(to_onnx(graph))
     model.reshape({port: [1, *list(port.partial_shape)[1:]] for port in model.inputs})
     found = {}
     for hint in HINTS:
-        config = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": 1}
+        config = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": 1, "PERF_COUNT": profiled}
         request = core.compile_model(model, "CPU", config).create_infer_request()
         for name, example in zip(graph.inputs, graph.example, strict=True):
             request.set_tensor(name, openvino.Tensor(noise(example)))
@@ -84,6 +87,21 @@ def noise(like: Tensor) -> np.ndarray:
     if like.dtype is torch.uint8:
         return generator.integers(0, 256, (1, *like.shape[1:]), dtype=np.uint8)
     return generator.standard_normal((1, *like.shape[1:]), dtype=np.float32)
+
+
+def operator_shares(request: openvino.InferRequest, rounds: int) -> dict[str, float]:
+    """Of each kind of operator, by the least time of each node in `rounds` runs; the greatest first."""
+    least: dict[str, tuple[str, float]] = {}
+    for _ in range(rounds):
+        request.infer()
+        for node in request.profiling_info:
+            seconds = node.real_time.total_seconds()
+            least[node.node_name] = (node.node_type, min(seconds, least.get(node.node_name, ("", seconds))[1]))
+    sums: dict[str, float] = {}
+    for kind, seconds in least.values():
+        sums[kind] = sums.get(kind, 0.0) + seconds
+    total = sum(sums.values())
+    return {kind: sums[kind] / total for kind in sorted(sums, key=lambda kind: -sums[kind])}
 
 
 @click.command()
@@ -111,6 +129,12 @@ def bench(backbone: str, image_size: int, hidden: int, part: tuple[str, ...], ro
             ratio = best / next(s for (_, h), s in fastest.items() if h == hint)
             median = np.median(seconds[name, hint][1:])
             click.echo(f"| {name} | {hint} | {best:.4f} | {median:.4f} | {ratio:.2f} |")
+    if "flow" in part:
+        *_, (name, folded) = flows(config)
+        for hint, request in requests(folded, profiled=True).items():
+            shares = operator_shares(request, rounds)
+            listed = ", ".join(f"{kind} {share:.2%}" for kind, share in shares.items() if share >= 1e-4)
+            click.echo(f"\n{name}, {hint}: {listed}")
 
 
 if __name__ == "__main__":

@@ -62,10 +62,11 @@ class Gauge:
         self.samples.append((pages * os.sysconf("SC_PAGE_SIZE") / 1e6, threading.active_count(), descriptors))
 
     def faults(self, what: str) -> list[str]:
-        """What was not flat after the warm-up; medians, because a sample may catch a file that is just open."""
+        """What was not flat after the warm-up: of both halves of what follows the least, which a leak lifts and a
+        file or connection that is just open does not."""
         warm = self.samples[int(WARM_UP * len(self.samples)) :]
         half = len(warm) // 2
-        first, last = (np.median(np.array(part), axis=0) for part in (warm[:half], warm[half:]))
+        first, last = (np.min(np.array(part), axis=0) for part in (warm[:half], warm[half:]))
         click.echo(
             f"{what}: memory {first[0]:.1f} -> {last[0]:.1f} MB, threads {first[1]:g} -> {last[1]:g}, "
             f"descriptors {first[2]:g} -> {last[2]:g}"

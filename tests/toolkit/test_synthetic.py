@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from csflow.runtime.atomic import write_atomic
 from csflow.runtime.errors import ConfigError, DataError
 from csflow.runtime.images import read_image
 from csflow.runtime.synthetic import DEFECTS
@@ -62,3 +64,17 @@ def test_counts_and_sizes_out_of_range(tmp_path: Path, arguments: dict[str, int]
     with pytest.raises(ConfigError, match="at least 1"):
         write(tmp_path / "images", **arguments)
     assert not (tmp_path / "images").exists()
+
+
+def test_a_full_disk_leaves_no_part_of_a_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = iter(range(3))
+
+    def until_full(path: Path, data: bytes) -> None:
+        if next(written, None) is None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write_atomic(path, data)
+
+    monkeypatch.setattr("csflow.toolkit.synthetic.write_atomic", until_full)
+    with pytest.raises(OSError, match="No space"):
+        write_dataset(tmp_path / "x", train=2, calibration=2, test_good=1, test_defects_each=1, size=64, seed=0)
+    assert not list((tmp_path / "x").iterdir())
