@@ -46,15 +46,12 @@ void blend_plain(const std::uint8_t *rows, std::size_t bytes, const std::int32_t
 #if defined(CSFLOW_X86) || defined(__aarch64__)
 std::int32_t groups_of(const Axis &columns, std::int32_t i) { return (columns.count(i) + kGroup - 1) >> 2; }
 
-// How many output pixels can be made without reading a byte behind the row's last pixel.
+// How many output pixels can be made without reading a byte behind the row's last pixel. Where the last group of a pixel
+// begins jumps back and forth; it is never behind its last tap, and that only moves to the right.
 std::int32_t within_row(const Axis &columns, const View &view) {
     const std::ptrdiff_t end = std::ptrdiff_t{view.width} * view.pixel_bytes - 16;
-    const auto last_read = [&](std::int32_t i) {
-        const std::ptrdiff_t pixel = columns.first(i) + (groups_of(columns, i) - 1) * std::ptrdiff_t{kGroup};
-        return pixel * view.pixel_bytes;
-    };
     std::int32_t pixels = columns.size();
-    while (pixels > 0 && last_read(pixels - 1) > end) {
+    while (pixels > 0 && (columns.first(pixels - 1) + columns.count(pixels - 1) - 1) * view.pixel_bytes > end) {
         --pixels;
     }
     return pixels;
