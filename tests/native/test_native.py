@@ -27,6 +27,8 @@ C_ALONE = {
     "FORKED",
     "DEADLINE",
     "NOT_VERIFIED",
+    "WORKER_CRASHED",
+    "WORKER_HUNG",
 }
 
 Run = Callable[..., str]
@@ -186,6 +188,7 @@ def test_the_debian_package_holds_the_library(built: Path, run: Run, tmp_path: P
     content = run("dpkg-deb", "--contents", package)
     assert "/usr/include/csflow.h" in content
     assert "libcsflow.so.0.1.0" in content
+    assert re.search(r"-rwxr-xr-x .*/csflow/csflow-worker\n", content)
     assert "csflow_probe" not in content
     assert "libstdc++6" in run("dpkg-deb", "--field", package, "Depends")
 
@@ -203,8 +206,8 @@ def checkout(tmp_path: Path) -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def wheel(checkout: Path, run: Run, native: str) -> tuple[str, list[str]]:
-    """(name, content) of the wheel that pip builds."""
+def wheel(checkout: Path, run: Run, native: str) -> tuple[str, dict[str, int]]:
+    """(name, content with its modes) of the wheel that pip builds."""
     pytest.importorskip("scikit_build_core", reason="the build backend is not installed")
     options = ("--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", checkout / "dist")
     # What is in it is asked, not how fast it is: it is compiled without optimisation.
@@ -212,7 +215,7 @@ def wheel(checkout: Path, run: Run, native: str) -> tuple[str, list[str]]:
     settings = {**debug, "CMAKE_BUILD_PARALLEL_LEVEL": "2"}
     run(sys.executable, "-m", "pip", "wheel", *options, checkout, CSFLOW_NATIVE=native, **settings)
     (made,) = (checkout / "dist").glob("*.whl")
-    return made.name, zipfile.ZipFile(made).namelist()
+    return made.name, {entry.filename: entry.external_attr >> 16 for entry in zipfile.ZipFile(made).infolist()}
 
 
 def test_the_default_wheel_is_pure_and_holds_no_native_sources(checkout: Path, run: Run) -> None:
@@ -223,8 +226,8 @@ def test_the_default_wheel_is_pure_and_holds_no_native_sources(checkout: Path, r
     assert not [n for n in content if n.endswith((".so", ".cpp", ".h", ".txt")) and "dist-info" not in n]
 
 
-def test_the_native_wheel_holds_the_library(checkout: Path, run: Run) -> None:
+def test_the_native_wheel_holds_the_library_and_its_worker(checkout: Path, run: Run) -> None:
     name, content = wheel(checkout, run, native="1")
     assert "-py3-none-linux_" in name
-    assert "csflow/runtime/libcsflow.so" in content
+    assert content["csflow/runtime/csflow-worker"] & 0o111 == 0o111
     assert [n for n in content if "libcsflow" in n or "/native/" in n] == ["csflow/runtime/libcsflow.so"]

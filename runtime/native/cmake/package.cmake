@@ -4,7 +4,7 @@ include(CMakePackageConfigHelpers)
 set(shims ${csflow_shims})
 if(DEFINED SKBUILD)
   # Inside the wheel there are no symbolic links; found by importlib.resources.
-  install(TARGETS csflow ${shims} LIBRARY DESTINATION csflow/runtime RUNTIME DESTINATION csflow/runtime)
+  install(TARGETS csflow ${csflow_worker} ${shims} LIBRARY DESTINATION csflow/runtime RUNTIME DESTINATION csflow/runtime)
   return()
 endif()
 
@@ -13,6 +13,10 @@ install(TARGETS csflow csflow_static EXPORT csflow-targets
   LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
   ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
   RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+if(csflow_worker)
+  # A program of the library's, of one architecture: not in bin, and where the library finds it under any prefix.
+  install(TARGETS ${csflow_worker} RUNTIME DESTINATION ${CMAKE_INSTALL_LIBDIR}/csflow)
+endif()
 if(shims)
   install(TARGETS ${shims} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 endif()

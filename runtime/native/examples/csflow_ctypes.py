@@ -48,7 +48,7 @@ class Options(Sized):
         ("library", c_char_p),
         ("cache", c_char_p),
         ("unverified", c_uint32),
-        ("reserved", c_uint32),
+        ("worker_deadline_ms", c_uint32),
     )
 
 

@@ -13,7 +13,6 @@
  */
 #ifndef CSFLOW_H
 #define CSFLOW_H
-
 #include <stddef.h>
 #include <stdint.h>
 #if defined(_WIN32)
@@ -26,13 +25,11 @@
 #else
 #define CSFLOW_API
 #endif
-
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 #define CSFLOW_API_VERSION 1
-
 /* One number for each error of csflow.runtime.errors, whose name it carries, and from -100 on those of C alone. */
 typedef int32_t csflow_status;
 enum {
@@ -60,22 +57,24 @@ enum {
     CSFLOW_BUSY = -104,               /* a picture is in work: wait for its result */
     CSFLOW_FORKED = -105,             /* opened before fork(): open again in the child */
     CSFLOW_DEADLINE = -106,           /* no verdict in time; the part has none */
-    CSFLOW_NOT_VERIFIED = -107        /* the decision gate has not passed the engine: run csflow verify */
+    CSFLOW_NOT_VERIFIED = -107,       /* the decision gate has not passed the engine: run csflow verify */
+    CSFLOW_WORKER_CRASHED = -108,     /* csflow-worker ended, or sent nonsense; it is started again */
+    CSFLOW_WORKER_HUNG = -109         /* csflow-worker gave no answer in time; it is started again */
 };
+
 /* --- opening ------------------------------------------------------------------------------------------- */
-
 typedef uint64_t csflow_detector; /* 0 is none */
-
 typedef struct csflow_options {
     uint32_t struct_size;
     uint32_t api_version; /* CSFLOW_API_VERSION */
     int32_t max_width;    /* largest picture in pixels, to 65535; 0: 8192 */
     int32_t max_height;
-    const char *device;   /* auto (or NULL), openvino-fp32, -bf16, -int8, tensorrt-fp32, tensorrt-fp16, fake */
+    const char *device;   /* auto (or NULL), openvino-fp32, -bf16, -int8, tensorrt-fp32, -fp16, fake;
+                           * worker:DEVICE runs one of them in a process of its own, csflow-worker */
     const char *library;  /* file of the back end's library; NULL: look where docs/native.md says */
     const char *cache;    /* existing folder for compiled models; NULL: compile at each open */
     uint32_t unverified;  /* 1: open an engine too that the decision gate has not passed; results then say so */
-    uint32_t reserved;
+    uint32_t worker_deadline_ms; /* worker: without an answer for so long it has hung; 0: 10000 */
 } csflow_options;
 
 /* Open a bundle, prepare its engine, let it score the golden frames, and look up what the decision gate found:
@@ -100,9 +99,7 @@ typedef struct csflow_description {
 CSFLOW_API csflow_status CSFLOW_CALL csflow_describe(csflow_detector detector, csflow_description *out);
 
 /* --- pictures and results ------------------------------------------------------------------------------ */
-
 enum { CSFLOW_FORMAT_RGB8 = 1, CSFLOW_FORMAT_BGR8, CSFLOW_FORMAT_GRAY8, CSFLOW_FORMAT_BGRX8, CSFLOW_FORMAT_NV12 };
-
 typedef struct csflow_image {
     uint32_t struct_size;
     int32_t format;        /* CSFLOW_FORMAT_...; NV12 is BT.601, limited range, even width and height */
@@ -122,9 +119,9 @@ enum { CSFLOW_CODE_NONE = 0x0000, CSFLOW_CODE_OK = 0x5AA5, CSFLOW_CODE_NOK = 0xA
        CSFLOW_CODE_ERROR = 0xC3C3 };
 /* Why the verdict is not OK. */
 enum { CSFLOW_REASON_NONE = 0, CSFLOW_REASON_ABOVE_WARN = 1, CSFLOW_REASON_ABOVE_REJECT = 2,
-       CSFLOW_REASON_PICTURE = 105, CSFLOW_REASON_INFERENCE = 206, CSFLOW_REASON_NOT_FINITE = 207,
+       CSFLOW_REASON_PICTURE = 105, CSFLOW_REASON_WORKER_CRASHED = 203, CSFLOW_REASON_WORKER_HUNG = 204,
+       CSFLOW_REASON_INFERENCE = 206, CSFLOW_REASON_NOT_FINITE = 207,
        CSFLOW_REASON_BUSY = 401, CSFLOW_REASON_DEADLINE = 404, CSFLOW_REASON_INTERNAL = 900 };
-
 typedef struct csflow_result {
     uint32_t struct_size;
     csflow_status status;   /* of the picture; when not CSFLOW_OK the verdict is ERROR */
@@ -160,7 +157,6 @@ CSFLOW_API csflow_status CSFLOW_CALL csflow_render_map(csflow_detector detector,
                                                        int32_t width, int32_t height);
 
 /* --- one call per PLC cycle ---------------------------------------------------------------------------- */
-
 typedef struct csflow_cycle_in {
     uint32_t struct_size;
     uint32_t req;         /* a rising edge begins a picture */
@@ -168,7 +164,6 @@ typedef struct csflow_cycle_in {
     uint32_t reserved;
     csflow_image image;   /* read at that edge; borrowed while BUSY, after CSFLOW_DEADLINE until REQ succeeds again */
 } csflow_cycle_in;
-
 typedef struct csflow_cycle_out {
     uint32_t struct_size;
     uint8_t busy, done, error; /* exactly one is 1 from the edge until REQ falls and the end was seen; else all 0 */
@@ -182,7 +177,6 @@ CSFLOW_API csflow_status CSFLOW_CALL csflow_cycle(csflow_detector detector, cons
                                                   csflow_cycle_out *out);
 
 /* --- golden frames, end, words ------------------------------------------------------------------------- */
-
 typedef struct csflow_self_test_result {
     uint32_t struct_size;
     int32_t frames;
@@ -200,7 +194,6 @@ CSFLOW_API const char *CSFLOW_CALL csflow_strerror(csflow_status status);
 /* Copy what the last failed call said, cut to size, with its final zero; returns the bytes that all of it needs.
  * detector: 0 for what this thread's calls said; reading does not clear. text may be NULL when size is 0. */
 CSFLOW_API size_t CSFLOW_CALL csflow_last_error(csflow_detector detector, char *text, size_t size);
-
 #ifdef __cplusplus
 }
 #endif

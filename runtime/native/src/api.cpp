@@ -11,6 +11,8 @@ using namespace csflow;
 
 constexpr std::int32_t kDefaultMaxSide = 8192;
 constexpr std::int32_t kMaxSide = 65535;
+constexpr std::int32_t kDefaultDeadlineMs = 10000;
+constexpr std::int32_t kMaxDeadlineMs = 3600000;
 
 void require(const void *pointer, const char *name) {
     if (pointer == nullptr) {
@@ -54,6 +56,14 @@ bool checked_flag(std::uint32_t unverified) {
     return unverified == 1;
 }
 
+std::int32_t checked_deadline(std::uint32_t deadline_ms) {
+    if (deadline_ms > kMaxDeadlineMs) {
+        fail(CSFLOW_CONFIG_ERROR, "csflow_options.worker_deadline_ms is %u: 1 to %d expected, or 0 for %d", deadline_ms,
+             kMaxDeadlineMs, kDefaultDeadlineMs);
+    }
+    return deadline_ms == 0 ? kDefaultDeadlineMs : static_cast<std::int32_t>(deadline_ms);
+}
+
 OpenOptions checked(const csflow_options *given) {
     csflow_options options{};
     if (given != nullptr) {
@@ -64,7 +74,8 @@ OpenOptions checked(const csflow_options *given) {
         }
     }
     return {side_or_default(options.max_width), side_or_default(options.max_height),
-            {text_or(options.device, "auto"), text_or(options.library, ""), text_or(options.cache, "")},
+            {text_or(options.device, "auto"), text_or(options.library, ""), text_or(options.cache, ""),
+             checked_deadline(options.worker_deadline_ms)},
             checked_flag(options.unverified)};
 }
 

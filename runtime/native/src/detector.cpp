@@ -1,12 +1,12 @@
 #include "detector.h"
 #include "description.h"
 #include "render.h"
+#include "thread.h"
 #include "trust.h"
 
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
-#include <csignal>
 #include <cstring>
 #include <ctime>
 #include <limits>
@@ -16,7 +16,6 @@ namespace csflow {
 namespace {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
-constexpr std::size_t kStackBytes = 8 << 20;
 
 std::uint16_t code_of(std::int32_t verdict) noexcept {
     switch (verdict) {
@@ -78,6 +77,8 @@ std::uint16_t reason_of(csflow_status status) noexcept {
     case CSFLOW_INFERENCE_ERROR: return CSFLOW_REASON_INFERENCE;
     case CSFLOW_BUSY: return CSFLOW_REASON_BUSY;
     case CSFLOW_DEADLINE: return CSFLOW_REASON_DEADLINE;
+    case CSFLOW_WORKER_CRASHED: return CSFLOW_REASON_WORKER_CRASHED;
+    case CSFLOW_WORKER_HUNG: return CSFLOW_REASON_WORKER_HUNG;
     default: return CSFLOW_REASON_INTERNAL;
     }
 }
@@ -114,42 +115,37 @@ private:
 
 Detector::Detector(const std::string &bundle, const OpenOptions &options)
     : bundle_(bundle), calibration_(load_calibration(bundle_)),
-      limits_(checked_limits(bundle_.manifest(), options)), process_(getpid()),
-      engine_(open_engine(bundle_, options.engine)), description_(described(bundle_, calibration_, *engine_)),
+      limits_(checked_limits(bundle_.manifest(), options)), process_(getpid()), engine_(opened(options)),
+      description_(described(bundle_, calibration_, *engine_)),
       resizer_(bundle_.manifest().image_size, widest(limits_, limits_.roi.width, options.max_width),
                widest(limits_, limits_.roi.height, options.max_height)) {
-    require_trust(options.unverified);
-    start_thread();
+    const std::string problem = require_trust(*engine_, options.unverified);
+    copy_text(problem.c_str(), description_.distrust, sizeof description_.distrust);
+    verified_ = problem.empty();
+    sem_init(&wake_, 0, 0);
+    sem_init(&finished_, 0, 0);
+    thread_ = start_quiet_thread("csf-detector", &Detector::thread_main, this);
 }
 
-void Detector::require_trust(bool unverified) {
-    const GoldenCheck check = check_golden(*engine_, bundle_, calibration_);
-    require_passed(check, *engine_);
-    const std::string problem = distrust(bundle_, engine_->name(), calibration_, check);
+std::unique_ptr<Engine> Detector::opened(const OpenOptions &options) {
+    if (!is_worker(options.engine.device)) {
+        return open_engine(bundle_, options.engine);
+    }
+    // Results say what was found at the start: a worker that comes back must be as good.
+    return open_worker(bundle_, options.engine, [this, unverified = options.unverified](Engine &engine) {
+        require_trust(engine, unverified && !verified_);
+    });
+}
+
+std::string Detector::require_trust(Engine &engine, bool unverified) const {
+    const GoldenCheck check = check_golden(engine, bundle_, calibration_);
+    require_passed(check, engine);
+    std::string problem = distrust(bundle_, engine.name(), calibration_, check);
     if (!problem.empty() && !unverified) {
         fail(CSFLOW_NOT_VERIFIED, "%.400s; run 'csflow verify', or set options.unverified to run it all the same",
              problem.c_str());
     }
-    copy_text(problem.c_str(), description_.distrust, sizeof description_.distrust);
-}
-
-void Detector::start_thread() {
-    sem_init(&wake_, 0, 0);
-    sem_init(&finished_, 0, 0);
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_attr_t attributes;
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, kStackBytes);
-    // The thread inherits the mask: no signal of the host is ever delivered to it.
-    pthread_sigmask(SIG_BLOCK, &all, &before);
-    const int error = pthread_create(&thread_, &attributes, &Detector::thread_main, this);
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    pthread_attr_destroy(&attributes);
-    if (error != 0) {
-        fail(CSFLOW_OUT_OF_MEMORY, "cannot start a thread (%d): raise the limit of threads, or free memory", error);
-    }
+    return problem;
 }
 
 Detector::~Detector() {
@@ -161,9 +157,6 @@ Detector::~Detector() {
 }
 
 void *Detector::thread_main(void *detector) noexcept {
-#if defined(__linux__)
-    pthread_setname_np(pthread_self(), "csf-detector");
-#endif
     static_cast<Detector *>(detector)->work();
     return nullptr;
 }
@@ -191,7 +184,7 @@ csflow_result Detector::blank_result(const csflow_image &image) const noexcept {
     csflow_result result = error_result(CSFLOW_OK, CSFLOW_REASON_INTERNAL, image.frame_id);
     result.warn_threshold = calibration_.warn_threshold;
     result.reject_threshold = calibration_.reject_threshold;
-    result.verified = description_.distrust[0] == '\0';
+    result.verified = verified_;
     return result;
 }
 

@@ -61,11 +61,11 @@ private:
     };
 
     static void *thread_main(void *detector) noexcept;
-    void start_thread();
     void work() noexcept;
     void infer(csflow_result &result);
     void judge(float score, csflow_result &result) noexcept;
-    void require_trust(bool unverified);
+    std::unique_ptr<Engine> opened(const OpenOptions &options);
+    std::string require_trust(Engine &engine, bool unverified) const;
     csflow_result blank_result(const csflow_image &image) const noexcept;
     void begin_cycle(const csflow_cycle_in &in) noexcept;
     void watch_cycle() noexcept;
@@ -75,6 +75,7 @@ private:
     const Calibration calibration_;
     const PictureLimits limits_;
     const pid_t process_;
+    std::atomic<bool> verified_{false};
     const std::unique_ptr<Engine> engine_;
     csflow_description description_;
     Resizer resizer_;

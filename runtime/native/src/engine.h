@@ -3,6 +3,7 @@
 
 #include "bundle.h"
 
+#include <functional>
 #include <memory>
 
 namespace csflow {
@@ -34,10 +35,24 @@ public:
 
 struct EngineOptions {
     std::string device, library, cache; // as in csflow_options; empty for the default
+    std::int32_t worker_deadline_ms = 0;
 };
 
-/// The engine that `options.device` names. CONFIG_ERROR: no such; BACKEND_UNAVAILABLE: its library is not there.
+/// Raises where an engine that came back may not decide.
+using Trial = std::function<void(Engine &)>;
+
+/// "openvino-fp32" for auto, else `device`: what the engine will call itself.
+std::string engine_name(const std::string &device);
+
+/// Whether `device` is "worker", or "worker:" and the device in it.
+bool is_worker(const std::string &device);
+
+/// The engine that `options.device` names, in this process. CONFIG_ERROR: no such; BACKEND_UNAVAILABLE: its library is
+/// not there.
 std::unique_ptr<Engine> open_engine(const Bundle &bundle, const EngineOptions &options);
+
+/// The same out of process. A worker that ends is started again, and decides once it has passed the trial.
+std::unique_ptr<Engine> open_worker(const Bundle &bundle, const EngineOptions &options, Trial trial);
 
 std::unique_ptr<Engine> open_fake(const Bundle &bundle);
 std::unique_ptr<Engine> open_openvino(const Bundle &bundle, const EngineOptions &options);

@@ -14,8 +14,9 @@ Library inference_library(const EngineOptions &options, std::int32_t major) {
 
 Library shim_library(std::int32_t major) {
     const std::string name = "libcsflow_trt" + std::to_string(major) + ".so";
-    return {{own_folder() + name, name}, "libcsflow_trt", "build libcsflow with -DCSFLOW_TENSORRT_INCLUDE=... for this "
-                                                       "version of TensorRT"};
+    // csflow-worker may lie in a folder beside the libraries.
+    return {{own_folder() + name, own_folder() + "../" + name, name}, "libcsflow_trt",
+            "build libcsflow with -DCSFLOW_TENSORRT_INCLUDE=... for this version of TensorRT"};
 }
 
 class TensorRt final : public Engine {

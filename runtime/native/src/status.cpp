@@ -69,6 +69,8 @@ const char *csflow_strerror(csflow_status status) {
     case CSFLOW_BUSY: return "busy: a picture is in work";
     case CSFLOW_FORKED: return "forked: the detector belongs to the parent process";
     case CSFLOW_DEADLINE: return "deadline: no verdict in time";
+    case CSFLOW_WORKER_CRASHED: return "worker crashed: csflow-worker ended, or sent nonsense";
+    case CSFLOW_WORKER_HUNG: return "worker hung: csflow-worker gave no answer in time";
     case CSFLOW_NOT_VERIFIED: return "not verified: the decision gate has not passed the engine";
     default: return "unknown status";
     }

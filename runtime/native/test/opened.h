@@ -8,12 +8,18 @@
 
 namespace csflow_test {
 
+/// Whether another processor is emulated: then a program of that processor cannot start another one.
+inline bool emulated() { return std::getenv("CSFLOW_TEST_EMULATED") != nullptr; }
+
+/// What `opened` opens.
+inline const char *device = "fake";
+
 inline csflow_options fake_options() {
     csflow_options options{};
     options.struct_size = sizeof options;
     options.api_version = CSFLOW_API_VERSION;
     options.max_width = options.max_height = 512;
-    options.device = "fake";
+    options.device = device;
     return options;
 }
 
