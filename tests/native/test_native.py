@@ -83,7 +83,7 @@ def sanitized(build: Build) -> Build:
     kinds = {"address": "address,undefined", "thread": "thread"}
 
     def make(name: str) -> Path:
-        flags = f"-O1 -g1 -fsanitize={kinds[name]} -fno-sanitize-recover=all"
+        flags = f"-O0 -g1 -fsanitize={kinds[name]} -fno-sanitize-recover=all"
         options = [f"-DCMAKE_{language}_FLAGS_DEBUG={flags}" for language in ("C", "CXX")]
         return build(name, "-DCMAKE_BUILD_TYPE=Debug", *options, targets=("csflow_tests",))
 
