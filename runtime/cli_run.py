@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from csflow.runtime.command import INTERRUPTED, Command, bundle_option, release_stdout
+from csflow.runtime.command import INTERRUPTED, Command, bundle_option, release_stdout, tell
 from csflow.runtime.errors import CSFlowError, SinkError
 from csflow.runtime.run_options import stream_options
 from csflow.runtime.run_outputs import output_options
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 LONGEST_TIMEOUT_S = 604800.0
+SUMMARY_S = 2.0
 
 EPILOG = """\b
 Cameras:
@@ -204,13 +206,14 @@ def _announce(
         f"thresholds warn {calibration.warn_threshold:.4g}, reject {calibration.reject_threshold:.4g}",
         *([] if page_url is None else [f"page       {page_url}"]),
     ]
+    tell("\n".join(lines))
     for line in lines:
-        click.echo(line, err=True)
         log.info("%s", line)
 
 
 def _print_summary(summary: Summary, reports: Sequence[OutputReport], as_json: bool, to_stderr: bool) -> None:
     from csflow.runtime.sink import sink_error
+    from csflow.runtime.writable import writable
 
     text = "\n".join([summary.text(), *(report.text() for report in reports if report.told)])
     if as_json:
@@ -219,8 +222,11 @@ def _print_summary(summary: Summary, reports: Sequence[OutputReport], as_json: b
 
         outputs = [dataclasses.asdict(report) for report in reports]
         text = json.dumps({**summary.to_mapping(), "outputs": outputs}, indent=2, allow_nan=False)
+    stream, name = (sys.stderr, "standard error") if to_stderr else (sys.stdout, "standard output")
+    if not writable(stream, SUMMARY_S):
+        raise SinkError(f"nobody reads the summary: the program that {name} goes to has stopped reading")
     try:
-        click.echo(text, err=to_stderr)
+        click.echo(text, file=stream)
     except OSError as error:
         release_stdout()
         # A reader that has left does not miss the summary.

@@ -16,9 +16,11 @@ from typing import Any, NoReturn
 import click
 
 from csflow.runtime.errors import CSFlowError, SinkError
+from csflow.runtime.writable import writable
 
-__all__ = ["Command", "Group", "bundle_option", "release_stdout"]
+__all__ = ["Command", "Group", "bundle_option", "release_stdout", "tell"]
 
+PATIENCE_S = 1.0
 INTERRUPTED = 130
 
 
@@ -86,6 +88,13 @@ def bundle_option(function: Any) -> Any:
     )(function)
 
 
+def tell(text: str) -> None:
+    """Print to standard error, where anybody reads it."""
+    if writable(sys.stderr, PATIENCE_S):
+        with contextlib.suppress(OSError):
+            click.echo(text, err=True)
+
+
 def release_stdout() -> None:
     """Let go of standard output where it cannot be written: what its buffer holds must not fail again at exit."""
     try:
@@ -108,6 +117,5 @@ def _end(message: str, code: int) -> NoReturn:
 
 def _tell(message: str, code: int) -> int:
     release_stdout()
-    with contextlib.suppress(OSError):
-        click.echo("Error: " + " ".join(message.split()), err=True)
+    tell("Error: " + " ".join(message.split()))
     return code

@@ -16,7 +16,7 @@ from PIL import Image
 
 from csflow.runtime.bundle import Bundle, default_path
 from csflow.runtime.decision import Calibration, load_calibration
-from csflow.runtime.engine import CameraEngine, Engine, open_engine
+from csflow.runtime.engine import BatchEngine, CameraEngine, Engine, open_engine
 from csflow.runtime.errors import CalibrationError, EngineMismatch, InferenceError
 from csflow.runtime.preprocess import preprocess, to_rgb
 from csflow.runtime.trust import distrust
@@ -42,8 +42,15 @@ class Detector:
         self.engine = engine
         self.calibration = calibration
         self.distrust = distrust
+        # Asked once: whether something fits a protocol takes tens of microseconds.
+        self._resizer = engine if isinstance(engine, CameraEngine) else None
         self._turn = threading.Lock()
         self._closed = False
+
+    @property
+    def batch(self) -> int:
+        """How many frames the engine computes together, at most; more of them in one call wait for each other."""
+        return self.engine.batch if isinstance(self.engine, BatchEngine) else 1
 
     @classmethod
     def open(cls, path: Path | str | None = None, backend: str = "auto", unverified: bool = False) -> Detector:
@@ -91,36 +98,41 @@ class Detector:
 
     def detect_batch(self, frames: Sequence[Frame]) -> list[Result]:
         """The results for several frames, in their order; raises as `detect` does."""
-        begun_s = time.perf_counter()
-        inputs = [self.prepare(frame) for frame in frames]
-        prepared_s = time.perf_counter() - begun_s
-        return self.decide(frames, inputs, prepared_s / max(len(frames), 1))
+        inputs, prepare_s = [], []
+        for frame in frames:
+            begun_s = time.perf_counter()
+            inputs.append(self.prepare(frame))
+            prepare_s.append(time.perf_counter() - begun_s)
+        return self.decide(frames, inputs, prepare_s)
 
     def prepare(self, frame: Frame) -> Frame:
         """The frame as the engine takes it, (S, S, 3), resized by the engine's device where that knows the format.
 
         Raises SourceError where the picture cannot be used, InferenceError when the engine fails.
         """
-        if isinstance(self.engine, CameraEngine) and self.engine.takes(frame.image):
-            image = self.engine.resize(frame.image)
+        if self._resizer is not None and self._resizer.takes(frame.image):
+            image = self._resizer.resize(frame.image)
         else:
             image = preprocess(frame.image, self.bundle.manifest.preprocessing)
         return Frame(image, frame.index, frame.captured_ns, frame.source)
 
-    def decide(self, frames: Sequence[Frame], inputs: Sequence[Frame], prepare_s: float = math.nan) -> list[Result]:
-        """The results for frames and what `prepare` made of them. Raises InferenceError when the engine fails."""
+    def decide(self, frames: Sequence[Frame], inputs: Sequence[Frame], prepare_s: Sequence[float]) -> list[Result]:
+        """The results for frames and what `prepare` made of them in `prepare_s` seconds each.
+
+        Raises InferenceError when the engine fails.
+        """
         with self._turn:
             if self._closed:
                 raise InferenceError("the detector is closed: open it again with Detector.open")
             begun_ns = time.monotonic_ns()
             predictions = self.engine.infer(inputs)
-        infer_s = (time.monotonic_ns() - begun_ns) / 1e9 / max(len(inputs), 1)
+        infer_s = (time.monotonic_ns() - begun_ns) / 1e9
         if len(predictions) != len(inputs):
             given = f"{len(predictions)} predictions for {len(inputs)} frames"
             raise InferenceError(f"engine {self.engine.name} gave {given}; expected one each: report it")
         return [
-            replace(self._result(f, p), prepare_s=prepare_s, infer_s=infer_s)
-            for f, p in zip(frames, predictions, strict=True)
+            replace(self._result(f, p), prepare_s=took_s, infer_s=infer_s, batch=len(frames))
+            for f, p, took_s in zip(frames, predictions, prepare_s, strict=True)
         ]
 
     def _result(self, frame: Frame, prediction: Prediction) -> Result:

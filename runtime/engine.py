@@ -17,7 +17,16 @@ from csflow.runtime.sources.options import Option, read_options
 from csflow.runtime.tensorrt_library import planned_flavour
 from csflow.runtime.types import Frame, Prediction
 
-__all__ = ["BACKENDS", "VARIANTS", "CameraEngine", "Engine", "default_backend", "load_engine", "open_engine"]
+__all__ = [
+    "BACKENDS",
+    "VARIANTS",
+    "BatchEngine",
+    "CameraEngine",
+    "Engine",
+    "default_backend",
+    "load_engine",
+    "open_engine",
+]
 
 BACKENDS = {
     "openvino": ("csflow.runtime.engines.openvino", "OpenVINOEngine", "openvino"),
@@ -55,6 +64,14 @@ class Engine(Protocol):
     def __enter__(self) -> Engine: ...
 
     def __exit__(self, *exc: object) -> None: ...
+
+
+@runtime_checkable
+class BatchEngine(Protocol):
+    """An engine that computes several frames of one `infer` together; of any other one frame after the other."""
+
+    batch: int
+    """How many, at most; 1 is none together."""
 
 
 @runtime_checkable

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import replace
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -19,10 +21,29 @@ from csflow.runtime.errors import FrameError, InferenceError, SourceError
 from csflow.runtime.frame_health import CameraHealth, HealthLimits, PictureHealth, reference_of
 from csflow.runtime.types import Frame, Result, Verdict
 
-__all__ = ["ENGINE_FAILURES", "Judge"]
+__all__ = ["ENGINE_FAILURES", "Case", "Judge"]
 
 ENGINE_FAILURES = 3
 ENGINE_HANG_S = 30.0
+
+log = logging.getLogger("csflow.engine")
+
+_Task: TypeAlias = Callable[[], list[Result]]
+
+
+class Case(NamedTuple):
+    """What is to get a result."""
+
+    item: Frame | FrameError
+    """A frame, or the reason why there is none."""
+    camera: str
+    """Its name; each camera is compared with itself."""
+    live: bool
+    """Whether age and progress matter."""
+    trigger: str = ""
+    """Id of the trigger that this answers."""
+    since_ns: int = 0
+    """Monotonic time from which the deadline runs; 0 for the capture."""
 
 
 class Judge:
@@ -45,27 +66,29 @@ class Judge:
         self._worker = _Worker() if deadline_s is not None else None
         self._failures: list[InferenceError] = []
 
-    def result(self, item: Frame | FrameError, camera: str, live: bool, trigger: str = "", since_ns: int = 0) -> Result:
-        """The result for a frame, or for the reason why there is none.
+    def results(self, cases: Sequence[Case]) -> Iterator[tuple[int, Result]]:
+        """Position and result of each case, once each, as soon as it is known; of a camera at most one at a time.
 
-        Args:
-            item: what the camera gave.
-            camera: its name; each camera is compared with itself.
-            live: whether age and progress matter.
-            trigger: id of the trigger that this answers.
-            since_ns: monotonic time from which the deadline runs; 0 for the capture.
+        What shows no part comes first. All else is one call of the engine; where that fails, each is tried alone, so
+        that no camera's frame costs another one its verdict. With a deadline nothing waits for a frame beyond its own.
         """
-        if isinstance(item, FrameError):
-            return self.error(item.fault, str(item), camera, trigger, item.index, source=item.source)
-        health = self._cameras.setdefault(camera, CameraHealth(self._limits, live))
-        age_s = (time.monotonic_ns() - item.captured_ns) / 1e9
-        if found := health.problem(item, age_s):
-            result = self._refused(item, *found)
-        elif self._worker is None:
-            result = self._decided(item)
-        else:
-            result = self._in_time(self._worker, item, since_ns or item.captured_ns)
-        return replace(result, camera=camera, trigger=trigger, age_s=age_s)
+        taken: list[_Taken] = []
+        for position, case in enumerate(cases):
+            item = case.item
+            if isinstance(item, FrameError):
+                yield position, self.error(item.fault, str(item), case.camera, case.trigger, item.index, item.source)
+                continue
+            one = _Taken(position, case, item, (time.monotonic_ns() - item.captured_ns) / 1e9)
+            health = self._cameras.setdefault(case.camera, CameraHealth(self._limits, case.live))
+            if found := health.problem(item, one.age_s):
+                yield position, one.told(self._refused(item, *found))
+            else:
+                taken.append(one)
+        if self._worker is not None:
+            yield from self._in_time(self._worker, taken)
+            return
+        for one, result in zip(taken, self._decided([one.frame for one in taken]), strict=True):
+            yield one.position, one.told(result)
 
     def error(
         self, fault: str, reason: str, camera: str, trigger: str = "", index: int = -1, source: str = ""
@@ -93,33 +116,64 @@ class Judge:
         if self._worker is not None:
             self._worker.close()
 
-    def _decided(self, frame: Frame) -> Result:
+    def _decided(self, frames: Sequence[Frame]) -> list[Result]:
+        """One result each, in their order; what cannot be used is not inferred."""
+        prepared = [self._prepared(frame) for frame in frames]
+        results = iter(self._inferred([p for p in prepared if isinstance(p, _Prepared)]))
+        return [
+            next(results) if isinstance(p, _Prepared) else self._refused(frame, *p)
+            for frame, p in zip(frames, prepared, strict=True)
+        ]
+
+    def _prepared(self, frame: Frame) -> _Prepared | tuple[str, str]:
+        begun_s = time.perf_counter()
         try:
-            begun_s = time.perf_counter()
-            prepared = self._detector.prepare(frame)
-            if found := self._picture.problem(prepared.image):
-                return self._refused(frame, *found)
-            (result,) = self._detector.decide([frame], [prepared], time.perf_counter() - begun_s)
+            image = self._detector.prepare(frame)
         except SourceError as error:
-            return self._refused(frame, "frame", str(error))
+            return "frame", str(error)
         except InferenceError as error:
             self._failures.append(error)
-            return self._refused(frame, "engine", str(error))
-        self._failures.clear()
-        return result
+            return "engine", str(error)
+        return self._picture.problem(image.image) or _Prepared(frame, image, time.perf_counter() - begun_s)
 
-    def _in_time(self, worker: _Worker, frame: Frame, since_ns: int) -> Result:
+    def _inferred(self, prepared: Sequence[_Prepared]) -> list[Result]:
+        if not prepared:
+            return []
+        try:
+            frames, images, seconds = zip(*((p.frame, p.image, p.seconds) for p in prepared), strict=True)
+            results = self._detector.decide(frames, images, seconds)
+        except InferenceError as error:
+            if len(prepared) > 1:
+                log.warning("the engine failed on %d frames together, each is tried alone: %s", len(prepared), error)
+                return [result for one in prepared for result in self._inferred([one])]
+            self._failures.append(error)
+            return [self._refused(prepared[0].frame, "engine", str(error))]
+        self._failures.clear()
+        return results
+
+    def _in_time(self, worker: _Worker, taken: Sequence[_Taken]) -> Iterator[tuple[int, Result]]:
+        waiting = sorted(taken, key=self._deadline_ns)
+        while waiting and not worker.free_before(self._deadline_ns(waiting[0])):
+            yield self._late(waiting.pop(0))
+        if not waiting:
+            return
+        worker.start(lambda: self._decided([one.frame for one in waiting]))
+        for number, one in enumerate(waiting):
+            answers = worker.answer_before(self._deadline_ns(one))
+            if answers is None or time.monotonic_ns() > self._deadline_ns(one):
+                yield self._late(one)
+            else:
+                yield one.position, one.told(answers[number])
+
+    def _deadline_ns(self, one: _Taken) -> int:
         assert self._deadline_s is not None
-        deadline_ns = since_ns + int(self._deadline_s * 1e9)
-        answer = worker.run(lambda: self._decided(frame), (deadline_ns - time.monotonic_ns()) / 1e9)
-        took_s = (time.monotonic_ns() - since_ns) / 1e9
-        if answer is None or took_s > self._deadline_s:
-            return self._refused(
-                frame,
-                "deadline",
-                f"no verdict within {self._deadline_s * 1e3:g} ms ({took_s * 1e3:.0f} ms have passed)",
-            )
-        return answer
+        return one.since_ns + int(self._deadline_s * 1e9)
+
+    def _late(self, one: _Taken) -> tuple[int, Result]:
+        assert self._deadline_s is not None
+        passed_ms = (time.monotonic_ns() - one.since_ns) / 1e6
+        reason = f"no verdict within {self._deadline_s * 1e3:g} ms ({passed_ms:.0f} ms have passed)"
+        return one.position, one.told(self._refused(one.frame, "deadline", reason))
 
     def _refused(self, frame: Frame, fault: str, reason: str) -> Result:
         return Result(
@@ -139,12 +193,37 @@ class Judge:
         )
 
 
+class _Taken(NamedTuple):
+    """A frame that is to be inferred."""
+
+    position: int
+    case: Case
+    frame: Frame
+    age_s: float
+
+    @property
+    def since_ns(self) -> int:
+        """When its deadline begins to run."""
+        return self.case.since_ns or self.frame.captured_ns
+
+    def told(self, result: Result) -> Result:
+        """The result with what the detector does not know."""
+        return replace(result, camera=self.case.camera, trigger=self.case.trigger, age_s=self.age_s)
+
+
+class _Prepared(NamedTuple):
+    frame: Frame
+    image: Frame
+    """What the engine takes."""
+    seconds: float
+
+
 class _Worker:
     """One thread that runs one thing at a time; whoever waits may leave before it is done."""
 
     def __init__(self) -> None:
-        self._tasks: queue.SimpleQueue[tuple[Callable[[], Result], Future[Result]] | None] = queue.SimpleQueue()
-        self._current: Future[Result] | None = None
+        self._tasks: queue.SimpleQueue[tuple[_Task, Future[list[Result]]] | None] = queue.SimpleQueue()
+        self._current: Future[list[Result]] | None = None
         self._begun_s = 0.0
         threading.Thread(target=self._run, name="csflow-engine", daemon=True).start()
 
@@ -153,20 +232,25 @@ class _Worker:
         """Seconds since the task that nobody waits for any more began; 0 when there is none."""
         return 0.0 if self._current is None or self._current.done() else time.monotonic() - self._begun_s
 
-    def run(self, task: Callable[[], Result], timeout_s: float) -> Result | None:
-        """What `task` gives, or None where it was not done in time; raises what it raises."""
-        end_s = time.monotonic() + timeout_s
+    def free_before(self, deadline_ns: int) -> bool:
+        """Whether the task before is done by then; waits for it."""
         if self._current is not None and not self._current.done():
             with contextlib.suppress(FutureTimeout):
-                self._current.exception(max(0.0, timeout_s))
+                self._current.exception(_left_s(deadline_ns))
             if not self._current.done():
-                return None
-        if time.monotonic() >= end_s:
-            return None
+                return False
+        return time.monotonic_ns() < deadline_ns
+
+    def start(self, task: _Task) -> None:
+        """Begin a task; only where it is free."""
         self._current, self._begun_s = Future(), time.monotonic()
         self._tasks.put((task, self._current))
+
+    def answer_before(self, deadline_ns: int) -> list[Result] | None:
+        """What the task gives, or None where it is not done by then; raises what it raises."""
+        assert self._current is not None
         try:
-            return self._current.result(max(0.0, end_s - time.monotonic()))
+            return self._current.result(_left_s(deadline_ns))
         except FutureTimeout:
             return None
 
@@ -184,3 +268,7 @@ class _Worker:
         if self._current is not None and not self._current.done():
             with contextlib.suppress(FutureTimeout):
                 self._current.exception(1.0)
+
+
+def _left_s(deadline_ns: int) -> float:
+    return max(0.0, (deadline_ns - time.monotonic_ns()) / 1e9)

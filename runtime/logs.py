@@ -13,6 +13,7 @@ from logging.handlers import QueueHandler, QueueListener, RotatingFileHandler
 from pathlib import Path
 
 from csflow.runtime.sink import sink_error
+from csflow.runtime.writable import writable
 
 __all__ = ["LOG_FILES", "LOG_FILE_BYTES", "run_logs"]
 
@@ -21,6 +22,7 @@ LOG_FILES = 5
 """The file and so many older ones (.1 to .5) are kept: at most 60 MB."""
 QUEUED = 1000
 FLUSH_S = 2.0
+PATIENCE_S = 1.0
 
 
 @contextlib.contextmanager
@@ -59,6 +61,11 @@ class _RotatingFile(RotatingFileHandler):
 
 
 class _Terminal(logging.StreamHandler):  # type: ignore[type-arg]  # generic from Python 3.11 on
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print the line, or lose it where standard error takes nothing."""
+        if writable(self.stream, PATIENCE_S):
+            super().emit(record)
+
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         """Lose the line: nobody reads standard error any more."""
 

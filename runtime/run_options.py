@@ -42,7 +42,8 @@ _OPTIONS = (
     click.option(
         "--trigger",
         metavar="SOURCE",
-        help="Give a result only when asked, and one each time: stdin (a line each) or http://127.0.0.1:8500.",
+        help="Give a result only when asked, and one each time: stdin (a line each), http://127.0.0.1:8500 or "
+        "gpio:/dev/gpiochip0:17.",
     ),
     click.option(
         "--max-age",

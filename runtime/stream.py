@@ -12,7 +12,7 @@ from csflow.runtime.detector import Detector
 from csflow.runtime.errors import ConfigError, EndOfStream, FrameError
 from csflow.runtime.feed import Feed
 from csflow.runtime.frame_health import HealthLimits
-from csflow.runtime.judge import Judge
+from csflow.runtime.judge import Case, Judge
 from csflow.runtime.sink import ResultSink
 from csflow.runtime.source import FrameSource
 from csflow.runtime.summary import Summary, Tally
@@ -45,6 +45,12 @@ class _Turn:
     item: Frame | FrameError
     request: Request | None = None
 
+    @property
+    def case(self) -> Case:
+        """The same for the judge."""
+        asked = ("", 0) if self.request is None else (self.request.id, self.request.asked_ns)
+        return Case(self.item, self.feed.name, self.feed.live, *asked)
+
 
 def run_stream(
     source: FrameSource | Sequence[FrameSource],
@@ -63,8 +69,10 @@ def run_stream(
 
     A live source is read in its own thread and the detector gets its newest frames (`StreamPolicy.depth`). Of any
     other source every frame is taken, in order. Several sources take turns: none gets a second frame while another
-    has one waiting. Detector and sinks run in the calling thread; with a deadline the detector runs in one of its
-    own. Sources, sinks and trigger are closed at every end; the detector stays open.
+    has one waiting. What waits goes to the engine in one call, one frame a source and no more than the engine
+    computes together (`Detector.batch`); no frame waits for another to come. Detector and sinks run in the calling
+    thread; with a deadline the detector runs in one of its own. Sources, sinks and trigger are closed at every end;
+    the detector stays open.
 
     What cannot be delivered, prepared, inferred or trusted gives an ERROR result with fault and reason, never none;
     three engine failures in a row end the run.
@@ -100,29 +108,29 @@ def run_stream(
         deadline_s = policy.deadline_s or (TRIGGER_S if trigger else None)
         judge = Judge(detector, policy.health, deadline_s)
         stack.callback(judge.close)
-        line = _Line(sources, stop, silence_s, policy.depth, lambda: beat and not judge.overdue and beat())
+        line = _Line(sources, stop, silence_s, policy.depth, lambda: beat and not judge.overdue and beat(), max_frames)
         for feed in line.feeds:
             stack.callback(feed.close)
         tally.watch(line.feeds)
-        turns = line.free_run() if trigger is None else line.triggered(trigger, deadline_s or TRIGGER_S)
-        given = 0
-        while given != max_frames and (turn := next(turns, None)) is not None:
-            given += 1
-            _give(turn, judge, tally, sinks, trigger)
+        rounds = line.free_run(detector.batch) if trigger is None else line.triggered(trigger, deadline_s or TRIGGER_S)
+        for turns in rounds:
+            _give(turns, judge, tally, sinks, trigger)
         if trigger is not None:
             _refuse_rest(trigger, line.feeds[0], judge, tally, sinks)
     return tally.summary()
 
 
-def _give(turn: _Turn, judge: Judge, tally: Tally, sinks: Sequence[ResultSink], trigger: Trigger | None) -> None:
-    request = turn.request
-    asked = (request.id, request.asked_ns) if request is not None else ("", 0)
-    result = judge.result(turn.item, turn.feed.name, turn.feed.live, *asked)
-    _hand_over(result, turn.item, tally, sinks)
-    if trigger is not None and request is not None:
-        trigger.answer(request, result)
+def _give(
+    turns: Sequence[_Turn], judge: Judge, tally: Tally, sinks: Sequence[ResultSink], trigger: Trigger | None
+) -> None:
+    for position, result in judge.results([turn.case for turn in turns]):
+        turn = turns[position]
+        _hand_over(result, turn.item, tally, sinks)
+        if trigger is not None and turn.request is not None:
+            trigger.answer(turn.request, result)
     judge.check()
-    turn.feed.check()
+    for turn in turns:
+        turn.feed.check()
 
 
 def _hand_over(result: Result, item: Frame | FrameError, tally: Tally, sinks: Sequence[ResultSink]) -> None:
@@ -136,7 +144,7 @@ def _refuse_rest(trigger: Trigger, feed: Feed, judge: Judge, tally: Tally, sinks
     with contextlib.suppress(EndOfStream):
         while (request := trigger.next(0.0)) is not None:
             error = FrameError("the inspection has ended", -1, feed.name, "stopped")
-            result = judge.result(error, feed.name, feed.live, request.id)
+            result = judge.error(error.fault, str(error), feed.name, request.id)
             _hand_over(result, error, tally, sinks)
             trigger.answer(request, result)
 
@@ -151,41 +159,65 @@ class _Line:
         silence_s: float,
         depth: int,
         beat: Callable[[], object],
+        max_frames: int | None,
     ) -> None:
         self._wake = threading.Condition()
         self._beat = beat
         self._stop = stop
+        self._left = max_frames
         self._seen: Frame | None = None
         self.feeds = [Feed(source, silence_s, depth, self._wake) for source in sources]
 
-    def free_run(self) -> Iterator[_Turn]:
-        """Every frame there is, the feeds in turn."""
+    def free_run(self, batch: int) -> Iterator[list[_Turn]]:
+        """Every frame there is, the feeds in turn; up to `batch` frames at a time, one of a feed."""
         first = 0
-        while not self._stop.is_set() and not all(feed.ended for feed in self.feeds):
+        while self._goes_on and not all(feed.ended for feed in self.feeds):
             self._beat()
-            turn = None
-            for step in range(len(self.feeds)):
-                feed = self.feeds[(first + step) % len(self.feeds)]
-                item = feed.poll(0.0 if feed.live or len(self.feeds) > 1 else POLL_S)
-                if item is not None:
-                    turn, first = _Turn(feed, item), first + step + 1
-                    break
-            if turn is not None:
-                yield turn
-            else:
+            turns, failure = self._round(first, batch)
+            if turns:
+                first = self.feeds.index(turns[-1].feed) + 1
+                yield self._counted(turns)
+            if failure is not None:
+                raise failure
+            if not turns:
                 self._wait()
 
-    def triggered(self, trigger: Trigger, deadline_s: float) -> Iterator[_Turn]:
+    def _round(self, first: int, batch: int) -> tuple[list[_Turn], Exception | None]:
+        """What waits, and what broke after it: those frames get their results before the run ends."""
+        turns: list[_Turn] = []
+        frames = 0
+        for feed in (*self.feeds[first:], *self.feeds[:first]):
+            try:
+                item = feed.poll(0.0 if feed.live or len(self.feeds) > 1 else POLL_S)
+            except Exception as error:  # noqa: BLE001 - raised by the caller
+                return turns, error
+            if item is not None:
+                turns.append(_Turn(feed, item))
+                frames += isinstance(item, Frame)
+            if frames == batch or len(turns) == self._left:
+                break
+        return turns, None
+
+    @property
+    def _goes_on(self) -> bool:
+        return self._left != 0 and not self._stop.is_set()
+
+    def _counted(self, turns: list[_Turn]) -> list[_Turn]:
+        if self._left is not None:
+            self._left -= len(turns)
+        return turns
+
+    def triggered(self, trigger: Trigger, deadline_s: float) -> Iterator[list[_Turn]]:
         """One turn for every request."""
         (feed,) = self.feeds
-        while not self._stop.is_set():
+        while self._goes_on:
             self._beat()
             try:
                 request = trigger.next(POLL_S / 10)
             except EndOfStream:
                 return
             if request is not None:
-                yield _Turn(feed, self._answer(feed, request, deadline_s), request)
+                yield self._counted([_Turn(feed, self._answer(feed, request, deadline_s), request)])
             elif feed.live:
                 self._idle(feed)
             if feed.ended:

@@ -1,7 +1,8 @@
-"""Software triggers: somebody asks for a verdict, and every request gets exactly one result.
+"""Triggers: somebody asks for a verdict, and every request gets exactly one result.
 
 stdin                    one request a line; the line is its id
 http://127.0.0.1:8500    POST /trigger?id=...; the answer is the result as JSON
+gpio:/dev/gpiochip0:17   one request an edge of a digital input (csflow.runtime.trigger_gpio)
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from csflow.runtime.errors import ConfigError, EndOfStream
 from csflow.runtime.sinks.record import result_record
 from csflow.runtime.types import Result
 
-__all__ = ["HttpTrigger", "LineTrigger", "Request", "Trigger", "open_trigger"]
+__all__ = ["HttpTrigger", "LineTrigger", "Pending", "Request", "Trigger", "open_trigger"]
 
 MAX_PENDING = 16
 MAX_ID = 64
@@ -46,7 +47,10 @@ class Trigger(Protocol):
     name: str
 
     def next(self, timeout_s: float) -> Request | None:
-        """The next request, or None when none came in time; EndOfStream when none will come."""
+        """The next request, or None when none came in time; EndOfStream when none will come.
+
+        Raises SourceLost where what gave them is gone.
+        """
 
     def answer(self, request: Request, result: Result) -> None:
         """Take the one result of `request`."""
@@ -55,34 +59,38 @@ class Trigger(Protocol):
         """Ask for nothing more. May be called twice."""
 
 
-class _Pending:
-    """Requests in the order of their arrival."""
+class Pending:
+    """Requests in the order of their arrival, from one thread to another."""
 
     def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Request | Exception] = queue.SimpleQueue()
         self._count = 0
         self._lock = threading.Lock()
 
-    def add(self, name: str) -> Request:
+    def add(self, name: str, asked_ns: int | None = None, missed: bool = False) -> Request:
+        """A new request, with its number as id where it has no name; missed also where too many wait."""
         with self._lock:
             self._count += 1
             number = self._count
-        missed = self._queue.qsize() >= MAX_PENDING
-        request = Request(_printable(name)[:MAX_ID] or str(number), time.monotonic_ns(), missed)
+        missed = missed or self._queue.qsize() >= MAX_PENDING
+        asked_ns = time.monotonic_ns() if asked_ns is None else asked_ns
+        request = Request(_printable(name)[:MAX_ID] or str(number), asked_ns, missed)
         self._queue.put(request)
         return request
 
-    def end(self) -> None:
-        self._queue.put(None)
+    def end(self, why: Exception | None = None) -> None:
+        """No more will come; `next` raises the reason, EndOfStream where there is none."""
+        self._queue.put(why or EndOfStream())
 
     def next(self, timeout_s: float) -> Request | None:
+        """As `Trigger.next`."""
         try:
             request = self._queue.get(timeout=timeout_s)
         except queue.Empty:
             return None
-        if request is None:
-            self._queue.put(None)
-            raise EndOfStream
+        if isinstance(request, Exception):
+            self._queue.put(request)
+            raise request
         return request
 
 
@@ -92,7 +100,7 @@ class LineTrigger:
     def __init__(self, lines: BinaryIO, name: str = "stdin") -> None:
         self.name = name
         self._lines = lines
-        self._pending = _Pending()
+        self._pending = Pending()
         threading.Thread(target=self._read, name="csflow-trigger", daemon=True).start()
 
     def _read(self) -> None:
@@ -123,7 +131,7 @@ class HttpTrigger:
             raise ConfigError(
                 f"triggers are taken on loopback only, not on {host!r}: put a proxy with a login before it"
             )
-        self._pending = _Pending()
+        self._pending = Pending()
         self._answers: dict[int, queue.SimpleQueue[Result]] = {}
         self._lock = threading.Lock()
         try:
@@ -168,17 +176,21 @@ class HttpTrigger:
         self._thread.join()
 
 
-def open_trigger(text: str) -> HttpTrigger | LineTrigger:
-    """What --trigger names. Raises ConfigError."""
+def open_trigger(text: str) -> Trigger:
+    """What --trigger names. Raises ConfigError, and as `GpioTrigger` does."""
     if text == "stdin":
         return LineTrigger(sys.stdin.buffer)
+    if text.startswith("gpio:"):
+        from csflow.runtime.trigger_gpio import GpioTrigger
+
+        return GpioTrigger(text)
     parts = urlsplit(text if "://" in text else f"http://{text.removeprefix('http:')}")
     try:
         host, port = parts.hostname, parts.port
     except ValueError:
         host = port = None
     if parts.scheme != "http" or not host or port is None or parts.path.strip("/") or parts.query:
-        raise ConfigError(f"no trigger {text!r}: expected stdin or http://127.0.0.1:8500")
+        raise ConfigError(f"no trigger {text!r}: expected stdin, http://127.0.0.1:8500 or gpio:/dev/gpiochip0:17")
     return HttpTrigger(host, port)
 
 

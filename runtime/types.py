@@ -86,6 +86,8 @@ class Result:
     prepare_s: float = math.nan
     """Seconds for the checks of the frame, crop and resize."""
     infer_s: float = math.nan
-    """Seconds in the engine."""
+    """Seconds in the engine, of the whole call: in a batch every frame waits for all of it."""
+    batch: int = 0
+    """How many frames that call was about, this one included; 0 where the engine did not answer."""
     verified: bool = True
     """False where the engine has not passed the decision gate and runs because somebody asked for it all the same."""

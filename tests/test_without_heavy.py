@@ -29,6 +29,7 @@ HEAVY = [
     "safetensors",
     "jinja2",
     "tqdm",
+    "gpiod",
     "paho",
     "starlette",
     "uvicorn",

@@ -24,11 +24,9 @@ from csflow.runtime.manifest import Preprocessing
 from csflow.runtime.preprocess import preprocess
 from csflow.runtime.types import Frame
 from csflow.toolkit.data import Dataset, Sample, load_mask
+from csflow.toolkit.pixels import compared_side, compared_size, kept_map, resized_map
 
 __all__ = ["Evaluation", "PixelMetrics", "ScoredSample", "evaluate", "summary_lines", "to_json", "truth_of"]
-
-MASK_SIDE_PX = 384
-MASK_PIXELS = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ class ScoredSample:
     score: float
     """Raw score, finite."""
     anomaly_map: NDArray[np.float32]
-    """(h, w) float32, finite; covers the region of interest."""
+    """(h, w) float32, finite; covers the region of interest, and has no more pixels than it is compared at."""
     verdict: str | None
     """OK, UNCERTAIN or NOK; None where the bundle has no thresholds."""
 
@@ -126,9 +124,10 @@ def evaluate(
     _check(dataset)
     calibration = load_calibration(bundle)
     how = bundle.manifest.preprocessing
+    side = compared_side(len(dataset.test))
     samples: list[ScoredSample] = []
     for sample in dataset.test:
-        samples.append(_score(sample, dataset.root, how, engine, calibration))
+        samples.append(_score(sample, dataset.root, how, engine, calibration, side))
         if progress is not None:
             progress(1)
     scores, labels = [s.score for s in samples], [s.sample.label for s in samples]
@@ -143,7 +142,7 @@ def evaluate(
         samples=tuple(samples),
         calibration=calibration,
         image_auroc=image_auroc(scores, [not s.good for s in samples]),
-        pixel=_pixel_metrics(samples, how.roi),
+        pixel=_pixel_metrics(samples, how.roi, side),
         rates=None if calibration is None else rates(scores, labels, calibration),
         defects=defect_table(scores, labels, calibration),
     )
@@ -157,9 +156,7 @@ def truth_of(scored: ScoredSample, longest_px: int, roi: tuple[int, int, int, in
     mask = load_mask(scored.sample, scored.size)
     if roi is not None:
         mask = mask[roi[1] : roi[1] + roi[3], roi[0] : roi[0] + roi[2]]
-    height, width = mask.shape
-    factor = min(1.0, longest_px / max(height, width))
-    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    size = compared_size((mask.shape[1], mask.shape[0]), longest_px)
     return np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST), dtype=np.bool_)
 
 
@@ -233,9 +230,10 @@ def _check(dataset: Dataset) -> None:
 
 
 def _score(
-    sample: Sample, root: Path, how: Preprocessing, engine: Engine, calibration: Calibration | None
+    sample: Sample, root: Path, how: Preprocessing, engine: Engine, calibration: Calibration | None, side: int
 ) -> ScoredSample:
     image = read_image(sample.path)
+    size = (image.shape[1], image.shape[0])
     [prediction] = engine.infer([Frame(preprocess(image, how), source=str(sample.path))])
     if not (math.isfinite(prediction.score) and np.isfinite(prediction.anomaly_map).all()):
         raise InferenceError(
@@ -245,15 +243,16 @@ def _score(
     return ScoredSample(
         sample,
         sample.path.relative_to(root).as_posix(),
-        (image.shape[1], image.shape[0]),
+        size,
         float(prediction.score),
-        np.array(prediction.anomaly_map, dtype=np.float32),
+        kept_map(prediction.anomaly_map, compared_size(how.roi[2:] if how.roi else size, side)),
         None if calibration is None else calibration.verdict(prediction.score).name,
     )
 
 
-def _pixel_metrics(samples: Sequence[ScoredSample], roi: tuple[int, int, int, int] | None) -> PixelMetrics | None:
-    side = min(MASK_SIDE_PX, math.isqrt(MASK_PIXELS // len(samples)))
+def _pixel_metrics(
+    samples: Sequence[ScoredSample], roi: tuple[int, int, int, int] | None, side: int
+) -> PixelMetrics | None:
     used = [s for s in samples if s.good or (s.sample.mask is not None and truth_of(s, side, roi).any())]
     if all(s.good for s in used):
         return None
@@ -262,15 +261,9 @@ def _pixel_metrics(samples: Sequence[ScoredSample], roi: tuple[int, int, int, in
         return (truth_of(s, side, roi) for s in used)
 
     def maps() -> Iterator[NDArray[np.float32]]:
-        return (_enlarged(s.anomaly_map, truth.shape) for s, truth in zip(used, truths(), strict=True))
+        return (resized_map(s.anomaly_map, truth.shape[::-1]) for s, truth in zip(used, truths(), strict=True))
 
     return PixelMetrics(pixel_auroc(maps(), truths()), pro(maps(), truths()), len(used), len(samples) - len(used), side)
-
-
-def _enlarged(anomaly_map: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Bilinear, cell centres aligned: as torch's interpolate with align_corners=False (reference evaluate.py)."""
-    picture = Image.fromarray(anomaly_map).resize((shape[1], shape[0]), Image.Resampling.BILINEAR)
-    return np.asarray(picture, dtype=np.float32)
 
 
 def _thresholds(calibration: Calibration | None) -> dict[str, Any] | None:

@@ -94,6 +94,8 @@ class OpenVINOEngine:
             precision = self._remembered_or_measured()
         self._pipeline: _Pipeline | None = self._compile(precision)
         self.name = f"openvino-{precision}"
+        self.batch = len(self._pipeline.lanes)
+        """Frames computed together: 1 where OpenVINO puts all threads on one."""
 
     def infer(self, frames: Sequence[Frame]) -> list[Prediction]:
         """Predict for frames of (S, S, 3) uint8 RGB; raises InferenceError when OpenVINO fails or after `close`."""

@@ -37,7 +37,7 @@ class TensorRTEngine:
     flavour = "tensorrt"
 
     def __init__(self, bundle: Bundle, precision: str = "fp16", driver: CudaDriver | None = None) -> None:
-        """Load the plans, allocate, and run once, so that nothing is left to be set up on the first frame.
+        """Load the plans, allocate, and run every batch size, so that nothing is left to be set up on the first frame.
 
         Args:
             precision: of the plans, 'fp16' or 'fp32'.
@@ -90,9 +90,9 @@ class TensorRTEngine:
             self._pipeline = Pipeline(self._session, plans["backbone"], plans["flow"], self._graphs)
             for plan in (plan for name, plan in plans.items() if name not in GRAPHS):
                 self._add_camera(plan, Resizer(self._session, plan, bundle.manifest.preprocessing))
-            # Once plainly, once as a graph: what is left to be set up is not left to the first frame.
-            for _ in range(2):
-                self._pipeline.predict([np.zeros(self._pipeline.shape, np.uint8)])
+            self._pipeline.warm_up()
+            self.batch = self._pipeline.batch[1]
+            """Frames computed together, at most."""
 
     def _add_camera(self, plan: Plan, resizer: Resizer) -> None:
         height, width, _ = plan.inputs[0].shape

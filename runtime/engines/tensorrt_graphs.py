@@ -1,4 +1,4 @@
-"""The CUDA graph of what an engine enqueues: one launch instead of hundreds, and plain enqueueing where that fails."""
+"""CUDA graphs of what an engine enqueues: one launch instead of hundreds, and plain enqueueing where that fails."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ __all__ = ["Graphs"]
 
 
 class Graphs:
-    """The graph of one batch size and of addresses that do not change.
-
-    The first run of a size is enqueued plainly, as TensorRT asks for before a capture; so batch sizes that alternate
-    are never captured.
-    """
+    """One graph for each batch size, of addresses that do not change."""
 
     def __init__(self, session: Session, refused: str = "") -> None:
         """Nothing is captured where `refused` says why."""
         self._session = session
-        self._graph: int | None = None
-        self._warm = False
+        self._graphs: dict[int, int] = {}
         self.refused = refused or session.driver.no_capture
         """Why there are no graphs; empty where there are."""
 
-    def run(self, enqueue: Callable[[], None]) -> None:
-        """Enqueue one run. Raises DeviceError where that fails without a graph too."""
-        if self._graph is None and self._warm and not self.refused:
-            self._capture(enqueue)
-        if self._graph is not None:
-            self._session.driver.launch(self._graph, self._session.stream)
-        else:
-            enqueue()
-        self._warm = True
+    def launch(self, frames: int) -> bool:
+        """Enqueue the graph of this size; False where there is none. Raises CudaError."""
+        graph = self._graphs.get(frames)
+        if graph is not None:
+            self._session.driver.launch(graph, self._session.stream)
+        return graph is not None
 
-    def _capture(self, enqueue: Callable[[], None]) -> None:
+    def capture(self, frames: int, enqueue: Callable[[], None]) -> None:
+        """Note what `enqueue` does as the graph of this size; does nothing where graphs are refused, or it is there.
+
+        Call it after a plain run of the same size, for TensorRT sets itself up in the first run after a new shape.
+
+        Raises DeviceError where the GPU failed, and not the capture alone.
+        """
+        if self.refused or frames in self._graphs:
+            return
         driver, stream = self._session.driver, self._session.stream
         try:
             driver.begin_capture(stream)
@@ -45,11 +45,17 @@ class Graphs:
             except BaseException as error:
                 self._leave_capture(error)
                 raise
-            self._graph = driver.end_capture(stream)
+            self._graphs[frames] = driver.end_capture(stream)
         except DeviceError as error:
             if isinstance(error, CudaError) and not error.only_refuses_capture:
                 raise
-            self.refused = f"the stream is not captured: {error}"
+            self.refuse(f"the stream is not captured: {error}")
+
+    def refuse(self, why: str) -> None:
+        """Enqueue plainly from now on. Raises CudaError."""
+        self.refused = why
+        while self._graphs:
+            self._session.driver.destroy_graph(self._graphs.popitem()[1])
 
     def _leave_capture(self, error: BaseException) -> None:
         driver = self._session.driver
@@ -60,14 +66,8 @@ class Graphs:
             if not (ending.only_refuses_capture or isinstance(error, CudaError)):
                 raise ending from error
 
-    def drop(self) -> None:
-        """Forget the graph: shapes change. Raises CudaError."""
-        self._warm = False
-        graph, self._graph = self._graph, None
-        if graph is not None:
-            self._session.driver.destroy_graph(graph)
-
     def close(self) -> None:
-        """Forget the graph, whatever the GPU says."""
-        with contextlib.suppress(CudaError):
-            self.drop()
+        """Forget the graphs, whatever the GPU says."""
+        while self._graphs:
+            with contextlib.suppress(CudaError):
+                self._session.driver.destroy_graph(self._graphs.popitem()[1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,10 @@ from csflow.runtime.types import Prediction
 
 __all__ = ["Pipeline"]
 
+GRAPH_SIZES = 8
+"""So many batch sizes get a CUDA graph, the smallest ones: in a larger batch the launches no longer count."""
+AGREEMENT = 0.01
+"""How far a graph's scores may lie from those of a plain run, as a share; it launches the same kernels."""
 REBUILD = "build both again with 'csflow export --fp16'"
 
 
@@ -47,24 +52,38 @@ class Pipeline:
     def predict(self, images: Sequence[NDArray[np.uint8]]) -> list[Prediction]:
         """Predictions for up to `batch[1]` frames of (S, S, 3) uint8 RGB."""
         frames, size = max(len(images), self.batch[0]), int(np.prod(self.shape))
-        self._set_batch(frames)
         for i, image in enumerate(images):
             self._frames.host.array[i * size : (i + 1) * size].reshape(self.shape)[...] = image
-        self._graphs.run(lambda: self._enqueue(frames))
+        if not self._graphs.launch(frames):
+            self._enqueue(frames)
         self._session.finish()
         return self._predictions(len(images))
+
+    def warm_up(self) -> None:
+        """Run every batch size once plainly and once by its graph: nothing is left to be set up on the first frames.
+
+        One context is captured at several sizes, as NVIDIA's Triton does; its documentation advises one context each,
+        at the price of memory. So a graph is used only where, after all the others, it gives what the plain run gave.
+        """
+        fewest, most = self.batch
+        plain = {}
+        for frames in range(fewest, min(most, fewest + GRAPH_SIZES - 1) + 1):
+            plain[frames] = self.predict(_pictures(frames, self.shape))
+            self._graphs.capture(frames, partial(self._enqueue, frames))
+        for frames, expected in plain.items():
+            if not self._graphs.refused and not _agree(self.predict(_pictures(frames, self.shape)), expected):
+                self._graphs.refuse(f"the one of {frames} frames gives other scores than a plain run")
 
     def _set_batch(self, frames: int) -> None:
         if frames == self._frames_set:
             return
         self._frames_set = 0
-        # A graph keeps the shapes that it was captured with.
-        self._graphs.drop()
         for plan in self._chain:
             plan.set_batch(frames)
         self._frames_set = frames
 
     def _enqueue(self, frames: int) -> None:
+        self._set_batch(frames)
         self._frames.to_device(frames * int(np.prod(self.shape)))
         for plan in self._chain:
             plan.enqueue(self._session.stream)
@@ -79,6 +98,20 @@ class Pipeline:
         port = self._chain[1].ports[name]
         values: NDArray[np.float32] = self._results[name].host.array[: frames * port.frame_bytes].view(np.float32)
         return values.reshape(frames, *port.shape)
+
+
+def _pictures(count: int, shape: tuple[int, ...]) -> list[NDArray[np.uint8]]:
+    """Noise of different brightness, no two alike, not even in batches of different sizes."""
+    draw = np.random.default_rng(count)
+    return [draw.integers(0, high, shape, np.uint8) for high in draw.integers(2, 256, count)]
+
+
+def _agree(given: Sequence[Prediction], expected: Sequence[Prediction]) -> bool:
+    return all(
+        np.allclose(a.score, b.score, AGREEMENT, equal_nan=True)
+        and np.allclose(a.anomaly_map, b.anomaly_map, AGREEMENT, equal_nan=True)
+        for a, b in zip(given, expected, strict=True)
+    )
 
 
 def _require_chain(backbone: Plan, flow: Plan) -> None:

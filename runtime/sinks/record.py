@@ -35,6 +35,7 @@ def result_record(result: Result) -> dict[str, Any]:
         "age_s": _finite(result.age_s),
         "prepare_s": _finite(result.prepare_s),
         "infer_s": _finite(result.infer_s),
+        "batch": result.batch or None,
     }
 
 

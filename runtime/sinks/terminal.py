@@ -7,11 +7,13 @@ from typing import TextIO
 
 import click
 
-from csflow.runtime.sink import sink_error
+from csflow.runtime.sink import TryAgain, sink_error
 from csflow.runtime.types import Frame, Result, Verdict
+from csflow.runtime.writable import writable
 
 __all__ = ["TerminalSink", "result_line"]
 
+PATIENCE_S = 1.0
 COLOURS = {Verdict.OK: "green", Verdict.NOK: "red", Verdict.UNCERTAIN: "yellow", Verdict.ERROR: "magenta"}
 
 
@@ -24,8 +26,10 @@ class TerminalSink:
     def write(self, result: Result, frame: Frame | None) -> None:  # noqa: ARG002 - pictures are not for this sink
         """Print the line; what the stream's encoding lacks is escaped (\\xfc).
 
-        Raises SinkError when nobody reads the stream any more.
+        Raises TryAgain while the stream takes nothing, SinkError when its reader has left.
         """
+        if not writable(self._stream, PATIENCE_S):
+            raise TryAgain("nobody reads the lines: the pipe is full, or the terminal is held (Ctrl-Q)")
         verdict = click.style(f"{result.verdict.name:<9}", fg=COLOURS.get(result.verdict), bold=True)
         encoding = self._stream.encoding or "utf-8"
         line = result_line(result, verdict).encode(encoding, "backslashreplace").decode(encoding)

@@ -23,7 +23,7 @@ from bench_line import Pictures, run_line
 from bench_model import CAMERA_PX, NullEngine, pictures, random_bundle
 
 from csflow.runtime.bundle import Bundle
-from csflow.runtime.engine import Engine, load_engine
+from csflow.runtime.engine import BatchEngine, Engine, load_engine
 from csflow.runtime.errors import BackendUnavailable
 from csflow.runtime.preprocess import preprocess
 from csflow.runtime.types import Frame
@@ -31,9 +31,10 @@ from csflow.toolkit.backbone import build_backbone, resolve_name
 from csflow.toolkit.config import FlowConfig
 from csflow.toolkit.flow import CrossScaleFlow, negative_log_likelihood
 
-ENGINES = ("torch", "openvino-fp32", "openvino-bf16", "openvino-int8", "openvino-fp32?mode=throughput")
-AT_ONCE = 8
-"""Frames given to an engine in throughput mode at the same time."""
+ENGINES = ("torch", "openvino-fp32", "openvino-bf16", "openvino-int8")
+THROUGHPUT = "?mode=throughput"
+SHARE_LIMIT, NULL_LIMIT_S = 0.05, 1.5e-3
+"""What the work around the engine may cost: of the engine's time at the paper's settings, and with a null engine."""
 CAMERAS = (1, 2, 4)
 PICTURES = 8
 BUSY_LOAD = 3.0
@@ -71,17 +72,38 @@ class CameraRow:
 
     engine: str
     cameras: int
+    per_call: float
+    """Frames in one call of the engine, on average."""
     fps: float
     """Results a second, of all cameras together."""
     ratio: float
-    """Of one camera's."""
+    """Of one camera's in latency mode."""
     latency: Row
 
     def text(self) -> str:
         """A line of the table, latency in milliseconds."""
         late = (self.latency.median_s, self.latency.p95_s, self.latency.p99_s)
         times = " | ".join(f"{seconds * 1e3:.1f}" for seconds in late)
-        return f"| {self.engine} | {self.cameras} | {self.fps:.2f} | {self.ratio:.2f} | {times} |"
+        return f"| {self.engine} | {self.cameras} | {self.per_call:.2f} | {self.fps:.2f} | {self.ratio:.2f} | {times} |"
+
+
+@dataclass(frozen=True)
+class Overhead:
+    """The work around the engine beside its limits."""
+
+    share: float
+    """Of the engine's time, in the line with this engine."""
+    null_s: float
+    """Seconds around a null engine, pictures of the model's size."""
+    share_limit: float = SHARE_LIMIT
+    null_limit_s: float = NULL_LIMIT_S
+
+    def text(self) -> str:
+        """One line."""
+        return (
+            f"{self.share:.1%} of engine time (limit {self.share_limit:.0%} at the paper's settings), "
+            f"{self.null_s * 1e3:.2f} ms with a null engine (limit {self.null_limit_s * 1e3:g} ms)"
+        )
 
 
 def in_turn(actions: dict[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
@@ -96,11 +118,11 @@ def in_turn(actions: dict[str, Callable[[], object]], repeats: int) -> dict[str,
 
 
 @contextlib.contextmanager
-def opened(bundle: Bundle) -> Iterator[dict[str, Engine]]:
-    """Every engine that this machine can run; golden frames are not asked, for these weights mean nothing."""
+def opened(bundle: Bundle, names: Sequence[str]) -> Iterator[dict[str, Engine]]:
+    """Those that this machine can run; golden frames are not asked, for these weights mean nothing."""
     with contextlib.ExitStack() as stack:
         engines = {}
-        for name in ENGINES:
+        for name in names:
             try:
                 engines[name] = stack.enter_context(load_engine(bundle, name))
             except BackendUnavailable as error:
@@ -109,15 +131,17 @@ def opened(bundle: Bundle) -> Iterator[dict[str, Engine]]:
 
 
 def engine_rows(engines: dict[str, Engine], frame: Frame, repeats: int) -> list[Row]:
-    """Seconds a frame of each engine alone, as ratios of torch; throughput mode gets several frames at once."""
-    counts = {name: AT_ONCE if "throughput" in name else 1 for name in engines}
+    """Seconds a frame of each engine alone, as ratios of the first; it gets as many frames as it computes together."""
+    counts = {name: engine.batch if isinstance(engine, BatchEngine) else 1 for name, engine in engines.items()}
     actions = {name: partial(engine.infer, [frame] * counts[name]) for name, engine in engines.items()}
     times = {name: [s / counts[name] for s in seconds] for name, seconds in in_turn(actions, repeats).items()}
-    base_s = float(np.median(times["torch"]))
-    return [Row.of_times(name, seconds, base_s, "torch") for name, seconds in times.items()]
+    first = next(iter(engines))
+    base_s = float(np.median(times[first]))
+    together = {name: f", {count} at a time" if count > 1 else "" for name, count in counts.items()}
+    return [Row.of_times(name + together[name], seconds, base_s, first) for name, seconds in times.items()]
 
 
-def line_rows(bundle: Bundle, engine: Engine, images: Sequence[np.ndarray], frames: int) -> list[Row]:
+def line_rows(bundle: Bundle, engine: Engine, images: Sequence[np.ndarray], frames: int) -> tuple[list[Row], Overhead]:
     """One frame through the whole line: with this engine, and around an engine that takes no time."""
     how = bundle.manifest.preprocessing
     real = run_line(bundle, engine, [Pictures("line", images)], frames)
@@ -127,7 +151,7 @@ def line_rows(bundle: Bundle, engine: Engine, images: Sequence[np.ndarray], fram
     ready = run_line(bundle, null, [Pictures("null", [preprocess(image, how) for image in images])], frames)
     resize = in_turn({"resize": lambda: preprocess(images[0], how)}, frames)["resize"]
     of, size = "engine time", f"{CAMERA_PX[0]}x{CAMERA_PX[1]}"
-    return [
+    rows = [
         Row.of_times(f"engine time in the line ({engine.name})", real.engine),
         Row.of_times(f"end to end, {size}", real.end_to_end, engine_s, of),
         Row.of_times(f"around the engine, {size}", real.around, engine_s, of),
@@ -135,18 +159,24 @@ def line_rows(bundle: Bundle, engine: Engine, images: Sequence[np.ndarray], fram
         Row.of_times("around a null engine, picture of the model's size", ready.around, engine_s, of),
         Row.of_times(f"crop and resize from {size}", resize, engine_s, of),
     ]
+    around_s, null_s = (float(np.median(times.around)) for times in (real, ready))
+    return rows, Overhead(around_s / engine_s, null_s)
 
 
 def camera_rows(
-    bundle: Bundle, engine: Engine, images: Sequence[np.ndarray], frames: int, fps: float
+    bundle: Bundle, engines: dict[str, Engine], images: Sequence[np.ndarray], frames: int, fps: float
 ) -> list[CameraRow]:
-    """Frames a second with several cameras at `fps` each, newest frame first."""
+    """Frames a second with several cameras at `fps` each, newest frame first; the engines in turn."""
     rows: list[CameraRow] = []
     for count in CAMERAS:
-        times = run_line(bundle, engine, [Pictures(f"camera {i}", images, fps) for i in range(count)], frames)
-        ratio = times.fps / (rows[0].fps if rows else times.fps)
-        rows.append(CameraRow(engine.name, count, times.fps, ratio, Row.of_times("latency", times.latency)))
-    return rows
+        for name, engine in engines.items():
+            cameras = [Pictures(f"camera {i}", images, fps) for i in range(count)]
+            # Whole rounds of the cameras, so that no batch is counted by halves.
+            times = run_line(bundle, engine, cameras, -(-frames // count) * count)
+            ratio = times.fps / (rows[0].fps if rows else times.fps)
+            late = Row.of_times("latency", times.latency)
+            rows.append(CameraRow(name, count, times.per_call, times.fps, ratio, late))
+    return sorted(rows, key=lambda row: list(engines).index(row.engine))
 
 
 def training_rows(channels: int, side: int, hidden: int) -> list[Row]:
@@ -201,16 +231,20 @@ def bench(backbone: str, image_size: int, hidden: int, repeats: int, fps: float,
         # Compiled models of random weights are of no use to anybody later.
         os.environ["CSFLOW_CACHE"] = str(Path(folder) / "cache")
         bundle = random_bundle(Path(folder) / "model.csflow", backbone, image_size, hidden, images[0])
-        with opened(bundle) as engines:
+        with opened(bundle, ENGINES) as engines:
             frame = Frame(preprocess(images[0], bundle.manifest.preprocessing))
             alone = engine_rows(engines, frame, repeats)
-            single = [row for row in alone if "throughput" not in row.what]
-            fastest = engines[min(single, key=lambda row: row.median_s).what]
-            line = line_rows(bundle, fastest, images, repeats)
-            cameras = camera_rows(bundle, fastest, images, repeats, fps)
+            deployed = [row for row in alone if row.what != "torch"] or alone
+            fastest = min(deployed, key=lambda row: row.median_s).what
+            line, overhead = line_rows(bundle, engines[fastest], images, repeats)
+            modes = [fastest + THROUGHPUT] if fastest.startswith("openvino") else []
+            with opened(bundle, modes) as other:
+                both = {fastest: engines[fastest], **other}
+                alone += engine_rows(both, frame, repeats)[1:]
+                cameras = camera_rows(bundle, both, images, repeats, fps)
     channels = build_backbone(resolve_name(backbone)).channels
     rest = [*(training_rows(channels, image_size // 32, hidden) if training else ()), help_row()]
-    about = {
+    about: dict[str, object] = {
         "machine": machine(),
         "model": f"{backbone}, {image_size} px, hidden {hidden}, batch 1, random weights",
         "repeats": repeats,
@@ -219,6 +253,7 @@ def bench(backbone: str, image_size: int, hidden: int, repeats: int, fps: float,
         "load_after": round(os.getloadavg()[0], 1),
     }
     if as_json:
+        about["overhead"] = asdict(overhead)
         parts = {"engines": alone, "line": line, "cameras": cameras, "rest": rest}
         listed = {name: [asdict(row) for row in rows] for name, rows in parts.items()}
         click.echo(json.dumps({**about, **listed}, indent=2))
@@ -226,8 +261,9 @@ def bench(backbone: str, image_size: int, hidden: int, repeats: int, fps: float,
     click.echo("\n".join(f"{name}: {value}" for name, value in about.items()))
     click.echo("\n| what | median ms | p95 ms | p99 ms | ratio |\n|---|---|---|---|---|")
     click.echo("\n".join(row.text() for row in (*alone, *line, *rest)))
-    click.echo("\n| engine | cameras | frames/s | of one camera | latency p50 ms | p95 ms | p99 ms |")
-    click.echo("|---|---|---|---|---|---|---|\n" + "\n".join(row.text() for row in cameras))
+    click.echo("\n| engine | cameras | frames a call | frames/s | ratio | latency p50 ms | p95 ms | p99 ms |")
+    click.echo("|---|---|---|---|---|---|---|---|\n" + "\n".join(row.text() for row in cameras))
+    click.echo(f"\noverhead: {overhead.text()}")
 
 
 if __name__ == "__main__":

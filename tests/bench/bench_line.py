@@ -19,7 +19,7 @@ from csflow.runtime.stream import StreamPolicy, run_stream
 from csflow.runtime.types import Frame, Result
 
 WARM_UP = 2
-"""Results that do not count."""
+"""Results of each source that do not count."""
 POLICY = StreamPolicy(health=HealthLimits(max_age_s=0.0))
 """A frame's age is no fault here: the engine may be slow. All other checks are on."""
 
@@ -86,18 +86,25 @@ class _Times:
 
 @dataclass(frozen=True)
 class LineTimes:
-    """Times in seconds of each result after the warm-up."""
+    """Of each result after the warm-up, times in seconds."""
 
     engine: list[float]
     end_to_end: list[float]
     """From one result to the next. On a source that never waits this is all that a frame costs."""
     latency: list[float]
     """From capture to verdict."""
+    batch: list[int]
+    """Frames in the call of the engine that it was part of."""
 
     @property
     def around(self) -> list[float]:
         """What is not the engine, frame by frame."""
         return [whole - engine for whole, engine in zip(self.end_to_end, self.engine, strict=True)]
+
+    @property
+    def per_call(self) -> float:
+        """Frames in one call of the engine, on average."""
+        return len(self.batch) / sum(1 / count for count in self.batch)
 
     @property
     def fps(self) -> float:
@@ -107,13 +114,14 @@ class LineTimes:
 
 def run_line(bundle: Bundle, engine: Engine, sources: Sequence[Pictures], frames: int) -> LineTimes:
     """The times of `frames` results; the engine stays open, the sources do not."""
-    times = _Times()
+    times, warm_up = _Times(), WARM_UP * len(sources)
     run_stream(
-        sources, Detector(bundle, engine, thresholds(bundle)), [times], max_frames=frames + WARM_UP, policy=POLICY
+        sources, Detector(bundle, engine, thresholds(bundle)), [times], max_frames=frames + warm_up, policy=POLICY
     )
-    counted = times.results[WARM_UP:]
+    counted = times.results[warm_up:]
     return LineTimes(
         [r.infer_s for r in counted],
-        np.diff(times.came_s)[WARM_UP - 1 :].tolist(),
+        np.diff(times.came_s)[warm_up - 1 :].tolist(),
         [r.latency_s for r in counted],
+        [r.batch for r in counted],
     )

@@ -20,10 +20,18 @@ def test_a_small_bench_fills_every_table() -> None:
     assert done.returncode == 0, done.stderr
     tables = json.loads(done.stdout)
     engines = {row["what"]: row for row in tables["engines"]}
-    assert {"torch", "openvino-fp32", "openvino-int8", "openvino-fp32?mode=throughput"} <= set(engines)
+    assert {"torch", "openvino-fp32", "openvino-int8"} <= set(engines)
     assert engines["torch"]["ratio"] == 1.0
-    assert [row["cameras"] for row in tables["cameras"]] == [1, 2, 4]
-    engine, whole, *_ = tables["line"]
+    latency, throughput = tables["cameras"][:3], tables["cameras"][3:]
+    assert [row["cameras"] for row in latency] == [row["cameras"] for row in throughput] == [1, 2, 4]
+    assert {row["per_call"] for row in latency} == {1.0}
+    assert throughput[0]["per_call"] == 1.0
+    assert latency[0]["ratio"] == 1.0
+    assert {row["engine"] for row in throughput} == {f"{latency[0]['engine']}?mode=throughput"}
+    assert any(name.startswith(throughput[0]["engine"]) for name in engines)
+    engine, whole, around, _, ready, _ = tables["line"]
     assert whole["median_s"] > engine["median_s"]
+    assert tables["overhead"]["share"] == pytest.approx(around["ratio"])
+    assert tables["overhead"]["null_s"] == ready["median_s"]
     for row in (*tables["engines"], *tables["line"], *tables["rest"]):
         assert 0 < row["median_s"] <= row["p95_s"] <= row["p99_s"]

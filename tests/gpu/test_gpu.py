@@ -75,13 +75,18 @@ def test_the_engine_agrees_with_the_model(gpu: None, built: Bundle) -> None:  # 
             assert [p.score for p in got] == pytest.approx((expected[:count] * (4 // count)), rel=0.02)
 
 
-def test_a_graph_gives_what_plain_enqueueing_gives(driver: CudaDriver, built: Bundle) -> None:
-    golden = [frame for frame, _ in load_golden(built)]
+def test_graphs_of_every_batch_size_give_what_plain_enqueueing_gives(driver: CudaDriver, built: Bundle) -> None:
+    frames = [frame for frame, _ in load_golden(built)] * 4
     with TensorRTEngine(built, driver=driver) as engine:
-        graphs = engine.infer(golden[:1])
-        plain = engine.infer(golden[:2])[:1]
-        assert graphs[0].score == pytest.approx(plain[0].score, rel=2e-3)
         assert ("no CUDA graphs" in engine.describe()) is bool(driver.no_capture)
+        assert engine.batch == 4
+        sizes = (1, 2, 1, 3, 4, 2, 3, 1)
+        graphs = [engine.infer(frames[:size]) for size in sizes]
+        with engine._session.current():
+            engine._graphs.refuse("to compare")
+        plain = [engine.infer(frames[:size]) for size in sizes]
+    for given, expected in zip(graphs, plain, strict=True):
+        assert [p.score for p in given] == pytest.approx([p.score for p in expected], rel=2e-3)
 
 
 def test_the_gpu_resizes_within_one_grey_level(driver: CudaDriver, built: Bundle) -> None:

@@ -61,15 +61,18 @@ def run() -> Run:
 
 @pytest.fixture(scope="session")
 def build(run: Run) -> Build:
-    """`build("name", *options) -> folder`: libcsflow in out/native/name, compiled where something changed."""
+    """`build("name", *options, targets=()) -> folder`: libcsflow in out/native/name, compiled where something changed.
+
+    targets: what to compile; none: all.
+    """
     if lacking := missing():
         pytest.skip(f"not on this machine: {', '.join(lacking)}")
 
-    def make(name: str, *options: str) -> Path:
+    def make(name: str, *options: str, targets: tuple[str, ...] = ()) -> Path:
         folder = ROOT / "out" / "native" / name
         python = f"-DPython3_EXECUTABLE={sys.executable}"
         run("cmake", "-S", ROOT, "-B", folder, "-DCSFLOW_WARNINGS_AS_ERRORS=ON", python, *options)
-        run("cmake", "--build", folder, "--parallel", "2")
+        run("cmake", "--build", folder, "--parallel", "2", *(("--target", *targets) if targets else ()))
         return folder
 
     return make
@@ -105,7 +108,9 @@ def probe(built: Path) -> ctypes.CDLL:
     """Inner functions."""
     loaded = ctypes.CDLL(str(built / "runtime" / "native" / "test" / "libcsflow_probe.so"))
     pointer, whole = ctypes.c_void_p, ctypes.c_int32
-    loaded.probe_preprocess.argtypes = [pointer, pointer, pointer, whole, whole, whole, pointer]
+    loaded.probe_kernels.argtypes = [ctypes.c_size_t]
+    loaded.probe_kernels.restype = ctypes.c_char_p
+    loaded.probe_preprocess.argtypes = [*[pointer] * 3, *[whole] * 3, ctypes.c_size_t, pointer]
     loaded.probe_distrust.argtypes = [ctypes.c_char_p] * 2 + [ctypes.c_double] * 2 + [ctypes.c_char_p, ctypes.c_size_t]
     loaded.probe_weights_sha256.argtypes = [ctypes.c_char_p] * 2
     loaded.probe_sha256.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p]
@@ -159,14 +164,21 @@ def calibrated(trained_copy: Path, with_record: Callable[..., Bundle]) -> Path:
     return trained_copy
 
 
+@pytest.fixture(scope="session")
+def openvino_library() -> Path:
+    """libopenvino_c.so of the Python package."""
+    package = pytest.importorskip("openvino", reason="the extra openvino is not installed")
+    (file,) = (Path(package.__file__).parent / "libs").glob("libopenvino_c.so*")
+    return file
+
+
 @pytest.fixture
-def openvino(library: ctypes.CDLL, binding: ModuleType) -> Callable[..., Any]:
+def openvino(library: ctypes.CDLL, binding: ModuleType, openvino_library: Path) -> Callable[..., Any]:
     """`openvino(bundle, device, **options)`: a libcsflow detector with OpenVINO from the Python package."""
 
     def opened(bundle: Path, device: str, **options: Any) -> Any:
-        package = pytest.importorskip("openvino", reason="the extra openvino is not installed")
-        (file,) = (Path(package.__file__).parent / "libs").glob("libopenvino_c.so*")
-        return binding.Detector(library, str(bundle), device=device.encode(), library=str(file).encode(), **options)
+        where = str(openvino_library).encode()
+        return binding.Detector(library, str(bundle), device=device.encode(), library=where, **options)
 
     return opened
 

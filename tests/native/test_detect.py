@@ -20,6 +20,7 @@ from csflow.runtime.bundle import Bundle
 from csflow.runtime.decision import Calibration, load_calibration
 from csflow.runtime.detector import Detector
 from csflow.runtime.errors import EngineError
+from csflow.runtime.golden import GoldenFrame, load_golden, write_golden
 from csflow.runtime.types import Result
 
 MTD = Path(__file__).parents[2].parent / "shared" / "data" / "mtd"
@@ -140,8 +141,8 @@ def pictures(count: int) -> list[Array]:
     return [np.asarray(Image.open(file).convert("RGB")) for file in files[: step * count : step]]
 
 
-def agree_on(count: int, ours: Any, theirs: Detector, picture: Callable[..., Any]) -> None:
-    for pixels in pictures(count):
+def agree_on(seen: list[Array], ours: Any, theirs: Detector, picture: Callable[..., Any]) -> None:
+    for pixels in seen:
         result = theirs.detect(pixels)
         assert same(ours.detect(picture(pixels, "RGB8")), result)
         height, width, values = ours.anomaly_map()
@@ -163,7 +164,7 @@ def test_openvino_gives_the_same_on_twenty_mtd_pictures(
         return
     with openvino(calibrated, device) as ours, Detector.open(calibrated, device) as theirs:
         assert ours.describe().engine.decode() == theirs.engine.name
-        agree_on(20, ours, theirs, picture)
+        agree_on(pictures(20), ours, theirs, picture)
         assert ours.self_test().flips == 0
 
 
@@ -172,7 +173,45 @@ def test_openvino_gives_the_same_on_twenty_mtd_pictures(
 def test_openvino_gives_the_same_on_two_hundred_mtd_pictures(calibrated: Path, openvino: Any, picture: Any) -> None:
     device = "openvino-fp32"
     with openvino(calibrated, device) as ours, Detector.open(calibrated, device) as theirs:
-        agree_on(200, ours, theirs, picture)
+        agree_on(pictures(200), ours, theirs, picture)
+
+
+@pytest.fixture
+def int8(calibrated: Path, product_line: Path, with_record: Callable[..., Bundle]) -> Path:
+    """`calibrated` with an INT8 flow, and golden frames as that scores them: on so small a model it is far off."""
+    from csflow.export.int8 import INT8_FLOW, int8_flow
+    from csflow.runtime.engines.openvino import OpenVINOEngine
+    from csflow.toolkit.data import load_dataset
+
+    bundle = Bundle.open(calibrated)
+    bundle = bundle.update({INT8_FLOW: int8_flow(bundle, load_dataset(product_line, 128).train[:16])})
+    frames = load_golden(bundle)
+    with OpenVINOEngine(bundle, "int8") as engine:
+        found = engine.infer([frame for frame, _ in frames])
+    made = [GoldenFrame.of(old.file, old.label, new, old.cell) for (_, old), new in zip(frames, found, strict=True)]
+    golden = write_golden([(frame.image, new) for (frame, _), new in zip(frames, made, strict=True)])
+    return with_record(bundle.update(golden), "openvino-int8").path
+
+
+def test_the_int8_flow_gives_the_same(
+    int8: Path, product_line: Path, openvino: Any, picture: Any, binding: ModuleType, with_record: Any
+) -> None:
+    device = "openvino-int8"
+    with openvino(int8, device) as ours, Detector.open(int8, device) as theirs:
+        assert ours.describe().engine.decode() == theirs.engine.name == device
+        assert ours.describe().distrust == b""
+        files = sorted(product_line.glob("**/*.png"))[::9]
+        agree_on([np.asarray(Image.open(file).convert("RGB")) for file in files], ours, theirs, picture)
+    with_record(Bundle.open(int8), device, faults=("off",))
+    with pytest.raises(binding.LibraryError, match="failed the decision gate: off") as caught:
+        openvino(int8, device)
+    assert caught.value.status == -107
+
+
+def test_a_bundle_without_an_int8_flow_says_what_makes_it(calibrated: Path, openvino: Any, binding: ModuleType) -> None:
+    with pytest.raises(binding.LibraryError, match="csflow export --int8") as caught:
+        openvino(calibrated, "openvino-int8")
+    assert caught.value.status == -4
 
 
 class _SignalStack(ctypes.Structure):

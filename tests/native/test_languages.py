@@ -81,15 +81,34 @@ def test_csharp(built: Path, binding: ModuleType, calibrated_bundle: Bundle, run
     assert (verdict, np.float32(score)) == ("accept", np.float32(0.2))
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(shutil.which("aarch64-linux-gnu-g++") is None, reason="g++-aarch64-linux-gnu is not installed")
-def test_it_compiles_for_aarch64(build: Build) -> None:
+@pytest.fixture
+def for_aarch64(build: Build) -> Callable[..., Path]:
+    """`for_aarch64(*targets) -> folder`, compiled by Debian's cross compiler."""
+    if shutil.which("aarch64-linux-gnu-g++") is None:
+        pytest.skip("g++-aarch64-linux-gnu is not installed")
     tools = [
         f"-DCMAKE_{language}_COMPILER=aarch64-linux-gnu-{tool}" for language, tool in (("C", "gcc"), ("CXX", "g++"))
     ]
-    system = ("-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_PROCESSOR=aarch64", "-DCMAKE_BUILD_TYPE=Debug")
+    system = (
+        "-DCMAKE_SYSTEM_NAME=Linux",
+        "-DCMAKE_SYSTEM_PROCESSOR=aarch64",
+        "-DCMAKE_BUILD_TYPE=Debug",
+        "-DCMAKE_CXX_FLAGS_DEBUG=-O1",
+    )
     headers = ("-DCSFLOW_JSON_INCLUDE=/usr/include", "-DCSFLOW_STB_INCLUDE=/usr/include/stb")
-    folder = build("aarch64", *system, *tools, *headers, "-DCSFLOW_BUILD_TESTS=OFF")
-    head = (folder / "libcsflow.so").resolve().read_bytes()[:20]
+    emulator = "-DCMAKE_CROSSCOMPILING_EMULATOR=qemu-aarch64;-L;/usr/aarch64-linux-gnu"
+    return lambda *targets: build("aarch64", *system, *tools, *headers, emulator, targets=targets)
+
+
+@pytest.mark.slow
+def test_it_compiles_for_aarch64(for_aarch64: Callable[..., Path]) -> None:
+    head = (for_aarch64("csflow") / "libcsflow.so").resolve().read_bytes()[:20]
     assert head[:5] == b"\x7fELF\x02"
     assert struct.unpack_from("<H", head, 18) == (AARCH64,)
+
+
+@pytest.mark.soak
+@pytest.mark.skipif(shutil.which("qemu-aarch64") is None, reason="qemu-user is not installed")
+def test_it_works_on_aarch64(for_aarch64: Callable[..., Path], run: Run) -> None:
+    said = run("ctest", "--test-dir", for_aarch64(), "--output-on-failure", CSFLOW_TEST_EMULATED="1")
+    assert "100% tests passed" in said

@@ -104,4 +104,5 @@ def test_a_value_out_of_range_is_wrong_usage(option: tuple[str, int], invoke: An
 def test_a_trigger_that_is_none_is_one_line(invoke: Any, folders: tuple[Path, Path]) -> None:
     result = invoke("--camera", folders[0], "--trigger", "gpio")
     assert result.exit_code == 1
-    assert result.stderr.splitlines()[-1] == "Error: no trigger 'gpio': expected stdin or http://127.0.0.1:8500"
+    expected = "expected stdin, http://127.0.0.1:8500 or gpio:/dev/gpiochip0:17"
+    assert result.stderr.splitlines()[-1] == f"Error: no trigger 'gpio': {expected}"

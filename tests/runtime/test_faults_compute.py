@@ -126,7 +126,11 @@ def test_g1_what_tensorrt_logged_is_told(bundle: Bundle, stage: Install) -> None
     scene = stage()
     with TensorRTEngine(bundle, driver=scene.driver) as engine:
         scene.refuse.add("execute flow")
-        assert engine.infer([frame()])[0].score > 0, "a graph launches what was captured"
+        assert engine.infer([frame()] * 2)[0].score > 0, "a graph launches what was captured"
+        scene.refuse.clear()
+    scene = stage(FakeDriver(no_capture="not here"))
+    with TensorRTEngine(bundle, driver=scene.driver) as engine:
+        scene.refuse.add("execute flow")
         with pytest.raises(InferenceError, match="the flow plan cannot be run; TensorRT: enqueueV3: the kernel is not"):
             engine.infer([frame()] * 2)
         scene.refuse.clear()

@@ -84,7 +84,7 @@ def test_order_of_one_run_and_of_the_end(bundle: Bundle, stage: Install) -> None
     engine = opened(bundle, scene)
     names = scene.events[:5]
     assert names == ["runtime", "deserialize backbone", "context backbone", "deserialize flow", "context flow"]
-    assert scene.events[5:] == ["execute backbone", "execute flow"] * 2, "once plainly, once noted"
+    assert scene.events[5:] == ["execute backbone", "execute flow"] * 8, "each of four sizes once plainly, once noted"
     del scene.events[:]
     engine.close()
     engine.close()
@@ -95,26 +95,6 @@ def test_order_of_one_run_and_of_the_end(bundle: Bundle, stage: Install) -> None
     assert names.index("destroy_graph") < names.index("free") < names.index("destroy_event")
     assert scene.driver.lost == []
     assert scene.driver.live == {}
-
-
-def test_runs_are_launched_as_one_graph_and_captured_again_when_the_batch_changes(
-    bundle: Bundle, stage: Install
-) -> None:
-    scene = stage()
-    with opened(bundle, scene) as engine:
-        assert engine.describe().endswith("CUDA graphs")
-        del scene.events[:]
-        counted = []
-        for count in (1, 1, 3, 3, 3, 2, 3, 1):
-            captures, launches = (scene.driver.names().count(name) for name in ("begin_capture", "launch"))
-            got = engine.infer([picture(10 * count + i) for i in range(count)])
-            expected = [picture(10 * count + i).image.mean() / 255 for i in range(count)]
-            assert [p.score for p in got] == pytest.approx(expected, rel=1e-3)
-            new = (scene.driver.names().count(name) for name in ("begin_capture", "launch"))
-            counted.append(tuple(a - b for a, b in zip(new, (captures, launches), strict=True)))
-        # A graph from the opening; then plain, captured, reused; sizes that alternate stay plain.
-        assert counted == [(0, 1), (0, 1), (0, 0), (1, 1), (0, 1), (0, 0), (0, 0), (0, 0)]
-    assert scene.driver.lost == []
 
 
 def test_more_frames_than_the_plans_take_go_in_turns(bundle: Bundle, stage: Install) -> None:
@@ -163,24 +143,6 @@ def test_threads_take_turns_each_with_its_context(bundle: Bundle, stage: Install
     running = [thread for name, thread in scene.driver.calls if name in ("push", "pop")]
     assert len(set(running)) >= 3, "the system may give a later thread the number of one that ended"
     assert running[0::2] == running[1::2], "what a thread pushes it pops, before another one pushes"
-
-
-@pytest.mark.parametrize(
-    ("code", "captured"), [(900, False), (901, False), (801, False), (2, False)], ids=lambda value: str(value)
-)
-@pytest.mark.parametrize("call", ["begin_capture", "end_capture"])
-def test_a_stream_that_is_not_captured_runs_plainly(
-    bundle: Bundle, stage: Install, call: str, code: int, captured: bool
-) -> None:
-    from csflow.runtime.cuda.fake import Fault
-
-    scene = stage(FakeDriver(fault=Fault(0, code, sticky=False, call=call)))
-    with opened(bundle, scene) as engine:
-        for level in (10, 20, 30):
-            assert engine.infer([frame(level)])[0].score == pytest.approx(level / 255, rel=1e-3)
-        assert f"no CUDA graphs: the stream is not captured: {call} says" in engine.describe()
-        assert ("launch" in scene.driver.names()) is captured
-    assert scene.driver.lost == []
 
 
 def test_open_engine_checks_golden_frames_and_auto_takes_the_gpu(

@@ -251,7 +251,7 @@ def test_a_request_over_http_is_answered_with_its_result(calibrated_bundle: Bund
 
 @pytest.mark.parametrize("text", ["gpio", "http://127.0.0.1", "https://127.0.0.1:1", "http://127.0.0.1:99999", ""])
 def test_what_is_no_trigger_is_refused(text: str) -> None:
-    with pytest.raises(ConfigError, match="expected stdin or http"):
+    with pytest.raises(ConfigError, match="expected stdin, http"):
         open_trigger(text)
 
 

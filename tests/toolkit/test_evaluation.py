@@ -122,6 +122,28 @@ def test_maps_are_compared_inside_the_region_of_interest(make_bundle: Callable[.
     assert found.pixel.left_out == 2
 
 
+def test_maps_are_kept_no_larger_than_they_are_compared_and_the_metrics_are_those_of_the_whole_maps(
+    calibrated_bundle: Bundle, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    maps: list[np.ndarray] = []
+
+    class WholeMaps(FakeEngine):
+        def infer(self, frames: Sequence[Frame]) -> list[Prediction]:
+            maps.extend(frame.image[..., 0] / np.float32(255) for frame in frames)
+            return [Prediction(p.score, maps[-1]) for p in super().infer(frames)]
+
+    monkeypatch.setattr("csflow.toolkit.pixels.MASK_SIDE_PX", 10)
+    found = run(calibrated_bundle, images, WholeMaps(calibrated_bundle))
+    assert {s.anomaly_map.shape for s in found.samples} == {(10, 10)}
+    used = [(s, m) for s, m in zip(found.samples, maps, strict=True) if s.good or s.sample.mask is not None]
+    reduced = [Image.fromarray(m).resize((10, 10), Image.Resampling.BILINEAR) for _, m in used]
+    truth = [np.zeros((10, 10), bool) if s.good else truth_of(s, 10, None) for s, _ in used]
+    expected = roc_auc_score(np.ravel(truth), np.ravel([np.asarray(m) for m in reduced]))
+    assert found.pixel is not None
+    assert found.pixel.side_px == 10
+    assert found.pixel.auroc == pytest.approx(expected)
+
+
 def test_truth_is_reduced_but_never_enlarged(calibrated_bundle: Bundle, images: Path) -> None:
     scored = run(calibrated_bundle, images).samples[0]
     assert truth_of(scored, 16, None).shape == (16, 16)

@@ -20,8 +20,8 @@ endfunction()
 function(csflow_add_openvino target)
   csflow_find_openvino()
   if(NOT EXISTS "${CSFLOW_OPENVINO_INCLUDE}/openvino/c/openvino.h")
-    message(STATUS "csflow: OpenVINO missing: no openvino/c/openvino.h. Devices auto, openvino-fp32 and openvino-bf16 "
-                   "will be unavailable. pip install openvino, or -DCSFLOW_OPENVINO_INCLUDE=...")
+    message(STATUS "csflow: OpenVINO missing: no openvino/c/openvino.h. Devices auto and openvino-* will be "
+                   "unavailable. pip install openvino, or -DCSFLOW_OPENVINO_INCLUDE=...")
     return()
   endif()
   target_include_directories(${target} SYSTEM PRIVATE "${CSFLOW_OPENVINO_INCLUDE}")

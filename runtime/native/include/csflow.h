@@ -5,7 +5,7 @@
  *
  * Ownership: the caller owns every buffer, and pictures are borrowed. A `const char *` is never freed. A detector is a
  * number; one that was closed, or never opened, is refused and never followed.
- * Memory: csflow_open and csflow_self_test allocate. Pictures do not; a call that is refused may, while it lasts.
+ * Memory: csflow_open and csflow_self_test allocate. Pictures do not (OpenVINO does); a refused call may, while it lasts.
  * Threads: every function may be called from any thread; a detector at work answers CSFLOW_BUSY to a second picture.
  * Errors: CSFLOW_OK, a positive "not yet", or a negative error whose words csflow_last_error has. No exception,
  * signal, exit or output ever leaves the library.
@@ -69,7 +69,7 @@ typedef struct csflow_options {
     uint32_t api_version; /* CSFLOW_API_VERSION */
     int32_t max_width;    /* largest picture in pixels, to 65535; 0: 8192 */
     int32_t max_height;
-    const char *device;   /* auto (or NULL), openvino-fp32, openvino-bf16, tensorrt-fp32, tensorrt-fp16, fake;
+    const char *device;   /* auto (or NULL), openvino-fp32, -bf16, -int8, tensorrt-fp32, -fp16, fake;
                            * worker:DEVICE runs one of them in a process of its own, csflow-worker */
     const char *library;  /* file of the back end's library; NULL: look where docs/native.md says */
     const char *cache;    /* existing folder for compiled models; NULL: compile at each open */

@@ -12,14 +12,14 @@ std::unique_ptr<Engine> open_engine(const Bundle &bundle, const EngineOptions &o
     if (device == "fake") {
         return open_fake(bundle);
     }
-    if (device == "openvino-fp32" || device == "openvino-bf16") {
+    if (device == "openvino-fp32" || device == "openvino-bf16" || device == "openvino-int8") {
         return open_openvino(bundle, {device, options.library, options.cache});
     }
     if (device == "tensorrt-fp32" || device == "tensorrt-fp16") {
         return open_tensorrt(bundle, options);
     }
-    fail(CSFLOW_CONFIG_ERROR, "no device '%.40s': choose auto, openvino-fp32, openvino-bf16, tensorrt-fp32, "
-                              "tensorrt-fp16 or fake, or one of these after worker:", device.c_str());
+    fail(CSFLOW_CONFIG_ERROR, "no device '%.40s': choose auto, openvino-fp32, openvino-bf16, openvino-int8, "
+                              "tensorrt-fp32, tensorrt-fp16 or fake, or one of these after worker:", device.c_str());
 }
 
 } // namespace csflow

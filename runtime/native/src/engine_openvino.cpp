@@ -13,7 +13,20 @@
 namespace csflow {
 namespace {
 
-constexpr const char *kGraphs[] = {"graphs/fp32/backbone.onnx", "graphs/fp32/flow.onnx"};
+constexpr const char *kBackbone = "graphs/fp32/backbone.onnx";
+constexpr const char *kFlow = "graphs/fp32/flow.onnx";
+constexpr const char *kInt8Flow = "graphs/int8/flow.onnx"; // its convolutions; all else in float32
+
+const char *flow_of(const Bundle &bundle, const std::string &device) {
+    if (device != "openvino-int8") {
+        return kFlow;
+    }
+    if (!bundle.has(kInt8Flow)) {
+        fail(CSFLOW_BUNDLE_ERROR, "bundle %s has no %s: run 'csflow export --int8 --bundle %s'", bundle.path().c_str(),
+             kInt8Flow, bundle.path().c_str());
+    }
+    return kInt8Flow;
+}
 
 /// The functions that are used, by their declarations in OpenVINO's headers.
 struct Api {
@@ -96,8 +109,8 @@ public:
           map_tensor_(api_.ov_tensor_free) {
         api_.check(api_.ov_core_create(core_.out()), CSFLOW_BACKEND_UNAVAILABLE, "start");
         std::thread(&OpenVino::load_plugin, this).join();
-        compile(backbone_, bundle, kGraphs[0], options);
-        compile(flow_, bundle, kGraphs[1], options);
+        compile(backbone_, bundle, kBackbone, options);
+        compile(flow_, bundle, flow_of(bundle, options.device), options);
         connect();
         const auto side = static_cast<std::size_t>(bundle.manifest().image_size);
         input_data_ = tensor(backbone_, "frame", input_, side * side * 3);

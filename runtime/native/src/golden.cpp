@@ -114,15 +114,16 @@ void decode(const Bundle &bundle, const Golden &golden, std::uint8_t *input) {
 } // namespace
 
 Tolerances tolerances(const std::string &engine_name) {
-    const std::string precision = engine_name.substr(engine_name.rfind('-') + 1);
-    if (precision == "fp32") {
-        return {1e-4, 1e-3};
-    }
-    return precision == "fp16" ? Tolerances{1e-2, 2e-2} : kAtStart;
+    static const std::map<std::string, Tolerances> known = {
+        {"fp32", {1e-4, 1e-3}}, {"fp16", {1e-2, 2e-2}}, {"bf16", {5e-2, 1e-1}}, {"int8", {1e-1, 1.5e-1}}};
+    const auto found = known.find(engine_name.substr(engine_name.rfind('-') + 1));
+    return found != known.end() ? found->second : kAtStart;
 }
 
-bool GoldenCheck::passed() const noexcept {
-    return flips == 0 && score_error <= kAtStart.score && map_error <= kAtStart.map;
+bool GoldenCheck::passed(const std::string &engine_name) const {
+    const Tolerances limits = tolerances(engine_name);
+    return flips == 0 && score_error <= std::max(kAtStart.score, limits.score) &&
+           map_error <= std::max(kAtStart.map, limits.map);
 }
 
 GoldenCheck check_golden(Engine &engine, const Bundle &bundle, const Calibration &calibration) {
@@ -140,7 +141,7 @@ GoldenCheck check_golden(Engine &engine, const Bundle &bundle, const Calibration
 }
 
 void require_passed(const GoldenCheck &check, const Engine &engine) {
-    if (!check.passed()) {
+    if (!check.passed(engine.name())) {
         fail(CSFLOW_ENGINE_MISMATCH, "engine %s does not agree with the trained model on the golden frames: %d of %d "
                                      "verdicts differ, largest error of a score %.2f %%, of a map %.2f %%; run "
                                      "'csflow export' again", engine.name(), check.flips, check.frames,

@@ -10,9 +10,8 @@ struct GoldenCheck {
     std::int32_t frames = 0, flips = 0;
     double score_error = 0.0, map_error = 0.0;
 
-    /// Whether the engine may start: no verdict differs, scores and maps are within what bfloat16 explains, the lowest
-    /// precision that libcsflow has.
-    bool passed() const noexcept;
+    /// Whether an engine of this name may start: no verdict differs, scores and maps are within what is allowed.
+    bool passed(const std::string &engine_name) const;
 };
 
 /// Largest relative error of a score and of a map on the golden frames.

@@ -1,4 +1,4 @@
-#include "resize.h"
+#include "resize_kernels.h"
 
 #include <algorithm>
 #include <cmath>
@@ -6,9 +6,6 @@
 namespace csflow {
 namespace {
 
-// 8 bits of pixel and 2 bits of headroom leave 22 for the weight in a 32-bit sum.
-constexpr int kPrecision = 32 - 8 - 2;
-constexpr std::int32_t kHalf = 1 << (kPrecision - 1);
 // The mean colour of ImageNet.
 constexpr std::uint8_t kIgnoredRgb[3] = {124, 116, 104};
 
@@ -27,12 +24,15 @@ std::int32_t taps_of(std::int32_t length, std::int32_t size) noexcept {
     return 2 * static_cast<std::int32_t>(std::ceil(std::max(scale_of(length, size), 1.0))) + 1;
 }
 
-// One row through the horizontal pass: `Channels` bytes for each output pixel.
+std::int32_t in_fours(std::int32_t count) noexcept { return (count + 3) / 4 * 4; }
+
+// One row through the horizontal pass, from output pixel i on: `Channels` bytes for each.
 template <int Channels>
-void squeeze_row(const std::uint8_t *row, const View &view, const Axis &columns, std::uint8_t *out) noexcept {
+void squeeze_row(const std::uint8_t *row, const View &view, const Axis &columns, std::int32_t i,
+                 std::uint8_t *out) noexcept {
     const std::int32_t offsets[3] = {view.red, view.green, view.blue};
-    const std::int32_t size = columns.size();
-    for (std::int32_t i = 0; i < size; ++i) {
+    out += static_cast<std::ptrdiff_t>(i) * Channels;
+    for (; i < columns.size(); ++i) {
         const std::int32_t *weight = columns.weights(i);
         const std::uint8_t *pixel = row + static_cast<std::ptrdiff_t>(columns.first(i)) * view.pixel_bytes;
         std::int32_t sum[Channels];
@@ -102,8 +102,8 @@ void grey_to_rgb(std::uint8_t *row, std::size_t pixels) noexcept {
 } // namespace
 
 Axis::Axis(std::int32_t size, std::int32_t longest)
-    : size_(size), taps_(taps_of(longest, size)), first_(as_size(size)), count_(as_size(size)),
-      weights_(as_size(size) * as_size(taps_)), row_(as_size(taps_)) {}
+    : size_(size), taps_(in_fours(taps_of(longest, size))), first_(as_size(size)), count_(as_size(size)),
+      weights_(as_size(size) * as_size(taps_)), split_(2 * weights_.size()), row_(as_size(taps_)) {}
 
 void Axis::prepare(std::int32_t length) noexcept {
     if (length == length_) {
@@ -135,11 +135,22 @@ void Axis::prepare_pixel(std::int32_t i, double centre, double support) noexcept
     }
     first_[as_size(i)] = first;
     count_[as_size(i)] = count;
+    prepare_split(i);
 }
 
-Resizer::Resizer(std::int32_t size, std::int32_t max_width, std::int32_t max_height)
-    : columns_(size, max_width), rows_(size, max_height), squeezed_(as_size(max_height) * as_size(size) * 3),
-      sums_(as_size(size) * 3), rgb_(as_size(max_width) * 3) {}
+void Axis::prepare_split(std::int32_t i) noexcept {
+    std::int16_t *split = &split_[as_size(i) * as_size(taps_) * 2];
+    for (std::int32_t k = 0; k < in_fours(count(i)); ++k) {
+        const std::int32_t weight = k < count(i) ? weights(i)[k] : 0;
+        std::int16_t *both = split + k / 4 * 8 + k % 4;
+        both[0] = static_cast<std::int16_t>(weight >> kSplit);
+        both[4] = static_cast<std::int16_t>(weight & ((1 << kSplit) - 1));
+    }
+}
+
+Resizer::Resizer(std::int32_t size, std::int32_t max_width, std::int32_t max_height, const Kernels &kernels)
+    : kernels_(kernels), columns_(size, max_width), rows_(size, max_height), squeezed_(as_size(max_height) * as_size(size) * 3),
+      rgb_(as_size(max_width) * 3) {}
 
 void Resizer::resize(const View &view, std::uint8_t *out) noexcept {
     columns_.prepare(view.width);
@@ -158,7 +169,9 @@ template <int Channels>
 void Resizer::horizontal(const View &view) noexcept {
     const std::size_t row_bytes = as_size(columns_.size()) * Channels;
     for (std::int32_t y = 0; y < view.height; ++y) {
-        squeeze_row<Channels>(view.data + y * view.row_stride, view, columns_, &squeezed_[as_size(y) * row_bytes]);
+        const std::uint8_t *row = view.data + y * view.row_stride;
+        std::uint8_t *out = &squeezed_[as_size(y) * row_bytes];
+        squeeze_row<Channels>(row, view, columns_, Channels == 3 ? kernels_.squeeze(row, view, columns_, out) : 0, out);
     }
 }
 
@@ -173,23 +186,16 @@ void Resizer::horizontal_by_rows(const View &view) noexcept {
     for (std::int32_t y = 0; y < view.height; ++y) {
         view.chroma != nullptr ? nv12_row(view, y, rgb_.data()) : rgb_row(view, y, rgb_.data());
         paint_row(view, y, rgb_.data());
-        squeeze_row<3>(rgb_.data(), rgb, columns_, &squeezed_[as_size(y) * row_bytes]);
+        std::uint8_t *out = &squeezed_[as_size(y) * row_bytes];
+        squeeze_row<3>(rgb_.data(), rgb, columns_, kernels_.squeeze(rgb_.data(), rgb, columns_, out), out);
     }
 }
 
 void Resizer::vertical(std::size_t row_bytes, std::uint8_t *out) noexcept {
     const std::size_t pixels = as_size(columns_.size());
-    std::int32_t *sums = sums_.data();
     for (std::int32_t i = 0; i < rows_.size(); ++i, out += pixels * 3) {
-        std::fill(sums, sums + row_bytes, kHalf);
-        const std::uint8_t *row = &squeezed_[as_size(rows_.first(i)) * row_bytes];
-        for (std::int32_t k = 0; k < rows_.count(i); ++k, row += row_bytes) {
-            const std::int32_t weight = rows_.weights(i)[k];
-            for (std::size_t b = 0; b < row_bytes; ++b) {
-                sums[b] += row[b] * weight;
-            }
-        }
-        std::transform(sums, sums + row_bytes, out, to_byte);
+        const std::uint8_t *rows = &squeezed_[as_size(rows_.first(i)) * row_bytes];
+        kernels_.blend(rows, row_bytes, rows_.weights(i), rows_.count(i), out);
         if (row_bytes == pixels) {
             grey_to_rgb(out, pixels);
         }

@@ -38,21 +38,33 @@ public:
     const std::int32_t *weights(std::int32_t i) const noexcept {
         return &weights_[static_cast<std::size_t>(i) * static_cast<std::size_t>(taps_)];
     }
+    /// The same weights for 16-bit multipliers: of each four, first weight / 2^11, then weight mod 2^11. The last four
+    /// are filled up with zeros.
+    const std::int16_t *split(std::int32_t i) const noexcept {
+        return &split_[static_cast<std::size_t>(i) * static_cast<std::size_t>(taps_) * 2];
+    }
 
 private:
     void prepare_pixel(std::int32_t i, double centre, double support) noexcept;
+    void prepare_split(std::int32_t i) noexcept;
 
-    std::int32_t size_, taps_;
+    std::int32_t size_, taps_; // taps: a multiple of four
     std::int32_t length_ = 0;
     std::vector<std::int32_t> first_, count_, weights_;
+    std::vector<std::int16_t> split_;
     std::vector<double> row_;
 };
 
-/// Resizes pictures to size x size RGB without allocating.
+struct Kernels;
+/// The fastest that this processor has.
+const Kernels &best_kernels() noexcept;
+
+/// Resizes pictures to size x size RGB without allocating. size: a multiple of 32.
 class Resizer {
 public:
     /// For pictures of up to max_width x max_height pixels.
-    Resizer(std::int32_t size, std::int32_t max_width, std::int32_t max_height);
+    Resizer(std::int32_t size, std::int32_t max_width, std::int32_t max_height,
+            const Kernels &kernels = best_kernels());
 
     /// Writes size * size * 3 bytes. `view` lies inside the maxima.
     void resize(const View &view, std::uint8_t *out) noexcept;
@@ -62,9 +74,9 @@ private:
     void horizontal_by_rows(const View &view) noexcept;
     void vertical(std::size_t row_bytes, std::uint8_t *out) noexcept;
 
+    const Kernels &kernels_;
     Axis columns_, rows_;
     std::vector<std::uint8_t> squeezed_; // (rows, size, channels): the result of the horizontal pass
-    std::vector<std::int32_t> sums_;     // (size, channels)
     std::vector<std::uint8_t> rgb_;      // (longest row, 3): a row in RGB
 };
 

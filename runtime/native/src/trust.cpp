@@ -88,7 +88,8 @@ Files engine_files(const Bundle &bundle, const std::string &engine) {
         return plans(bundle, engine.substr(engine.find('-') + 1));
     }
     Files files;
-    for (const char *name : {"graphs/fp32/backbone.onnx", "graphs/fp32/flow.onnx"}) {
+    const char *flow = engine == "openvino-int8" ? "graphs/int8/flow.onnx" : "graphs/fp32/flow.onnx";
+    for (const char *name : {"graphs/fp32/backbone.onnx", flow}) {
         if (bundle.has(name)) {
             files[name] = bundle.manifest().files.at(name).sha256;
         }

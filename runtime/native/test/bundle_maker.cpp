@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <nlohmann/json.hpp>
 
 namespace csflow_test {
 namespace {
@@ -87,7 +88,7 @@ std::string make_bundle(const std::string &folder, const Change &change) {
     return folder;
 }
 
-void write_calibration(const std::string &folder, Json changes) {
+void write_calibration(const std::string &folder, const Json &changes) {
     Json content = {{"reject_threshold", 0.6}, {"warn_threshold", 0.5}, {"false_reject_rate", 0.05},
                     {"confidence", 0.95}, {"bound", 0.05}, {"warn_rate", 0.1}, {"scores", {0.1, 0.2, 0.3, 0.4}},
                     {"backend", "fake"}, {"created_utc", "2026-01-01T00:00:00Z"}};
@@ -95,5 +96,7 @@ void write_calibration(const std::string &folder, Json changes) {
     content.update(changes);
     write_file(folder + "/calibration.json", content.dump());
 }
+
+void write_calibration(const std::string &folder) { write_calibration(folder, Json::object()); }
 
 } // namespace csflow_test

@@ -1,7 +1,7 @@
 // A small bundle for the fake engine, so that these tests need no Python.
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 
 #include <functional>
 #include <string>
@@ -15,7 +15,8 @@ using Change = std::function<void(nlohmann::json &)>;
 std::string make_bundle(const std::string &folder, const Change &change = [](nlohmann::json &) {});
 
 /// Replace calibration.json; `weights_sha256` fits unless it is set.
-void write_calibration(const std::string &folder, nlohmann::json changes = nlohmann::json::object());
+void write_calibration(const std::string &folder, const nlohmann::json &changes);
+void write_calibration(const std::string &folder);
 
 void write_file(const std::string &path, const std::string &content);
 

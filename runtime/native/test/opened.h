@@ -57,4 +57,24 @@ inline csflow_result blank_result() {
     return result;
 }
 
+/// Everything that a program does between csflow_open and csflow_close: three pictures.
+inline void a_round(csflow_detector detector, const csflow_image &image, std::vector<float> &rendered) {
+    csflow_result result = blank_result();
+    CHECK(csflow_detect(detector, &image, &result) == CSFLOW_OK);
+    CHECK(csflow_render_map(detector, rendered.data(), 2048, image.width, image.height) == CSFLOW_OK);
+    CHECK(csflow_submit(detector, &image) == CSFLOW_OK);
+    while (csflow_poll(detector, &result) != CSFLOW_OK) {
+    }
+    csflow_cycle_in in{};
+    csflow_cycle_out out{};
+    in.struct_size = sizeof in;
+    out.struct_size = sizeof out;
+    in.image = image;
+    in.req = 1;
+    while (csflow_cycle(detector, &in, &out) == CSFLOW_OK && out.done == 0) {
+    }
+    in.req = 0;
+    CHECK(csflow_cycle(detector, &in, &out) == CSFLOW_OK && out.done == 0);
+}
+
 } // namespace csflow_test

@@ -1,15 +1,23 @@
 // Inner functions for tests in Python, by plain pointers.
 #include "json.h"
 #include "picture.h"
+#include "resize_kernels.h"
 #include "sha256.h"
 #include "status.h"
 #include "trust.h"
 
 extern "C" {
 
+/// The name of one form of the resize on this processor, from the plainest on; null after the last.
+__attribute__((visibility("default"))) const char *probe_kernels(size_t which) {
+    static const auto found = csflow::kernels_of_this_processor();
+    return which < found.size() ? found[which].name : nullptr;
+}
+
 __attribute__((visibility("default"))) csflow_status probe_preprocess(const csflow_image *image, const int32_t *roi,
                                                                       const int32_t *ignore, int32_t ignored,
-                                                                      int32_t size, int32_t spare, uint8_t *out) {
+                                                                      int32_t size, int32_t spare, size_t kernels,
+                                                                      uint8_t *out) {
     return csflow::guarded([&] {
         csflow::PictureLimits limits{{roi[0], roi[1], roi[2], roi[3]}, {}, image->width + spare,
                                      image->height + spare};
@@ -17,7 +25,8 @@ __attribute__((visibility("default"))) csflow_status probe_preprocess(const csfl
             limits.ignore.push_back({box[0], box[1], box[2], box[3]});
         }
         const csflow::View view = csflow::checked_view(csflow::taken(image), limits);
-        csflow::Resizer(size, view.width + spare, view.height + spare).resize(view, out);
+        const csflow::Kernels form = csflow::kernels_of_this_processor().at(kernels);
+        csflow::Resizer(size, view.width + spare, view.height + spare, form).resize(view, out);
     });
 }
 

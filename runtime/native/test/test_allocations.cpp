@@ -1,18 +1,9 @@
 // Pictures allocate nothing, by any allocator; in csflow_open every failing allocation is a status.
+#include "counted_malloc.h"
 #include "opened.h"
 
 #include <atomic>
-#include <cerrno>
 #include <new>
-
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#endif
 
 namespace {
 
@@ -21,26 +12,7 @@ std::atomic<long> fail_after{-1}; // number of operator new that succeed; negati
 
 } // namespace
 
-#if !defined(SANITIZED) && defined(__GLIBC__)
-// In place of the C library's, for the whole process; operator new comes here too.
-extern "C" {
-void *__libc_malloc(std::size_t);
-void *__libc_calloc(std::size_t, std::size_t);
-void *__libc_realloc(void *, std::size_t);
-void *malloc(std::size_t size) {
-    ++allocations;
-    return __libc_malloc(size);
-}
-void *calloc(std::size_t count, std::size_t size) {
-    ++allocations;
-    return __libc_calloc(count, size);
-}
-void *realloc(void *memory, std::size_t size) {
-    ++allocations;
-    return __libc_realloc(memory, size);
-}
-}
-#endif
+void csflow_test::count_one() noexcept { ++allocations; }
 
 __attribute__((noinline)) void *operator new(std::size_t size) {
     if (fail_after >= 0 && fail_after-- == 0) {
@@ -57,25 +29,6 @@ __attribute__((noinline)) void operator delete(void *memory, std::size_t) noexce
 using namespace csflow_test;
 
 namespace {
-
-void a_round(csflow_detector detector, const csflow_image &image, std::vector<float> &rendered) {
-    csflow_result result = blank_result();
-    CHECK(csflow_detect(detector, &image, &result) == CSFLOW_OK);
-    CHECK(csflow_render_map(detector, rendered.data(), 2048, image.width, image.height) == CSFLOW_OK);
-    CHECK(csflow_submit(detector, &image) == CSFLOW_OK);
-    while (csflow_poll(detector, &result) != CSFLOW_OK) {
-    }
-    csflow_cycle_in in{};
-    csflow_cycle_out out{};
-    in.struct_size = sizeof in;
-    out.struct_size = sizeof out;
-    in.image = image;
-    in.req = 1;
-    while (csflow_cycle(detector, &in, &out) == CSFLOW_OK && out.done == 0) {
-    }
-    in.req = 0;
-    CHECK(csflow_cycle(detector, &in, &out) == CSFLOW_OK && out.done == 0);
-}
 
 void test_no_allocation_after_open(const std::string &bundle) {
     const csflow_detector detector = opened(bundle);

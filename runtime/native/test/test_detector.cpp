@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
 using namespace csflow_test;
 
@@ -90,6 +91,18 @@ void test_an_older_caller_gets_the_fields_it_knows(csflow_detector detector) {
     image.struct_size = offsetof(csflow_image, chroma);
     CHECK(csflow_detect(detector, &image, &result) == CSFLOW_OK);
     CHECK(result.verdict == CSFLOW_VERDICT_OK && result.score == -7.0 && result.struct_size == 24);
+}
+
+// The pixels end where their memory ends: the sanitizer sees what is read behind them.
+void test_no_byte_behind_a_picture_is_read(csflow_detector detector) {
+    for (std::int32_t width = 1; width < 80; ++width) {
+        const Plain plain(100, width, 1 + width % 3);
+        CHECK(detect(detector, plain.image).verdict == CSFLOW_VERDICT_OK);
+        csflow_image grey = plain.image;
+        grey.format = CSFLOW_FORMAT_GRAY8;
+        grey.width *= 3;
+        CHECK(detect(detector, grey).verdict == CSFLOW_VERDICT_OK);
+    }
 }
 
 void test_maps(csflow_detector detector) {
@@ -191,6 +204,7 @@ int main() {
     test_verdicts(detector);
     test_bad_pictures_are_refused(detector);
     test_an_older_caller_gets_the_fields_it_knows(detector);
+    test_no_byte_behind_a_picture_is_read(detector);
     test_maps(detector);
     test_self_test_takes_the_map(detector);
     CHECK(csflow_close(detector) == CSFLOW_OK && csflow_close(detector) == CSFLOW_BAD_HANDLE);

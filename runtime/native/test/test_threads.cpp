@@ -1,13 +1,14 @@
 // Other threads, other processes, PLC cycles: submit, poll, close, fork, deadlines. Rounds: the argument, or few.
 #include "opened.h"
+#include "resources.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cfenv>
 #include <chrono>
+#include <climits>
 #include <clocale>
 #include <csignal>
-#include <dirent.h>
-#include <fstream>
 #include <pthread.h>
 #include <sys/wait.h>
 #include <thread>
@@ -16,12 +17,6 @@
 using namespace csflow_test;
 
 namespace {
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kSanitized = true; // memory and stacks are the sanitizer's then
-#else
-constexpr bool kSanitized = false;
-#endif
 
 csflow_cycle_out blank_cycle() {
     csflow_cycle_out out{};
@@ -169,25 +164,6 @@ void test_close_while_others_call(const std::string &bundle, int rounds) {
     }
 }
 
-std::size_t descriptors() {
-    std::size_t count = 0;
-    DIR *folder = opendir("/proc/self/fd");
-    while (folder != nullptr && readdir(folder) != nullptr) {
-        ++count;
-    }
-    if (folder != nullptr) {
-        closedir(folder);
-    }
-    return count;
-}
-
-long resident_pages() {
-    long size = 0;
-    long resident = 0;
-    std::ifstream("/proc/self/statm") >> size >> resident;
-    return resident;
-}
-
 void test_open_and_close_leave_nothing(const std::string &bundle, int rounds) {
     const std::size_t before = descriptors();
     long pages = 0;
@@ -196,7 +172,7 @@ void test_open_and_close_leave_nothing(const std::string &bundle, int rounds) {
         pages = round == rounds / 4 ? resident_pages() : pages;
     }
     CHECK(descriptors() == before);
-    CHECK(kSanitized || resident_pages() - pages < 256);
+    CHECK(resident_pages() - pages < 256);
     std::vector<csflow_detector> many;
     for (int i = 0; i < 64; ++i) {
         many.push_back(opened(bundle));
@@ -212,12 +188,14 @@ void test_open_and_close_leave_nothing(const std::string &bundle, int rounds) {
 void test_many_pictures(csflow_detector detector, int rounds) {
     const Plain plain(100);
     csflow_result result = blank_result();
+    const std::size_t before = descriptors();
     long pages = 0;
     for (int round = 0; round < rounds; ++round) {
         CHECK(csflow_detect(detector, &plain.image, &result) == CSFLOW_OK && result.verdict == CSFLOW_VERDICT_OK);
         pages = round == rounds / 4 ? resident_pages() : pages;
     }
-    CHECK(kSanitized || resident_pages() - pages < 64);
+    CHECK(descriptors() == before);
+    CHECK(resident_pages() - pages < 64);
 }
 
 void test_a_child_process_is_told(csflow_detector detector) {
@@ -272,7 +250,9 @@ void *small_stack(void *argument) {
 void test_a_small_stack(csflow_detector detector) {
     pthread_attr_t attributes;
     pthread_t thread{};
-    CHECK(pthread_attr_init(&attributes) == 0 && pthread_attr_setstacksize(&attributes, kSanitized ? 1 << 20 : 64 << 10) == 0);
+    const std::size_t least = std::max(static_cast<std::size_t>(PTHREAD_STACK_MIN), std::size_t{64} << 10);
+    CHECK(pthread_attr_init(&attributes) == 0);
+    CHECK(pthread_attr_setstacksize(&attributes, kSanitized ? std::size_t{1} << 20 : least) == 0);
     CHECK(pthread_create(&thread, &attributes, small_stack, &detector) == 0 && pthread_join(thread, nullptr) == 0);
     pthread_attr_destroy(&attributes);
 }
