@@ -43,7 +43,7 @@ fuzz-native:
 	cmake --build $(OUT)/native/fuzz --parallel 2 --target $(addprefix fuzz_,$(FUZZERS))
 	for name in $(FUZZERS); do \
 	    mkdir -p $(OUT)/native/corpus/$$name && \
-	    $(OUT)/native/fuzz/runtime/native/fuzz/fuzz_$$name -max_total_time=$(FUZZ_S) -print_final_stats=1 -verbosity=0 \
+	    $(OUT)/native/fuzz/runtime/native/fuzz/fuzz_$$name -max_total_time=$(FUZZ_S) -print_final_stats=1 -verbosity=0 -print_funcs=0 \
 	        -artifact_prefix=$(OUT)/native/ \
 	        $(OUT)/native/corpus/$$name runtime/native/fuzz/seeds/$$name || exit 1; \
 	done
