@@ -8,6 +8,7 @@
 #include <openvino/c/openvino.h>
 
 #include <algorithm>
+#include <cstring>
 #include <thread>
 
 namespace csflow {
@@ -109,6 +110,9 @@ public:
           map_tensor_(api_.ov_tensor_free) {
         api_.check(api_.ov_core_create(core_.out()), CSFLOW_BACKEND_UNAVAILABLE, "start");
         std::thread(&OpenVino::load_plugin, this).join();
+        if (lacks_bf16_ && options.device == "openvino-bf16") {
+            fail(CSFLOW_BACKEND_UNAVAILABLE, "this processor has no bfloat16: open openvino-fp32");
+        }
         compile(backbone_, bundle, kBackbone, options);
         compile(flow_, bundle, flow_of(bundle, options.device), options);
         connect();
@@ -140,10 +144,11 @@ private:
     // The CPU plugin gives the thread that loads it a signal stack, and unmaps that when it is unloaded: were it the
     // host's thread, the host's next signal could find no stack. A thread that ends at once loads it; what fails here
     // fails again, with its reason, in `compile`.
-    void load_plugin() const noexcept {
-        char *name = nullptr;
-        if (api_.ov_core_get_property(core_.get(), "CPU", "FULL_DEVICE_NAME", &name) == ov_status_e::OK) {
-            api_.ov_free(name);
+    void load_plugin() noexcept {
+        char *found = nullptr;
+        if (api_.ov_core_get_property(core_.get(), "CPU", "OPTIMIZATION_CAPABILITIES", &found) == ov_status_e::OK) {
+            lacks_bf16_ = std::strstr(found, "BF16") == nullptr;
+            api_.ov_free(found);
         }
     }
 
@@ -265,6 +270,7 @@ private:
     void *input_data_ = nullptr;
     float *score_data_ = nullptr;
     Map map_{};
+    bool lacks_bf16_ = false;
 };
 
 } // namespace
