@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-SMALL = "--backbone tf_efficientnet_lite0 --image-size 128 --hidden 32 --repeats 3 --no-training --json"
+SMALL = "--backbone tf_efficientnet_lite0 --image-size 128 --hidden 32 --repeats 3 --json"
 
 
 def test_a_small_bench_fills_every_table() -> None:
