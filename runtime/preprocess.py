@@ -32,16 +32,24 @@ def preprocess(image: NDArray[np.uint8] | Image.Image, how: Preprocessing) -> ND
     Raises:
         SourceError: not 8 bits a channel, not (H, W, 3), or a region leaves the image.
     """
+    side = how.image_size
+    if isinstance(image, np.ndarray) and _is_prepared(image, how):
+        return np.array(image, order="C")
     picture = to_rgb(image) if isinstance(image, Image.Image) else _picture(image)
     if how.ignore:
         picture = _painted(picture, how.ignore)
     if how.roi is not None:
         picture = picture.crop(_box(picture.size, how.roi, "region of interest"))
-    side = how.image_size
     # One call would do both passes, but which comes first, and so the rounding, depends on Pillow's version.
     columns = picture.resize((side, picture.height), Image.Resampling.BILINEAR)
     both = columns.resize((side, side), Image.Resampling.BILINEAR)
     return np.array(both, dtype=np.uint8)
+
+
+def _is_prepared(image: NDArray[np.uint8], how: Preprocessing) -> bool:
+    """Whether nothing is left to do: Pillow would copy such a picture three times."""
+    untouched = how.roi is None and not how.ignore
+    return untouched and image.dtype == np.uint8 and image.shape == (how.image_size, how.image_size, 3)
 
 
 def to_rgb(picture: Image.Image) -> Image.Image:

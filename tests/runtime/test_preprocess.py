@@ -117,3 +117,13 @@ def test_nothing_outside_the_region_has_any_influence() -> None:
     painted = np.full_like(image, 255)
     painted[10:80, 20:100] = image[10:80, 20:100]
     np.testing.assert_array_equal(preprocess(image, how), preprocess(painted, how))
+
+
+@pytest.mark.parametrize("flipped", [False, True])
+def test_a_picture_of_the_models_size_comes_back_as_pillow_would_give_it(flipped: bool) -> None:
+    image = np.random.default_rng(3).integers(0, 256, (64, 64, 3), np.uint8)
+    image = image[:, ::-1] if flipped else image
+    made = preprocess(image, Preprocessing(64))
+    np.testing.assert_array_equal(made, preprocess(Image.fromarray(image), Preprocessing(64)))
+    assert made.flags["C_CONTIGUOUS"]
+    assert not np.shares_memory(made, image), "a camera's buffer may be written again"
