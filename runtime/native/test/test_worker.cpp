@@ -232,16 +232,22 @@ void test_close_at_any_moment(const std::string &bundle) {
 // The kernel takes the exit status of a child that nobody wants to wait for.
 void test_a_host_that_ignores_its_children(const std::string &bundle) {
     CHECK(std::signal(SIGCHLD, SIG_IGN) != SIG_ERR);
-    const csflow_detector detector = opened_worker(bundle);
-    stop(child());
     const Plain plain(100);
-    CHECK(csflow_submit(detector, &plain.image) == CSFLOW_OK && kill(child(), SIGKILL) == 0);
-    csflow_result result = blank_result();
-    while (csflow_poll(detector, &result) == CSFLOW_PENDING) {
+    bool hidden = false;
+    for (int attempt = 0; attempt < 20 && !hidden; ++attempt) {
+        const csflow_detector detector = opened_worker(bundle);
+        stop(child());
+        CHECK(csflow_submit(detector, &plain.image) == CSFLOW_OK && kill(child(), SIGKILL) == 0);
+        csflow_result result = blank_result();
+        while (csflow_poll(detector, &result) == CSFLOW_PENDING) {
+        }
+        hidden = result.status == CSFLOW_WORKER_CRASHED && says(detector, "waits for every child");
+        // Now and then (4 of 14 runs) the picture is done all the same: a verdict, and no death in mid-job.
+        CHECK(hidden || result.status == CSFLOW_OK);
+        wait_until_back(detector);
+        CHECK(csflow_close(detector) == CSFLOW_OK && child() == 0);
     }
-    CHECK(result.status == CSFLOW_WORKER_CRASHED && says(detector, "waits for every child"));
-    wait_until_back(detector);
-    CHECK(csflow_close(detector) == CSFLOW_OK && child() == 0);
+    CHECK(hidden);
     CHECK(std::signal(SIGCHLD, SIG_DFL) == SIG_IGN);
 }
 
