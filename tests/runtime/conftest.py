@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from csflow.runtime import probes
+from csflow.runtime.bundle import Bundle
 from csflow.runtime.cuda.fake import FakeDriver
 from csflow.runtime.machine import Answer, Machine
 
@@ -87,3 +88,10 @@ def stage(fake_trt: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Install:
         return made
 
     return install
+
+
+@pytest.fixture
+def trt_bundle(calibrated_bundle: Bundle, fake_trt: ModuleType) -> Bundle:
+    """The calibrated bundle with graphs that the fake TensorRT runs."""
+    made: Bundle = fake_trt.with_graphs(calibrated_bundle)
+    return made

@@ -33,20 +33,14 @@ def picture(seed: int, height: int = 64, width: int = 64) -> Frame:
     return Frame(np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8))
 
 
-@pytest.fixture
-def bundle(calibrated_bundle: Bundle, fake_trt: ModuleType) -> Bundle:
-    made: Bundle = fake_trt.with_graphs(calibrated_bundle)
-    return made
-
-
 def opened(bundle: Bundle, stage: Any) -> TensorRTEngine:
     return TensorRTEngine(bundle, driver=stage.driver)
 
 
 @pytest.mark.parametrize("integrated", [False, True])
-def test_scores_are_those_of_the_model(bundle: Bundle, stage: Install, integrated: bool) -> None:
+def test_scores_are_those_of_the_model(trt_bundle: Bundle, stage: Install, integrated: bool) -> None:
     scene = stage(FakeDriver(integrated=integrated))
-    with opened(bundle, scene) as engine:
+    with opened(trt_bundle, scene) as engine:
         assert isinstance(engine, Engine)
         for level in (0, 7, 130, 255, 3):
             (got,) = engine.infer([frame(level)])
@@ -56,9 +50,9 @@ def test_scores_are_those_of_the_model(bundle: Bundle, stage: Install, integrate
     assert scene.driver.lost == []
 
 
-def test_the_flow_reads_what_the_backbone_wrote_and_addresses_are_set_once(bundle: Bundle, stage: Install) -> None:
+def test_the_flow_reads_what_the_backbone_wrote_and_addresses_are_set_once(trt_bundle: Bundle, stage: Install) -> None:
     scene = stage()
-    with opened(bundle, scene) as engine:
+    with opened(trt_bundle, scene) as engine:
         for count in (1, 2, 2, 2, 4, 1, 1, 1):
             engine.infer([picture(i) for i in range(count)])
     for name in ("features_0", "features_1"):
@@ -67,10 +61,10 @@ def test_the_flow_reads_what_the_backbone_wrote_and_addresses_are_set_once(bundl
     assert len({a for addresses in scene.addresses.values() for a in addresses}) == 5
 
 
-def test_a_discrete_gpu_copies_in_and_out_once_and_an_integrated_one_never(bundle: Bundle, stage: Install) -> None:
+def test_a_discrete_gpu_copies_in_and_out_once_and_an_integrated_one_never(trt_bundle: Bundle, stage: Install) -> None:
     for integrated, copies in ((False, ["copy_to_device", "copy_to_host", "copy_to_host"]), (True, [])):
         scene = stage(FakeDriver(integrated=integrated, no_capture="not here"))
-        with opened(bundle, scene) as engine:
+        with opened(trt_bundle, scene) as engine:
             before, allocated = len(scene.driver.calls), scene.driver.names().count("malloc")
             engine.infer([frame(9)])
             called = scene.driver.names()[before:]
@@ -79,9 +73,9 @@ def test_a_discrete_gpu_copies_in_and_out_once_and_an_integrated_one_never(bundl
             assert ("shared memory" in engine.describe()) is integrated
 
 
-def test_order_of_one_run_and_of_the_end(bundle: Bundle, stage: Install) -> None:
+def test_order_of_one_run_and_of_the_end(trt_bundle: Bundle, stage: Install) -> None:
     scene = stage()
-    engine = opened(bundle, scene)
+    engine = opened(trt_bundle, scene)
     names = scene.events[:5]
     assert names == ["runtime", "deserialize backbone", "context backbone", "deserialize flow", "context flow"]
     assert scene.events[5:] == ["execute backbone", "execute flow"] * 8, "each of four sizes once plainly, once noted"
@@ -97,32 +91,32 @@ def test_order_of_one_run_and_of_the_end(bundle: Bundle, stage: Install) -> None
     assert scene.driver.live == {}
 
 
-def test_more_frames_than_the_plans_take_go_in_turns(bundle: Bundle, stage: Install) -> None:
-    with opened(bundle, stage()) as engine:
+def test_more_frames_than_the_plans_take_go_in_turns(trt_bundle: Bundle, stage: Install) -> None:
+    with opened(trt_bundle, stage()) as engine:
         frames = [frame(level) for level in range(0, 250, 25)]
         assert [p.score for p in engine.infer(frames)] == pytest.approx([i * 25 / 255 for i in range(10)], rel=1e-3)
         assert engine.infer([]) == []
 
 
 def test_a_fixed_batch_is_filled_up(calibrated_bundle: Bundle, fake_trt: ModuleType, stage: Install) -> None:
-    bundle = fake_trt.with_graphs(calibrated_bundle, batch=(4, 4, 4))
+    trt_bundle = fake_trt.with_graphs(calibrated_bundle, batch=(4, 4, 4))
     scene = stage()
-    with opened(bundle, scene) as engine:
+    with opened(trt_bundle, scene) as engine:
         assert [p.score for p in engine.infer([frame(51), frame(102)])] == pytest.approx([0.2, 0.4], rel=1e-3)
         assert scene.driver.names().count("begin_capture") == 1, "the batch never changes"
 
 
-def test_results_are_the_callers_own(bundle: Bundle, stage: Install) -> None:
-    engine = opened(bundle, stage())
+def test_results_are_the_callers_own(trt_bundle: Bundle, stage: Install) -> None:
+    engine = opened(trt_bundle, stage())
     (first,) = engine.infer([frame(255)])
     engine.infer([frame(0)])
     engine.close()
     assert first.anomaly_map.min() == 1.0
 
 
-def test_threads_take_turns_each_with_its_context(bundle: Bundle, stage: Install) -> None:
+def test_threads_take_turns_each_with_its_context(trt_bundle: Bundle, stage: Install) -> None:
     scene = stage()
-    engine = opened(bundle, scene)
+    engine = opened(trt_bundle, scene)
     wrong: list[float] = []
 
     def work(level: int) -> None:
@@ -146,52 +140,52 @@ def test_threads_take_turns_each_with_its_context(bundle: Bundle, stage: Install
 
 
 def test_open_engine_checks_golden_frames_and_auto_takes_the_gpu(
-    bundle: Bundle, stage: Install, monkeypatch: pytest.MonkeyPatch
+    trt_bundle: Bundle, stage: Install, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scene = stage()
     monkeypatch.setattr(module, "open_driver", lambda: scene.driver)
-    assert default_backend(bundle) == "tensorrt"
-    with Detector.open(bundle.path) as detector:
+    assert default_backend(trt_bundle) == "tensorrt"
+    with Detector.open(trt_bundle.path) as detector:
         assert detector.engine.name == "tensorrt-fp16"
         assert detector.detect(frame(200)).verdict is Verdict.NOK
         assert detector.detect(frame(100)).verdict is Verdict.OK
         assert detector.detect(frame(0)).verdict is Verdict.ERROR
     with pytest.raises(BundleError, match="has no graphs/fp32/backbone"):
-        open_engine(bundle, "tensorrt-fp32")
+        open_engine(trt_bundle, "tensorrt-fp32")
     assert scene.driver.lost == []
     monkeypatch.setattr(probes, "cuda", lambda: {"code": -1, "problem": "no driver"})
-    assert default_backend(bundle) == "torch"
+    assert default_backend(trt_bundle) == "torch"
     with pytest.raises(BackendUnavailable, match="and there is none here"):
-        open_engine(bundle, "tensorrt")
+        open_engine(trt_bundle, "tensorrt")
 
 
-def test_plans_are_checked_before_they_are_loaded(bundle: Bundle, fake_trt: ModuleType, stage: Install) -> None:
+def test_plans_are_checked_before_they_are_loaded(trt_bundle: Bundle, fake_trt: ModuleType, stage: Install) -> None:
     scene = stage()
-    bundle = bundle.update({"graphs/fp16/flow.onnx": b"another"})
+    trt_bundle = trt_bundle.update({"graphs/fp16/flow.onnx": b"another"})
     with pytest.raises(EngineMismatch, match="the flow plan was built from another graph"):
-        opened(bundle, scene)
+        opened(trt_bundle, scene)
     assert "deserialize flow" not in scene.events
-    path = fake_trt.write_plan(bundle, "flow")
+    path = fake_trt.write_plan(trt_bundle, "flow")
     path.write_bytes(path.read_bytes() + b" ")
     with pytest.raises(EngineError, match="SHA-256"):
-        opened(bundle, scene)
+        opened(trt_bundle, scene)
     path.unlink()
     with pytest.raises(EngineError, match="there is no plan"):
-        opened(bundle, scene)
+        opened(trt_bundle, scene)
     assert "deserialize flow" not in scene.events
     assert scene.driver.lost == []
     assert scene.driver.live == {}
 
 
 def test_plans_with_code_are_loaded_on_request_only(
-    bundle: Bundle, fake_trt: ModuleType, stage: Install, monkeypatch: pytest.MonkeyPatch
+    trt_bundle: Bundle, fake_trt: ModuleType, stage: Install, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for graph in ("backbone", "flow"):
-        fake_trt.write_plan(bundle, graph, version_compatible=True)
+        fake_trt.write_plan(trt_bundle, graph, version_compatible=True)
     with pytest.raises(EngineError, match="CSFLOW_PLAN_CODE=1"):
-        opened(bundle, stage())
+        opened(trt_bundle, stage())
     monkeypatch.setenv("CSFLOW_PLAN_CODE", "1")
-    opened(bundle, stage()).close()
+    opened(trt_bundle, stage()).close()
 
 
 @pytest.mark.parametrize(
@@ -205,23 +199,23 @@ def test_plans_with_code_are_loaded_on_request_only(
     ids=["features", "score", "frame", "type"],
 )
 def test_plans_that_do_not_fit_each_other(
-    bundle: Bundle, fake_trt: ModuleType, stage: Install, graph: str, changes: dict[str, Any], message: str
+    trt_bundle: Bundle, fake_trt: ModuleType, stage: Install, graph: str, changes: dict[str, Any], message: str
 ) -> None:
     scene = stage()
-    fake_trt.write_plan(bundle, graph, ports=[changes.get(port[0], port) for port in fake_trt.ports_of(graph)])
+    fake_trt.write_plan(trt_bundle, graph, ports=[changes.get(port[0], port) for port in fake_trt.ports_of(graph)])
     with pytest.raises(EngineMismatch, match=message):
-        opened(bundle, scene)
+        opened(trt_bundle, scene)
     assert scene.driver.lost == []
 
 
-def test_batches_that_do_not_meet(bundle: Bundle, fake_trt: ModuleType, stage: Install) -> None:
-    fake_trt.write_plan(bundle, "flow", batch=(8, 8, 8))
+def test_batches_that_do_not_meet(trt_bundle: Bundle, fake_trt: ModuleType, stage: Install) -> None:
+    fake_trt.write_plan(trt_bundle, "flow", batch=(8, 8, 8))
     with pytest.raises(EngineMismatch, match="no batch size suits both plans"):
-        opened(bundle, stage())
+        opened(trt_bundle, stage())
 
 
-def test_frames_of_another_size_are_refused_and_the_engine_goes_on(bundle: Bundle, stage: Install) -> None:
-    with opened(bundle, stage()) as engine:
+def test_frames_of_another_size_are_refused_and_the_engine_goes_on(trt_bundle: Bundle, stage: Install) -> None:
+    with opened(trt_bundle, stage()) as engine:
         with pytest.raises(InferenceError, match=r"expected frames \(64, 64, 3\) uint8, got \(32, 64, 3\)"):
             engine.infer([frame(1, 32, 64)])
         assert engine.infer([frame(51)])[0].score == pytest.approx(0.2, rel=1e-3)
@@ -242,7 +236,7 @@ def test_tensorrt_for_rtx_is_told_to_make_its_own_graphs() -> None:
 
 
 def test_a_library_that_does_not_start_is_one_clear_error(
-    bundle: Bundle, stage: Install, monkeypatch: pytest.MonkeyPatch
+    trt_bundle: Bundle, stage: Install, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scene = stage()
 
@@ -251,5 +245,5 @@ def test_a_library_that_does_not_start_is_one_clear_error(
 
     monkeypatch.setattr(scene.module, "Runtime", refuse)
     with pytest.raises(EngineError, match=r"TensorRT 10\.3\.0\.26 does not start \(pybind11"):
-        opened(bundle, scene)
+        opened(trt_bundle, scene)
     assert scene.driver.lost == []

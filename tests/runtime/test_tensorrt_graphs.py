@@ -25,19 +25,15 @@ def picture(seed: int) -> Frame:
     return Frame(np.random.default_rng(seed).integers(0, 256, (64, 64, 3), np.uint8))
 
 
-@pytest.fixture
-def bundle(calibrated_bundle: Bundle, fake_trt: ModuleType) -> Bundle:
-    made: Bundle = fake_trt.with_graphs(calibrated_bundle)
-    return made
-
-
 def opened(bundle: Bundle, stage: Any) -> TensorRTEngine:
     return TensorRTEngine(bundle, driver=stage.driver)
 
 
-def test_every_batch_size_is_launched_as_its_own_graph_however_they_alternate(bundle: Bundle, stage: Install) -> None:
+def test_every_batch_size_is_launched_as_its_own_graph_however_they_alternate(
+    trt_bundle: Bundle, stage: Install
+) -> None:
     scene = stage()
-    with opened(bundle, scene) as engine:
+    with opened(trt_bundle, scene) as engine:
         assert engine.batch == 4
         assert engine.describe().endswith("CUDA graphs")
         del scene.events[:], scene.driver.calls[:]
@@ -69,7 +65,7 @@ def test_the_largest_batches_run_plainly(
 
 
 def test_graphs_that_disturb_each_other_are_not_used(
-    bundle: Bundle, stage: Install, monkeypatch: pytest.MonkeyPatch
+    trt_bundle: Bundle, stage: Install, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     launch, scene = FakeDriver.launch, stage()
     graphs: list[int] = []
@@ -80,7 +76,7 @@ def test_graphs_that_disturb_each_other_are_not_used(
         launch(driver, min(handle for kind, handle in driver.live if kind == "graph"), stream)
 
     monkeypatch.setattr(FakeDriver, "launch", disturbed)
-    with opened(bundle, scene) as engine:
+    with opened(trt_bundle, scene) as engine:
         assert engine.describe().endswith("no CUDA graphs: the one of 2 frames gives other scores than a plain run")
         for count in (1, 3, 2):
             got = engine.infer([frame(51 + i) for i in range(count)])
@@ -92,9 +88,9 @@ def test_graphs_that_disturb_each_other_are_not_used(
 
 @pytest.mark.parametrize("code", [900, 901, 801, 2])
 @pytest.mark.parametrize("call", ["begin_capture", "end_capture"])
-def test_a_stream_that_is_not_captured_runs_plainly(bundle: Bundle, stage: Install, call: str, code: int) -> None:
+def test_a_stream_that_is_not_captured_runs_plainly(trt_bundle: Bundle, stage: Install, call: str, code: int) -> None:
     scene = stage(FakeDriver(fault=Fault(0, code, sticky=False, call=call)))
-    with opened(bundle, scene) as engine:
+    with opened(trt_bundle, scene) as engine:
         for level in (10, 20, 30):
             assert engine.infer([frame(level)])[0].score == pytest.approx(level / 255, rel=1e-3)
         assert f"no CUDA graphs: the stream is not captured: {call} says" in engine.describe()
