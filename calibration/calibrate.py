@@ -22,13 +22,13 @@ from csflow.calibration.thresholds import (
     upper_bound,
 )
 from csflow.runtime import schema
-from csflow.runtime.bundle import Bundle
-from csflow.runtime.decision import MAX_SCORES, Calibration
+from csflow.runtime.bundle.calibration import MAX_SCORES, Calibration
+from csflow.runtime.bundle.directory import Bundle
+from csflow.runtime.bundle.manifest import Preprocessing
 from csflow.runtime.engine import Engine
 from csflow.runtime.errors import BundleError, CalibrationError, ConfigError, DataError, SourceError
-from csflow.runtime.images import list_images, read_image
-from csflow.runtime.manifest import Preprocessing
-from csflow.runtime.preprocess import preprocess
+from csflow.runtime.picture.images import list_images, read_image
+from csflow.runtime.picture.preprocess import preprocess
 from csflow.runtime.types import Frame
 
 __all__ = ["TRAINING_IMAGES", "CalibrationReport", "Thresholds", "calibrate", "choose_thresholds"]

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from csflow.runtime.command import Command, bundle_option
+from csflow.runtime.cli.command import Command, bundle_option
 
 if TYPE_CHECKING:
     from csflow.calibration.calibrate import CalibrationReport
-    from csflow.runtime.bundle import Bundle
+    from csflow.runtime.bundle.directory import Bundle
 
 __all__ = ["calibrate", "rate"]
 
@@ -67,7 +67,7 @@ def calibrate(
     DIR is a folder of pictures, or a picture; there may be several. One picture a part.
     """
     from csflow.calibration.calibrate import calibrate as run
-    from csflow.runtime.bundle import Bundle
+    from csflow.runtime.bundle.directory import Bundle
     from csflow.runtime.engine import open_engine
 
     opened = Bundle.open(bundle)
@@ -86,7 +86,7 @@ def calibrate(
 
 def _print(report: CalibrationReport, bundle: Bundle) -> None:
     from csflow.calibration.thresholds import percent
-    from csflow.runtime.bundle import CALIBRATION
+    from csflow.runtime.bundle.directory import CALIBRATION
 
     made = report.calibration
     click.echo(f"{len(made.scores)} good parts scored with {made.backend}; {_which(report.k)} is the threshold.")
@@ -116,7 +116,7 @@ def _which(k: int) -> str:
 def _print_json(report: CalibrationReport, bundle: Bundle) -> None:
     import json
 
-    from csflow.runtime.bundle import CALIBRATION
+    from csflow.runtime.bundle.directory import CALIBRATION
 
     made = report.calibration
     values = {

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from csflow.calibration.thresholds import check_share
-from csflow.runtime.decision import Calibration
+from csflow.runtime.bundle.calibration import Calibration
 from csflow.runtime.errors import BackendUnavailable, DataError
 from csflow.runtime.types import Verdict
 

@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from csflow.runtime.bundle import Bundle
+    from csflow.runtime.bundle.directory import Bundle
     from csflow.runtime.detector import Detector
     from csflow.runtime.engine import Engine, open_engine
     from csflow.runtime.errors import CSFlowError, EndOfStream
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from csflow.runtime.types import Frame, Prediction, Result, Verdict
 
 _HOME = {
-    "Bundle": "bundle",
+    "Bundle": "bundle.directory",
     "CSFlowError": "errors",
     "Detector": "detector",
     "EndOfStream": "errors",

@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from csflow.runtime.bundle import Bundle, default_path
-from csflow.runtime.decision import Calibration, load_calibration
+from csflow.runtime.bundle.calibration import Calibration, load_calibration
+from csflow.runtime.bundle.directory import Bundle, default_path
 from csflow.runtime.engine import BatchEngine, CameraEngine, Engine, open_engine
+from csflow.runtime.engines.trust import distrust
 from csflow.runtime.errors import CalibrationError, EngineMismatch, InferenceError
-from csflow.runtime.preprocess import preprocess, to_rgb
-from csflow.runtime.trust import distrust
+from csflow.runtime.picture.preprocess import preprocess, to_rgb
 from csflow.runtime.types import Frame, Prediction, Result, Verdict
 
 __all__ = ["Detector"]

@@ -9,12 +9,12 @@ from typing import Any, Protocol, cast, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from csflow.runtime.bundle import Bundle
-from csflow.runtime.decision import Calibration
+from csflow.runtime.bundle.calibration import Calibration
+from csflow.runtime.bundle.directory import Bundle
+from csflow.runtime.bundle.golden import require_golden
+from csflow.runtime.engines.tensorrt.library import planned_flavour
 from csflow.runtime.errors import BackendUnavailable, ConfigError
-from csflow.runtime.golden import require_golden
-from csflow.runtime.sources.options import Option, read_options
-from csflow.runtime.tensorrt_library import planned_flavour
+from csflow.runtime.options import Option, read_options
 from csflow.runtime.types import Frame, Prediction
 
 __all__ = [
@@ -29,11 +29,11 @@ __all__ = [
 ]
 
 BACKENDS = {
-    "openvino": ("csflow.runtime.engines.openvino", "OpenVINOEngine", "openvino"),
+    "openvino": ("csflow.runtime.engines.openvino.engine", "OpenVINOEngine", "openvino"),
     "torch": ("csflow.toolkit.torch_engine", "TorchEngine", "train"),
-    "torch-fp16": ("csflow.export.typed_engine", "TypedTorchEngine", "train"),
-    "tensorrt": ("csflow.runtime.engines.tensorrt", "TensorRTEngine", "tensorrt"),
-    "tensorrt-rtx": ("csflow.runtime.engines.tensorrt", "TensorRTRTXEngine", "tensorrt-rtx"),
+    "torch-fp16": ("csflow.export.graphs.typed_engine", "TypedTorchEngine", "train"),
+    "tensorrt": ("csflow.runtime.engines.tensorrt.engine", "TensorRTEngine", "tensorrt"),
+    "tensorrt-rtx": ("csflow.runtime.engines.tensorrt.engine", "TensorRTRTXEngine", "tensorrt-rtx"),
     "fake": ("csflow.runtime.engines.fake", "FakeEngine", ""),
 }
 """Backend name: (module, class, extra that installs its library)."""

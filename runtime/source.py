@@ -22,18 +22,18 @@ from pathlib import Path
 from typing import Protocol, cast, runtime_checkable
 
 from csflow.runtime.errors import BackendUnavailable, ConfigError, SourceError
-from csflow.runtime.images import IMAGE_SUFFIXES
+from csflow.runtime.picture.images import IMAGE_SUFFIXES
 from csflow.runtime.types import Frame
 
 __all__ = ["SCHEMES", "SOURCES", "FrameSource", "open_source", "source_kind"]
 
 SOURCES = {
     "camera": ("csflow.runtime.sources.opencv", "open_camera"),
-    "aravis": ("csflow.runtime.sources.gstreamer", "open_aravis"),
-    "csi": ("csflow.runtime.sources.gstreamer", "open_csi"),
+    "aravis": ("csflow.runtime.sources.gstreamer.source", "open_aravis"),
+    "csi": ("csflow.runtime.sources.gstreamer.source", "open_csi"),
     "files": ("csflow.runtime.sources.files", "open_files"),
-    "gst": ("csflow.runtime.sources.gstreamer", "open_gst"),
-    "gst-rtsp": ("csflow.runtime.sources.gstreamer", "open_gst_rtsp"),
+    "gst": ("csflow.runtime.sources.gstreamer.source", "open_gst"),
+    "gst-rtsp": ("csflow.runtime.sources.gstreamer.source", "open_gst_rtsp"),
     "network": ("csflow.runtime.sources.opencv", "open_network"),
     "synthetic": ("csflow.runtime.sources.synthetic", "open_synthetic"),
     "video": ("csflow.runtime.sources.opencv", "open_video"),

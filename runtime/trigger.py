@@ -2,7 +2,7 @@
 
 stdin                    one request a line; the line is its id
 http://127.0.0.1:8500    POST /trigger?id=...; the answer is the result as JSON
-gpio:/dev/gpiochip0:17   one request an edge of a digital input (csflow.runtime.trigger_gpio)
+gpio:/dev/gpiochip0:17   one request an edge of a digital input (csflow.runtime.triggers.gpio)
 """
 
 from __future__ import annotations
@@ -181,7 +181,7 @@ def open_trigger(text: str) -> Trigger:
     if text == "stdin":
         return LineTrigger(sys.stdin.buffer)
     if text.startswith("gpio:"):
-        from csflow.runtime.trigger_gpio import GpioTrigger
+        from csflow.runtime.triggers.gpio import GpioTrigger
 
         return GpioTrigger(text)
     parts = urlsplit(text if "://" in text else f"http://{text.removeprefix('http:')}")

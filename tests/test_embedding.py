@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from csflow.runtime.bundle import Bundle
+from csflow.runtime.bundle.directory import Bundle
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "embedding.md"
 FIRST, WITH_ASYNCIO, STREAM = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ORDER = ("runtime", "calibration", "toolkit", "export")
 LIGHT = {"runtime": {"numpy", "PIL", "click"}, "calibration": {"numpy", "click"}}
 MAX_LINES = 300
+MAX_MODULES = 12
 MODULES = sorted(p for package in ORDER for p in (ROOT / package).rglob("*.py") if "native" not in p.parts)
 
 
@@ -25,12 +27,22 @@ def package_of(path: Path) -> str:
 
 
 ENGINES = ROOT / "runtime" / "engines"
+NO_COMMANDS = ("__init__", "command", "logs", "progress")
 USED_ONLY_WITH_THE_PAGE = {ROOT / "runtime" / "page" / name for name in ("server.py", "metrics.py")}
 LIGHT_MODULES = [
     p for p in MODULES if package_of(p) in LIGHT and not p.is_relative_to(ENGINES) and p not in USED_ONLY_WITH_THE_PAGE
 ]
-COMMAND_MODULES = [p for p in MODULES if p.stem == "cli" or p.stem.startswith(("cli_", "run_"))]
+COMMAND_MODULES = [p for p in MODULES if (p.parent.name == "cli" and p.stem not in NO_COMMANDS) or p.stem == "cli"]
 by_module = pytest.mark.parametrize("path", MODULES, ids=relative)
+
+
+def dotted(path: Path) -> str:
+    """The absolute name of a module of csflow."""
+    parts = ["csflow", *path.relative_to(ROOT).with_suffix("").parts]
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+NAMES = {dotted(p): p for p in MODULES}
 
 
 def absolute(node: ast.ImportFrom, path: Path) -> list[str]:
@@ -83,6 +95,79 @@ def test_imports_point_left(path: Path) -> None:
             assert ".".join(name.split(".")[:2]) in allowed, f"{path} imports {name}"
 
 
+def modules_in(names: Iterable[str]) -> set[str]:
+    """The modules of csflow that these absolute names are, or lie in; `a.b.C` lies in `a.b`."""
+    known = {n if n in NAMES else n.rpartition(".")[0] for n in names if n.split(".")[0] == "csflow"}
+    return known & set(NAMES)
+
+
+def cycles(graph: dict[str, set[str]]) -> list[set[str]]:
+    """Strongly connected components of more than one node, or of a node that points at itself (Tarjan, 1972)."""
+    found: list[set[str]] = []
+    number: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+
+    def visit(node: str) -> None:
+        number[node] = low[node] = len(number)
+        stack.append(node)
+        for other in sorted(graph[node]):
+            if other not in number:
+                visit(other)
+                low[node] = min(low[node], low[other])
+            elif other in stack:
+                low[node] = min(low[node], number[other])
+        if low[node] == number[node]:
+            circle = set(stack[stack.index(node) :])
+            del stack[stack.index(node) :]
+            if len(circle) > 1 or node in graph[node]:
+                found.append(circle)
+
+    for node in sorted(graph):
+        if node not in number:
+            visit(node)
+    return found
+
+
+def test_the_search_for_circles_finds_them() -> None:
+    assert cycles({"a": {"b"}, "b": {"c"}, "c": set()}) == []
+    assert cycles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"d"}}) == [{"b", "c"}, {"d"}]
+
+
+def test_no_module_imports_itself_round_a_circle() -> None:
+    # Imports in functions and under TYPE_CHECKING count: who needs whom is the same question there.
+    graph = {n: modules_in(imports(ast.parse(p.read_text()), p)) - {n} for n, p in NAMES.items()}
+    assert cycles(graph) == []
+
+
+def wing(name: str) -> str:
+    """The folder of a package that a module lies in, or the module itself where it lies at the package's root."""
+    return ".".join(name.split(".")[:3])
+
+
+def test_no_wing_needs_itself_round_a_circle() -> None:
+    graph: dict[str, set[str]] = {wing(n): set() for n in NAMES}
+    for name, path in NAMES.items():
+        graph[wing(name)] |= {wing(n) for n in modules_in(imports(ast.parse(path.read_text()), path))} - {wing(name)}
+    assert cycles(graph) == []
+
+
+@by_module
+def test_no_string_names_a_module_of_a_package_above(path: Path) -> None:
+    above = tuple(f"csflow.{name}." for name in ORDER[ORDER.index(package_of(path)) + 1 :])
+    texts = [n.value for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Constant)]
+    assert not [t for t in texts if isinstance(t, str) and above and t.startswith(above)]
+
+
+@pytest.mark.parametrize("folder", sorted({p.parent for p in MODULES}), ids=relative)
+def test_a_folder_holds_few_modules(folder: Path) -> None:
+    stems = [p.stem for p in folder.glob("*.py") if p.stem != "__init__"]
+    assert len(stems) <= MAX_MODULES, f"{folder} has {len(stems)} modules: give some of them a folder"
+    prefixes = Counter(stem.split("_")[0] for stem in stems if "_" in stem)
+    shared = {prefix: n for prefix, n in prefixes.items() if n > 2}
+    assert not shared, f"{folder}: {shared} modules share a prefix: make it a folder"
+
+
 @by_module
 def test_no_import_by_folder_name(path: Path) -> None:
     # `import runtime` would load a second copy of each class beside csflow.runtime.
@@ -98,12 +183,10 @@ def test_light_packages_import_light_libraries(path: Path) -> None:
 
 @pytest.mark.parametrize("path", COMMAND_MODULES, ids=relative)
 def test_command_modules_import_click_and_the_command_base_only(path: Path) -> None:
-    base = ("command", "errors", "run_options", "run_outputs")
-    allowed = {f"csflow.runtime.{name}" for name in base}
-    names = {n for n in names_at_import(path) if n.split(".")[0] not in sys.stdlib_module_names}
     # A module of shared options is a command module too, and held to the same rule.
-    allowed |= {f"csflow.{package_of(other)}.{other.stem}" for other in COMMAND_MODULES}
-    assert {n for n in names if n != "click" and ".".join(n.split(".")[:3]) not in allowed} == set()
+    allowed = {"csflow.runtime.errors", "csflow.runtime.cli.command", *map(dotted, COMMAND_MODULES)}
+    names = {n for n in names_at_import(path) if n.split(".")[0] not in sys.stdlib_module_names}
+    assert {n for n in names if n != "click" and not any(f"{n}.".startswith(f"{a}.") for a in allowed)} == set()
 
 
 @by_module

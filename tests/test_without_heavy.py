@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from csflow.runtime import __all__ as runtime_names
-from csflow.runtime.cli import COMMANDS
+from csflow.runtime.cli.main import COMMANDS
 
 HEAVY = [
     "torch",
@@ -53,7 +53,7 @@ def without_heavy(code: str) -> subprocess.CompletedProcess[str]:
 
 def help_of(*arguments: str) -> subprocess.CompletedProcess[str]:
     call = f"main({[*arguments, '--help']!r}, prog_name='csflow')"
-    return without_heavy(f"from csflow.runtime.cli import main; {call}")
+    return without_heavy(f"from csflow.runtime.cli.main import main; {call}")
 
 
 def test_the_blocker_blocks() -> None:
@@ -90,10 +90,10 @@ def test_help_of_each_command(command: str) -> None:
 def test_a_missing_backend_is_one_line_that_names_the_extra() -> None:
     code = """
 import tempfile
-from csflow.runtime.bundle import Bundle
+from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.engine import open_engine
 from csflow.runtime.errors import BackendUnavailable
-from csflow.runtime.manifest import Definitions, Manifest, Preprocessing
+from csflow.runtime.bundle.manifest import Definitions, Manifest, Preprocessing
 with tempfile.TemporaryDirectory() as folder:
     bundle = Bundle.create(folder, Manifest(Preprocessing(64), Definitions(), {}, {}, {}), {})
     for backend in ("openvino", "torch"):

@@ -13,12 +13,12 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from csflow.runtime.images import read_image
-from csflow.runtime.manifest import Preprocessing
-from csflow.runtime.preprocess import preprocess
-from csflow.toolkit.backbone import Backbone
+from csflow.runtime.bundle.manifest import Preprocessing
+from csflow.runtime.picture.images import read_image
+from csflow.runtime.picture.preprocess import preprocess
+from csflow.toolkit.backbones.efficientnet import Backbone
 from csflow.toolkit.config import BackboneConfig
-from csflow.toolkit.coupling import Features
+from csflow.toolkit.methods.flow.coupling import Features
 from csflow.toolkit.tensor_file import save_tensors
 
 __all__ = ["FLIPS", "cached_features", "extract_features", "features_key", "flip"]

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from csflow.runtime.golden import GoldenFrame, write_golden
-from csflow.runtime.images import read_image
-from csflow.runtime.manifest import Preprocessing
-from csflow.runtime.preprocess import preprocess
-from csflow.toolkit.backbone import Backbone
+from csflow.runtime.bundle.golden import GoldenFrame, write_golden
+from csflow.runtime.bundle.manifest import Preprocessing
+from csflow.runtime.picture.images import read_image
+from csflow.runtime.picture.preprocess import preprocess
+from csflow.toolkit.backbones.efficientnet import Backbone
 from csflow.toolkit.config import STRIDE
-from csflow.toolkit.flow import CrossScaleFlow
+from csflow.toolkit.methods.flow.flow import CrossScaleFlow
 from csflow.toolkit.torch_engine import predict
 
 __all__ = ["golden_files", "score_golden"]

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from csflow.runtime.bundle import Bundle
+from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.errors import InferenceError
 from csflow.runtime.types import Frame, Prediction
-from csflow.toolkit.backbone import Backbone
-from csflow.toolkit.flow import CrossScaleFlow, anomaly_map, score
-from csflow.toolkit.model_io import load_model
+from csflow.toolkit.backbones.efficientnet import Backbone
+from csflow.toolkit.methods.flow.flow import CrossScaleFlow, anomaly_map, score
+from csflow.toolkit.model import load_model
 
 __all__ = ["TorchEngine", "predict"]
 

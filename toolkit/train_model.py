@@ -17,20 +17,20 @@ import torch
 from csflow.calibration.calibrate import TRAINING_IMAGES
 from csflow.calibration.metrics import GOOD
 from csflow.runtime import schema
-from csflow.runtime.bundle import Bundle
-from csflow.runtime.manifest import Definitions, Manifest, Preprocessing
-from csflow.toolkit.backbone import Backbone
-from csflow.toolkit.checkpoint import Checkpoint
+from csflow.runtime.bundle.directory import Bundle
+from csflow.runtime.bundle.manifest import Definitions, Manifest, Preprocessing
+from csflow.toolkit.backbones.efficientnet import Backbone
+from csflow.toolkit.backbones.weights import WeightsRecord, load_backbone
 from csflow.toolkit.config import ModelConfig, TrainConfig, checked
-from csflow.toolkit.coupling import Features
-from csflow.toolkit.data import Dataset
+from csflow.toolkit.data.dataset import Dataset
+from csflow.toolkit.data.provenance import file_hashes
 from csflow.toolkit.features import FLIPS, cached_features, extract_features, features_key
-from csflow.toolkit.flow import CrossScaleFlow
 from csflow.toolkit.golden import golden_files
-from csflow.toolkit.model_io import weight_files
-from csflow.toolkit.provenance import file_hashes
-from csflow.toolkit.training import new_flow, train_flow
-from csflow.toolkit.weights import WeightsRecord, load_backbone
+from csflow.toolkit.methods.flow.checkpoint import Checkpoint
+from csflow.toolkit.methods.flow.coupling import Features
+from csflow.toolkit.methods.flow.flow import CrossScaleFlow
+from csflow.toolkit.methods.flow.training import new_flow, train_flow
+from csflow.toolkit.model import weight_files
 
 __all__ = ["Reporter", "Silent", "TrainPlan", "train_model"]
 
@@ -55,7 +55,7 @@ class TrainPlan:
     model: ModelConfig
     train: TrainConfig
     weights: str = "auto"
-    """As `csflow.toolkit.weights.load_backbone` takes it."""
+    """As `csflow.toolkit.backbones.weights.load_backbone` takes it."""
     flips: str = "none"
     """Mirror images added to the training: one of `csflow.toolkit.features.FLIPS`."""
     roi: tuple[int, int, int, int] | None = None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from csflow.runtime.bundle import Bundle
+from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.types import Frame, Prediction
 
 __all__ = ["FakeEngine"]

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from csflow.runtime.overlay import full_scale, overlay, result_sheet, shrunk
 from csflow.runtime.page.state import REJECTS, LiveState, Seen, score_ratio
+from csflow.runtime.picture.overlay import full_scale, overlay, result_sheet, shrunk
 from csflow.runtime.types import Frame, Result
 
 __all__ = ["Pictures", "Reject"]

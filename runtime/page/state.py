@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from csflow.runtime.sinks.background import OutputReport
-from csflow.runtime.summary import Tally
+from csflow.runtime.sinks.summary import Tally
 from csflow.runtime.types import Frame, Result, Verdict
 
 __all__ = ["LiveState", "PageInfo", "Seen", "score_ratio"]

@@ -14,7 +14,7 @@ from PIL import Image
 
 from csflow.runtime.atomic import write_atomic
 from csflow.runtime.errors import SinkError
-from csflow.runtime.overlay import result_sheet, shrunk
+from csflow.runtime.picture.overlay import result_sheet, shrunk
 from csflow.runtime.sink import sink_error
 from csflow.runtime.types import Frame, Result
 

@@ -7,9 +7,9 @@ from typing import TextIO
 
 import click
 
+from csflow.runtime.machine.writable import writable
 from csflow.runtime.sink import TryAgain, sink_error
 from csflow.runtime.types import Frame, Result, Verdict
-from csflow.runtime.writable import writable
 
 __all__ = ["TerminalSink", "result_line"]
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from csflow.runtime.errors import DataError, EndOfStream, FrameError, SourceError
-from csflow.runtime.images import IMAGE_SUFFIXES, list_images, read_image
+from csflow.runtime.picture.images import IMAGE_SUFFIXES, list_images, read_image
 from csflow.runtime.types import Frame
 
 __all__ = ["FileSource", "natural_key", "open_files"]

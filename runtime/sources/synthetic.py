@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from csflow.runtime.errors import ConfigError, EndOfStream
-from csflow.runtime.sources.options import Option, read_options, size_option
-from csflow.runtime.synthetic import part_at
+from csflow.runtime.options import Option, read_options, size_option
+from csflow.runtime.synthetic.product import part_at
 from csflow.runtime.types import Frame
 
 __all__ = ["SyntheticOptions", "SyntheticSource", "open_synthetic"]

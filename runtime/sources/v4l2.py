@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from csflow.runtime.errors import SourceError
-from csflow.runtime.sources.options import Option, read_options, size_option
+from csflow.runtime.options import Option, read_options, size_option
 
 __all__ = ["BY_ID", "CameraSettings", "apply_settings", "bound_uri", "split_uri"]
 

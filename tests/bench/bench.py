@@ -22,14 +22,14 @@ import torch
 from bench_line import Pictures, run_line
 from bench_model import CAMERA_PX, NullEngine, pictures, random_bundle
 
-from csflow.runtime.bundle import Bundle
+from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.engine import BatchEngine, Engine, load_engine
 from csflow.runtime.errors import BackendUnavailable
-from csflow.runtime.preprocess import preprocess
+from csflow.runtime.picture.preprocess import preprocess
 from csflow.runtime.types import Frame
-from csflow.toolkit.backbone import build_backbone, resolve_name
+from csflow.toolkit.backbones.efficientnet import build_backbone, resolve_name
 from csflow.toolkit.config import FlowConfig
-from csflow.toolkit.flow import CrossScaleFlow, negative_log_likelihood
+from csflow.toolkit.methods.flow.flow import CrossScaleFlow, negative_log_likelihood
 
 ENGINES = ("torch", "openvino-fp32", "openvino-bf16", "openvino-int8")
 THROUGHPUT = "?mode=throughput"

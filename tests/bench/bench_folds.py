@@ -19,14 +19,14 @@ import openvino
 import torch
 from torch import Tensor, nn
 
-from csflow.export.fold import flow_folds
-from csflow.export.folded import InferenceFlow
-from csflow.export.graph import Graph, backbone_graph, flow_graph
-from csflow.export.onnx_export import to_onnx
-from csflow.runtime.engines.openvino_core import new_core
-from csflow.toolkit.backbone import build_backbone, resolve_name
+from csflow.export.graphs.flow.fold import flow_folds
+from csflow.export.graphs.flow.folded import InferenceFlow
+from csflow.export.graphs.graph import Graph, backbone_graph, flow_graph
+from csflow.export.graphs.onnx_export import to_onnx
+from csflow.runtime.engines.openvino.core import new_core
+from csflow.toolkit.backbones.efficientnet import build_backbone, resolve_name
 from csflow.toolkit.config import FlowConfig, ModelConfig
-from csflow.toolkit.flow import CrossScaleFlow, anomaly_map, score
+from csflow.toolkit.methods.flow.flow import CrossScaleFlow, anomaly_map, score
 
 HINTS = ("f32", "bf16")
 

@@ -10,12 +10,12 @@ import numpy as np
 from bench_model import thresholds
 from numpy.typing import NDArray
 
-from csflow.runtime.bundle import Bundle
+from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.detector import Detector
 from csflow.runtime.engine import Engine
 from csflow.runtime.errors import EndOfStream
-from csflow.runtime.frame_health import HealthLimits
-from csflow.runtime.stream import StreamPolicy, run_stream
+from csflow.runtime.line.frame_health import HealthLimits
+from csflow.runtime.line.stream import StreamPolicy, run_stream
 from csflow.runtime.types import Frame, Result
 
 WARM_UP = 2

@@ -9,20 +9,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from csflow.calibration.quantization import MIN_SAMPLES, flow_features, quantize_flow
-from csflow.export.onnx_export import make_graphs
-from csflow.runtime.bundle import Bundle
-from csflow.runtime.decision import Calibration
-from csflow.runtime.golden import GoldenFrame, write_golden
-from csflow.runtime.manifest import Definitions, Manifest, Preprocessing
-from csflow.runtime.preprocess import preprocess
+from csflow.export.graphs.onnx_export import make_graphs
+from csflow.export.graphs.quantization import MIN_SAMPLES, flow_features, quantize_flow
+from csflow.runtime.bundle.calibration import Calibration
+from csflow.runtime.bundle.directory import Bundle
+from csflow.runtime.bundle.golden import GoldenFrame, write_golden
+from csflow.runtime.bundle.manifest import Definitions, Manifest, Preprocessing
+from csflow.runtime.picture.preprocess import preprocess
 from csflow.runtime.schema import to_mapping
-from csflow.runtime.synthetic import part_at
+from csflow.runtime.synthetic.product import part_at
 from csflow.runtime.types import Frame, Prediction
-from csflow.toolkit.backbone import build_backbone, resolve_name
+from csflow.toolkit.backbones.efficientnet import build_backbone, resolve_name
 from csflow.toolkit.config import FlowConfig, ModelConfig
-from csflow.toolkit.flow import CrossScaleFlow
-from csflow.toolkit.model_io import weight_files
+from csflow.toolkit.methods.flow.flow import CrossScaleFlow
+from csflow.toolkit.model import weight_files
 from csflow.toolkit.torch_engine import predict
 
 CAMERA_PX = (1024, 768)

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from csflow.calibration.calibrate import TRAINING_IMAGES, calibrate, choose_thresholds
-from csflow.runtime.bundle import Bundle
-from csflow.runtime.decision import load_calibration
+from csflow.runtime.bundle.calibration import load_calibration
+from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.detector import Detector
 from csflow.runtime.engines.fake import FakeEngine
 from csflow.runtime.errors import BundleError, CalibrationError, ConfigError, DataError

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from csflow.calibration.cli import calibrate, rate
-from csflow.runtime.bundle import Bundle
+from csflow.runtime.bundle.directory import Bundle
 
 MakeBundle = Callable[..., Bundle]
 MakeParts = Callable[..., Path]

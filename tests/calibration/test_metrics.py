@@ -14,7 +14,7 @@ from scipy.ndimage import label
 from sklearn.metrics import roc_auc_score
 
 from csflow.calibration import metrics
-from csflow.runtime.decision import Calibration
+from csflow.runtime.bundle.calibration import Calibration
 from csflow.runtime.errors import BackendUnavailable, ConfigError, DataError
 
 Images = list[NDArray[Any]]

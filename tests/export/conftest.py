@@ -19,16 +19,16 @@ from click.testing import CliRunner
 from onnx import TensorProto, helper, numpy_helper
 
 from csflow.calibration.calibrate import calibrate
-from csflow.export.build_log import Report
-from csflow.export.cli import export
-from csflow.runtime import probes
-from csflow.runtime.bundle import Bundle
+from csflow.export.cli.export import export
+from csflow.export.plans.build_log import Report
+from csflow.runtime.bundle.directory import Bundle
+from csflow.runtime.bundle.manifest import Definitions, Manifest, Preprocessing
 from csflow.runtime.engine import open_engine
-from csflow.runtime.manifest import Definitions, Manifest, Preprocessing
-from csflow.runtime.tensorrt_library import Library, load_library
-from csflow.toolkit.backbone import Backbone, build_backbone
+from csflow.runtime.engines.tensorrt.library import Library, load_library
+from csflow.runtime.machine import probes
+from csflow.toolkit.backbones.efficientnet import Backbone, build_backbone
 from csflow.toolkit.config import BackboneConfig, FlowConfig, ModelConfig
-from csflow.toolkit.flow import CrossScaleFlow, Standardise
+from csflow.toolkit.methods.flow.flow import CrossScaleFlow, Standardise
 
 from . import fake_tensorrt
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from csflow.runtime.tensorrt_capabilities import CAPABILITIES
+from csflow.runtime.engines.tensorrt.capabilities import CAPABILITIES
 
 from . import make_tensorrt_api
 
@@ -18,8 +18,8 @@ ROOT = Path(__file__).resolve().parents[2]
 TABLE: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "tensorrt_api.json").read_text())
 DUMPS = ROOT.parent / "shared" / "data" / "tensorrt_api"
 SUPPORTED = ("10.3", "10.13", "10.16", "11.4", "rtx-1.7")
-API = ROOT / "runtime" / "tensorrt_api.py"
-CAPABILITY_TABLE = ROOT / "runtime" / "tensorrt_capabilities.py"
+API = ROOT / "runtime" / "engines" / "tensorrt" / "api.py"
+CAPABILITY_TABLE = ROOT / "runtime" / "engines" / "tensorrt" / "capabilities.py"
 SOURCES = sorted(p for package in ("runtime", "export") for p in (ROOT / package).rglob("*.py"))
 
 

@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from csflow.runtime import schema
-from csflow.runtime.bundle import CALIBRATION, MANIFEST, Bundle
-from csflow.runtime.decision import Calibration, load_calibration
+from csflow.runtime.bundle.calibration import Calibration, load_calibration
+from csflow.runtime.bundle.directory import CALIBRATION, MANIFEST, Bundle
+from csflow.runtime.bundle.manifest import Definitions, Manifest, Preprocessing
 from csflow.runtime.errors import CSFlowError
-from csflow.runtime.manifest import Definitions, Manifest, Preprocessing
 
 LIMIT_S = 5.0
 FRAGMENTS = (

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from csflow.runtime import probes
-from csflow.runtime.cuda import open_driver
-from csflow.runtime.cuda.api import CudaDriver
+from csflow.runtime.engines.cuda import open_driver
+from csflow.runtime.engines.cuda.api import CudaDriver
 from csflow.runtime.errors import BackendUnavailable
+from csflow.runtime.machine import probes
 
 
 @pytest.fixture(scope="session")

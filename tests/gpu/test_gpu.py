@@ -8,19 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from csflow.export.build_options import EngineChoice
-from csflow.export.engine_export import export_engines, prepare_engines
-from csflow.export.onnx_export import make_graphs
-from csflow.export.resize_graph import write_resizes
-from csflow.runtime.bundle import Bundle
-from csflow.runtime.cuda.api import CudaDriver
-from csflow.runtime.cuda.session import Session
+from csflow.export.graphs.onnx_export import make_graphs
+from csflow.export.graphs.resize_graph import write_resizes
+from csflow.export.plans.build_options import EngineChoice
+from csflow.export.plans.export import export_engines, prepare_engines
+from csflow.runtime.bundle.directory import Bundle
+from csflow.runtime.bundle.golden import load_golden
 from csflow.runtime.engine import load_engine, open_engine
-from csflow.runtime.engines.tensorrt import TensorRTEngine
+from csflow.runtime.engines.cuda.api import CudaDriver
+from csflow.runtime.engines.cuda.session import Session
+from csflow.runtime.engines.tensorrt.engine import TensorRTEngine
+from csflow.runtime.engines.tensorrt.plan_record import BuildOptions
 from csflow.runtime.errors import BackendUnavailable, EngineError, InferenceError
-from csflow.runtime.golden import load_golden
-from csflow.runtime.plan_record import BuildOptions
-from csflow.runtime.preprocess import preprocess
+from csflow.runtime.picture.preprocess import preprocess
 from csflow.runtime.types import Frame
 
 pytestmark = pytest.mark.gpu

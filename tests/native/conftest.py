@@ -19,10 +19,10 @@ import pytest
 from numpy.typing import NDArray
 
 from csflow.runtime import schema
-from csflow.runtime.bundle import Bundle
-from csflow.runtime.decision import Calibration
-from csflow.runtime.golden import load_golden
-from csflow.runtime.verification import (
+from csflow.runtime.bundle.calibration import Calibration
+from csflow.runtime.bundle.directory import Bundle
+from csflow.runtime.bundle.golden import load_golden
+from csflow.runtime.bundle.verification import (
     VERIFICATION,
     EngineRecord,
     Figures,

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from csflow.runtime import schema
-from csflow.runtime.bundle import Bundle
-from csflow.runtime.decision import Calibration, load_calibration
+from csflow.runtime.bundle.calibration import Calibration, load_calibration
+from csflow.runtime.bundle.directory import Bundle
+from csflow.runtime.bundle.golden import GoldenFrame, load_golden, write_golden
 from csflow.runtime.detector import Detector
 from csflow.runtime.errors import EngineError
-from csflow.runtime.golden import GoldenFrame, load_golden, write_golden
 from csflow.runtime.types import Result
 
 MTD = Path(__file__).parents[2].parent / "shared" / "data" / "mtd"
@@ -179,9 +179,9 @@ def test_openvino_gives_the_same_on_two_hundred_mtd_pictures(calibrated: Path, o
 @pytest.fixture
 def int8(calibrated: Path, product_line: Path, with_record: Callable[..., Bundle]) -> Path:
     """`calibrated` with an INT8 flow, and golden frames as that scores them: on so small a model it is far off."""
-    from csflow.export.int8 import INT8_FLOW, int8_flow
-    from csflow.runtime.engines.openvino import OpenVINOEngine
-    from csflow.toolkit.data import load_dataset
+    from csflow.export.gate.int8 import INT8_FLOW, int8_flow
+    from csflow.runtime.engines.openvino.engine import OpenVINOEngine
+    from csflow.toolkit.data.dataset import load_dataset
 
     bundle = Bundle.open(calibrated)
     bundle = bundle.update({INT8_FLOW: int8_flow(bundle, load_dataset(product_line, 128).train[:16])})

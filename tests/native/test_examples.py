@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from csflow.runtime import schema
-from csflow.runtime.bundle import Bundle
-from csflow.runtime.decision import load_calibration
+from csflow.runtime.bundle.calibration import load_calibration
+from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.detector import Detector
 
 ROOT = Path(__file__).resolve().parents[2]

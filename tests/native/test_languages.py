@@ -12,7 +12,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from csflow.runtime.bundle import Bundle
+from csflow.runtime.bundle.directory import Bundle
 
 NATIVE = Path(__file__).resolve().parents[2] / "runtime" / "native"
 AARCH64 = 183

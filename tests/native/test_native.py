@@ -221,7 +221,7 @@ def wheel(checkout: Path, run: Run, native: str) -> tuple[str, dict[str, int]]:
 def test_the_default_wheel_is_pure_and_holds_no_native_sources(checkout: Path, run: Run) -> None:
     name, content = wheel(checkout, run, native="")
     assert name.endswith("-py3-none-any.whl")
-    assert "csflow/runtime/bundle.py" in content
+    assert "csflow/runtime/bundle/directory.py" in content
     assert "csflow/__init__.py" not in content
     assert not [n for n in content if n.endswith((".so", ".cpp", ".h", ".txt")) and "dist-info" not in n]
 

@@ -14,8 +14,8 @@ import pytest
 from numpy.typing import NDArray
 
 from csflow.runtime import errors
-from csflow.runtime.manifest import Preprocessing
-from csflow.runtime.preprocess import preprocess
+from csflow.runtime.bundle.manifest import Preprocessing
+from csflow.runtime.picture.preprocess import preprocess
 
 CHANNELS = {"RGB8": 3, "BGR8": 3, "GRAY8": 1, "BGRX8": 4}
 Array = NDArray[np.uint8]

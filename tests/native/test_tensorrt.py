@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from csflow.runtime.bundle import Bundle
+from csflow.runtime.bundle.directory import Bundle
 
 ROOT = Path(__file__).resolve().parents[2]
 NVINFER = """

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from csflow.runtime import schema
-from csflow.runtime.bundle import Bundle
-from csflow.runtime.decision import load_calibration
+from csflow.runtime.bundle.calibration import load_calibration
+from csflow.runtime.bundle.directory import Bundle
+from csflow.runtime.bundle.verification import VERIFICATION, Verification, golden_problems
 from csflow.runtime.detector import Detector
 from csflow.runtime.engines.fake import FakeEngine
+from csflow.runtime.engines.trust import distrust
 from csflow.runtime.errors import EngineMismatch
-from csflow.runtime.trust import distrust
-from csflow.runtime.verification import VERIFICATION, Verification, golden_problems
 
 OPENVINO = "openvino-fp32"
 Ours = Callable[..., str]

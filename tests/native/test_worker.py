@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from csflow.runtime.bundle import Bundle
+from csflow.runtime.bundle.directory import Bundle
 
 ROOT = Path(__file__).resolve().parents[2]
 CRASHED, HUNG = -108, -109

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from csflow.runtime import probes
-from csflow.runtime.bundle import Bundle
-from csflow.runtime.cuda.fake import FakeDriver
-from csflow.runtime.machine import Answer, Machine
+from csflow.runtime.bundle.directory import Bundle
+from csflow.runtime.engines.cuda.fake import FakeDriver
+from csflow.runtime.machine import probes
+from csflow.runtime.machine.machine import Answer, Machine
 
 from . import fake_trt as fake
 

@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from csflow.runtime.bundle import Bundle
-from csflow.runtime.cuda.fake import FakeDriver
-from csflow.runtime.manifest import Preprocessing
-from csflow.runtime.plan_record import BuildOptions, PlanAudit, PlanRecord, plan_path, record_path
-from csflow.runtime.preprocess import preprocess
+from csflow.runtime.bundle.directory import Bundle
+from csflow.runtime.bundle.manifest import Preprocessing
+from csflow.runtime.engines.cuda.fake import FakeDriver
+from csflow.runtime.engines.tensorrt.plan_record import BuildOptions, PlanAudit, PlanRecord, plan_path, record_path
+from csflow.runtime.picture.preprocess import preprocess
 
 from ..export import fake_tensorrt  # noqa: TID252 - tests are no package that could be named
 

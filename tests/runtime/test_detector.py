@@ -14,8 +14,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from csflow.runtime.bundle import Bundle
-from csflow.runtime.decision import load_calibration
+from csflow.runtime.bundle.calibration import load_calibration
+from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.detector import Detector
 from csflow.runtime.engines.fake import FakeEngine
 from csflow.runtime.errors import BundleError, CalibrationError, ConfigError, InferenceError, SourceError

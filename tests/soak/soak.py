@@ -17,16 +17,16 @@ import click
 import numpy as np
 
 from csflow.runtime import schema
-from csflow.runtime.bundle import Bundle
-from csflow.runtime.decision import Calibration
+from csflow.runtime.bundle.calibration import Calibration
+from csflow.runtime.bundle.directory import Bundle
+from csflow.runtime.bundle.golden import GoldenFrame, write_golden
+from csflow.runtime.bundle.manifest import Definitions, Manifest, Preprocessing
 from csflow.runtime.detector import Detector
 from csflow.runtime.engines.fake import FakeEngine
 from csflow.runtime.errors import SourceLost
-from csflow.runtime.golden import GoldenFrame, write_golden
-from csflow.runtime.manifest import Definitions, Manifest, Preprocessing
-from csflow.runtime.outputs import OutputOptions, open_outputs
+from csflow.runtime.line.outputs import OutputOptions, open_outputs
+from csflow.runtime.line.stream import run_stream
 from csflow.runtime.sources.fake import FakeSource, Step
-from csflow.runtime.stream import run_stream
 from csflow.runtime.types import Frame, Result
 
 SIDE = 64

@@ -19,7 +19,7 @@ def test_a_short_soak_is_flat() -> None:
 def test_a_leak_is_found() -> None:
     code = f"""
 import runpy, sys, os
-import csflow.runtime.stream as stream
+import csflow.runtime.line.stream as stream
 real, kept = stream.Tally.add, []
 def leak(self, result):
     kept.append((bytearray(20_000), os.dup(1) if len(kept) % 8 == 0 else None))

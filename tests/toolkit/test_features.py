@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from csflow.runtime.manifest import Preprocessing
+from csflow.runtime.bundle.manifest import Preprocessing
 from csflow.toolkit.config import BackboneConfig
 from csflow.toolkit.features import cached_features, features_key, flip
 

@@ -12,19 +12,19 @@ import torch
 from safetensors import SafetensorError
 
 from csflow.calibration.calibrate import TRAINING_IMAGES
-from csflow.runtime.bundle import Bundle
+from csflow.runtime.bundle.directory import Bundle
+from csflow.runtime.bundle.golden import load_golden
+from csflow.runtime.bundle.manifest import IGNORED_RGB
 from csflow.runtime.engine import open_engine
 from csflow.runtime.errors import BundleError, ConfigError, SinkError, SourceError
-from csflow.runtime.golden import load_golden
-from csflow.runtime.images import read_image
-from csflow.runtime.manifest import IGNORED_RGB
-from csflow.runtime.preprocess import preprocess
+from csflow.runtime.picture.images import read_image
+from csflow.runtime.picture.preprocess import preprocess
 from csflow.runtime.types import Frame
-from csflow.toolkit.backbone import resolve_name
+from csflow.toolkit.backbones.efficientnet import resolve_name
 from csflow.toolkit.config import FlowConfig, ModelConfig, TrainConfig
-from csflow.toolkit.data import load_dataset
-from csflow.toolkit.model_io import load_model
-from csflow.toolkit.provenance import trained_on
+from csflow.toolkit.data.dataset import load_dataset
+from csflow.toolkit.data.provenance import trained_on
+from csflow.toolkit.model import load_model
 from csflow.toolkit.train_model import Silent, TrainPlan, train_model
 
 

@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from csflow.runtime import schema
-from csflow.runtime.bundle import Bundle
+from csflow.runtime.bundle.directory import Bundle
+from csflow.runtime.bundle.manifest import Definitions, Manifest, Preprocessing
 from csflow.runtime.errors import ConfigError
-from csflow.runtime.manifest import Definitions, Manifest, Preprocessing
-from csflow.runtime.synthetic import DEFECTS, render_part
-from csflow.toolkit.backbone import Backbone
+from csflow.runtime.synthetic.product import DEFECTS, render_part
+from csflow.toolkit.backbones.efficientnet import Backbone
+from csflow.toolkit.backbones.weights import WeightsRecord, fill_backbone, fingerprint, load_backbone
 from csflow.toolkit.config import BackboneConfig, ModelConfig, checked
 from csflow.toolkit.golden import score_golden
 from csflow.toolkit.importers.anomalib import ORIGINS, is_anomalib, read_anomalib
@@ -27,8 +28,7 @@ from csflow.toolkit.importers.errors import ImportRefused
 from csflow.toolkit.importers.foreign import ForeignModel
 from csflow.toolkit.importers.reference import is_reference, read_reference
 from csflow.toolkit.importers.unpickler import DAMAGE
-from csflow.toolkit.model_io import weight_files
-from csflow.toolkit.weights import WeightsRecord, fill_backbone, fingerprint, load_backbone
+from csflow.toolkit.model import weight_files
 
 __all__ = ["SOURCES", "ImportPlan", "Imported", "import_model", "read_foreign"]
 

@@ -7,8 +7,8 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
-from csflow.toolkit.coupling import reference_permutations
 from csflow.toolkit.importers.errors import ImportRefused
+from csflow.toolkit.methods.flow.coupling import reference_permutations
 
 __all__ = ["Permutations", "check_stored", "digest", "draw"]
 

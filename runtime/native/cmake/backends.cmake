@@ -42,11 +42,12 @@ set(CSFLOW_CUDA_INCLUDE "" CACHE STRING "Folders with cuda_runtime_api.h and crt
 function(csflow_add_tensorrt include)
   file(STRINGS "${include}/NvInferVersion.h" line REGEX "define (NV_TENSORRT_MAJOR|TRT_MAJOR_ENTERPRISE) +[0-9]+" LIMIT_COUNT 1)
   string(REGEX MATCH "[0-9]+" major "${line}")
-  add_library(csflow_trt${major} MODULE ${PROJECT_SOURCE_DIR}/runtime/native/src/tensorrt/shim.cpp)
+  add_library(csflow_trt${major} MODULE ${PROJECT_SOURCE_DIR}/runtime/native/src/engine/tensorrt/shim.cpp)
   set_target_properties(csflow_trt${major} PROPERTIES CXX_STANDARD 17 CXX_EXTENSIONS OFF CXX_VISIBILITY_PRESET hidden
     PREFIX lib)
   target_include_directories(csflow_trt${major} SYSTEM PRIVATE "${include}" ${CSFLOW_CUDA_INCLUDE})
-  target_include_directories(csflow_trt${major} PRIVATE ${PROJECT_SOURCE_DIR}/runtime/native/include)
+  target_include_directories(csflow_trt${major} PRIVATE ${PROJECT_SOURCE_DIR}/runtime/native/include
+    ${PROJECT_SOURCE_DIR}/runtime/native/src)
   target_link_libraries(csflow_trt${major} PRIVATE csflow_warnings)
   set(csflow_shims ${csflow_shims} csflow_trt${major} PARENT_SCOPE)
   message(STATUS "csflow: TensorRT ${major} found: headers in ${include}")

@@ -1,5 +1,5 @@
 // Any bytes as calibration.json: thresholds that decide, or a status.
-#include "calibration.h"
+#include "bundle/calibration.h"
 
 #include <cstdlib>
 

@@ -1,7 +1,7 @@
 // Any bytes as manifest.json: a manifest or a status. The hash over itself is made to fit, so that what lies behind it
 // is reached too.
-#include "bundle.h"
-#include "sha256.h"
+#include "bundle/bundle.h"
+#include "bundle/sha256.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const unsigned char *data, std::size_t size) {
     const std::string_view text(reinterpret_cast<const char *>(data), size);

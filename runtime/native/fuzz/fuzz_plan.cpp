@@ -1,5 +1,5 @@
 // Any bytes as a TensorRT plan: a header or a status.
-#include "plan.h"
+#include "engine/plan.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const unsigned char *data, std::size_t size) {
     csflow::guarded([&] {

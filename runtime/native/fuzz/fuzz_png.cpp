@@ -1,5 +1,5 @@
 // Any bytes as a golden picture: 32 x 32 pixels or a refusal.
-#include "png.h"
+#include "bundle/png.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const unsigned char *data, std::size_t size) {
     static std::uint8_t pixels[32 * 32 * 3];

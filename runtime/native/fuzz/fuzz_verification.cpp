@@ -1,5 +1,5 @@
 // Any bytes as verification.json: records that are judged, or a status.
-#include "trust.h"
+#include "engine/trust.h"
 
 #include <cstdlib>
 

@@ -1,6 +1,6 @@
 // What one resize costs, in each form that this processor has: bench_resize [WIDTH HEIGHT SIZE [ROUNDS [FORM]]].
 #include "check.h"
-#include "resize_kernels.h"
+#include "picture/resize_kernels.h"
 
 #include <chrono>
 

@@ -1,7 +1,7 @@
 #include "bundle_maker.h"
-#include "bundle.h"
+#include "bundle/bundle.h"
 #include "check.h"
-#include "sha256.h"
+#include "bundle/sha256.h"
 
 #include <filesystem>
 #include <fstream>

@@ -1,10 +1,10 @@
 // Inner functions for tests in Python, by plain pointers.
-#include "json.h"
-#include "picture.h"
-#include "resize_kernels.h"
-#include "sha256.h"
+#include "bundle/json.h"
+#include "picture/picture.h"
+#include "picture/resize_kernels.h"
+#include "bundle/sha256.h"
 #include "status.h"
-#include "trust.h"
+#include "engine/trust.h"
 
 extern "C" {
 

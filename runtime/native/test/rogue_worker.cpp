@@ -1,6 +1,6 @@
 // A csflow-worker that passes the golden frames and then does what $CSFLOW_ROGUE says.
-#include "engine.h"
-#include "worker_message.h"
+#include "engine/engine.h"
+#include "worker/message.h"
 
 #include <algorithm>
 #include <csignal>

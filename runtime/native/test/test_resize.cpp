@@ -1,7 +1,7 @@
 // Every form of the resize gives the same bytes, on every processor. Rounds: the argument, or few.
 #include "check.h"
-#include "resize_kernels.h"
-#include "sha256.h"
+#include "picture/resize_kernels.h"
+#include "bundle/sha256.h"
 
 #include <random>
 #include <string>

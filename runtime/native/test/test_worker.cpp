@@ -1,7 +1,7 @@
 // csflow-worker: its messages, what a bad one does, and what the host sees of its death.
 #include "opened.h"
-#include "restarts.h"
-#include "worker_message.h"
+#include "worker/restarts.h"
+#include "worker/message.h"
 
 #include <cmath>
 #include <csignal>

@@ -15,7 +15,7 @@ from csflow.runtime.sinks.background import OutputReport
 from csflow.runtime.types import Frame, Result, Verdict
 
 pytest.importorskip("starlette", reason="the page needs csflow[serve]")
-from csflow.runtime.sinks.page import PageSink
+from csflow.runtime.page.sink import PageSink
 
 INFO = PageInfo("model.csflow", "fake", 0.8, 1.0, ("line 1", "line 2"))
 IMAGE = np.full((480, 640, 3), 120, dtype=np.uint8)

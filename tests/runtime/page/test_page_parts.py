@@ -16,9 +16,9 @@ import pytest
 from csflow.runtime.errors import BackendUnavailable, ConfigError, SinkError
 from csflow.runtime.page.access import Access, Address
 from csflow.runtime.page.pictures import Pictures
+from csflow.runtime.page.sink import PageSink
 from csflow.runtime.page.state import LiveState, PageInfo
 from csflow.runtime.sinks.background import OutputReport
-from csflow.runtime.sinks.page import PageSink
 from csflow.runtime.types import Frame, Result, Verdict
 
 TOKEN = "0123456789abcdef-"

@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch.nn import functional
 
-from csflow.toolkit.flow import anomaly_map, score
 from csflow.toolkit.importers.anomalib import read_anomalib
 from csflow.toolkit.importers.archive import TorchFile
 from csflow.toolkit.importers.errors import ImportRefused
@@ -17,6 +16,7 @@ from csflow.toolkit.importers.flow_keys import ANOMALIB, REFERENCE, from_csflow
 from csflow.toolkit.importers.foreign import ForeignModel
 from csflow.toolkit.importers.import_model import ImportPlan, read_foreign
 from csflow.toolkit.importers.permutations import draw
+from csflow.toolkit.methods.flow.flow import anomaly_map, score
 
 Save = Callable[..., Any]
 ORIGINS = ["reference", "anomalib-0.x", "anomalib-1.x"]

@@ -13,16 +13,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from csflow.calibration.calibrate import calibrate
-from csflow.export.graph_export import pass_gate
-from csflow.export.onnx_export import make_graphs
-from csflow.export.verification_report import gate_files
-from csflow.export.verify import StagedBundle
-from csflow.runtime.bundle import Bundle
-from csflow.runtime.cli import main
+from csflow.export.gate.report import gate_files
+from csflow.export.gate.verify import StagedBundle
+from csflow.export.gate.write_graphs import pass_gate
+from csflow.export.graphs.onnx_export import make_graphs
+from csflow.runtime.bundle.directory import Bundle
+from csflow.runtime.bundle.golden import check_golden, load_golden
+from csflow.runtime.cli.main import main
 from csflow.runtime.detector import Detector
 from csflow.runtime.engine import open_engine
-from csflow.runtime.golden import check_golden, load_golden
-from csflow.runtime.images import read_image
+from csflow.runtime.picture.images import read_image
 from csflow.runtime.types import Frame
 
 Save = Callable[..., Any]

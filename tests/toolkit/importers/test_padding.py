@@ -13,13 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from csflow.export.graph import Graph
-from csflow.export.onnx_export import to_onnx
+from csflow.export.graphs.graph import Graph
+from csflow.export.graphs.onnx_export import to_onnx
 from csflow.runtime.errors import ConfigError
-from csflow.toolkit.backbone import Backbone, build_backbone
+from csflow.toolkit.backbones.efficientnet import Backbone, build_backbone
+from csflow.toolkit.backbones.key_maps import LAYOUTS, from_timm, layout_of, to_timm
+from csflow.toolkit.backbones.weights import fill_backbone, fingerprint, load_backbone
 from csflow.toolkit.config import BackboneConfig
-from csflow.toolkit.key_maps import LAYOUTS, from_timm, layout_of, to_timm
-from csflow.toolkit.weights import fill_backbone, fingerprint, load_backbone
 
 B5 = "tf_efficientnet_b5"
 STAGES = [(3, 3, 1), (5, 3, 2), (5, 5, 2), (7, 3, 2), (7, 5, 1), (9, 5, 2)]
@@ -160,7 +160,7 @@ def test_padding_survives_the_export_and_the_backends(name: str, padding: str, o
     batch = frames(64)
     results = [onnxruntime.InferenceSession(data).run(None, {"frame": batch.numpy()})[0]]
     if importlib.util.find_spec("openvino"):
-        from csflow.runtime.engines.openvino_core import new_core
+        from csflow.runtime.engines.openvino.core import new_core
 
         core = new_core()
         network = core.compile_model(core.read_model(model=data), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})

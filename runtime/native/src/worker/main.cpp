@@ -1,6 +1,6 @@
 // csflow-worker: holds an engine for a libcsflow in another process, and ends with it.
-#include "engine.h"
-#include "worker_message.h"
+#include "engine/engine.h"
+#include "worker/message.h"
 
 #include <algorithm>
 #include <cerrno>

@@ -1,0 +1,1 @@
+"""The commands that export, verify and inspect."""

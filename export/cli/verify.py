@@ -1,0 +1,87 @@
+"""`csflow verify`: the decision gate."""
+
+from __future__ import annotations
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from csflow.runtime.cli.command import Command, bundle_option
+from csflow.runtime.errors import BackendUnavailable, EngineMismatch
+
+if TYPE_CHECKING:
+    from csflow.export.gate.verify import GateReport
+
+__all__ = ["verify"]
+
+
+@click.command(cls=Command)
+@click.argument("images", required=False, type=click.Path(path_type=Path))
+@bundle_option
+@click.option(
+    "--backend",
+    "backends",
+    multiple=True,
+    metavar="NAME",
+    help="Engine to verify, for example openvino-bf16; repeatable. Default: every one that runs here.",
+)
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N pictures of IMAGES, always the same.")
+@click.option("--report", "directory", type=click.Path(path_type=Path), help="Write the page to this folder as well.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
+def verify(
+    images: Path | None,
+    bundle: str,
+    backends: tuple[str, ...],
+    limit: int | None,
+    directory: Path | None,
+    as_json: bool,
+) -> None:
+    """Prove that engines decide as the trained model does, on the good and defective pictures in IMAGES.
+
+    Each picture goes through the trained model (float32, torch) and through each engine. The outcome is written into
+    the bundle: verification.json, which csflow run asks for, and verification.html. Without IMAGES the bundle's
+    golden frames are all there is. Exit code 4 where an engine failed.
+    """
+    if missing := [name for name in ("torch", "timm", "scipy", "sklearn", "jinja2", "tqdm") if find_spec(name) is None]:
+        raise BackendUnavailable(f"verify needs {', '.join(missing)}: pip install 'csflow[export]'")
+    from csflow.export.gate.pictures import choose_samples
+    from csflow.export.gate.report import gate_files, summary_lines, to_json
+    from csflow.export.gate.verify import verify as run
+    from csflow.runtime.bundle.calibration import load_calibration
+    from csflow.runtime.bundle.directory import Bundle
+    from csflow.toolkit.cli.progress import TerminalReporter
+    from csflow.toolkit.data.dataset import load_dataset
+    from csflow.toolkit.evaluation.report import prepare_directory
+
+    opened = Bundle.open(bundle)
+    calibration = load_calibration(opened)
+    samples = choose_samples(load_dataset(images), limit) if images else ()
+    if directory:
+        prepare_directory(directory)
+    report = run(opened, calibration, backends, samples, str(images or ""), TerminalReporter().images)
+    files = gate_files(opened, report)
+    opened.update(files)
+    if directory:
+        _copy(files, directory)
+    for line in [json.dumps(to_json(report))] if as_json else summary_lines(report):
+        click.echo(line)
+    _require_passed(report)
+
+
+def _copy(files: dict[str, bytes], directory: Path) -> None:
+    from csflow.runtime.atomic import write_atomic
+
+    for name, data in files.items():
+        write_atomic(directory / name, data)
+
+
+def _require_passed(report: GateReport) -> None:
+    if not report.records:
+        raise BackendUnavailable(f"no engine runs here: {'; '.join(report.left_out.values())}")
+    if report.failed:
+        raise EngineMismatch(
+            f"{', '.join(report.failed)} failed: 'csflow run' will refuse them; see verification.html in the bundle"
+        )

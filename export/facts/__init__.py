@@ -1,0 +1,1 @@
+"""`csflow inspect`: what a bundle, a graph or a plan holds."""

@@ -1,0 +1,158 @@
+"""What the decision gate found, for people: lines for a terminal, one HTML page, one JSON object."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from csflow.export.gate.figures import AUROC_PAIRS, AUROC_TOLERANCE
+from csflow.export.gate.verify import GateReport, merged_records
+from csflow.runtime.bundle.directory import Bundle
+from csflow.runtime.bundle.golden import BAND, tolerances
+from csflow.runtime.bundle.verification import VERIFICATION, EngineRecord, levels
+from csflow.toolkit.evaluation.html import render_page
+
+__all__ = ["PAGE", "gate_files", "page", "summary_lines", "to_json"]
+
+PAGE = "verification.html"
+"""The page's name in the bundle."""
+WIDTH_PX, HEIGHT_PX = 640, 220
+NEAREST = 10
+VERDICTS = {0: "OK", 1: "UNCERTAIN", 2: "NOK", -1: "ERROR"}
+
+
+@dataclass(frozen=True)
+class _Dot:
+    """One picture in a plot, in pixels."""
+
+    x: float
+    y: float
+    title: str
+    flipped: bool
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One picture near a threshold."""
+
+    name: str
+    reference: float
+    score: float | None
+    verdicts: tuple[str, str]
+
+
+@dataclass(frozen=True)
+class _View:
+    """One engine on the page."""
+
+    name: str
+    record: EngineRecord
+    tolerances: tuple[float, float]
+    dots: tuple[_Dot, ...]
+    cuts: tuple[float, ...]
+    """Thresholds, in pixels."""
+    limit: float
+    """Relative error at the upper and lower edge of the plot."""
+    nearest: tuple[_Row, ...]
+
+
+def gate_files(bundle: Bundle, report: GateReport) -> dict[str, bytes]:
+    """verification.json, with the old records that still hold, and the page about this run.
+
+    Raises BackendUnavailable where Jinja2 is not installed.
+    """
+    return {VERIFICATION: merged_records(bundle, report).to_bytes(), PAGE: page(report).encode()}
+
+
+def summary_lines(report: GateReport) -> list[str]:
+    """The outcome in a few lines for a terminal."""
+    lines = [_line(name, record) for name, record in report.records.items()]
+    for name, record in report.records.items():
+        lines += [f"  {name}: {problem}" for problem in record.problems(report.calibration)]
+    if report.left_out:
+        lines.append(f"not run here: {', '.join(report.left_out)} (csflow verify --backend NAME says why)")
+    if report.calibration is None:
+        lines.append("not calibrated: scores, maps and AUROC were compared, verdicts once there are thresholds")
+    return lines
+
+
+def to_json(report: GateReport) -> dict[str, Any]:
+    """Every figure of the run, ready for `json.dumps`; the scores are in verification.json."""
+    left = ("reference_scores", "scores")
+    return {
+        "bundle": str(report.bundle.path),
+        "calibrated": report.calibration is not None,
+        "pictures": len(report.names),
+        "passed": not report.failed,
+        "engines": {
+            name: {key: value for key, value in asdict(record).items() if key not in left}
+            | {"problems": record.problems(report.calibration)}
+            for name, record in report.records.items()
+        },
+        "not_run": report.left_out,
+    }
+
+
+def page(report: GateReport) -> str:
+    """The HTML page; it needs no other file and no network. Raises BackendUnavailable where Jinja2 is not installed."""
+    return render_page(
+        "csflow.export.gate",
+        "verification.html.j2",
+        r=report,
+        views=[_view(report, name, record) for name, record in report.records.items()],
+        band=BAND,
+        auroc_tolerance=AUROC_TOLERANCE,
+        auroc_pairs=AUROC_PAIRS,
+        width=WIDTH_PX,
+        height=HEIGHT_PX,
+    )
+
+
+def _line(name: str, record: EngineRecord) -> str:
+    f, d = record.figures, record.decisions
+    parts = ["passed" if record.passed else "FAILED", f"{len(record.scores)} pictures"]
+    if d is not None:
+        parts.append(f"{d.flips} verdicts differ and {d.flips_in_band} in the band of {record.band:.1%}")
+    parts.append(f"score error {f.score_error_max:.1e} (p99 {f.score_error_p99:.1e}), map error {f.map_error_max:.1e}")
+    if f.auroc is not None:
+        parts.append(f"AUROC {f.auroc:.4f} (changed by {f.auroc_change:.5f})")
+    return f"{name}: {', '.join(parts)}"
+
+
+def _view(report: GateReport, name: str, record: EngineRecord) -> _View:
+    reference = np.array(record.reference_scores)
+    scores = np.array([np.nan if s is None else s for s in record.scores])
+    errors = (scores - reference) / np.maximum(reference, 1e-6)
+    limit = float(np.nanmax(np.abs(errors), initial=1e-6)) * 1.1
+    low, high = np.log(max(float(reference.min()), 1e-6)) - 0.05, np.log(float(reference.max())) + 0.05
+
+    def x_of(score: float) -> float:
+        return float(np.clip((np.log(max(score, 1e-6)) - low) / (high - low), 0, 1)) * WIDTH_PX
+
+    cuts = record.thresholds or ()
+    verdicts = (levels(record.reference_scores, cuts), levels(record.scores, cuts)) if cuts else None
+    flipped = verdicts[0] != verdicts[1] if verdicts else np.zeros(len(reference), dtype=bool)
+    dots = tuple(
+        _Dot(x_of(r), float(HEIGHT_PX / 2 * (1 - e / limit)), f"{n}: {r:.5g}, {s:.5g}", bool(flip))
+        for n, r, s, e, flip in zip(report.names, reference, scores, errors, flipped, strict=True)
+        if np.isfinite(e)
+    )
+    nearest = _nearest(report.names, record, verdicts) if verdicts else ()
+    return _View(name, record, tolerances(name), dots, tuple(x_of(c) for c in cuts), limit, nearest)
+
+
+def _nearest(names: tuple[str, ...], record: EngineRecord, verdicts: tuple[Any, Any]) -> tuple[_Row, ...]:
+    reference, cuts = np.array(record.reference_scores), np.array(record.thresholds)
+    distance = (np.abs(reference[:, None] - cuts) / cuts).min(axis=1)
+    order = np.lexsort((distance, verdicts[0] == verdicts[1]))[:NEAREST]
+    return tuple(
+        _Row(
+            names[i],
+            record.reference_scores[i],
+            record.scores[i],
+            (VERDICTS[int(verdicts[0][i])], VERDICTS[int(verdicts[1][i])]),
+        )
+        for i in order
+    )

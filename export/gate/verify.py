@@ -1,0 +1,255 @@
+"""The decision gate: every engine must decide as the trained model does, on real good and defective pictures.
+
+Each picture goes through the float32 torch model and through each engine. An engine passes when no verdict differs
+outside a band around the thresholds, the image AUROC stays, and scores and maps of the golden frames agree to what
+its precision explains. The outcome is a record per engine in verification.json, which the runtime asks for.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from hashlib import sha256
+from importlib.metadata import version
+
+import numpy as np
+
+from csflow.calibration.metrics import GOOD
+from csflow.export.gate.figures import Answer, faults_of, figures_of
+from csflow.export.gate.pictures import Truth, frame_of, truth_of
+from csflow.runtime.bundle.calibration import Calibration
+from csflow.runtime.bundle.directory import Bundle
+from csflow.runtime.bundle.golden import BAND, GoldenFrame, load_golden, means
+from csflow.runtime.bundle.manifest import FileEntry, Preprocessing
+from csflow.runtime.bundle.verification import (
+    EngineRecord,
+    Verification,
+    compare_decisions,
+    engine_files,
+    levels,
+    load_verification,
+)
+from csflow.runtime.engine import BACKENDS, VARIANTS, Engine, load_engine
+from csflow.runtime.errors import BackendUnavailable, BundleCorrupted, BundleError, InferenceError
+from csflow.runtime.machine.machine import processor_names
+from csflow.runtime.types import Frame, Verdict
+from csflow.toolkit.data.dataset import Sample
+
+__all__ = ["GateReport", "Progress", "StagedBundle", "merged_records", "verify"]
+
+Progress = Callable[[int, str], AbstractContextManager[Callable[[int], None]]]
+LEVELS = {Verdict.OK: 0, Verdict.UNCERTAIN: 1, Verdict.NOK: 2, Verdict.ERROR: -1}
+
+
+@dataclass(frozen=True)
+class StagedBundle(Bundle):
+    """A bundle with files that are not written yet: what it would be, before it is."""
+
+    staged: Mapping[str, bytes]
+
+    @classmethod
+    def of(cls, bundle: Bundle, staged: Mapping[str, bytes]) -> StagedBundle:
+        """`bundle` as it would be after `bundle.update(staged)`."""
+        entries = {name: FileEntry(sha256(data).hexdigest(), len(data)) for name, data in staged.items()}
+        return cls(bundle.path, replace(bundle.manifest, files={**bundle.manifest.files, **entries}), staged)
+
+    def read(self, name: str) -> bytes:
+        """The staged content, or the checked content of the bundle."""
+        return self.staged[name] if name in self.staged else super().read(name)
+
+
+@dataclass(frozen=True)
+class GateReport:
+    """What came out, and what a page about it shows."""
+
+    bundle: Bundle
+    calibration: Calibration | None
+    names: tuple[str, ...]
+    """Of the pictures, in the order of the records' scores."""
+    records: dict[str, EngineRecord]
+    left_out: dict[str, str]
+    """Backends that do not run here, and why."""
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """The engines that may not decide."""
+        return tuple(name for name, record in self.records.items() if not record.passed)
+
+
+@dataclass(frozen=True)
+class _Pictures:
+    """The pictures of one run: golden frames first. Those of a folder are read anew for each engine."""
+
+    golden: list[tuple[Frame, GoldenFrame]]
+    samples: Sequence[Sample]
+    how: Preprocessing
+
+    def __len__(self) -> int:
+        return len(self.golden) + len(self.samples)
+
+    @property
+    def cell(self) -> int:
+        """Side of the squares of a map that are compared, in values of the map."""
+        return self.golden[0][1].cell
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (*(frame.source for frame, _ in self.golden), *(str(sample.path) for sample in self.samples))
+
+    def frames(self) -> Iterator[Frame]:
+        yield from (frame for frame, _ in self.golden)
+        yield from self.added()
+
+    def added(self) -> Iterator[Frame]:
+        yield from (frame_of(sample, self.how) for sample in self.samples)
+
+    def truths(self) -> list[Truth]:
+        rows, columns = np.array(self.golden[0][1].anomaly_map).shape
+        golden = [Truth(True, g.label == GOOD, None) for _, g in self.golden]
+        return golden + [truth_of(sample, self.how, (rows, columns)) for sample in self.samples]
+
+    def expected(self) -> list[Answer]:
+        return [Answer(g.score, np.array(g.anomaly_map)) for _, g in self.golden]
+
+
+def verify(
+    bundle: Bundle,
+    calibration: Calibration | None,
+    backends: Sequence[str] = (),
+    samples: Sequence[Sample] = (),
+    folder: str = "",
+    progress: Progress | None = None,
+) -> GateReport:
+    """Run the gate; nothing is written.
+
+    Args:
+        bundle: with golden frames, weights, and whatever the engines read.
+        calibration: the thresholds; None compares scores, maps and AUROC only.
+        backends: names for `load_engine`; by default every one that this machine and bundle can run.
+        samples: good and defective pictures, beside the golden frames.
+        folder: where they came from, for the record.
+        progress: a bar for (pictures, engine), for example `TerminalReporter().images`.
+
+    Raises:
+        DataError: a picture cannot be read.
+        BackendUnavailable, BundleError: a backend that was asked for by name cannot be opened.
+    """
+    progress = progress or _no_progress
+    pictures = _Pictures(load_golden(bundle), samples, bundle.manifest.preprocessing)
+    run = _Run(bundle, calibration, pictures, f"golden frames and {folder}" if samples else "golden frames")
+    reference = pictures.expected()
+    if samples:
+        with load_engine(bundle, "torch") as engine, progress(len(samples), engine.name) as advance:
+            reference += _answers(engine, pictures.added(), pictures.cell, advance)
+    truths = pictures.truths()
+    records: dict[str, EngineRecord] = {}
+    left_out: dict[str, str] = {}
+    for backend in backends or _all_backends():
+        try:
+            engine = load_engine(bundle, backend)
+        except BundleCorrupted:
+            raise
+        except (BackendUnavailable, BundleError) as error:
+            if backends:
+                raise
+            left_out[backend] = str(error)
+            continue
+        with engine, progress(len(pictures), engine.name) as advance:
+            answers = _answers(engine, pictures.frames(), pictures.cell, advance)
+        records[engine.name] = run.record(engine.name, truths, reference, answers)
+    return GateReport(bundle, calibration, pictures.names, records, left_out)
+
+
+def merged_records(bundle: Bundle, report: GateReport) -> Verification:
+    """What verification.json of `bundle` shall hold: the new records, and those old ones that still hold."""
+    try:
+        old = load_verification(bundle)
+    except BundleCorrupted:
+        old = None
+    return (old or Verification(bundle.weights_sha256, {})).merged(bundle, report.records)
+
+
+def _answers(engine: Engine, frames: Iterable[Frame], cell: int, advance: Callable[[int], None]) -> list[Answer]:
+    answers = []
+    for frame in frames:
+        answers.append(_answer(engine, frame, cell))
+        advance(1)
+    return answers
+
+
+def _answer(engine: Engine, frame: Frame, cell: int) -> Answer:
+    try:
+        (prediction,) = engine.infer([frame])
+        anomaly_map = means(prediction.anomaly_map, cell)
+    except (InferenceError, ValueError):
+        # An engine that fails on a picture, or gives a map of an odd size, shall fail the gate, not end it.
+        return Answer(math.nan, np.zeros((0, 0)))
+    return Answer(prediction.score if np.isfinite(anomaly_map).all() else math.nan, anomaly_map)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What all records of one run have in common."""
+
+    bundle: Bundle
+    calibration: Calibration | None
+    pictures: _Pictures
+    source: str
+
+    def record(
+        self, name: str, truths: Sequence[Truth], reference: Sequence[Answer], answers: Sequence[Answer]
+    ) -> EngineRecord:
+        calibration = self.calibration
+        thresholds = (calibration.warn_threshold, calibration.reject_threshold) if calibration else None
+        figures = figures_of(truths, reference, answers, thresholds[1] if thresholds else math.inf)
+        expected = tuple(float(a.score) for a in reference)
+        scores = tuple(float(a.score) if math.isfinite(a.score) else None for a in answers)
+        decisions = compare_decisions(expected, scores, thresholds, BAND) if thresholds else None
+        faults = (*faults_of(name, figures, scores), *_rule_faults(calibration, scores))
+        return EngineRecord(
+            files=engine_files(self.bundle, name),
+            library=_library(name),
+            machine=processor_names(),
+            csflow=version("csflow"),
+            created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            pictures=self.source,
+            band=BAND,
+            reference_scores=expected,
+            scores=scores,
+            figures=figures,
+            faults=faults,
+            thresholds=thresholds,
+            decisions=decisions,
+            passed=not faults and (decisions is None or decisions.flips == 0),
+        )
+
+
+@contextmanager
+def _no_progress(_pictures: int, _engine: str) -> Iterator[Callable[[int], None]]:
+    yield lambda _count: None
+
+
+def _all_backends() -> tuple[str, ...]:
+    # The others are the trained model itself, the engine without a model, and 'whichever precision is best'.
+    return tuple(name for name in (*BACKENDS, *VARIANTS) if name not in ("torch", "fake", "openvino"))
+
+
+def _library(engine_name: str) -> str:
+    name = (engine_name.rpartition("-")[0] or engine_name).replace("-", "_")
+    return f"{name} {getattr(sys.modules.get(name), '__version__', '')}".rstrip()
+
+
+def _rule_faults(calibration: Calibration | None, scores: Sequence[float | None]) -> tuple[str, ...]:
+    """Whether the runtime applies the thresholds exactly as they are written, on both sides of each of them."""
+    if calibration is None:
+        return ()
+    thresholds = (calibration.warn_threshold, calibration.reject_threshold)
+    probes = [float(np.nextafter(t, side)) for t in thresholds for side in (-np.inf, t, np.inf)]
+    probes += [score for score in scores if score is not None]
+    said = np.array([LEVELS[calibration.verdict(score)] for score in probes])
+    wrong = int((said != levels(probes, thresholds)).sum())
+    return (f"{wrong} verdicts do not follow from score and threshold: report it",) if wrong else ()

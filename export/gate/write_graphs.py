@@ -1,0 +1,137 @@
+"""Graphs become files of the bundle only through the decision gate, or with a mark that says they did not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from csflow.export.cli.gate import GateChoice
+from csflow.export.gate.int8 import INT8_FLOW, Int8Outcome, good_samples, int8_flow, judge_int8
+from csflow.export.gate.pictures import choose_samples
+from csflow.export.gate.report import PAGE, gate_files, summary_lines, to_json
+from csflow.export.gate.verify import GateReport, Progress, StagedBundle, verify
+from csflow.export.graphs.flow.savings import Saving, fold_savings
+from csflow.export.graphs.onnx_export import make_graphs
+from csflow.runtime.bundle.calibration import Calibration, load_calibration
+from csflow.runtime.bundle.directory import Bundle
+from csflow.runtime.bundle.verification import VERIFICATION, Verification
+from csflow.runtime.errors import CalibrationError, EngineMismatch
+from csflow.toolkit.config import ModelConfig
+from csflow.toolkit.data.dataset import Dataset, load_dataset
+
+__all__ = ["GraphExport", "pass_gate", "write_graphs"]
+
+
+@dataclass(frozen=True)
+class GraphExport:
+    """What was written, and what the gate found."""
+
+    sizes: dict[str, int]
+    """Bytes of each graph."""
+    savings: tuple[Saving, ...]
+    report: GateReport | None
+    """None where the gate was skipped."""
+    int8: Int8Outcome | None
+    """None where INT8 was not asked for."""
+
+    def facts(self) -> dict[str, Any]:
+        """For programs."""
+        return {
+            "bytes": self.sizes,
+            "folds": [asdict(saving) for saving in self.savings],
+            "verification": to_json(self.report) if self.report else None,
+            "int8": asdict(self.int8) if self.int8 else None,
+        }
+
+    def lines(self) -> list[str]:
+        """For people."""
+        lines = [f"folded, {s.graph}: {s.fold}: saves {_cost_text(s)}" for s in self.savings]
+        lines += [f"{name}: {size / 1e6:.1f} MB" for name, size in self.sizes.items()]
+        if self.report is None:
+            lines.append(
+                "not verified (--no-verify): csflow run refuses these graphs until 'csflow verify' passed them"
+            )
+        else:
+            lines += summary_lines(self.report)
+        if self.int8 is not None:
+            lines.append(f"INT8 {'kept' if self.int8.kept else 'NOT kept'}: {self.int8.reason}")
+            lines += [f"  {name}: {seconds * 1e3:.1f} ms a frame" for name, seconds in self.int8.seconds.items()]
+        return lines
+
+
+def write_graphs(
+    bundle: Bundle, precisions: tuple[str, ...], choice: GateChoice, progress: Progress | None = None
+) -> GraphExport:
+    """Make the graphs, let them pass the gate, and write them with its records; on any error nothing is written.
+
+    Args:
+        precisions: of the graphs, as for `make_graphs`; 'fp32' is among them.
+        progress: bars for the gate, as for `verify`.
+
+    Raises:
+        EngineMismatch: the float32 graphs do not decide as the trained model: a fault of csflow.
+        DataError, CalibrationError: pictures cannot be read, or are too few for INT8.
+        EngineError: the exporter or the quantizer refused.
+    """
+    dataset = load_dataset(choice.images) if choice.images else None
+    parts = good_samples(dataset) if choice.int8 else []
+    graphs = make_graphs(bundle, precisions)
+    savings = tuple(fold_savings(ModelConfig.from_bundle(bundle.manifest.model)))
+    if choice.skip:
+        mark = Verification(bundle.weights_sha256, {}, skipped=True)
+        bundle.update({**graphs, VERIFICATION: mark.to_bytes()}, remove=(PAGE,))
+        return GraphExport(_sizes(graphs), savings, None, None)
+    if choice.int8:
+        graphs = {**graphs, INT8_FLOW: int8_flow(StagedBundle.of(bundle, graphs), parts)}
+    staged = StagedBundle.of(bundle, graphs)
+    report = pass_gate(staged, dataset, choice.limit, progress)
+    outcome = judge_int8(staged, report) if choice.int8 else None
+    remove: tuple[str, ...] = ()
+    if outcome is not None and not outcome.kept:
+        graphs = {name: data for name, data in graphs.items() if name != INT8_FLOW}
+        report.records.pop("openvino-int8", None)
+        remove = (INT8_FLOW,)
+    bundle.update({**graphs, **gate_files(staged, report)}, remove)
+    return GraphExport(_sizes(graphs), savings, report, outcome)
+
+
+def pass_gate(
+    bundle: Bundle, dataset: Dataset | None = None, limit: int | None = None, progress: Progress | None = None
+) -> GateReport:
+    """Let every engine that runs here pass the gate; nothing is written.
+
+    Raises EngineMismatch where OpenVINO in float32 fails: the graphs themselves are wrong then.
+    """
+    samples = choose_samples(dataset, limit) if dataset else ()
+    folder = str(dataset.root) if dataset else ""
+    report = verify(bundle, _calibration_or_none(bundle), (), samples, folder, progress)
+    record = report.records.get("openvino-fp32")
+    if record is not None and not record.passed:
+        raise EngineMismatch(
+            "the exported graphs do not decide as the trained model: "
+            f"{'; '.join(record.problems(report.calibration))}; nothing was written; report it"
+        )
+    return report
+
+
+def _sizes(graphs: Mapping[str, bytes]) -> dict[str, int]:
+    return {name: len(data) for name, data in graphs.items()}
+
+
+def _cost_text(saving: Saving) -> str:
+    saved, before = saving.saved, saving.before
+    parts = (
+        f"{saved.operators} of {before.operators} operators",
+        f"{saved.multiplications / 1e6:,.1f} of {before.multiplications / 1e6:,.1f} million multiplications",
+        f"{saved.parameters:,} of {before.parameters:,} parameters",
+    )
+    return ", ".join(parts)
+
+
+def _calibration_or_none(bundle: Bundle) -> Calibration | None:
+    try:
+        return load_calibration(bundle)
+    except CalibrationError:
+        # A calibration that cannot be read is for 'csflow calibrate' to replace; scores are compared all the same.
+        return None

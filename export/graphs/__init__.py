@@ -1,0 +1,1 @@
+"""From trained modules to ONNX graphs."""

@@ -1,0 +1,1 @@
+"""CS-Flow's graph: the flow rewritten for inference."""

@@ -1,0 +1,96 @@
+"""ONNX files of a bundle: exported with torch's exporter, checked, and written into graphs/<precision>/."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import onnx
+import torch
+
+from csflow.export.graphs.graph import Graph, backbone_graph, flow_graph
+from csflow.runtime.bundle.directory import Bundle
+from csflow.runtime.errors import EngineError
+from csflow.toolkit.model import load_model
+
+__all__ = ["OPSET", "make_graphs", "to_onnx"]
+
+OPSET = 20
+"""The newest opset of TensorRT 10.3's parser (JetPack 6) and torch's default."""
+
+
+def make_graphs(bundle: Bundle, precisions: Sequence[str] = ("fp32",)) -> dict[str, bytes]:
+    """The files graphs/<precision>/backbone.onnx and flow.onnx, folded from the trained weights.
+
+    `bundle` is not touched.
+
+    Args:
+        precisions: names from `csflow.export.graphs.graph.PRECISIONS`.
+
+    Raises:
+        BundleError, BundleCorrupted: weights are missing or wrong.
+        ConfigError: no such precision.
+        EngineError: torch's exporter or ONNX's checker refused; the message says which graph and why.
+    """
+    backbone, flow, config = load_model(bundle)
+    definition = bundle.manifest.definitions.anomaly_map
+    files = {}
+    for precision in precisions:
+        files[f"graphs/{precision}/backbone.onnx"] = to_onnx(backbone_graph(backbone, config, precision))
+        files[f"graphs/{precision}/flow.onnx"] = to_onnx(flow_graph(flow, config, definition, precision))
+    return files
+
+
+def to_onnx(graph: Graph) -> bytes:
+    """One self-contained ONNX file with a free batch dimension, checked by shape inference.
+
+    Raises EngineError naming the graph and the reason.
+    """
+    batch = torch.export.Dim("batch", min=1, max=64)
+    try:
+        with _quiet(), torch.inference_mode():
+            program = torch.onnx.export(
+                graph.module.eval(),
+                graph.example,
+                input_names=list(graph.inputs),
+                output_names=list(graph.outputs),
+                opset_version=OPSET,
+                dynamo=True,
+                dynamic_shapes=_batched(graph, batch),
+                verbose=False,
+            )
+            if program is None:
+                raise EngineError(f"torch gave no ONNX program for the {graph.name} graph: report it")
+            model = program.model_proto
+            # TensorRT 10.3 and OpenVINO 2024 read up to IR version 10.
+            model.ir_version = min(model.ir_version, 10)
+            data: bytes = model.SerializeToString()
+        onnx.checker.check_model(data, full_check=True)
+    except (torch.onnx.OnnxExporterError, RuntimeError, ValueError, onnx.checker.ValidationError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise EngineError(f"the {graph.name} graph cannot be exported: {reason}") from None
+    return data
+
+
+def _batched(graph: Graph, batch: object) -> tuple[object, ...]:
+    shapes = tuple({0: batch} for _ in graph.example)
+    # A *args signature counts as one parameter that holds a tuple.
+    return (shapes,) if graph.name == "flow" else shapes
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    # The exporter logs its progress and warns about optional packages that csflow does not need.
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

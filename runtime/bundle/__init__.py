@@ -1,0 +1,1 @@
+"""The bundle directory: manifest, thresholds, golden frames, records of the decision gate."""

@@ -1,0 +1,278 @@
+"""A bundle: the directory that carries one trained inspection from the training machine to the line.
+
+    manifest.json        what the bundle is; SHA-256 and size of every file below but calibration.json
+    weights/             flow.safetensors, backbone.safetensors
+    graphs/<precision>/  backbone.onnx, flow.onnx
+    golden/              frames with the scores they must give
+    calibration.json     thresholds; editable by hand, bound to the weights, validated when read
+
+Nothing in a bundle is ever unpickled, and no parser sees a file before its hash was checked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NoReturn
+
+from csflow.runtime.atomic import atomic_file, sync_directory, write_atomic
+from csflow.runtime.bundle.manifest import CALIBRATION, MANIFEST, FileEntry, Manifest, file_name_problem
+from csflow.runtime.errors import BundleCorrupted, BundleError
+
+__all__ = ["CALIBRATION", "MANIFEST", "Bundle", "default_path"]
+
+MAX_JSON_FILE_BYTES = 8 << 20
+
+
+def default_path() -> Path:
+    """`$CSFLOW_BUNDLE`, or model.csflow in the working directory."""
+    return Path(os.environ.get("CSFLOW_BUNDLE") or "model.csflow")
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened bundle: its directory and its checked manifest."""
+
+    path: Path
+    manifest: Manifest
+
+    @classmethod
+    def open(cls, path: Path | str) -> Bundle:
+        """Read the manifest and check that every file it names is there with the right size.
+
+        Contents are hashed when they are read (`read`), or all at once by `verify`.
+
+        Raises:
+            BundleError: there is no bundle at `path`, or it may not be read.
+            BundleVersionError: newer format.
+            BundleCorrupted: the manifest is damaged, or a file is missing, linked, or of another size.
+        """
+        path = Path(path)
+        if not _exists(path):
+            raise BundleError(
+                f"no bundle at {path}: train one with 'csflow train', or name one with --bundle or CSFLOW_BUNDLE"
+            )
+        bundle = cls(path, _read_manifest(path))
+        for name, entry in bundle.manifest.files.items():
+            with bundle._opened(name, entry):
+                pass
+        return bundle
+
+    @classmethod
+    def create(cls, path: Path | str, manifest: Manifest, files: Mapping[str, bytes]) -> Bundle:
+        """Make a bundle at `path`, or replace the one there with all that belonged to its weights.
+
+        Contents are written before anything old is touched: a full disk leaves the old bundle as it was.
+        Killed at any moment, `path` holds the old bundle, the new one, or a bundle that says which file it
+        lacks. One process writes at a time.
+
+        Raises:
+            BundleError: `path` holds something else, or a damaged bundle, or a name is not allowed.
+            OSError: as the file system does.
+        """
+        path = Path(path)
+        _check_names(files)
+        old = cls.check_target(path)
+        fresh = cls(path, replace(manifest, files={}))
+        if not os.path.lexists(path / MANIFEST):
+            # An empty bundle first: if this is killed, `path` is a bundle still, and can be created again.
+            fresh._write_manifest({})
+        return fresh._commit(files, kept={}, remove={*old, CALIBRATION})
+
+    @staticmethod
+    def check_target(path: Path) -> set[str]:
+        """Whether `create` may write at `path`, asked before hours of training; returns the files it would replace.
+
+        Raises BundleError when `path` holds something else, BundleCorrupted when it holds a damaged bundle.
+        """
+        if os.path.lexists(path / MANIFEST):
+            return set(_read_replaceable(path).files)
+        _require_vacant(path)
+        return set()
+
+    def update(self, files: Mapping[str, bytes], remove: tuple[str, ...] = ()) -> Bundle:
+        """Add, replace and remove hashed files; returns the bundle as it is now.
+
+        Killed at any moment, the bundle still opens, though it may lack the files that were being replaced.
+        One process writes at a time. Raises BundleError for a name that no bundle may hold, OSError as the
+        file system does.
+        """
+        _check_names(files)
+        gone = {n for n in self.manifest.files if n in files or n in remove}
+        kept = {n: e for n, e in self.manifest.files.items() if n not in gone}
+        return self._commit(files, kept, gone)
+
+    def _commit(self, files: Mapping[str, bytes], kept: dict[str, FileEntry], remove: set[str]) -> Bundle:
+        # Every state between these steps is a valid bundle: contents beside their names, a manifest
+        # without the old entries, the renames, a manifest with the new entries.
+        entries = {n: FileEntry(hashlib.sha256(data).hexdigest(), len(data)) for n, data in files.items()}
+        updated = replace(self.manifest, files={**kept, **entries})
+        staged: dict[str, Path] = {}
+        try:
+            for name, data in files.items():
+                staged[name] = self._stage(name, data)
+            if remove:
+                self._write_manifest(kept)
+            for name in remove - set(files):
+                (self.path / name).unlink(missing_ok=True)
+            for name, temporary in staged.items():
+                os.replace(temporary, self.path / name)
+                sync_directory((self.path / name).parent)
+            return Bundle(self.path, self._write_manifest(dict(updated.files)))
+        finally:
+            for temporary in staged.values():
+                temporary.unlink(missing_ok=True)
+
+    def has(self, name: str) -> bool:
+        """Whether the manifest names this file."""
+        return name in self.manifest.files
+
+    def read(self, name: str) -> bytes:
+        """The content of a hashed file, checked.
+
+        Raises BundleError when the bundle has no such file or it may not be read, BundleCorrupted when its
+        content is not what was written.
+        """
+        entry = self.manifest.files.get(name)
+        if entry is None:
+            raise BundleError(f"bundle {self.path} has no {name}")
+        with self._opened(name, entry) as handle:
+            data = _read_at_most(handle, entry.size)
+        if hashlib.sha256(data).hexdigest() != entry.sha256:
+            raise BundleCorrupted(
+                f"{self.path / name} is not what was written (its SHA-256 differs): copy the bundle again"
+            )
+        return data
+
+    def verify(self) -> None:
+        """Hash every file. Raises BundleCorrupted naming the first that does not fit."""
+        for name in self.manifest.files:
+            self.read(name)
+
+    def read_calibration(self) -> bytes | None:
+        """The bytes of calibration.json, or None where the bundle is not calibrated. It carries no hash."""
+        if not os.path.lexists(self.path / CALIBRATION):
+            return None
+        return _read_json_file(self.path, CALIBRATION, "correct it or run 'csflow calibrate' again")
+
+    def write_calibration(self, data: bytes) -> None:
+        """Replace calibration.json as a whole."""
+        write_atomic(self.path / CALIBRATION, data)
+
+    @property
+    def weights_sha256(self) -> str:
+        """Identity of the trained model: SHA-256 over the weights' names and hashes, preprocessing and definitions."""
+        names = sorted(n for n in self.manifest.files if n.startswith("weights/"))
+        lines = [f"{n} {self.manifest.files[n].sha256}" for n in names]
+        lines += [repr(self.manifest.preprocessing), repr(self.manifest.definitions)]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+    @contextlib.contextmanager
+    def _opened(self, name: str, entry: FileEntry) -> Iterator[int]:
+        with _open_plain(self.path, name, "copy the bundle again") as handle:
+            size = os.fstat(handle).st_size
+            if size != entry.size:
+                raise BundleCorrupted(
+                    f"{self.path / name} has {size} bytes, {entry.size} were written: copy the bundle again"
+                )
+            yield handle
+
+    def _stage(self, name: str, data: bytes) -> Path:
+        # Hidden, so that it can never be the name of a file of the bundle.
+        target = self.path / name
+        staged = target.with_name(f".{target.name}.staged")
+        for leftover in target.parent.glob(f".{staged.name}.*.tmp"):  # of a writer that was killed
+            leftover.unlink(missing_ok=True)
+        with atomic_file(staged) as file:
+            file.write(data)
+        return staged
+
+    def _write_manifest(self, files: dict[str, FileEntry]) -> Manifest:
+        manifest = replace(self.manifest, files=dict(sorted(files.items())))
+        write_atomic(self.path / MANIFEST, manifest.to_bytes())
+        return manifest
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError as error:
+        raise BundleError(f"cannot read {path}: {error.strerror}") from None
+
+
+def _read_manifest(path: Path) -> Manifest:
+    try:
+        (path / MANIFEST).lstat()
+    except FileNotFoundError:
+        raise BundleError(f"{path} is not a csflow bundle: it has no {MANIFEST}") from None
+    except OSError as error:
+        raise BundleError(f"cannot read {path}: {error.strerror}") from None
+    return Manifest.from_bytes(_read_json_file(path, MANIFEST, "copy the bundle again"), str(path / MANIFEST))
+
+
+def _read_replaceable(path: Path) -> Manifest:
+    try:
+        return _read_manifest(path)
+    except BundleCorrupted:
+        raise BundleCorrupted(f"{path} holds a damaged bundle: delete it, or name another path with --bundle") from None
+
+
+def _require_vacant(path: Path) -> None:
+    if path.exists() and (not path.is_dir() or any(not _is_leftover(p) for p in path.iterdir())):
+        raise BundleError(f"{path} exists and is no bundle: name another path with --bundle")
+
+
+def _is_leftover(path: Path) -> bool:
+    return path.name.startswith(f".{MANIFEST}.") and path.name.endswith(".tmp")
+
+
+def _check_names(names: Iterable[str]) -> None:
+    for name in names:
+        if problem := file_name_problem(name):
+            raise BundleError(problem)
+
+
+@contextlib.contextmanager
+def _open_plain(root: Path, name: str, remedy: str) -> Iterator[int]:
+    """A file descriptor of root/name: a plain file, reached without a symbolic link below `root`."""
+    path = root / name
+    parents = [root / p for p in Path(name).parents if p != Path()]
+    try:
+        if any(stat.S_ISLNK(p.lstat().st_mode) for p in parents):
+            raise BundleCorrupted(f"{path} lies behind a symbolic link: {remedy}")
+        # O_NONBLOCK: opening a FIFO in place of a file must not wait for a writer.
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        _refuse(path, error, remedy)
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise BundleCorrupted(f"{path} is not a plain file: {remedy}")
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _refuse(path: Path, error: OSError, remedy: str) -> NoReturn:
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise BundleCorrupted(f"{path} is missing: {remedy}") from None
+    if error.errno in (errno.ELOOP, errno.ENXIO):
+        raise BundleCorrupted(f"{path} is not a plain file: {remedy}") from None
+    raise BundleError(f"cannot read {path}: {error.strerror}") from None
+
+
+def _read_json_file(root: Path, name: str, remedy: str) -> bytes:
+    with _open_plain(root, name, remedy) as handle:
+        if os.fstat(handle).st_size > MAX_JSON_FILE_BYTES:
+            raise BundleCorrupted(f"{root / name} is larger than {MAX_JSON_FILE_BYTES} bytes: {remedy}")
+        return _read_at_most(handle, MAX_JSON_FILE_BYTES)
+
+
+def _read_at_most(handle: int, size: int) -> bytes:
+    with open(handle, "rb", closefd=False) as file:
+        return file.read(size)

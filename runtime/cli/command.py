@@ -1,0 +1,128 @@
+"""What every csflow command shares: errors as one line with an exit code, and commands that load when called.
+
+Imports click and the error tree only, so that `--help` works on a machine without torch, OpenCV or an engine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import importlib
+import io
+import os
+import sys
+from importlib.util import find_spec
+from typing import Any, NoReturn
+
+import click
+
+from csflow.runtime.errors import BackendUnavailable, CSFlowError, SinkError
+from csflow.runtime.machine.writable import writable
+
+__all__ = ["Command", "Group", "bundle_option", "release_stdout", "require", "tell"]
+
+PATIENCE_S = 1.0
+INTERRUPTED = 130
+
+
+class _Guarded(click.Command):
+    """Standard output that is full or knows few letters costs no traceback, not even for --help."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run as a program: see click."""
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")
+        try:
+            return super().main(*args, **kwargs)
+        except OSError as error:
+            # --help and --version print before there is a command body.
+            sys.exit(_tell(*_described(error)))
+
+
+class Command(_Guarded):
+    """A command whose csflow and file-system errors end in one line and an exit code, not in a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command body."""
+        try:
+            return super().invoke(ctx)
+        except CSFlowError as error:
+            _end(str(error), error.exit_code)
+        except OSError as error:
+            # A closed pipe (`csflow ... | head`) is click's to end quietly.
+            if error.errno in (None, errno.EPIPE):
+                raise
+            _end(*_described(error))
+        except KeyboardInterrupt:
+            _end("interrupted", INTERRUPTED)
+
+
+class Group(_Guarded, click.Group):
+    """A group whose commands are named as 'module:attribute' and imported when they are used or listed."""
+
+    def __init__(self, *args: Any, lazy: dict[str, str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._lazy = lazy
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """All command names, in the order of the work."""
+        return list(self._lazy)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's
+        """Import one command."""
+        if cmd_name not in self._lazy:
+            return None
+        module, attribute = self._lazy[cmd_name].split(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+
+def bundle_option(function: Any) -> Any:
+    """The --bundle option; the body receives `bundle` as a path string, the default where none was given."""
+    return click.option(
+        "--bundle",
+        envvar="CSFLOW_BUNDLE",
+        default="model.csflow",
+        show_default=True,
+        metavar="DIR",
+        help="The bundle; also taken from CSFLOW_BUNDLE.",
+    )(function)
+
+
+def require(extra: str, *modules: str) -> None:
+    """Whether libraries that a command needs are installed. Raises BackendUnavailable, which names the extra."""
+    if missing := [name for name in modules if find_spec(name) is None]:
+        raise BackendUnavailable(f"this command needs {', '.join(missing)}: pip install 'csflow[{extra}]'")
+
+
+def tell(text: str) -> None:
+    """Print to standard error, where anybody reads it."""
+    if writable(sys.stderr, PATIENCE_S):
+        with contextlib.suppress(OSError):
+            click.echo(text, err=True)
+
+
+def release_stdout() -> None:
+    """Let go of standard output where it cannot be written: what its buffer holds must not fail again at exit."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _described(error: OSError) -> tuple[str, int]:
+    target = error.filename or "the output"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"disk full while writing {target}: free space, then start again", SinkError.exit_code
+    return f"{error.strerror or error}: {target}", 1
+
+
+def _end(message: str, code: int) -> NoReturn:
+    raise click.exceptions.Exit(_tell(message, code)) from None
+
+
+def _tell(message: str, code: int) -> int:
+    release_stdout()
+    tell("Error: " + " ".join(message.split()))
+    return code

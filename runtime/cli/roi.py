@@ -1,0 +1,137 @@
+"""`csflow roi`: choose and see what of the picture the model looks at."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from csflow.runtime.cli.command import Command
+from csflow.runtime.errors import ConfigError, SourceError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from csflow.runtime.picture.region import Region
+
+__all__ = ["roi"]
+
+
+def _box(text: str) -> tuple[int, int, int, int]:
+    match = re.fullmatch(r"(\d{1,5}),(\d{1,5}),(\d{1,5}),(\d{1,5})", text)
+    if match is None:
+        raise click.BadParameter(f"{text!r} is no box: expected X,Y,WIDTH,HEIGHT in pixels, for example 100,50,640,480")
+    x, y, width, height = (int(number) for number in match.groups())
+    return x, y, width, height
+
+
+@click.command(cls=Command)
+@click.argument("picture", metavar="PICTURE_OR_CAMERA")
+@click.option("--roi", "box", metavar="X,Y,W,H", help="Region of interest: the model gets nothing else.")
+@click.option("--ignore", multiple=True, metavar="X,Y,W,H", help="Area that the model never sees; may be repeated.")
+@click.option(
+    "--mask", metavar="FILE", help="Picture of the camera's size: black is ignored, anything brighter is looked at."
+)
+@click.option("--bundle", metavar="DIR", help="Show the region of this bundle instead.")
+@click.option("-o", "--output", metavar="FILE", help="Save a picture of what is seen.")
+@click.option("--save", metavar="FILE", help="Save the region for 'csflow train --region FILE'.")
+def roi(
+    picture: str,
+    box: str | None,
+    ignore: tuple[str, ...],
+    mask: str | None,
+    bundle: str | None,
+    output: str | None,
+    save: str | None,
+) -> None:
+    """Choose what of the picture the model looks at, and see it.
+
+    PICTURE_OR_CAMERA is a picture, or a camera as `csflow run --camera` takes it. Boxes are in pixels of that
+    picture. The region belongs to the trained model: to change it, train again with it.
+    """
+    from csflow.runtime.picture.region import Region, region_picture, save_region
+
+    image = _image(picture)
+    if bundle is not None:
+        if box or ignore or mask or save:
+            raise click.UsageError(
+                "a bundle keeps the region it was trained with: to change it, train again without it"
+            )
+        region = _region_of(bundle)
+    else:
+        try:
+            boxes = (*map(_box, ignore), *(_masked(mask, image) if mask else ()))
+            region = Region(_box(box) if box else None, boxes)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+    shown = region_picture(image, region)
+    if output is not None:
+        _save_picture(shown, Path(output))
+    if save is not None:
+        save_region(region, save)
+        click.echo(f"saved {save}; next: csflow train IMAGES --region {save}", err=True)
+    click.echo(_text(region, image))
+
+
+def _image(picture: str) -> NDArray[np.uint8]:
+    import time
+
+    from csflow.runtime.source import open_source
+
+    end_s = time.monotonic() + 5.0
+    with open_source(picture) as source:
+        while time.monotonic() < end_s:
+            if (frame := source.read(0.5)) is not None:
+                return frame.image
+    raise SourceError(f"{picture} gave no picture within 5 s")
+
+
+def _region_of(bundle: str) -> Region:
+    from csflow.runtime.bundle.directory import Bundle
+    from csflow.runtime.picture.region import Region
+
+    how = Bundle.open(bundle).manifest.preprocessing
+    return Region(how.roi, how.ignore)
+
+
+def _masked(path: str, image: NDArray[np.uint8]) -> tuple[tuple[int, int, int, int], ...]:
+    from csflow.runtime.picture.images import read_image
+    from csflow.runtime.picture.region import rectangles_of
+
+    mask = read_image(Path(path))
+    if mask.shape != image.shape:
+        raise ConfigError(
+            f"the mask {path} has {mask.shape[1]}x{mask.shape[0]} pixels, the picture "
+            f"{image.shape[1]}x{image.shape[0]}: make it of the picture's size"
+        )
+    return rectangles_of((mask == 0).all(axis=2))
+
+
+def _save_picture(shown: NDArray[np.uint8], path: Path) -> None:
+    from PIL import Image
+
+    suffix = path.suffix.lower()
+    if suffix not in (".png", ".jpg", ".jpeg", ".bmp"):
+        raise ConfigError(f"cannot save {path}: name it .png, .jpg or .bmp")
+    partial = path.with_name(f".{path.name}.{os.getpid()}{suffix}")
+    try:
+        Image.fromarray(shown).save(partial)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _text(region: Region, image: NDArray[np.uint8]) -> str:
+    height, width = image.shape[:2]
+    x, y, w, h = region.roi or (0, 0, width, height)
+    lines = [f"picture  {width}x{height} px", f"region   x={x} y={y} {w}x{h} px"]
+    ignored = sum(bw * bh for _, _, bw, bh in region.ignore)
+    if region.ignore:
+        lines.append(
+            f"ignored  {len(region.ignore)} rectangles, {ignored} px ({ignored / (width * height):.1%} of the picture)"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,80 @@
+"""The options of `csflow run` that say where results go; `csflow.runtime.line.outputs` opens what they name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from csflow.runtime.line.outputs import OutputOptions
+
+__all__ = ["output_choices", "output_options"]
+
+UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+
+
+def _bytes(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> int | None:
+    if value is None:
+        return None
+    match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]+)?) ?([KMGT]?B?)", value.strip().upper())
+    if match is None or match[2] not in UNITS or float(match[1]) * UNITS[match[2]] < 1:
+        raise click.BadParameter(f"{value!r} is no size; for example 500MB or 2GB.")
+    return int(float(match[1]) * UNITS[match[2]])
+
+
+OPTIONS = (
+    click.option("--results", metavar="FILE", help="Append one JSON object a frame to FILE; '-' is standard output."),
+    click.option(
+        "--results-policy",
+        type=click.Choice(["stop", "drop"]),
+        default="stop",
+        show_default=True,
+        help="What a record that cannot be written does: it ends the run, or it is dropped and counted.",
+    ),
+    click.option("--csv", "csv_file", metavar="FILE", help="Append one row a frame to FILE."),
+    click.option("--save", metavar="DIR", help="Write pictures with heat maps to DIR."),
+    click.option(
+        "--save-rule",
+        default="not-ok",
+        show_default=True,
+        metavar="RULE",
+        help="Which: all, not-ok, near (within 20 % of the reject threshold), every=N; several with commas.",
+    ),
+    click.option(
+        "--save-budget", callback=_bytes, metavar="SIZE", help="Delete the oldest pictures beyond it, for example 2GB."
+    ),
+    click.option(
+        "--mqtt", envvar="CSFLOW_MQTT", metavar="URL", help="Publish to mqtt[s]://user:password@host/PREFIX/result."
+    ),
+    click.option("--webhook", envvar="CSFLOW_WEBHOOK", metavar="URL", help="POST results as JSON to http[s]://..."),
+    click.option(
+        "--webhook-rule", default="not-ok", show_default=True, metavar="RULE", help="Which results; as --save-rule."
+    ),
+    click.option(
+        "--serve",
+        metavar="HOST:PORT",
+        help="Serve the live page and /metrics, for example on 127.0.0.1:8080; others than this machine need the token "
+        "that CSFLOW_SERVE_TOKEN holds.",
+    ),
+    click.option("--log", "log_file", metavar="FILE", help="Append log lines to FILE; it rotates, 60 MB at most."),
+)
+
+
+def output_options(function: Any) -> Any:
+    """Add the options; the body gets them under the names of `OutputOptions`."""
+    for option in reversed(OPTIONS):
+        function = option(function)
+    return function
+
+
+def output_choices(values: Mapping[str, Any], lines: bool, as_json: bool) -> OutputOptions:
+    """What the body of a command got for these options, among its other values."""
+    from csflow.runtime.line.outputs import OutputOptions
+
+    names = OutputOptions.__dataclass_fields__
+    return OutputOptions(
+        **{name: value for name, value in values.items() if name in names}, lines=lines, as_json=as_json
+    )

@@ -1,0 +1,1 @@
+"""The line: frames from cameras, checks, deadlines, results, in order and exactly one each."""

@@ -1,0 +1,192 @@
+"""Whether a frame shows the part at all: what is stale, frozen, dark, white or blurred is an ERROR, not a defect.
+
+What can be measured is measured against the bundle's golden good frames, so that a dark product is no dark picture
+and a smooth one no blurred one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from csflow.runtime.bundle.directory import Bundle
+from csflow.runtime.bundle.golden import load_golden
+from csflow.runtime.errors import BundleError
+from csflow.runtime.types import Frame
+
+__all__ = ["CameraHealth", "HealthLimits", "HealthReference", "PictureHealth", "reference_of", "sharpness"]
+
+DARK, WHITE = 12, 250
+"""Grey levels at or below, at or above which a pixel tells nothing."""
+STEP = 4
+"""Every fourth pixel of every fourth row is looked at: enough for a share."""
+FLAT_SHARE = 0.05
+"""Share of rows at the lower end that a truncated JPEG leaves in one colour, at least."""
+UNMEASURED_SHARE = 0.9
+
+
+@dataclass(frozen=True)
+class HealthLimits:
+    """When a frame counts as unusable; 0 switches a check off."""
+
+    max_age_s: float = 2.0
+    """Longest time in seconds from capture to the detector; cameras only."""
+    frozen: int = 10
+    """So many frames with the same bytes, one after the other, are a frozen camera; cameras only."""
+    exposure: float = 0.9
+    """Share of what is not dark (white) in the golden good frames; so much of it dark (white) is no picture."""
+    blur: float = 0.2
+    """Share of the least sharp golden good frame's sharpness that a frame must have, along rows and along columns."""
+
+
+@dataclass(frozen=True)
+class HealthReference:
+    """What the golden good frames look like."""
+
+    dark_share: float = UNMEASURED_SHARE
+    """Largest share of pixels at or below `DARK`, in 0..1."""
+    white_share: float = UNMEASURED_SHARE
+    """Largest share of pixels at or above `WHITE`, in 0..1."""
+    sharpness: tuple[float, float] = (0.0, 0.0)
+    """Smallest sharpness along rows and along columns (`sharpness`); 0 where it was not measured."""
+
+    @classmethod
+    def of(cls, images: Sequence[NDArray[np.uint8]]) -> HealthReference:
+        """Measure (S, S, 3) uint8 pictures of good parts; none gives the reference without measurements."""
+        if not images:
+            return cls()
+        shares = [_shares(image) for image in images]
+        sharp = [sharpness(image) for image in images]
+        return cls(
+            max(s[0] for s in shares),
+            max(s[1] for s in shares),
+            (min(s[0] for s in sharp), min(s[1] for s in sharp)),
+        )
+
+
+def reference_of(bundle: Bundle) -> HealthReference:
+    """The reference for `bundle`; without measurements where it has no golden good frames."""
+    try:
+        golden = load_golden(bundle)
+    except BundleError:
+        return HealthReference()
+    return HealthReference.of([frame.image for frame, expected in golden if expected.label == "good"])
+
+
+def sharpness(image: NDArray[np.uint8]) -> tuple[float, float]:
+    """Brenner's focus measure of the green channel, along rows and along columns: the mean of (I(x+2) - I(x))².
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+    """
+    # Whole rows only: columns would be read across the memory, which takes ten times as long.
+    step = 2 * STEP
+    here = image[:-2:step, :, 1].astype(np.int16)
+    below = image[2::step, :, 1].astype(np.int16)[: len(here)]
+    return _mean_square(here[:, 2:] - here[:, :-2]), _mean_square(below - here)
+
+
+class PictureHealth:
+    """Judges one prepared picture by itself: exposure and sharpness."""
+
+    def __init__(self, limits: HealthLimits, reference: HealthReference) -> None:
+        self._limits = limits
+        self._sharpness = tuple(limits.blur * least for least in reference.sharpness)
+        self._dark, self._white = (
+            share + limits.exposure * (1.0 - share) for share in (reference.dark_share, reference.white_share)
+        )
+
+    def problem(self, image: NDArray[np.uint8]) -> tuple[str, str] | None:
+        """Fault and reason for an (S, S, 3) uint8 picture, or None where it is usable."""
+        if self._limits.exposure:
+            dark, white = _shares(image)
+            if dark >= self._dark:
+                return "black", f"{dark:.0%} of the picture is black: check lens cover, light and exposure"
+            if white >= self._white:
+                return "saturated", f"{white:.0%} of the picture is white: check exposure and light"
+        if self._limits.blur:
+            return self._blurred(image)
+        return None
+
+    def _blurred(self, image: NDArray[np.uint8]) -> tuple[str, str] | None:
+        for got, least, word in zip(sharpness(image), self._sharpness, ("rows", "columns"), strict=True):
+            if got < least:
+                share = got / least * self._limits.blur
+                return "blurred", (
+                    f"along its {word} the picture has {share:.0%} of the sharpness of the training pictures: "
+                    "check focus, exposure time and lens"
+                )
+        return None
+
+
+class CameraHealth:
+    """Judges the frames of one camera in their order: age, progress, size, wholeness."""
+
+    def __init__(self, limits: HealthLimits, live: bool) -> None:
+        self._limits = limits
+        self._live = live
+        self._before: Frame | None = None
+        self._repeats = 0
+        self._shape: tuple[int, ...] | None = None
+
+    def problem(self, frame: Frame, age_s: float) -> tuple[str, str] | None:
+        """Fault and reason for the next frame, or None where it is usable. Files are not judged here."""
+        if not self._live:
+            return None
+        before, self._before = self._before, frame
+        checks = (self._stale(frame, before, age_s), self._frozen(frame, before), self._size(frame), _truncated(frame))
+        return next((found for found in checks if found is not None), None)
+
+    def _stale(self, frame: Frame, before: Frame | None, age_s: float) -> tuple[str, str] | None:
+        if self._limits.max_age_s and age_s > self._limits.max_age_s:
+            return "stale", f"the frame is {age_s:.1f} s old, {self._limits.max_age_s:g} s are allowed"
+        if before is not None and frame.captured_ns <= before.captured_ns:
+            return "stale", "the camera gave a frame that is not newer than the one before"
+        return None
+
+    def _frozen(self, frame: Frame, before: Frame | None) -> tuple[str, str] | None:
+        same = before is not None and _same(frame.image, before.image)
+        self._repeats = self._repeats + 1 if same else 1
+        if self._limits.frozen and self._repeats >= self._limits.frozen:
+            return "frozen", f"the camera gave the same picture {self._repeats} times: restart it"
+        return None
+
+    def _size(self, frame: Frame) -> tuple[str, str] | None:
+        if self._shape is None:
+            self._shape = frame.image.shape
+        if frame.image.shape == self._shape:
+            return None
+        got, first = ("{1}x{0}".format(*shape) for shape in (frame.image.shape, self._shape))
+        return "size", f"the picture has {got} pixels, the camera began with {first}: set its format"
+
+
+def _mean_square(difference: NDArray[np.int16]) -> float:
+    values = difference.astype(np.float32).ravel()
+    return float(values @ values) / values.size
+
+
+def _shares(image: NDArray[np.uint8]) -> tuple[float, float]:
+    red, green, blue = (image[::STEP, ::STEP, channel] for channel in range(3))
+    dark = np.maximum(np.maximum(red, green), blue) <= DARK
+    white = np.minimum(np.minimum(red, green), blue) >= WHITE
+    return float(dark.mean()), float(white.mean())
+
+
+def _same(image: NDArray[np.uint8], before: NDArray[np.uint8]) -> bool:
+    few = (slice(None, None, 61), slice(None, None, 61))
+    return image.shape == before.shape and np.array_equal(image[few], before[few]) and np.array_equal(image, before)
+
+
+def _truncated(frame: Frame) -> tuple[str, str] | None:
+    """What libjpeg fills the rest of a cut picture with is one grey; a sensor's rows are never all one value."""
+    image = frame.image
+    rows = int(np.ceil(image.shape[0] * FLAT_SHARE))
+    lower, colour = image[-rows:], image[-1, -1]
+    if image.ndim != 3 or colour.min() == 0 or colour.max() == 255:
+        return None
+    if (lower[:, ::61] != colour).any() or (lower != colour).any() or (image[::61, ::61] == colour).all():
+        return None
+    return "truncated", "the lower end of the picture is one flat colour: it was cut off on its way from the camera"

@@ -1,0 +1,108 @@
+// A bundle, its engine and the thread that works: one picture at a time, from the caller's pixels to a result.
+#pragma once
+
+#include "engine/golden.h"
+#include "picture/picture.h"
+
+#include <atomic>
+#include <mutex>
+#include <pthread.h>
+#include <semaphore.h>
+#include <sys/types.h>
+
+namespace csflow {
+
+struct OpenOptions {
+    std::int32_t max_width, max_height;
+    EngineOptions engine;
+    bool unverified;
+};
+
+class Detector {
+public:
+    /// Everything is allocated here. Throws what the bundle, the thresholds, the engine, the golden frames or the
+    /// decision gate's records give.
+    Detector(const std::string &bundle, const OpenOptions &options);
+    /// Waits for the picture in work.
+    ~Detector();
+    Detector(const Detector &) = delete;
+    Detector &operator=(const Detector &) = delete;
+
+    pid_t process() const noexcept { return process_; }
+    const csflow_description &describe() const noexcept { return description_; }
+
+    /// Begin a picture; throws BUSY, INVALID_ARGUMENT or SOURCE_ERROR. `wait`: `finish` will be called.
+    void begin(const csflow_image *image, bool wait);
+    /// Wait for the end of what `begin` began, and give the result.
+    csflow_result finish() noexcept;
+    /// OK with a result, PENDING, IDLE, or BUSY where somebody else waits. Lock-free.
+    csflow_status poll(csflow_result &result) noexcept;
+
+    GoldenCheck self_test();
+    Map map();
+    void render_map(float *out, std::int64_t row_stride, std::int32_t width, std::int32_t height);
+    csflow_status cycle(const csflow_cycle_in &in, csflow_cycle_out &out) noexcept;
+
+    void store_error() noexcept; // this thread's last error becomes the detector's
+    std::size_t last_error(char *text, std::size_t size) noexcept;
+
+private:
+    // FREE and DONE are nobody's; a compare-and-swap takes the detector out of them.
+    enum State : int { FREE, TAKEN, WAITED, SUBMITTED, DONE };
+
+    class Taken;
+    struct Cycle {
+        enum Phase { WAITING, RUNNING, ENDED } phase = WAITING;
+        bool req = false;  // at the last call
+        bool late = false; // a picture that missed its deadline is still in work
+        std::uint32_t calls = 0;
+        std::int64_t deadline_ns = 0; // 0: none
+        csflow_cycle_out out{};
+    };
+
+    static void *thread_main(void *detector) noexcept;
+    void work() noexcept;
+    void infer(csflow_result &result);
+    void judge(float score, csflow_result &result) noexcept;
+    std::unique_ptr<Engine> opened(const OpenOptions &options);
+    std::string require_trust(Engine &engine, bool unverified) const;
+    csflow_result blank_result(const csflow_image &image) const noexcept;
+    void begin_cycle(const csflow_cycle_in &in) noexcept;
+    void watch_cycle() noexcept;
+    void end_cycle(csflow_status status, const csflow_result &result) noexcept;
+
+    const Bundle bundle_;
+    const Calibration calibration_;
+    const PictureLimits limits_;
+    const pid_t process_;
+    std::atomic<bool> verified_{false};
+    const std::unique_ptr<Engine> engine_;
+    csflow_description description_;
+    Resizer resizer_;
+
+    std::atomic<int> state_{FREE};
+    std::atomic<bool> stop_{false};
+    std::atomic_flag in_cycle_ = ATOMIC_FLAG_INIT;
+    sem_t wake_{}, finished_{};
+    pthread_t thread_{};
+
+    csflow_image image_{}; // of the picture in work; the fields below belong to who owns the state
+    View view_{};
+    csflow_result result_{};
+    bool has_map_ = false;
+    Cycle cycle_;
+
+    std::mutex error_mutex_;
+    char error_[512] = "";
+};
+
+/// CLOCK_MONOTONIC in nanoseconds.
+std::int64_t now_ns() noexcept;
+
+/// The result of a picture that has none: ERROR.
+csflow_result error_result(csflow_status status, std::uint16_t reason, std::uint64_t frame_id) noexcept;
+
+/// CSFLOW_REASON_... for the status of a picture that was refused or failed.
+std::uint16_t reason_of(csflow_status status) noexcept;
+
+} // namespace csflow

@@ -1,0 +1,32 @@
+// Between libcsflow and the part of it that is compiled once for each major version of TensorRT, whose classes differ
+// in their virtual functions from one to the next.
+#pragma once
+
+#include "engine/cuda_driver.h"
+
+namespace csflow {
+
+/// Backbone and flow on the GPU, one frame at a time.
+class TrtSession {
+public:
+    virtual ~TrtSession() = default;
+    virtual std::uint8_t *input() noexcept = 0;   // (S, S, 3) in pinned memory
+    virtual const float *map() const noexcept = 0; // (map_height, map_width) in pinned memory
+    virtual std::int32_t map_width() const noexcept = 0;
+    virtual std::int32_t map_height() const noexcept = 0;
+    /// False with words in `error`.
+    virtual bool infer(float *score, char *error, std::size_t size) noexcept = 0;
+};
+
+struct TrtConfig {
+    const void *plans[2]; // backbone, flow
+    std::size_t sizes[2];
+    std::int32_t image_size;
+    void *(*create_runtime)(void *logger, std::int32_t version); // createInferRuntime_INTERNAL
+    const CudaDriver *cuda;
+};
+
+/// `csflow_trt_open` of a shim: null with words in `error`.
+using TrtOpen = TrtSession *(*)(const TrtConfig *config, char *error, std::size_t size);
+
+} // namespace csflow

@@ -1,0 +1,26 @@
+// A caller's csflow_image, checked, cut to the region of interest, ready for the resizer.
+#pragma once
+
+#include "bundle/bundle.h"
+#include "picture/resize.h"
+
+namespace csflow {
+
+/// Which pictures are accepted.
+struct PictureLimits {
+    Roi roi;
+    std::vector<Roi> ignore;
+    std::int32_t max_width, max_height;
+};
+
+/// The caller's structure, as far as it knows it. INVALID_ARGUMENT: NULL, or a struct_size that cannot be.
+csflow_image taken(const csflow_image *image);
+
+/// What of `image` is to be resized, for as long as `limits` live. INVALID_ARGUMENT: the program is wrong;
+/// SOURCE_ERROR: the picture is.
+View checked_view(const csflow_image &image, const PictureLimits &limits);
+
+/// The region in pixels of a picture: `roi`, or all of it. SOURCE_ERROR where it leaves the picture.
+Roi region_in(const Roi &roi, std::int32_t width, std::int32_t height);
+
+} // namespace csflow

@@ -1,0 +1,1 @@
+"""Outputs that append lines to a file."""

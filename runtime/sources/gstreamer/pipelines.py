@@ -1,0 +1,105 @@
+"""Ready-made GStreamer pipelines: CSI cameras and RTSP on a Jetson, GenICam cameras through Aravis.
+
+Each function gives the text up to raw video; `csflow.runtime.sources.gstreamer.source` appends the rest. The elements
+and their order for CSI and RTSP follow NVIDIA's jetson-utils (gstCamera.cpp, gstDecoder.cpp).
+"""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+from csflow.runtime.errors import ConfigError
+from csflow.runtime.options import Option, read_options, size_option
+
+__all__ = ["aravis_pipeline", "csi_pipeline", "rtsp_pipeline"]
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError(text)
+    return value
+
+
+def _flip(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= 7:
+        raise ValueError(text)
+    return value
+
+
+def _word(text: str) -> str:
+    # It becomes part of a pipeline: nothing that could end an element's property.
+    if not text or not all(c.isalnum() or c in "_-." for c in text):
+        raise ValueError(text)
+    return text
+
+
+_CSI: dict[str, Option] = {"size": (size_option, "1280x720"), "fps": (_positive, "30"), "flip": (_flip, "2")}
+_ARAVIS: dict[str, Option] = {
+    "size": (size_option, "1280x960"),
+    "fps": (_positive, "20"),
+    "format": (_word, "GRAY8"),
+    "exposure_us": (_positive, "5000"),
+    "gain": (float, "6.0"),
+    "packet_size": (_positive, "8192"),
+}
+
+
+def csi_pipeline(uri: str) -> str:
+    """The pipeline for csi:N?size=1280x720&fps=30&flip=0, a camera on a Jetson's CSI connector.
+
+    `flip` is nvvidconv's flip-method, 0 to 7. Raises ConfigError.
+    """
+    number, _, query = uri.partition(":")[2].partition("?")
+    if not number.isdecimal():
+        raise ConfigError(f"{uri!r}: expected csi:0 or csi:0?size=1280x720&fps=30&flip=2")
+    values = read_options(uri, query, _CSI)
+    width, height = values.get("size", (1280, 720))
+    caps = f"video/x-raw(memory:NVMM),format=NV12,width={width},height={height},framerate={values.get('fps', 30)}/1"
+    convert = f"nvvidconv flip-method={values.get('flip', 0)}"
+    return f"nvarguscamerasrc sensor-id={int(number)} ! '{caps}' ! {convert} ! video/x-raw,format=BGRx"
+
+
+def rtsp_pipeline(uri: str, jetson: bool) -> str:
+    """The pipeline for gst+rtsp://user:password@host/path.
+
+    `decodebin` takes the hardware decoder where the machine has one. A Jetson's gives pictures in memory that
+    only its own converter reads.
+    """
+    location = shlex.quote(uri.removeprefix("gst+"))
+    tail = " ! nvvidconv ! video/x-raw,format=BGRx" if jetson else ""
+    return f"rtspsrc location={location} latency=100 drop-on-latency=true ! decodebin{tail}"
+
+
+def aravis_pipeline(uri: str) -> str:
+    """The pipeline for aravis:NAME?size=1280x960&fps=20&format=GRAY8&exposure_us=5000&gain=6&packet_size=8192.
+
+    NAME is as `arv-tool-0.8` lists it; empty takes the only camera there is. The camera must accept size, rate
+    and format exactly, or the pipeline does not start; exposure and gain switch their automatics off.
+    Raises ConfigError.
+    """
+    name, _, query = uri.partition(":")[2].partition("?")
+    values = read_options(uri, query, _ARAVIS)
+    camera = f" camera-name={shlex.quote(name)}" if name else ""
+    return f"aravissrc{camera}{_aravis_settings(values)} ! {_aravis_caps(values)}"
+
+
+def _aravis_settings(values: dict[str, Any]) -> str:
+    text = " num-arv-buffers=4"
+    if "exposure_us" in values:
+        text += f" exposure-auto=off exposure={values['exposure_us']}"
+    if "gain" in values:
+        text += f" gain-auto=off gain={values['gain']:g}"
+    return text + (f" packet-size={values['packet_size']}" if "packet_size" in values else "")
+
+
+def _aravis_caps(values: dict[str, Any]) -> str:
+    kind = str(values.get("format", "GRAY8"))
+    bayer = kind.lower() in ("bggr", "gbrg", "grbg", "rggb")
+    caps = f"video/x-bayer,format={kind.lower()}" if bayer else f"video/x-raw,format={kind}"
+    if "size" in values:
+        caps += ",width={},height={}".format(*values["size"])
+    caps += f",framerate={values['fps']}/1" if "fps" in values else ""
+    return caps + (" ! bayer2rgb" if bayer else "")

@@ -1,0 +1,1 @@
+"""What asks for a result: a line, a request over HTTP, an edge."""

@@ -1,0 +1,106 @@
+"""INT8 on export: made from good parts, kept only where it passes and is faster, and then run."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import onnx
+import pytest
+from click.testing import CliRunner
+
+pytest.importorskip("openvino", reason="the extra openvino is not installed")
+
+from csflow.calibration.calibrate import calibrate
+from csflow.export.cli.export import export
+from csflow.export.gate.int8 import INT8_FLOW, good_samples, int8_flow, judge_int8
+from csflow.export.gate.verify import StagedBundle, verify
+from csflow.export.graphs.quantization import MIN_SAMPLES
+from csflow.runtime.bundle.calibration import load_calibration
+from csflow.runtime.bundle.directory import Bundle
+from csflow.runtime.bundle.golden import TOLERANCES
+from csflow.runtime.detector import Detector
+from csflow.runtime.engine import open_engine
+from csflow.runtime.engines.openvino.engine import OpenVINOEngine
+from csflow.runtime.errors import DataError, EngineMismatch
+from csflow.toolkit.data.dataset import Dataset, Sample, load_dataset
+
+
+@pytest.fixture
+def bundle(trained_copy: Path, product_line: Path, monkeypatch: pytest.MonkeyPatch) -> Bundle:
+    """A calibrated bundle; its graphs are not made anew at every export."""
+    bundle = Bundle.open(trained_copy)
+    with open_engine(bundle, "torch") as engine:
+        calibrate(bundle, [product_line / "calibration" / "good"], engine, 0.2, 0.9)
+    names = ("graphs/fp32/backbone.onnx", "graphs/fp32/flow.onnx")
+    monkeypatch.setattr("csflow.export.gate.write_graphs.make_graphs", lambda *_: {n: bundle.read(n) for n in names})
+    # A few epochs' training on drawn parts make a model that INT8 rounds more than a real one.
+    monkeypatch.setitem(TOLERANCES, "int8", (0.3, 0.3))
+    return bundle
+
+
+def exported(bundle: Bundle, images: Path) -> str:
+    arguments = ["--bundle", str(bundle.path), "--int8", "--images", str(images), "--limit", "4"]
+    done = CliRunner().invoke(export, arguments)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def test_int8_that_is_faster_is_kept_and_runs(
+    bundle: Bundle, product_line: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("csflow.export.gate.int8.ADVANTAGE", 1e9)
+    told = exported(bundle, product_line)
+    assert "INT8 kept: it takes" in told
+    now = Bundle.open(bundle.path)
+    model = onnx.load_from_string(now.read(INT8_FLOW))
+    dense = [node for node in model.graph.node if node.op_type == "Conv"]
+    made = {output: node.op_type for node in model.graph.node for output in node.output}
+    assert dense
+    assert all(made.get(node.input[0]) == "DequantizeLinear" for node in dense)
+    with Detector.open(now.path, "openvino-int8") as detector:
+        assert detector.engine.name == "openvino-int8"
+        assert not detector.distrust
+    monkeypatch.setattr("csflow.runtime.engines.openvino.engine.ADVANTAGE", 0.0)
+    with OpenVINOEngine(now) as engine:
+        assert engine.name == "openvino-fp32", "no precision is infinitely faster"
+
+
+def test_int8_that_is_not_faster_is_not_kept(
+    bundle: Bundle, product_line: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = bundle.update({INT8_FLOW: b"an older one"})
+    monkeypatch.setattr("csflow.export.gate.int8.ADVANTAGE", 0.0)
+    assert "INT8 NOT kept: it takes" in exported(old, product_line)
+    now = Bundle.open(bundle.path)
+    assert not now.has(INT8_FLOW)
+    with pytest.raises(EngineMismatch, match="no record"):
+        Detector.open(now.update({INT8_FLOW: int8_flow(now, good_samples(load_dataset(product_line)))}).path,
+                      "openvino-int8")  # fmt: skip
+
+
+def test_int8_that_fails_the_gate_is_not_kept(bundle: Bundle, product_line: Path) -> None:
+    flow = int8_flow(bundle, good_samples(load_dataset(product_line)))
+    staged = StagedBundle.of(bundle, {INT8_FLOW: flow})
+    report = verify(staged, load_calibration(bundle), ("openvino-fp32", "openvino-int8"))
+    record = replace(report.records["openvino-int8"], passed=False, faults=("it is off",))
+    failed = replace(report, records={**report.records, "openvino-int8": record})
+    outcome = judge_int8(staged, failed)
+    assert (outcome.kept, outcome.reason) == (False, "it is off")
+
+
+def test_int8_needs_good_parts() -> None:
+    few = Dataset(Path("line"), "folder", tuple(Sample(Path(f"{i}.png")) for i in range(MIN_SAMPLES - 1)))
+    with pytest.raises(DataError, match=f"line has {MIN_SAMPLES - 1}"):
+        good_samples(few)
+    with pytest.raises(DataError, match="--images"):
+        good_samples(None)
+    many = Dataset(Path("line"), "folder", tuple(Sample(Path(f"{i:03d}.png")) for i in range(300)))
+    chosen = good_samples(many)
+    assert len({s.path for s in chosen}) == 64
+
+
+def test_int8_without_pictures_ends_in_one_line_and_changes_nothing(bundle: Bundle) -> None:
+    done = CliRunner().invoke(export, ["--bundle", str(bundle.path), "--int8"])
+    assert done.exit_code == 1
+    assert done.output.count("\n") == 1
+    assert "--images" in done.output
+    assert Bundle.open(bundle.path).manifest == bundle.manifest

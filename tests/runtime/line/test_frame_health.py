@@ -1,0 +1,146 @@
+"""Whether a frame shows the part at all, measured against what the training pictures look like."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image, ImageFile, ImageFilter
+
+from csflow.runtime.bundle.directory import Bundle
+from csflow.runtime.bundle.golden import GoldenFrame, write_golden
+from csflow.runtime.line.frame_health import CameraHealth, HealthLimits, HealthReference, PictureHealth, reference_of
+from csflow.runtime.synthetic.product import part_at
+from csflow.runtime.types import Frame, Prediction
+
+Picture = NDArray[np.uint8]
+
+
+def part(index: int, defects: float = 0.0) -> Picture:
+    return part_at(3, index, defects, (256, 256)).image
+
+
+def blurred(image: Picture, radius: float) -> Picture:
+    return np.asarray(Image.fromarray(image).filter(ImageFilter.GaussianBlur(radius)))
+
+
+def fault(found: tuple[str, str] | None) -> str:
+    return "" if found is None else found[0]
+
+
+@pytest.fixture(scope="module")
+def health() -> PictureHealth:
+    return PictureHealth(HealthLimits(), HealthReference.of([part(i) for i in range(4)]))
+
+
+def test_good_and_defective_parts_are_pictures(health: PictureHealth) -> None:
+    assert [fault(health.problem(part(i, defects))) for i in range(10, 30) for defects in (0.0, 1.0)] == [""] * 40
+
+
+@pytest.mark.parametrize(("level", "name"), [(0, "black"), (8, "black"), (252, "saturated"), (255, "saturated")])
+def test_a_covered_lens_and_a_blinded_sensor_are_named(level: int, name: str, health: PictureHealth) -> None:
+    noise = np.random.default_rng(0).integers(-2, 3, (256, 256, 3))
+    image = np.clip(level + noise, 0, 255).astype(np.uint8)
+    assert fault(health.problem(image)) == name
+    assert fault(PictureHealth(HealthLimits(), HealthReference()).problem(image)) == name
+
+
+def test_a_dark_product_is_no_dark_picture() -> None:
+    dark = part(0) // 4
+    dark[:, 60:] = 5
+    learned = PictureHealth(HealthLimits(), HealthReference.of([dark]))
+    assert learned.problem(dark) is None
+    assert fault(learned.problem(np.full_like(dark, 5))) == "black"
+
+
+def test_a_picture_out_of_focus_is_blurred_and_one_a_little_soft_is_not(health: PictureHealth) -> None:
+    assert health.problem(blurred(part(9), 1.0)) is None
+    assert fault(health.problem(blurred(part(9), 6.0))) == "blurred"
+
+
+def test_motion_in_one_direction_is_blur(health: PictureHealth) -> None:
+    image = part(9)
+    moved = np.mean([np.roll(image, shift, axis=1) for shift in range(24)], axis=0).astype(np.uint8)
+    found = health.problem(moved)
+    assert fault(found) == "blurred"
+    assert found is not None
+    assert "along its rows" in found[1]
+
+
+def test_without_training_pictures_sharpness_is_not_judged() -> None:
+    assert PictureHealth(HealthLimits(), HealthReference()).problem(np.full((64, 64, 3), 99, np.uint8)) is None
+
+
+def test_zero_switches_each_check_off() -> None:
+    off = HealthLimits(max_age_s=0, frozen=0, exposure=0, blur=0)
+    picture = PictureHealth(off, HealthReference.of([part(0)]))
+    assert picture.problem(np.zeros((256, 256, 3), np.uint8)) is None
+    camera = CameraHealth(off, live=True)
+    assert [camera.problem(Frame(part(0), i, i + 1), 1e6) for i in range(30)] == [None] * 30
+
+
+def test_the_reference_is_measured_from_the_golden_good_frames_of_the_bundle(calibrated_bundle: Bundle) -> None:
+    assert reference_of(calibrated_bundle) == HealthReference()
+    flat = np.full((64, 64, 3), 40, np.uint8)
+    sharp = np.random.default_rng(1).integers(20, 200, (64, 64, 3)).astype(np.uint8)
+    empty = Prediction(1.0, np.ones((2, 2), np.float32))
+    files = write_golden(
+        [(sharp, GoldenFrame.of("0.png", "good", empty)), (flat, GoldenFrame.of("1.png", "scratch", empty))]
+    )
+    assert reference_of(calibrated_bundle.update(files)) == HealthReference.of([sharp])
+
+
+# One camera's frames in their order
+
+
+def frames(count: int, image: Picture | None = None) -> list[Frame]:
+    return [Frame(part(i) if image is None else image, i, i + 1) for i in range(count)]
+
+
+def test_an_old_frame_is_stale_and_so_is_one_no_newer_than_the_last() -> None:
+    camera = CameraHealth(HealthLimits(max_age_s=2.0), live=True)
+    assert fault(camera.problem(Frame(part(0), 0, 10), 2.5)) == "stale"
+    assert camera.problem(Frame(part(1), 1, 11), 0.1) is None
+    assert fault(camera.problem(Frame(part(2), 2, 11), 0.1)) == "stale"
+    assert camera.problem(Frame(part(3), 3, 12), 0.1) is None
+
+
+def test_the_same_bytes_again_and_again_are_a_frozen_camera_until_they_change() -> None:
+    camera = CameraHealth(HealthLimits(frozen=3), live=True)
+    same = [fault(camera.problem(frame, 0.0)) for frame in frames(5, part(0))]
+    assert same == ["", "", "frozen", "frozen", "frozen"]
+    assert camera.problem(Frame(part(1), 5, 99), 0.0) is None
+
+
+def test_one_changed_pixel_is_no_frozen_camera() -> None:
+    camera = CameraHealth(HealthLimits(frozen=2), live=True)
+    other = part(0).copy()
+    other[7, 7, 1] ^= 1
+    assert camera.problem(Frame(part(0), 0, 1), 0.0) is None
+    assert camera.problem(Frame(other, 1, 2), 0.0) is None
+
+
+def test_another_size_is_refused_until_the_first_is_back() -> None:
+    camera = CameraHealth(HealthLimits(), live=True)
+    sizes = [part(0), part(1)[:128], part(2)]
+    found = [camera.problem(Frame(image, i, i + 1), 0.0) for i, image in enumerate(sizes)]
+    assert [fault(f) for f in found] == ["", "size", ""]
+    assert found[1] is not None
+    assert "256x128 pixels, the camera began with 256x256" in found[1][1]
+
+
+def test_a_jpeg_that_was_cut_off_is_no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    buffer = io.BytesIO()
+    Image.fromarray(part(0)).save(buffer, "JPEG", quality=90)
+    for share in (0.3, 0.5, 0.8):
+        data = buffer.getvalue()[: int(len(buffer.getvalue()) * share)]
+        cut = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+        assert fault(CameraHealth(HealthLimits(), live=True).problem(Frame(cut), 0.0)) == "truncated"
+
+
+def test_files_are_not_judged_by_age_or_order() -> None:
+    folder = CameraHealth(HealthLimits(), live=False)
+    assert [folder.problem(frame, 1e6) for frame in frames(20, part(0))] == [None] * 20

@@ -1,0 +1,139 @@
+"""Pictures on disk: what is listed, what is decoded, and that damage is a DataError naming the file."""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from csflow.runtime.errors import DataError
+from csflow.runtime.picture.images import IMAGE_SUFFIXES, list_images, read_image
+
+RGB = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+
+
+def encoded(format_: str, mode: str = "RGB") -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(RGB).convert(mode).save(buffer, format_)
+    return buffer.getvalue()
+
+
+def test_pictures_are_listed_by_name_without_the_rest(tmp_path: Path) -> None:
+    for name in ("b.PNG", "a.jpg", ".hidden.png", "notes.txt", "c.tiff"):
+        (tmp_path / name).touch()
+    (tmp_path / "folder.png").mkdir()
+    assert [p.name for p in list_images(tmp_path)] == ["a.jpg", "b.PNG", "c.tiff"]
+
+
+@pytest.mark.parametrize("name", ["absent", "file"])
+def test_listing_what_is_no_folder(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=f"cannot list .*{name}"):
+        list_images(tmp_path / name)
+
+
+@pytest.mark.parametrize("suffix", sorted(IMAGE_SUFFIXES - {".jpg", ".jpeg", ".webp", ".pgm"}))
+def test_lossless_formats_come_back_exactly(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    Image.fromarray(RGB).save(path)
+    image = read_image(path)
+    np.testing.assert_array_equal(image, RGB)
+    assert image.flags.writeable
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "P", "RGBA", "LA"])
+def test_eight_bit_modes_become_rgb(tmp_path: Path, mode: str) -> None:
+    (tmp_path / "a.png").write_bytes(encoded("PNG", mode))
+    expected = np.asarray(Image.fromarray(RGB).convert(mode).convert("RGB"))
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), expected)
+
+
+@pytest.mark.parametrize(("format_", "mode"), [("PNG", "I;16"), ("TIFF", "F"), ("TIFF", "I;16")])
+def test_deeper_pictures_are_refused(tmp_path: Path, format_: str, mode: str) -> None:
+    Image.new(mode, (8, 8)).save(tmp_path / "a.x", format_)
+    with pytest.raises(DataError, match=r"a\.x has more than 8 bits a channel"):
+        read_image(tmp_path / "a.x")
+
+
+def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="does not exist"):
+        read_image(tmp_path / "a.png")
+    with pytest.raises(DataError, match="cannot be decoded"):
+        read_image(tmp_path)
+
+
+def test_a_decompression_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.png").write_bytes(encoded("PNG"))
+    for limit in (400, 100):
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+        with pytest.raises(DataError, match="too many pixels"):
+            read_image(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("format_", ["PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM"])
+def test_damaged_files_decode_or_are_named(tmp_path: Path, format_: str) -> None:
+    draw = random.Random(format_)
+    whole = encoded(format_)
+    refused = 0
+    for number in range(300):
+        damaged = bytearray(whole[: draw.randrange(len(whole))] if number % 3 == 0 else whole)
+        for _ in range(draw.randint(1, 6) if number % 3 else 0):
+            damaged[draw.randrange(min(len(damaged), draw.choice((64, len(damaged)))))] = draw.randrange(256)
+        path = tmp_path / f"{number}.img"
+        path.write_bytes(damaged)
+        try:
+            assert read_image(path).shape[2] == 3
+        except DataError as error:
+            refused += 1
+            assert path.name in str(error)  # noqa: PT017 - most files raise, some decode
+    assert refused > 50
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tiff", ".ppm"])
+def test_sixteen_bit_colour_is_refused_though_pillow_calls_it_rgb(tmp_path: Path, suffix: str) -> None:
+    cv2 = pytest.importorskip("cv2", reason="OpenCV writes the pictures: csflow[camera]")
+    path = tmp_path / f"a{suffix}"
+    cv2.imwrite(str(path), RGB.astype(np.uint16) * 256)
+    with Image.open(path) as picture:
+        assert picture.mode == "RGB"
+    with pytest.raises(DataError, match="more than 8 bits a channel"):
+        read_image(path)
+
+
+def test_other_formats_are_not_decoded_whatever_their_suffix(tmp_path: Path) -> None:
+    for format_ in ("EPS", "GIF"):
+        (tmp_path / "a.png").write_bytes(encoded(format_))
+        with pytest.raises(DataError, match="is not a picture"):
+            read_image(tmp_path / "a.png")
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(DataError, match="pipe or device"):
+        read_image(tmp_path / "a.png")
+
+
+def test_a_link_to_nothing_is_listed_and_named(tmp_path: Path) -> None:
+    (tmp_path / "a.png").symlink_to("gone.png")
+    (path,) = list_images(tmp_path)
+    with pytest.raises(DataError, match="is a link to nothing"):
+        read_image(path)
+
+
+def test_a_folder_that_may_be_listed_but_not_entered_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.png").touch()
+
+    def refuse(_path: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    # Root, as which tests often run, may enter every folder.
+    monkeypatch.setattr(Path, "is_file", refuse)
+    with pytest.raises(DataError, match=r"cannot list .*Permission denied"):
+        list_images(tmp_path)

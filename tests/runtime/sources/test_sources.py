@@ -1,0 +1,291 @@
+"""What every source promises, and what each kind promises beyond."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from csflow.runtime.errors import ConfigError, EndOfStream, FrameError, SourceError, SourceLost
+from csflow.runtime.line.grabber import Grabber
+from csflow.runtime.source import FrameSource, open_source
+from csflow.runtime.sources.fake import FakeSource, Step
+from csflow.runtime.sources.files import natural_key
+from csflow.runtime.sources.opencv import OpenCVSource, redact
+from csflow.runtime.types import Frame
+
+RED = np.full((48, 64, 3), (200, 20, 10), dtype=np.uint8)
+FRAMES = 3
+
+
+def write_folder(folder: Path, names: tuple[str, ...] = ("p1.png", "p2.png", "p10.png")) -> Path:
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        Image.fromarray(RED).save(folder / name)
+    return folder
+
+
+def write_video(path: Path, frames: int = FRAMES) -> Path:
+    cv2 = pytest.importorskip("cv2", reason="videos need csflow[camera]")
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 48))
+    for _ in range(frames):
+        writer.write(np.ascontiguousarray(RED[:, :, ::-1]))
+    writer.release()
+    return path
+
+
+class Capture:
+    """Stands for cv2.VideoCapture: plays (ok, image) pairs, then fails."""
+
+    def __init__(self, *reads: tuple[bool, NDArray[np.uint8] | None]) -> None:
+        self._reads = list(reads)
+        self.releases = 0
+
+    def read(self) -> tuple[bool, NDArray[np.uint8] | None]:
+        return self._reads.pop(0) if self._reads else (False, None)
+
+    def release(self) -> None:
+        self.releases += 1
+
+
+class Clock:
+    """Stands for the time module: passes only while somebody sleeps, so that no frame is ever late."""
+
+    def __init__(self) -> None:
+        self._now_ns = 0
+
+    def monotonic_ns(self) -> int:
+        return self._now_ns
+
+    def sleep(self, seconds: float) -> None:
+        self._now_ns += round(seconds * 1e9)
+
+
+class Prompt(Grabber):
+    """The newest frame of a camera that waits until each frame was taken."""
+
+    def __init__(self) -> None:
+        self._taken = threading.Semaphore()
+        super().__init__(FakeSource(self._script(), live=True))
+
+    def _script(self) -> Iterator[Step]:
+        for _ in range(FRAMES):
+            while not self._taken.acquire(timeout=0.02):
+                yield None
+            yield RED
+
+    def read(self, timeout_s: float) -> Frame | None:
+        frame = super().read(timeout_s)
+        self._taken.release()
+        return frame
+
+
+SOURCES: dict[str, Callable[[Path], FrameSource]] = {
+    "folder": lambda tmp: open_source(str(write_folder(tmp / "parts"))),
+    "glob": lambda tmp: open_source(str(write_folder(tmp / "parts") / "p*.png")),
+    "video": lambda tmp: open_source(str(write_video(tmp / "line.avi"))),
+    "synthetic": lambda _: open_source("synthetic://?frames=3&fps=0&size=64x64"),
+    "synthetic live": lambda _: open_source("synthetic://?frames=3&fps=50&size=64x64"),
+    "fake": lambda _: FakeSource([RED, RED, RED]),
+    "newest": lambda _: Prompt(),
+}
+
+
+@pytest.fixture(params=list(SOURCES))
+def source(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FrameSource:
+    if request.param == "synthetic live":
+        monkeypatch.setattr("csflow.runtime.sources.synthetic.time", Clock())
+    return SOURCES[request.param](tmp_path)
+
+
+def drain(source: FrameSource) -> list[Frame]:
+    frames = []
+    while True:
+        try:
+            frame = source.read(5.0)
+        except EndOfStream:
+            return frames
+        assert frame is not None
+        frames.append(frame)
+
+
+def test_a_source_gives_numbered_rgb_frames_then_ends_for_good(source: FrameSource) -> None:
+    with source:
+        assert isinstance(source, FrameSource)
+        assert source.name
+        frames = drain(source)
+        with pytest.raises(EndOfStream):
+            source.read(0.0)
+    assert [f.index for f in frames] == list(range(FRAMES))
+    for frame in frames:
+        assert frame.image.dtype == np.uint8
+        assert frame.image.ndim == 3
+        assert frame.image.shape[2] == 3
+        assert frame.source
+    stamps = [f.captured_ns for f in frames]
+    assert stamps == sorted(stamps)
+    assert stamps[-1] <= time.monotonic_ns()
+
+
+def test_a_source_may_be_closed_twice_and_gives_nothing_afterwards(source: FrameSource) -> None:
+    source.close()
+    source.close()
+    with pytest.raises(EndOfStream):
+        source.read(0.0)
+
+
+@pytest.mark.parametrize("kind", ["folder", "video"])
+def test_colours_arrive_as_rgb(kind: str, tmp_path: Path) -> None:
+    with SOURCES[kind](tmp_path) as source:
+        frame = source.read(1.0)
+    assert frame is not None
+    assert np.abs(frame.image.reshape(-1, 3).mean(axis=0) - (200, 20, 10)).max() < 12
+
+
+# Files
+
+
+def test_files_come_in_natural_order_and_stay_one_stream(tmp_path: Path) -> None:
+    with open_source(str(write_folder(tmp_path / "parts"))) as source:
+        assert not source.live
+        assert [Path(f.source).name for f in drain(source)] == ["p1.png", "p2.png", "p10.png"]
+
+
+def test_natural_order_compares_any_two_names() -> None:
+    names = ["1", "1a", "10", "a", "a/2", "a1", "a01b", "b9/1", "b10/1", "²"]
+    assert [str(p) for p in sorted(map(Path, reversed(names)), key=natural_key)] == names
+
+
+def test_an_unreadable_file_is_an_error_in_its_place_and_the_stream_goes_on(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "parts", ("p1.png", "p3.png"))
+    (folder / "p2.png").write_bytes(b"no picture")
+    with open_source(str(folder)) as source:
+        assert source.read(0.0) is not None
+        with pytest.raises(FrameError, match=r"p2\.png") as caught:
+            source.read(0.0)
+        third = source.read(0.0)
+    assert (caught.value.index, Path(caught.value.source).name) == (1, "p2.png")
+    assert third is not None
+    assert third.index == 2
+
+
+@pytest.mark.parametrize("pattern", ["", "*.png"])
+def test_a_link_to_nothing_is_an_error_in_its_place(pattern: str, tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "parts", ("p1.png",))
+    (folder / "p2.png").symlink_to("gone.png")
+    with open_source(str(folder / pattern)) as source:
+        assert source.read(0.0) is not None
+        with pytest.raises(FrameError, match=r"p2\.png is a link to nothing"):
+            source.read(0.0)
+
+
+@pytest.mark.parametrize("pattern", ["", "*.png", "missing.png"])
+def test_a_place_without_pictures_is_an_error_at_once(pattern: str, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(SourceError, match="picture"):
+        open_source(str(tmp_path / pattern))
+
+
+def test_a_glob_takes_pictures_only_and_descends_on_two_stars(tmp_path: Path) -> None:
+    write_folder(tmp_path / "good", ("a.png",))
+    write_folder(tmp_path / "bad", ("b.png",))
+    (tmp_path / "bad" / "labels.json").touch()
+    with open_source(f"{tmp_path}/**/*") as source:
+        assert [Path(f.source).name for f in drain(source)] == ["b.png", "a.png"]
+
+
+# Videos, cameras and network streams
+
+
+def test_a_truncated_video_does_not_pass_for_a_whole_one(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "line.avi", frames=60)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 3])
+    with open_source(str(path)) as source, pytest.raises(SourceError, match="of 60 frames"):
+        drain(source)
+
+
+def test_a_file_that_is_no_video_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("cv2", reason="videos need csflow[camera]")
+    path = tmp_path / "notes.txt"
+    path.write_text("no video")
+    with pytest.raises(SourceError, match=r"notes\.txt is no video"):
+        open_source(str(path))
+
+
+def test_a_camera_that_stops_is_lost_and_one_that_never_started_is_not_there() -> None:
+    pytest.importorskip("cv2", reason="cameras need csflow[camera]")
+    lost = OpenCVSource(Capture((True, RED)), "/dev/video0")
+    assert lost.live
+    assert lost.read(0.0) is not None
+    with pytest.raises(SourceLost, match="/dev/video0 stopped after 1 frames"):
+        lost.read(0.0)
+    with pytest.raises(SourceError, match="delivers no frame") as caught:
+        OpenCVSource(Capture(), "/dev/video0").read(0.0)
+    assert not isinstance(caught.value, SourceLost)
+
+
+@pytest.mark.parametrize("image", [None, RED[:, :, 0], RED[:0], RED.astype(np.uint16)])
+def test_success_without_a_picture_costs_one_frame_not_the_stream(image: NDArray[np.uint8] | None) -> None:
+    pytest.importorskip("cv2", reason="cameras need csflow[camera]")
+    source = OpenCVSource(Capture((True, RED), (True, image), (True, RED)), "/dev/video0")
+    assert source.read(0.0) is not None
+    with pytest.raises(FrameError, match="instead of an 8-bit colour picture") as caught:
+        source.read(0.0)
+    third = source.read(0.0)
+    assert (caught.value.index, caught.value.source) == (1, "/dev/video0")
+    assert third is not None
+    assert third.index == 2
+
+
+def test_what_opencv_cannot_decode_costs_a_camera_one_frame_and_ends_a_file() -> None:
+    cv2 = pytest.importorskip("cv2", reason="cameras need csflow[camera]")
+
+    class Failing(Capture):
+        def read(self) -> tuple[bool, NDArray[np.uint8] | None]:
+            ok, image = super().read()
+            if image is None:
+                cv2.imdecode(np.zeros(0, np.uint8), cv2.IMREAD_COLOR)
+            return ok, image
+
+    camera = OpenCVSource(Failing((True, None), (True, RED)), "/dev/video0")
+    with pytest.raises(FrameError, match="cannot decode") as caught:
+        camera.read(0.0)
+    assert caught.value.index == 0
+    assert camera.read(0.0) is not None
+    video = OpenCVSource(Failing((True, RED), (True, None)), "line.mp4", announced=9)
+    assert video.read(0.0) is not None
+    with pytest.raises(SourceError, match="1 of 9 frames") as ended:
+        video.read(0.0)
+    assert not isinstance(ended.value, FrameError)
+
+
+def test_a_capture_is_released_once_its_source_is_closed() -> None:
+    capture = Capture()
+    with OpenCVSource(capture, "/dev/video0"):
+        assert capture.releases == 0
+    assert capture.releases > 0
+
+
+@pytest.mark.parametrize("uri", ["rtsp://admin:s3cret@127.0.0.1:9/live", "http://127.0.0.1:9/mjpeg?password=s3cret"])
+def test_credentials_are_never_shown(uri: str, capfd: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("cv2", reason="network streams need csflow[camera]")
+    with pytest.raises(SourceError, match=r"127\.0\.0\.1") as caught:
+        open_source(uri, timeout_s=0.5)
+    assert "s3cret" not in str(caught.value) + redact(uri) + "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize("password", ["s/cret", "se#cret", "s?cret", "s@c/r?et", "cret"])
+def test_no_part_of_a_password_is_shown_whatever_it_holds(password: str) -> None:
+    assert redact(f"rtsp://admin:{password}@h:554/live?token=cret#cret") == "rtsp://***@h:554/live?***"
+
+
+def test_a_malformed_address_is_refused_without_being_shown() -> None:
+    with pytest.raises(ConfigError, match="malformed") as caught:
+        open_source("rtsp://admin:s3cret@[::1/live")
+    assert "s3cret" not in str(caught.value)

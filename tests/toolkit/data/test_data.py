@@ -1,0 +1,145 @@
+"""Layouts are recognised, splits are fixed, and every kind of bad data is named."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from csflow.runtime.errors import DataError
+from csflow.toolkit.data.dataset import load_dataset, load_mask
+
+MTD = Path(__file__).parents[3].parent / "shared" / "data" / "mtd"
+
+
+def picture(path: Path, size: tuple[int, int] = (64, 48), level: int = 90) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L", size, level).save(path)
+    return path
+
+
+@pytest.fixture
+def mvtec(tmp_path: Path) -> Path:
+    root = tmp_path / "images"
+    for name in ("train/good/0.png", "train/good/1.png", "calibration/good/2.png", "test/good/3.png"):
+        picture(root / name)
+    picture(root / "test/scratch/4.png")
+    picture(root / "test/scratch/5.png")
+    mask = np.zeros((48, 64), np.uint8)
+    mask[10:20, 30:50] = 255
+    (root / "ground_truth/scratch").mkdir(parents=True)
+    Image.fromarray(mask).save(root / "ground_truth/scratch/4_mask.png")
+    return root
+
+
+def test_mvtec_layout(mvtec: Path) -> None:
+    dataset = load_dataset(mvtec, image_size=32)
+    assert dataset.layout == "mvtec"
+    assert [s.path.name for s in dataset.train] == ["0.png", "1.png"]
+    assert [s.path.name for s in dataset.calibration] == ["2.png"]
+    assert [(s.path.name, s.label) for s in dataset.test] == [
+        ("3.png", "good"),
+        ("4.png", "scratch"),
+        ("5.png", "scratch"),
+    ]
+    assert [s.mask is not None for s in dataset.test] == [False, True, False]
+
+
+def test_a_folder_of_pictures_is_for_training(tmp_path: Path) -> None:
+    for name in ("b.png", "a.png"):
+        picture(tmp_path / name)
+    dataset = load_dataset(tmp_path)
+    assert dataset.layout == "folder"
+    assert [s.path.name for s in dataset.train] == ["a.png", "b.png"]
+    assert dataset.test == ()
+
+
+def test_mtd_layout_takes_the_listed_good_pictures_for_training(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        picture(tmp_path / f"MT_Free/Imgs/{name}.jpg", size=(30, 20))
+        picture(tmp_path / f"MT_Free/Imgs/{name}.png", size=(30, 20), level=0)
+    picture(tmp_path / "MT_Crack/Imgs/d.jpg", size=(50, 70))
+    picture(tmp_path / "MT_Crack/Imgs/d.png", size=(50, 70), level=255)
+    (tmp_path / "train_good.txt").write_text("a.jpg\nc.jpg\n")
+    dataset = load_dataset(tmp_path, image_size=384)
+    assert dataset.layout == "mtd"
+    assert [s.path.name for s in dataset.train] == ["a.jpg", "c.jpg"]
+    assert [(s.path.name, s.label) for s in dataset.test] == [("b.jpg", "good"), ("d.jpg", "crack")]
+    assert load_mask(dataset.test[1], (50, 70)).all()
+
+
+@pytest.mark.mtd
+@pytest.mark.skipif(not MTD.is_dir(), reason="../shared/data/mtd is absent")
+def test_mtd_counts_are_those_of_the_protocol() -> None:
+    dataset = load_dataset(MTD, image_size=384)
+    assert len(dataset.train) == 761
+    counts = Counter(s.label for s in dataset.test)
+    assert counts == {"good": 191, "blowhole": 115, "break": 85, "crack": 57, "fray": 32, "uneven": 103}
+    assert not {s.path for s in dataset.train} & {s.path for s in dataset.test}
+    assert all(s.mask is not None for s in dataset.test if s.label != "good")
+
+
+def test_mask_marks_the_defect_and_nothing_else(mvtec: Path) -> None:
+    good, masked, unmasked = load_dataset(mvtec).test
+    truth = load_mask(masked, (64, 48))
+    assert truth.sum() == 200
+    assert truth[10:20, 30:50].all()
+    assert load_mask(masked, (32, 24)).sum() == 50
+    assert not load_mask(good, (64, 48)).any()
+    with pytest.raises(DataError, match=r"5\.png has no mask"):
+        load_mask(unmasked, (64, 48))
+
+
+def test_defects_inside_train_are_refused(mvtec: Path) -> None:
+    picture(mvtec / "train/scratch/9.png")
+    with pytest.raises(DataError, match=r"train holds scratch.*move defective parts to test"):
+        load_dataset(mvtec)
+
+
+@pytest.mark.parametrize("folder", ["train", "calibration"])
+def test_no_good_pictures(mvtec: Path, folder: str) -> None:
+    for path in (mvtec / folder / "good").iterdir():
+        path.unlink()
+    with pytest.raises(DataError, match=f"{folder}/good"):
+        load_dataset(mvtec)
+
+
+@pytest.mark.parametrize("inside", ["nothing", "cats"])
+def test_a_root_without_pictures_says_what_it_holds(tmp_path: Path, inside: str) -> None:
+    if inside != "nothing":
+        (tmp_path / inside).mkdir()
+    with pytest.raises(DataError, match=f"no good pictures.*{inside}"):
+        load_dataset(tmp_path)
+
+
+def test_a_root_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is no folder"):
+        load_dataset(tmp_path / "images")
+
+
+def test_one_picture_of_another_size(mvtec: Path) -> None:
+    picture(mvtec / "train/good/odd.png", size=(70, 48))
+    with pytest.raises(DataError, match=r"odd\.png has 70x48 pixels, most others 64x48.*--any-size"):
+        load_dataset(mvtec, image_size=32)
+    assert len(load_dataset(mvtec, image_size=32, any_size=True).train) == 3
+
+
+def test_pictures_smaller_than_the_model_input(mvtec: Path) -> None:
+    with pytest.raises(DataError, match=r"64x48.*smaller than the model input of 64.*--image-size.*--any-size"):
+        load_dataset(mvtec, image_size=64)
+    assert load_dataset(mvtec, image_size=64, any_size=True).train
+
+
+def test_a_file_that_is_no_picture(mvtec: Path) -> None:
+    (mvtec / "train/good/2.png").write_bytes(b"not a picture")
+    with pytest.raises(DataError, match=r"good/2\.png is not a picture"):
+        load_dataset(mvtec, image_size=32)
+
+
+def test_mtd_without_its_list_is_refused(tmp_path: Path) -> None:
+    picture(tmp_path / "MT_Free/Imgs/a.jpg")
+    with pytest.raises(DataError, match=r"train_good\.txt is missing"):
+        load_dataset(tmp_path)

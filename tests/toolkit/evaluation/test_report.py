@@ -1,0 +1,154 @@
+"""The report is complete, self-contained, safe against odd names, and whole or absent."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from csflow.runtime.bundle.directory import Bundle
+from csflow.runtime.engines.fake import FakeEngine
+from csflow.runtime.errors import DataError
+from csflow.toolkit.data.dataset import load_dataset
+from csflow.toolkit.data.synthetic import write_dataset
+from csflow.toolkit.evaluation.evaluation import Evaluation, evaluate
+from csflow.toolkit.evaluation.report import write_report
+from csflow.toolkit.evaluation.sheet import panels, sheet_samples
+
+FILES = {"evaluation.json", "histogram.png", "report.html", "roc.png", "scores.csv", "sheet.png"}
+
+
+class Page(HTMLParser):
+    """Collects what a page shows and where its pictures come from."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.sources: list[str] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.sources += [value or "" for key, value in attrs if key in ("src", "href")]
+        if tag not in ("img", "meta", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    root = tmp_path / "images"
+    write_dataset(root, train=1, calibration=1, test_good=3, test_defects_each=2, size=64, seed=1)
+    return root
+
+
+def evaluated(bundle: Bundle, images: Path) -> Evaluation:
+    return evaluate(bundle, load_dataset(images), FakeEngine(bundle))
+
+
+@pytest.fixture
+def evaluation(calibrated_bundle: Bundle, images: Path) -> Evaluation:
+    return evaluated(calibrated_bundle, images)
+
+
+def test_all_files_are_there_and_readable(evaluation: Evaluation, tmp_path: Path) -> None:
+    page = write_report(evaluation, tmp_path / "out")
+    assert page == tmp_path / "out" / "report.html"
+    assert {p.name for p in page.parent.iterdir()} == FILES
+    for name in ("roc", "histogram", "sheet"):
+        with Image.open(page.parent / f"{name}.png") as picture:
+            assert np.asarray(picture.convert("L")).std() > 1
+    numbers = json.loads((page.parent / "evaluation.json").read_text())
+    rows = list(csv.DictReader((page.parent / "scores.csv").read_text().splitlines()))
+    assert [(r["file"], float(r["score"])) for r in rows] == [(s["file"], s["score"]) for s in numbers["scores"]]
+
+
+def test_the_page_needs_no_other_file(evaluation: Evaluation, tmp_path: Path) -> None:
+    text = write_report(evaluation, tmp_path).read_text()
+    page = Page(text)
+    assert page.open == []
+    assert len(page.sources) >= 3
+    assert all(source.startswith("data:image/") for source in page.sources)
+    assert not re.search(r"https?://|@import|<script", text)
+
+
+def test_the_page_says_what_was_found(evaluation: Evaluation, tmp_path: Path) -> None:
+    text = Page(write_report(evaluation, tmp_path).read_text()).text
+    assert f"{evaluation.image_auroc:.4f}" in text
+    assert evaluation.weights_sha256 in text
+    for row in evaluation.defects:
+        assert row.defect_type in text
+    assert evaluation.rates is not None
+    assert f"Escapes: {evaluation.rates.escapes}" in text
+    assert f"False rejects: {evaluation.rates.false_rejects}" in text
+
+
+def test_the_worst_escapes_are_shown(evaluation: Evaluation, tmp_path: Path) -> None:
+    text = Page(write_report(evaluation, tmp_path).read_text()).text
+    escaped = [s for s in evaluation.defective if s.verdict == "OK"]
+    assert escaped
+    for scored in escaped:
+        assert scored.name in text
+
+
+def test_a_bundle_without_thresholds_shows_the_hardest_instead(
+    make_bundle: Callable[..., Bundle], images: Path, tmp_path: Path
+) -> None:
+    text = Page(write_report(evaluated(make_bundle(), images), tmp_path / "out").read_text()).text
+    assert "csflow calibrate" in text
+    assert "Hardest defects" in text
+    assert "Escapes" not in text
+
+
+def test_names_cannot_inject_markup(calibrated_bundle: Bundle, images: Path, tmp_path: Path) -> None:
+    (images / "test/dent").rename(images / "test/<img src=x onerror=1>")
+    text = write_report(evaluated(calibrated_bundle, images), tmp_path / "out").read_text()
+    assert "<img src=x" not in text
+    assert "&lt;img src=x" in text
+
+
+def test_the_sheet_shows_the_extremes_of_each_type(evaluation: Evaluation) -> None:
+    shown = sheet_samples(evaluation)
+    assert len(shown) == 2 * 5
+    good = [s.score for s in shown if s.good]
+    assert good == [max(evaluation.scores("good")), min(evaluation.scores("good"))]
+
+
+def test_panels_outline_the_defect_outside_of_its_mask(evaluation: Evaluation) -> None:
+    scored = next(s for s in evaluation.samples if s.sample.label == "stain")
+    outlined, hot, covered = panels(scored, evaluation)
+    assert outlined.shape == hot.shape == covered.shape == (64, 64, 3)
+    original = np.asarray(Image.open(scored.sample.path).convert("RGB"))
+    mask = np.asarray(Image.open(scored.sample.mask)) > 0 if scored.sample.mask else None
+    changed = (outlined != original).any(axis=2)
+    assert changed.any()
+    assert not (changed & mask).any()
+
+
+def test_a_region_of_interest_limits_the_heat_map(
+    make_bundle: Callable[..., Bundle], images: Path, tmp_path: Path
+) -> None:
+    found = evaluated(make_bundle(roi=(0, 0, 32, 64)), images)
+    _, hot, _ = panels(found.samples[0], found)
+    assert hot[:, :32].any()
+    assert not hot[:, 32:].any()
+    assert write_report(found, tmp_path / "out").is_file()
+
+
+def test_a_picture_that_vanished_is_named_and_nothing_is_written(evaluation: Evaluation, tmp_path: Path) -> None:
+    sheet_samples(evaluation)[0].sample.path.unlink()
+    with pytest.raises(DataError, match="does not exist"):
+        write_report(evaluation, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,159 @@
+"""The frozen feature extractor: a timm EfficientNet up to the stage that CS-Flow reads, at several image scales."""
+
+from __future__ import annotations
+
+import re
+
+import timm
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from csflow.runtime.errors import ConfigError
+from csflow.toolkit.config import BackboneConfig
+from csflow.toolkit.methods.flow.coupling import Features
+
+__all__ = ["Backbone", "Trunk", "build_backbone", "image_pyramid", "resolve_name"]
+
+STAGES = 6
+"""Stages kept: in B5 they end with block index 35 of the reference (304 channels, stride 32)."""
+
+
+DESIGN_SIZES = (224, 240, 260, 300, 380, 456, 528, 600)
+"""Pixels a side that EfficientNet B0 to B7 were designed for (Tan and Le 2019; efficientnet_pytorch)."""
+
+
+class Trunk(nn.Module):
+    """Stem and first six stages of a timm EfficientNet.
+
+    Parameter names are timm's, so that timm state dicts load without a key map once head, last stage and
+    classifier are dropped.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.conv_stem = network.get_submodule("conv_stem")
+        self.bn1 = network.get_submodule("bn1")
+        self.blocks = nn.Sequential(*list(network.get_submodule("blocks").children())[:STAGES])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, 3, S, S) float32, normalised, to features (N, C, S/32, S/32)."""
+        features: Tensor = self.blocks(self.bn1(self.conv_stem(x)))
+        return features
+
+
+class Backbone(nn.Module):
+    """uint8 frames in, features of every scale out; always in evaluation mode, never trained."""
+
+    def __init__(self, trunk: Trunk, config: BackboneConfig) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.config = config
+        self.register_buffer("mean", torch.tensor(config.mean).reshape(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(config.std).reshape(1, 3, 1, 1), persistent=False)
+        self.requires_grad_(False)
+        self.eval()
+
+    @property
+    def channels(self) -> int:
+        """Channels C of the features."""
+        return int(self.trunk.blocks[-1][-1].conv_pwl.out_channels)  # type: ignore[index]
+
+    def forward(self, frames: Tensor) -> Features:
+        """Map frames (N, S, S, 3) uint8 RGB to one (N, C, S/32/2^i, S/32/2^i) float32 tensor per scale i."""
+        # Cast before permute: TensorRT takes uint8 into a Cast only.
+        x = frames.float().permute(0, 3, 1, 2) / 255.0
+        x = (x - self.get_buffer("mean")) / self.get_buffer("std")
+        return tuple(self.trunk(x_i) for x_i in image_pyramid(x, self.config.scales))
+
+    def train(self, mode: bool = True) -> Backbone:  # noqa: ARG002 - the signature of nn.Module
+        """Stay in evaluation mode: batch statistics of good parts must not move the features."""
+        return super().train(False)
+
+
+def image_pyramid(x: Tensor, scales: int) -> Features:
+    """Strided slices x[:, :, ::2^i, ::2^i]: what the reference's nearest interpolation gives, bit for bit."""
+    return tuple(x[:, :, :: 1 << i, :: 1 << i] for i in range(scales))
+
+
+def build_backbone(config: BackboneConfig) -> Backbone:
+    """The backbone with untrained weights; load them with `csflow.toolkit.backbones.weights`.
+
+    Raises ConfigError for a name that timm lacks or that is no EfficientNet of seven stages.
+    """
+    trunk = Trunk(_create(config.name))
+    if config.padding != "timm":
+        _set_padding(trunk, config)
+    return Backbone(trunk, config)
+
+
+def resolve_name(name: str) -> BackboneConfig:
+    """The configuration of a timm EfficientNet: its full name with tag, and the mean and std its weights expect.
+
+    Raises ConfigError as `build_backbone` does.
+    """
+    _create(name)
+    pretrained = timm.models.get_pretrained_cfg(name)
+    if pretrained is None:
+        return BackboneConfig(name)
+    full = f"{pretrained.architecture}.{pretrained.tag}" if pretrained.tag else name
+    mean, std = (tuple(float(v) for v in values) for values in (pretrained.mean, pretrained.std))
+    if len(mean) != 3 or len(std) != 3:
+        raise ConfigError(f"{name!r} takes no RGB pictures: choose tf_efficientnet_b5")
+    return BackboneConfig(full, mean=mean, std=std)
+
+
+class _PaddedConv2d(nn.Conv2d):
+    """A stride-2 convolution with its own padding before (left, top) and after (right, bottom)."""
+
+    def __init__(self, like: nn.Conv2d, before: int, after: int) -> None:
+        kernel = int(like.kernel_size[0])
+        super().__init__(like.in_channels, like.out_channels, kernel, 2, groups=like.groups, bias=like.bias is not None)
+        self.load_state_dict(like.state_dict())
+        self.edges = (before, after, before, after)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(functional.pad(x, self.edges))
+
+
+def _set_padding(trunk: Trunk, config: BackboneConfig) -> None:
+    """Replace the stride-2 convolutions by ones with the convention's padding; parameter names stay.
+
+    The sides that they see are even (image_size is a multiple of 32 at every scale), so the padding is constant.
+    """
+    side = _design_size(config.name) if config.padding == "lm071" else 0
+    strided = [(name, m) for name, m in trunk.named_modules() if isinstance(m, nn.Conv2d) and m.stride == (2, 2)]
+    for name, conv in strided:
+        kernel = int(conv.kernel_size[0])
+        total = kernel - 1 if config.padding == "symmetric" or side % 2 else kernel - 2
+        # efficientnet_pytorch 0.7.1 follows the size of its design through the layers, rounding up.
+        side = -(-side // 2)
+        parent, _, leaf = name.rpartition(".")
+        setattr(trunk.get_submodule(parent), leaf, _PaddedConv2d(conv, total // 2, total - total // 2))
+
+
+def _design_size(name: str) -> int:
+    match = re.search(r"efficientnet_b([0-7])(\.|_|$)", name)
+    if match is None:
+        raise ConfigError(f"padding 'lm071' is defined for EfficientNet B0 to B7, not for {name!r}: choose another")
+    return DESIGN_SIZES[int(match[1])]
+
+
+def _create(name: str) -> nn.Module:
+    if not re.fullmatch(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?", name):
+        raise ConfigError(f"{name!r} is no name of a timm network: expected for example tf_efficientnet_b5.aa_in1k")
+    try:
+        with torch.device("meta"):
+            probe: nn.Module = timm.create_model(name, pretrained=False)
+    except (RuntimeError, ValueError) as error:
+        close = [n for n in timm.list_models("*efficientnet*") if name.split(".")[0][-3:] in n][:5]
+        raise ConfigError(
+            f"timm cannot make a backbone {name!r} ({error}); try one of: {', '.join(close) or 'tf_efficientnet_b5'}"
+        ) from None
+    blocks = getattr(probe, "blocks", None)
+    if not hasattr(probe, "conv_stem") or blocks is None or len(blocks) != STAGES + 1:
+        raise ConfigError(f"{name!r} is no EfficientNet of seven stages: choose for example tf_efficientnet_b5")
+    if not hasattr(blocks[STAGES - 1][-1], "conv_pwl"):
+        raise ConfigError(f"{name!r} has no inverted residuals in its sixth stage: choose tf_efficientnet_b5")
+    network: nn.Module = timm.create_model(name, pretrained=False)
+    return network

@@ -1,0 +1,60 @@
+"""`csflow evaluate`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from csflow.runtime.cli.command import Command, bundle_option, require
+
+__all__ = ["evaluate"]
+
+
+@click.command(cls=Command)
+@click.argument("images", type=click.Path(path_type=Path))
+@bundle_option
+@click.option(
+    "--backend",
+    default="torch",
+    show_default=True,
+    metavar="NAME",
+    help="torch, openvino, openvino-fp32, openvino-bf16 or auto.",
+)
+@click.option(
+    "--report",
+    "directory",
+    type=click.Path(path_type=Path),
+    default="evaluation",
+    show_default=True,
+    help="Where the report, the plots and the heat-map sheet go.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the numbers as one JSON object.")
+def evaluate(images: Path, bundle: str, backend: str, directory: Path, as_json: bool) -> None:
+    """Score the test pictures in IMAGES and write a report: AUROC, table per defect, plots, heat maps."""
+    require("train", "sklearn", "scipy", "matplotlib", "jinja2", "tqdm")
+    from csflow.runtime.bundle.directory import Bundle
+    from csflow.runtime.engine import open_engine
+    from csflow.toolkit.cli.progress import TerminalReporter
+    from csflow.toolkit.data.dataset import load_dataset
+    from csflow.toolkit.data.provenance import trained_on
+    from csflow.toolkit.evaluation.evaluation import evaluate as run_evaluation
+    from csflow.toolkit.evaluation.evaluation import summary_lines, to_json
+    from csflow.toolkit.evaluation.report import prepare_directory, write_report
+
+    opened = Bundle.open(bundle)
+    dataset = load_dataset(images)
+    prepare_directory(directory)
+    if seen := trained_on(opened, dataset.test):
+        click.echo(f"Warning: the model was trained on {len(seen)} of these pictures, for example {seen[0]}", err=True)
+    bar = TerminalReporter().images(len(dataset.test), "evaluating")
+    with open_engine(opened, backend) as engine, bar as advance:
+        evaluation = run_evaluation(opened, dataset, engine, advance)
+    page = write_report(evaluation, directory)
+    if as_json:
+        click.echo(json.dumps(to_json(evaluation)))
+        return
+    for line in summary_lines(evaluation):
+        click.echo(line)
+    click.echo(f"report: {page}")

@@ -1,0 +1,63 @@
+"""`csflow import`."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import click
+
+from csflow.runtime.cli.command import Command, bundle_option
+from csflow.runtime.errors import BackendUnavailable
+
+__all__ = ["import_command"]
+
+
+@click.command("import", cls=Command)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--from",
+    "source",
+    type=click.Choice(["auto", "reference", "anomalib", "anomalib-0.x", "anomalib-1.x"]),
+    default="auto",
+    show_default=True,
+    help="Where FILE comes from; anomalib-1.x is 1.0 and later.",
+)
+@click.option(
+    "--backbone-weights",
+    default="auto",
+    show_default=True,
+    metavar="WHERE",
+    help="A .pth or .safetensors file (efficientnet_pytorch, torchvision or timm names), 'hub', or 'auto': FILE's own, "
+    "else the hub.",
+)
+@click.option(
+    "--padding",
+    type=click.Choice(["tf_same", "symmetric", "lm071"]),
+    help="The origin's backbone: efficientnet_pytorch 0.6, 0.7.0 or 0.7.1. [default: anomalib symmetric, else lm071]",
+)
+@click.option("--image-size", type=int, help="Side of the model input in pixels, where FILE does not tell.")
+@click.option("--clamp", type=float, help="alpha of the couplings, where FILE does not tell. [default: 3]")
+@bundle_option
+def import_command(
+    file: Path,
+    source: str,
+    backbone_weights: str,
+    padding: str | None,
+    image_size: int | None,
+    clamp: float | None,
+    bundle: str,
+) -> None:
+    """Make a bundle of a CS-Flow model trained elsewhere.
+
+    FILE is a pickle of the authors' code (torch.save of the whole model) or a Lightning checkpoint of anomalib.
+    Nothing in it is executed.
+    """
+    if missing := [name for name in ("torch", "timm", "safetensors") if find_spec(name) is None]:
+        raise BackendUnavailable(f"this command needs {', '.join(missing)}: pip install 'csflow[train]'")
+    from csflow.toolkit.importers.import_model import ImportPlan, import_model
+
+    plan = ImportPlan(source, backbone_weights, padding, image_size, clamp)
+    for line in import_model(file, Path(bundle), plan).lines:
+        click.echo(line)
+    click.echo(f"wrote {bundle}; next: csflow calibrate GOOD_PICTURES --bundle {bundle}")

@@ -1,0 +1,1 @@
+"""Pictures with known answers: folders, masks, where they came from."""

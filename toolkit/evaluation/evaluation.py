@@ -1,0 +1,293 @@
+"""Evaluation: score a test set and say how well scores, maps and verdicts fit what is known about the parts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from csflow.calibration.metrics import GOOD, DefectRow, Rates, defect_table, image_auroc, pixel_auroc, pro, rates
+from csflow.runtime.bundle.calibration import Calibration, load_calibration
+from csflow.runtime.bundle.directory import Bundle
+from csflow.runtime.bundle.manifest import Preprocessing
+from csflow.runtime.engine import Engine
+from csflow.runtime.errors import DataError, InferenceError
+from csflow.runtime.picture.images import read_image
+from csflow.runtime.picture.preprocess import preprocess
+from csflow.runtime.types import Frame
+from csflow.toolkit.data.dataset import Dataset, Sample, load_mask
+from csflow.toolkit.data.pixels import compared_side, compared_size, kept_map, resized_map
+
+__all__ = ["Evaluation", "PixelMetrics", "ScoredSample", "evaluate", "summary_lines", "to_json", "truth_of"]
+
+
+@dataclass(frozen=True)
+class ScoredSample:
+    """One test picture and what the engine said."""
+
+    sample: Sample
+    name: str
+    """Path below the data set's root, with forward slashes."""
+    size: tuple[int, int]
+    """(width, height) of the picture in pixels."""
+    score: float
+    """Raw score, finite."""
+    anomaly_map: NDArray[np.float32]
+    """(h, w) float32, finite; covers the region of interest, and has no more pixels than it is compared at."""
+    verdict: str | None
+    """OK, UNCERTAIN or NOK; None where the bundle has no thresholds."""
+
+    @property
+    def good(self) -> bool:
+        """Whether the part is known to be good."""
+        return self.sample.label == GOOD
+
+
+@dataclass(frozen=True)
+class PixelMetrics:
+    """How well the maps find the defects, over pictures whose truth is known pixel by pixel."""
+
+    auroc: float
+    pro: float
+    """Per-region overlap, integrated up to a false-positive rate of 0.3 (`csflow.calibration.metrics.pro`)."""
+    images: int
+    """Pictures that took part: all good ones, and defects whose mask marks at least one pixel."""
+    left_out: int
+    """Defects without a mask, or with an empty one."""
+    side_px: int
+    """Longer side at which map and mask were compared; smaller pictures at their own size."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The outcome of one evaluation. Numbers go to JSON by `to_json`, pictures by `report.write_report`."""
+
+    root: Path
+    layout: str
+    bundle: str
+    weights_sha256: str
+    engine: str
+    created_utc: str
+    roi: tuple[int, int, int, int] | None
+    """Region of interest (x, y, width, height) in pixels of the pictures."""
+    samples: tuple[ScoredSample, ...]
+    calibration: Calibration | None
+    image_auroc: float
+    pixel: PixelMetrics | None
+    """None where no mask marks a pixel."""
+    rates: Rates | None
+    """False rejects and escapes; None where the bundle has no thresholds."""
+    defects: tuple[DefectRow, ...]
+    """One row a defect type, against all good pictures."""
+
+    def scores(self, label: str) -> list[float]:
+        """Scores of all pictures of this type."""
+        return [s.score for s in self.samples if s.sample.label == label]
+
+    @property
+    def good(self) -> tuple[ScoredSample, ...]:
+        """The good pictures."""
+        return tuple(s for s in self.samples if s.good)
+
+    @property
+    def defective(self) -> tuple[ScoredSample, ...]:
+        """The defective pictures."""
+        return tuple(s for s in self.samples if not s.good)
+
+
+def evaluate(
+    bundle: Bundle, dataset: Dataset, engine: Engine, progress: Callable[[int], None] | None = None
+) -> Evaluation:
+    """Score every test picture and compare with its folder, its mask, and the thresholds.
+
+    Args:
+        bundle: gives preprocessing and thresholds.
+        dataset: its test pictures are used, nothing else.
+        engine: opened for `bundle`.
+        progress: called with 1 after each picture.
+
+    Raises:
+        DataError: no good or no defective test pictures, or a picture or mask that cannot be read.
+        SourceError: the region of interest leaves a picture.
+        InferenceError: the engine failed, or gave a score or map that is not finite.
+        BackendUnavailable: scikit-learn or SciPy is not installed.
+        CalibrationError: calibration.json is malformed or belongs to another model.
+    """
+    _check(dataset)
+    calibration = load_calibration(bundle)
+    how = bundle.manifest.preprocessing
+    side = compared_side(len(dataset.test))
+    samples: list[ScoredSample] = []
+    for sample in dataset.test:
+        samples.append(_score(sample, dataset.root, how, engine, calibration, side))
+        if progress is not None:
+            progress(1)
+    scores, labels = [s.score for s in samples], [s.sample.label for s in samples]
+    return Evaluation(
+        root=dataset.root,
+        layout=dataset.layout,
+        bundle=str(bundle.path),
+        weights_sha256=bundle.weights_sha256,
+        engine=engine.name,
+        created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        roi=how.roi,
+        samples=tuple(samples),
+        calibration=calibration,
+        image_auroc=image_auroc(scores, [not s.good for s in samples]),
+        pixel=_pixel_metrics(samples, how.roi, side),
+        rates=None if calibration is None else rates(scores, labels, calibration),
+        defects=defect_table(scores, labels, calibration),
+    )
+
+
+def truth_of(scored: ScoredSample, longest_px: int, roi: tuple[int, int, int, int] | None) -> NDArray[np.bool_]:
+    """The mask of the region of interest, (H, W) bool, reduced so that its longer side is at most `longest_px`.
+
+    Raises DataError for a defect without a mask.
+    """
+    mask = load_mask(scored.sample, scored.size)
+    if roi is not None:
+        mask = mask[roi[1] : roi[1] + roi[3], roi[0] : roi[0] + roi[2]]
+    size = compared_size((mask.shape[1], mask.shape[0]), longest_px)
+    return np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST), dtype=np.bool_)
+
+
+def to_json(evaluation: Evaluation) -> dict[str, Any]:
+    """Every number of the evaluation and the score of each picture, ready for `json.dumps`."""
+    return {
+        "format_version": 1,
+        "dataset": str(evaluation.root),
+        "layout": evaluation.layout,
+        "bundle": evaluation.bundle,
+        "weights_sha256": evaluation.weights_sha256,
+        "engine": evaluation.engine,
+        "created_utc": evaluation.created_utc,
+        "images": {"good": len(evaluation.good), "defect": len(evaluation.defective)},
+        "image_auroc": evaluation.image_auroc,
+        "pixel": None if evaluation.pixel is None else asdict(evaluation.pixel),
+        "thresholds": _thresholds(evaluation.calibration),
+        "rates": _rates(evaluation.rates),
+        "good_median_score": median(evaluation.scores(GOOD)),
+        "defects": [
+            {**asdict(row), "median_score": median(evaluation.scores(row.defect_type))} for row in evaluation.defects
+        ],
+        "scores": [
+            {"file": s.name, "label": s.sample.label, "score": s.score, "verdict": s.verdict}
+            for s in evaluation.samples
+        ],
+    }
+
+
+def summary_lines(evaluation: Evaluation) -> list[str]:
+    """The evaluation in a few lines for a terminal."""
+    lines = [
+        f"{len(evaluation.good)} good and {len(evaluation.defective)} defective pictures, {evaluation.engine}",
+        f"image AUROC {evaluation.image_auroc:.4f}",
+    ]
+    if (pixel := evaluation.pixel) is not None:
+        lines[-1] += f", pixel AUROC {pixel.auroc:.4f}, PRO {pixel.pro:.4f}"
+    width = max(12, *(len(row.defect_type) for row in evaluation.defects))
+    lines.append(f"{'defect':<{width}} images   AUROC  median   escaped uncertain")
+    lines += [_row_line(row, evaluation, width) for row in evaluation.defects]
+    lines.append(_rates_line(evaluation.rates))
+    return lines
+
+
+def _row_line(row: DefectRow, evaluation: Evaluation, width: int) -> str:
+    middle = median(evaluation.scores(row.defect_type))
+    line = f"{row.defect_type:<{width}} {row.images:>6}  {row.auroc:.4f}  {middle:>6.4g}"
+    if row.verdicts is None:
+        return f"{line}         -         -"
+    return f"{line}  {row.verdicts.ok:>8}  {row.verdicts.uncertain:>8}"
+
+
+def _rates_line(found: Rates | None) -> str:
+    if found is None:
+        return "no thresholds yet, so no escapes or false rejects: run 'csflow calibrate' first"
+    return (
+        f"false rejects {found.false_rejects} of {found.good.total} good ({found.false_reject_rate:.1%}), "
+        f"escapes {found.escapes} of {found.defect.total} defective ({found.escape_rate:.1%}), "
+        f"uncertain {found.good.uncertain} good and {found.defect.uncertain} defective"
+    )
+
+
+def _check(dataset: Dataset) -> None:
+    labels = {sample.label for sample in dataset.test}
+    if GOOD not in labels or labels == {GOOD}:
+        missing = "good" if GOOD not in labels else "defective"
+        where = dataset.root / "test" / (GOOD if GOOD not in labels else "<defect>")
+        raise DataError(
+            f"no {missing} test pictures in {dataset.root}: evaluation compares good with defect; put some in {where}"
+        )
+
+
+def _score(
+    sample: Sample, root: Path, how: Preprocessing, engine: Engine, calibration: Calibration | None, side: int
+) -> ScoredSample:
+    image = read_image(sample.path)
+    size = (image.shape[1], image.shape[0])
+    [prediction] = engine.infer([Frame(preprocess(image, how), source=str(sample.path))])
+    if not (math.isfinite(prediction.score) and np.isfinite(prediction.anomaly_map).all()):
+        raise InferenceError(
+            f"{engine.name} gave a score or map that is not finite for {sample.path}: "
+            "evaluate with --backend torch, or train again"
+        )
+    return ScoredSample(
+        sample,
+        sample.path.relative_to(root).as_posix(),
+        size,
+        float(prediction.score),
+        kept_map(prediction.anomaly_map, compared_size(how.roi[2:] if how.roi else size, side)),
+        None if calibration is None else calibration.verdict(prediction.score).name,
+    )
+
+
+def _pixel_metrics(
+    samples: Sequence[ScoredSample], roi: tuple[int, int, int, int] | None, side: int
+) -> PixelMetrics | None:
+    used = [s for s in samples if s.good or (s.sample.mask is not None and truth_of(s, side, roi).any())]
+    if all(s.good for s in used):
+        return None
+
+    def truths() -> Iterator[NDArray[np.bool_]]:
+        return (truth_of(s, side, roi) for s in used)
+
+    def maps() -> Iterator[NDArray[np.float32]]:
+        return (resized_map(s.anomaly_map, truth.shape[::-1]) for s, truth in zip(used, truths(), strict=True))
+
+    return PixelMetrics(pixel_auroc(maps(), truths()), pro(maps(), truths()), len(used), len(samples) - len(used), side)
+
+
+def _thresholds(calibration: Calibration | None) -> dict[str, Any] | None:
+    if calibration is None:
+        return None
+    return {
+        "reject": calibration.reject_threshold,
+        "warn": calibration.warn_threshold,
+        "false_reject_rate": calibration.false_reject_rate,
+        "confidence": calibration.confidence,
+        "bound": calibration.bound,
+        "parts": len(calibration.scores),
+        "backend": calibration.backend,
+    }
+
+
+def _rates(found: Rates | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {
+        "false_rejects": found.false_rejects,
+        "false_reject_rate": found.false_reject_rate,
+        "escapes": found.escapes,
+        "escape_rate": found.escape_rate,
+        "good": asdict(found.good),
+        "defect": asdict(found.defect),
+    }

@@ -1,0 +1,144 @@
+"""The files of an evaluation: numbers, plots, the heat-map sheet, and one HTML page that holds them all."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import errno
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+from PIL import Image
+
+from csflow.calibration.metrics import GOOD
+from csflow.runtime import schema
+from csflow.runtime.atomic import write_atomic
+from csflow.runtime.errors import SinkError
+from csflow.toolkit.evaluation.evaluation import Evaluation, ScoredSample, to_json
+from csflow.toolkit.evaluation.html import render_page
+from csflow.toolkit.evaluation.plots import histogram_png, roc_png
+from csflow.toolkit.evaluation.sheet import panels, sheet
+
+__all__ = ["prepare_directory", "write_report"]
+
+GALLERY = 12
+THUMBNAIL_PX = 240
+
+
+@dataclass(frozen=True)
+class _Thumbnail:
+    """One picture of a gallery."""
+
+    uri: str
+    name: str
+    label: str
+    score: float
+    verdict: str | None
+
+
+@dataclass(frozen=True)
+class _Gallery:
+    """Pictures worth a look."""
+
+    title: str
+    note: str
+    total: int
+    thumbnails: tuple[_Thumbnail, ...]
+
+
+def prepare_directory(directory: Path) -> None:
+    """Make the directory of a report, before the scoring that takes minutes. Raises SinkError where it cannot be."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        if not os.access(directory, os.W_OK):
+            raise PermissionError(errno.EACCES, "not writable")
+    except OSError as error:
+        raise SinkError(f"cannot write into {directory} ({error.strerror}): name another with --report") from None
+
+
+def write_report(evaluation: Evaluation, directory: Path) -> Path:
+    """Write evaluation.json, scores.csv, roc.png, histogram.png, sheet.png and report.html; returns the page's path.
+
+    Each file is whole or absent. The page needs no other file and no network.
+
+    Raises:
+        DataError: a picture or mask cannot be read any more.
+        BackendUnavailable: matplotlib, scikit-learn or Jinja2 is not installed.
+        OSError: as the file system does.
+    """
+    plots = {
+        "roc.png": roc_png(evaluation),
+        "histogram.png": histogram_png(evaluation),
+        "sheet.png": _encoded(sheet(evaluation), "PNG"),
+    }
+    page = _page(evaluation, plots)
+    for name, data in plots.items():
+        write_atomic(directory / name, data)
+    write_atomic(directory / "evaluation.json", schema.dump_json(to_json(evaluation)))
+    write_atomic(directory / "scores.csv", _csv(evaluation))
+    write_atomic(directory / "report.html", page.encode())
+    return directory / "report.html"
+
+
+def _csv(evaluation: Evaluation) -> bytes:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(["file", "label", "score", "verdict"])
+    for scored in evaluation.samples:
+        writer.writerow([scored.name, scored.sample.label, repr(scored.score), scored.verdict or ""])
+    return text.getvalue().encode()
+
+
+def _page(evaluation: Evaluation, plots: dict[str, bytes]) -> str:
+    return render_page(
+        "csflow.toolkit.evaluation",
+        "report.html.j2",
+        e=evaluation,
+        good_median=median(evaluation.scores(GOOD)),
+        rows=[(row, median(evaluation.scores(row.defect_type))) for row in evaluation.defects],
+        galleries=_galleries(evaluation),
+        plots={name.removesuffix(".png"): _uri(data, "png") for name, data in plots.items()},
+    )
+
+
+def _galleries(evaluation: Evaluation) -> list[_Gallery]:
+    defective = sorted(evaluation.defective, key=lambda s: s.score)
+    good = sorted(evaluation.good, key=lambda s: -s.score)
+    if evaluation.calibration is None:
+        return [
+            _gallery("Hardest defects", "Lowest-scoring defective parts.", defective, evaluation),
+            _gallery("Strangest good parts", "Highest-scoring good parts.", good, evaluation),
+        ]
+    escapes = [s for s in defective if s.verdict == "OK"]
+    rejects = [s for s in good if s.verdict == "NOK"]
+    return [
+        _gallery("Escapes", "Defective parts that were called OK, lowest score first.", escapes, evaluation),
+        _gallery("False rejects", "Good parts that were called NOK, highest score first.", rejects, evaluation),
+    ]
+
+
+def _gallery(title: str, note: str, samples: list[ScoredSample], evaluation: Evaluation) -> _Gallery:
+    shown = tuple(_thumbnail(scored, evaluation) for scored in samples[:GALLERY])
+    return _Gallery(title, note, len(samples), shown)
+
+
+def _thumbnail(scored: ScoredSample, evaluation: Evaluation) -> _Thumbnail:
+    picture, _, covered = panels(scored, evaluation)
+    pair = Image.fromarray(np.concatenate([picture, covered], axis=1))
+    pair.thumbnail((2 * THUMBNAIL_PX, THUMBNAIL_PX))
+    uri = _uri(_encoded(pair, "JPEG"), "jpeg")
+    return _Thumbnail(uri, scored.name, scored.sample.label, scored.score, scored.verdict)
+
+
+def _encoded(picture: Image.Image, kind: str) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, quality=88)
+    return buffer.getvalue()
+
+
+def _uri(data: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"

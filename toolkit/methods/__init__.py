@@ -1,0 +1,1 @@
+"""Detectors: each is a head over the features of a backbone."""

@@ -1,0 +1,129 @@
+"""The cross-scale flow as one value: `forward(x) -> (z, log_det)`, `inverse(z) -> x`, and what is read off z."""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from csflow.toolkit.config import STRIDE, FlowConfig
+from csflow.toolkit.methods.flow.coupling import CouplingBlock, Features
+
+__all__ = ["CrossScaleFlow", "Standardise", "anomaly_map", "negative_log_likelihood", "score"]
+
+
+class Standardise(nn.Module):
+    """Per-channel affine layer x -> (x - mean) / std, with the training images' statistics as buffers.
+
+    One (C,) mean and standard deviation per scale; 0 and 1 until `fit` is called.
+    """
+
+    def __init__(self, channels: int, scales: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(scales, channels))
+        self.register_buffer("std", torch.ones(scales, channels))
+
+    @torch.no_grad()
+    def fit(self, features: Features) -> None:
+        """Take mean and standard deviation over images and positions of (N, C, h_i, w_i) features.
+
+        A channel that never varies keeps std 1: dividing by nearly 0 would turn rounding into anomalies.
+        """
+        mean, std = self.get_buffer("mean"), self.get_buffer("std")
+        for i, x in enumerate(features):
+            centre = _channel_moment(x, 1, torch.zeros(x.shape[1], dtype=torch.float64))
+            variance = _channel_moment(x, 2, centre)
+            mean[i] = centre
+            std[i] = torch.where(variance > 1e-12, variance.sqrt(), torch.ones_like(variance))
+
+    def forward(self, x: Features) -> tuple[Features, Tensor]:
+        """Returns standardised features and log|det J| of shape (N,)."""
+        mean, std = self.get_buffer("mean"), self.get_buffer("std")
+        z = tuple((x_i - mean[i, :, None, None]) / std[i, :, None, None] for i, x_i in enumerate(x))
+        per_sample = -sum((std[i].log().sum() * math.prod(x_i.shape[2:]) for i, x_i in enumerate(x)), std.new_zeros(()))
+        return z, per_sample.expand(x[0].shape[0])
+
+    def inverse(self, z: Features) -> Features:
+        """The features that `forward` maps to `z`."""
+        mean, std = self.get_buffer("mean"), self.get_buffer("std")
+        return tuple(z_i * std[i, :, None, None] + mean[i, :, None, None] for i, z_i in enumerate(z))
+
+
+class CrossScaleFlow(nn.Module):
+    """Standardisation (optional) and coupling blocks, applied in turn. All state is in `state_dict`."""
+
+    def __init__(self, config: FlowConfig) -> None:
+        super().__init__()
+        self.config = config
+        layers: list[Standardise | CouplingBlock] = []
+        if config.standardise:
+            layers.append(Standardise(config.channels, config.scales))
+        for index, kernel in enumerate(config.kernel_sizes):
+            layers.append(
+                CouplingBlock(config.channels, config.hidden, kernel, config.scales, config.clamp, config.slope, index)
+            )
+        self.layers = nn.ModuleList(layers)
+
+    def fit_standardisation(self, features: Features) -> None:
+        """Set the statistics of the first layer, if it has some, from (N, C, h_i, w_i) training features."""
+        first = self.layers[0]
+        if isinstance(first, Standardise):
+            first.fit(features)
+
+    def forward(self, x: Features) -> tuple[Features, Tensor]:
+        """Map features (N, C, h_i, w_i) to latents z of the same shapes and log|det dz/dx| of shape (N,)."""
+        log_det = x[0].new_zeros(x[0].shape[0])
+        for layer in self.layers:
+            x, more = layer(x)
+            log_det = log_det + more
+        return x, log_det
+
+    def inverse(self, z: Features) -> Features:
+        """Map latents back to features; exact where no clip acted."""
+        for layer in reversed(self.layers):
+            z = layer.inverse(z)  # type: ignore[operator]
+        return z
+
+
+def score(z: Features) -> Tensor:
+    """Anomaly score (N,): the mean of z²/2 over all D latents of all scales.
+
+    Paper: -log p_Z(z) up to constants; reference evaluate.py takes the mean over D, without the Jacobian.
+    """
+    total = torch.stack([z_i.square().flatten(1).sum(dim=1) for z_i in z]).sum(dim=0)
+    return total / (2 * _latents(z))
+
+
+def anomaly_map(z: Features, definition: str = "scale0-mean-z2") -> Tensor:
+    """Anomaly map (N, h, w) by its name in `csflow.runtime.bundle.manifest.Definitions`.
+
+    'scale0-mean-z2': the channel mean of z² at the finest scale, h = S/32 (reference localization).
+    'product-mean-z2': the product over scales of that mean, each enlarged bilinearly (align_corners=False) to the
+    model's input, h = S (anomalib's anomaly_map.py, mode ALL).
+    """
+    if definition == "scale0-mean-z2":
+        return z[0].square().mean(dim=1)
+    levels = [
+        functional.interpolate(z_i.square().mean(dim=1, keepdim=True), scale_factor=float(STRIDE << i), mode="bilinear")
+        for i, z_i in enumerate(z)
+    ]
+    return functools.reduce(torch.mul, levels).squeeze(1)
+
+
+def negative_log_likelihood(z: Features, log_det: Tensor) -> Tensor:
+    """Training loss, a scalar: mean over samples of (½‖z‖² - log|det J|) / D, without the Gaussian's constant."""
+    return (score(z) - log_det / _latents(z)).mean()
+
+
+def _channel_moment(x: Tensor, order: int, centre: Tensor) -> Tensor:
+    """Mean of (x - centre)^order over images and positions, (C,) float64; a few images at a time to spare memory."""
+    parts = torch.split(x, 64)
+    sums = [(part.double() - centre[:, None, None]).pow(order).sum(dim=(0, 2, 3)) for part in parts]
+    return torch.stack(sums).sum(dim=0) / (x.numel() / x.shape[1])
+
+
+def _latents(z: Features) -> int:
+    return sum(math.prod(z_i.shape[1:]) for z_i in z)

@@ -1,0 +1,177 @@
+"""Training of the flow on cached features: Adam on the negative log-likelihood, resumable, deterministic."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import torch
+from torch import Tensor
+
+from csflow.runtime.errors import ConfigError
+from csflow.toolkit.config import FlowConfig, TrainConfig
+from csflow.toolkit.methods.flow.checkpoint import Checkpoint
+from csflow.toolkit.methods.flow.coupling import Features
+from csflow.toolkit.methods.flow.flow import CrossScaleFlow, negative_log_likelihood
+
+__all__ = ["autocast", "learning_rate", "new_flow", "train_flow"]
+
+WARM_UP = 0.05
+CHECKPOINT_SHARE = 0.05
+OnEpoch = Callable[[int, float], None]
+
+
+def new_flow(config: FlowConfig, seed: int) -> CrossScaleFlow:
+    """A flow with initial weights drawn from `seed`; the global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return CrossScaleFlow(config)
+
+
+def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
+    """Learning rate of one step: constant, or a linear warm-up followed by half a cosine down to zero."""
+    if config.schedule == "constant":
+        return config.learning_rate
+    warm = max(1, int(WARM_UP * steps))
+    if step < warm:
+        return config.learning_rate * (step + 1) / warm
+    return config.learning_rate * 0.5 * (1.0 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+
+
+def autocast(device: torch.device, wanted: bool) -> AbstractContextManager[object]:
+    """bfloat16 convolutions where they are faster: on CUDA, and on processors with bfloat16 tiles (AMX).
+
+    AVX-512 processors have bfloat16 instructions too, but there torch's convolutions took 1.6 times as long
+    in bfloat16 as in float32 (docs/benchmarks.md).
+    """
+    usable = device.type == "cuda" or torch.cpu.get_capabilities().get("amx_bf16", False)
+    if not wanted or not usable:
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, torch.bfloat16)
+
+
+def train_flow(
+    flow: CrossScaleFlow,
+    features: Features,
+    variants: int,
+    config: TrainConfig,
+    checkpoint: Checkpoint | None = None,
+    on_epoch: OnEpoch | None = None,
+) -> list[float]:
+    """Fit `flow` in place, on its device; returns the mean loss of each epoch.
+
+    The order of the images and the choice among their mirror images depend on seed and epoch alone, so a
+    training resumed from `checkpoint` ends with the same weights as one that ran through.
+
+    Args:
+        features: one (N · variants, C, h_i, w_i) float32 tensor per scale, variants of an image adjacent.
+        on_epoch: called with the number of finished epochs and the loss of the last one.
+
+    Raises ConfigError when the loss leaves the finite numbers, or for a checkpoint that does not belong here.
+    """
+    optimizer = torch.optim.Adam(
+        flow.parameters(),
+        lr=config.learning_rate,
+        betas=config.betas,
+        eps=config.eps,
+        weight_decay=config.weight_decay,
+        fused=True,
+    )
+    done, losses = checkpoint.restore(flow, optimizer) if checkpoint else (0, [])
+    if on_epoch is not None and done:
+        on_epoch(done, losses[-1])
+    pacing = _Pacing()
+    noise = _Noise(features, config)
+    flow.train()
+    for epoch in range(done, config.epochs):
+        losses.append(_epoch(flow, features, variants, config, optimizer, epoch, noise))
+        if checkpoint is not None and epoch + 1 < config.epochs and pacing.due():
+            pacing.measure(lambda: checkpoint.save(flow, optimizer, epoch + 1, losses))  # noqa: B023 - called at once
+        if on_epoch is not None:
+            on_epoch(epoch + 1, losses[-1])
+    flow.eval()
+    return losses
+
+
+def _epoch(
+    flow: CrossScaleFlow,
+    features: Features,
+    variants: int,
+    config: TrainConfig,
+    optimizer: torch.optim.Adam,
+    epoch: int,
+    noise: _Noise,
+) -> float:
+    rows = _order(features[0].shape[0] // variants, variants, config.seed, epoch)
+    batches = torch.split(rows, config.batch_size)
+    device = next(flow.parameters()).device
+    total = 0.0
+    noise.restart(epoch)
+    for i, batch in enumerate(batches):
+        rate = learning_rate(config, epoch * len(batches) + i, config.epochs * len(batches))
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        with autocast(device, config.autocast):
+            z, log_det = flow(tuple(x.to(device) for x in noise.on(tuple(f[batch] for f in features))))
+        loss = negative_log_likelihood(z, log_det)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(flow.parameters(), config.max_grad_norm)
+        optimizer.step()
+        total += _finite(loss, epoch) * len(batch)
+    return total / len(rows)
+
+
+class _Noise:
+    """Adds normal noise to features, the same in every run with the same seed."""
+
+    def __init__(self, features: Features, config: TrainConfig) -> None:
+        self._seed, self._share = config.seed, config.feature_noise
+        self._generator = torch.Generator()
+        if self._share > 0.0:
+            self._scale = [self._share * f.std(dim=(0, 2, 3), keepdim=True) for f in features]
+
+    def restart(self, epoch: int) -> None:
+        # Seeded anew for each epoch, so that a resumed training draws what an uninterrupted one does.
+        self._generator.manual_seed((self._seed << 20) + epoch)
+
+    def on(self, batch: Features) -> Features:
+        if self._share == 0.0:
+            return batch
+        return tuple(
+            x + scale * torch.randn(x.shape, generator=self._generator)
+            for x, scale in zip(batch, self._scale, strict=True)
+        )
+
+
+def _order(images: int, variants: int, seed: int, epoch: int) -> Tensor:
+    generator = torch.Generator().manual_seed((seed << 20) + epoch)
+    order = torch.randperm(images, generator=generator)
+    return order * variants + torch.randint(variants, (images,), generator=generator)
+
+
+def _finite(loss: Tensor, epoch: int) -> float:
+    value = float(loss.detach())
+    if not math.isfinite(value):
+        raise ConfigError(f"the loss became {value} in epoch {epoch + 1}: train again with a lower --learning-rate")
+    return value
+
+
+class _Pacing:
+    """Saves checkpoints as often as possible without spending more than a twentieth of the time on them."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+        self._cost_s = 0.0
+
+    def due(self) -> bool:
+        return time.monotonic() - self._last >= self._cost_s / CHECKPOINT_SHARE
+
+    def measure(self, save: Callable[[], None]) -> None:
+        start = time.monotonic()
+        save()
+        self._last = time.monotonic()
+        self._cost_s = self._last - start
