@@ -1,4 +1,5 @@
 #include "status.h"
+#include "numbers.h"
 
 #include <cstdarg>
 #include <cstdio>
@@ -15,6 +16,7 @@ thread_local char last_error[512] = "";
 void store_error(const char *message) noexcept { std::snprintf(last_error, sizeof last_error, "%s", message); }
 
 void fail(csflow_status status, const char *format, ...) {
+    const PlainNumbers plain;
     va_list arguments;
     va_start(arguments, format);
     std::vsnprintf(last_error, sizeof last_error, format, arguments);

@@ -1,4 +1,5 @@
 #include "bundle/json.h"
+#include "numbers.h"
 
 #include <nlohmann/json.hpp>
 
@@ -200,6 +201,7 @@ const Json *Json::find(std::string_view key) const noexcept {
 }
 
 Json parse_json(std::string_view text, csflow_status status, const std::string &where, const char *remedy) {
+    const PlainNumbers plain;
     Builder builder;
     // Python refuses a byte order mark, nlohmann skips it.
     if (text.substr(0, 3) == "\xEF\xBB\xBF") {

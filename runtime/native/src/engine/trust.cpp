@@ -1,6 +1,7 @@
 #include "engine/trust.h"
 #include "bundle/files.h"
 #include "bundle/sha256.h"
+#include "numbers.h"
 
 #include <algorithm>
 #include <cmath>
@@ -98,6 +99,7 @@ Files engine_files(const Bundle &bundle, const std::string &engine) {
 }
 
 std::string percent(double share) {
+    const PlainNumbers plain;
     char text[48];
     std::snprintf(text, sizeof text, "%.2f%%", share * 100.0);
     return text;
