@@ -48,7 +48,7 @@ class _Turn:
     @property
     def case(self) -> Case:
         """The same for the judge."""
-        asked = ("", 0) if self.request is None else (self.request.id, self.request.asked_ns)
+        asked = ("", 0) if self.request is None else (self.request.id, self.request.since_ns)
         return Case(self.item, self.feed.name, self.feed.live, *asked)
 
 
@@ -238,7 +238,7 @@ class _Line:
         seen, self._seen = self._seen, None
         if seen is not None and _answers(seen, request, feed):
             return seen
-        end_ns = request.asked_ns + int(deadline_s * 1e9)
+        end_ns = request.since_ns + int(deadline_s * 1e9)
         wait_s = 0.0
         while not self._stop.is_set() and not feed.ended:
             self._beat()
@@ -258,4 +258,4 @@ class _Line:
 
 
 def _answers(frame: Frame, request: Request, feed: Feed) -> bool:
-    return not feed.live or frame.captured_ns >= request.asked_ns
+    return not feed.live or frame.captured_ns >= request.since_ns

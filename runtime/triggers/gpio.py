@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from csflow.runtime.errors import BackendUnavailable, ConfigError, SourceError, SourceLost
 from csflow.runtime.options import Option, read_options
-from csflow.runtime.trigger import Pending, Request
-from csflow.runtime.types import Result
+from csflow.runtime.triggers.pending import PendingTrigger
 
 if TYPE_CHECKING:
     import gpiod
@@ -53,7 +52,7 @@ OPTIONS: dict[str, Option] = {
 }
 
 
-class GpioTrigger:
+class GpioTrigger(PendingTrigger):
     """One request an edge; the results go to the sinks alone. Edges lost before they were read are missed requests."""
 
     def __init__(self, text: str) -> None:
@@ -71,9 +70,8 @@ class GpioTrigger:
                 f"no GPIO line {text!r}: expected gpio:/dev/gpiochip0:17, or a line's name for the number"
             )
         options = read_options(text, query, OPTIONS)
-        self.name = place
-        self._lines = _request(chip, int(line) if line.isdecimal() else line, self.name, options)
-        self._pending = Pending()
+        super().__init__(place)
+        self._lines = _request(chip, int(line) if line.isdecimal() else line, place, options)
         self._seen = 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._read, name="csflow-trigger", daemon=True)
@@ -98,15 +96,9 @@ class GpioTrigger:
             self._seen = event.line_seqno
             self._pending.add("", event.timestamp_ns)
 
-    def next(self, timeout_s: float) -> Request | None:
-        """The next edge, its number as id; SourceLost once the chip is gone and every edge before was given."""
-        return self._pending.next(timeout_s)
-
-    def answer(self, request: Request, result: Result) -> None:
-        """Nothing: an input has no way back."""
-
     def close(self) -> None:
         """Give the line back. May be called twice."""
+        super().close()
         self._stop.set()
         self._thread.join(JOIN_S)
 

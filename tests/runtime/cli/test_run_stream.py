@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,9 +26,9 @@ GOOD = np.clip(51 + RNG.integers(-3, 4, (64, 64, 3)), 0, 255).astype(np.uint8)
 def invoke(calibrated_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr("csflow.runtime.sources.reconnect.BACKOFF_S", (0.01, 0.02))
 
-    def call(*arguments: object, stdin: str | None = None) -> Result:
+    def call(*arguments: object) -> Result:
         fixed = ["--bundle", str(calibrated_bundle.path), "--backend", "fake"]
-        return CliRunner().invoke(run, [*fixed, *map(str, arguments)], input=stdin)
+        return CliRunner().invoke(run, [*fixed, *map(str, arguments)])
 
     return call
 
@@ -57,8 +58,15 @@ def test_a_camera_named_twice_and_a_trigger_for_two_are_wrong_usage(invoke: Any,
     assert (two.exit_code, "--trigger asks one camera" in two.stderr) == (2, True)
 
 
-def test_each_line_on_standard_input_gets_one_result(invoke: Any, folders: tuple[Path, Path]) -> None:
-    asked = invoke("--camera", folders[0], "--trigger", "stdin", "--json", "--deadline-ms", 60000, stdin="a\nb\nc\n")
+def test_each_line_on_standard_input_gets_one_result(
+    invoke: Any, folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = tmp_path / "lines"
+    lines.write_bytes(b"a\nb\nc\n")
+    with lines.open("rb") as stdin:
+        # The runner's own standard input is no file.
+        monkeypatch.setattr("csflow.runtime.triggers.lines.sys", SimpleNamespace(stdin=stdin))
+        asked = invoke("--camera", folders[0], "--trigger", "stdin", "--json", "--deadline-ms", 60000)
     assert asked.exit_code == 0
     summary = json.loads(asked.stdout)
     assert (summary["frames"], summary["verdicts"]["OK"], summary["faults"]) == (3, 2, {"stopped": 1})

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import queue
 import sys
-import threading
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -28,52 +23,14 @@ from csflow.runtime.errors import BackendUnavailable, ConfigError, SourceError, 
 from csflow.runtime.line.stream import StreamPolicy, run_stream
 from csflow.runtime.sinks.memory import MemorySink
 from csflow.runtime.sources.fake import FakeSource
-from csflow.runtime.trigger import MAX_PENDING, Trigger, open_trigger
+from csflow.runtime.trigger import Trigger, open_trigger
 from csflow.runtime.triggers.gpio import GpioTrigger
+from csflow.runtime.triggers.pending import MAX_PENDING
 from csflow.runtime.types import Frame, Result
 
+from .gpio_lines import Lines
+
 URI = "gpio:/dev/gpiochip0:17"
-
-
-class Lines:
-    """What gpiod gives for a request; the test makes its edges, and takes its chip away."""
-
-    def __init__(self) -> None:
-        self.asked: dict[str, Any] = {}
-        self.released = threading.Event()
-        self._events: queue.SimpleQueue[list[Any] | OSError] = queue.SimpleQueue()
-        self._ready: list[list[Any] | OSError] = []
-        self._number = 0
-
-    def edges(self, count: int = 1, lost: int = 0) -> list[int]:
-        """Edges now, after some that the kernel had no room for; gives when each came."""
-        self._number += lost
-        made = []
-        for _ in range(count):
-            self._number += 1
-            made.append(gpiod.EdgeEvent(1, time.monotonic_ns(), 17, self._number, self._number))
-        self._events.put(made)
-        return [event.timestamp_ns for event in made]
-
-    def unplug(self) -> None:
-        self._events.put(OSError(errno.ENODEV, os.strerror(errno.ENODEV)))
-
-    def wait_edge_events(self, timeout: float) -> bool:
-        assert not self.released.is_set()
-        try:
-            self._ready.append(self._events.get(timeout=timeout))
-        except queue.Empty:
-            return False
-        return True
-
-    def read_edge_events(self) -> list[Any]:
-        item = self._ready.pop(0)
-        if isinstance(item, OSError):
-            raise item
-        return item
-
-    def release(self) -> None:
-        self.released.set()
 
 
 @pytest.fixture
@@ -121,7 +78,7 @@ def test_each_edge_is_one_request_stamped_by_the_kernel(lines: Lines) -> None:
     trigger = open_trigger(URI)
     stamps = [*lines.edges(2), *lines.edges(1)]
     requests = some(trigger, 3)
-    assert [(r.id, r.asked_ns, r.missed) for r in requests] == [(str(i), ns, False) for i, ns in enumerate(stamps, 1)]
+    assert [(r.id, r.since_ns, r.missed) for r in requests] == [(str(i), ns, False) for i, ns in enumerate(stamps, 1)]
     assert trigger.next(0.0) is None
     trigger.close()
 

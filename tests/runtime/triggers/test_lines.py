@@ -1,0 +1,90 @@
+"""Lines on standard input as requests, and an end that no open pipe disturbs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from csflow.runtime.bundle.directory import Bundle
+from csflow.runtime.errors import ConfigError, EndOfStream
+from csflow.runtime.trigger import open_trigger
+from csflow.runtime.triggers.lines import MAX_LINE, LineTrigger
+
+PARTS = "synthetic://?fps=30&size=64x64"
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    ends = os.pipe()
+    yield ends
+    for descriptor in ends:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+
+
+def given(pipe: tuple[int, int], data: bytes) -> LineTrigger:
+    """A trigger whose asker wrote `data` and left."""
+    os.write(pipe[1], data)
+    os.close(pipe[1])
+    return LineTrigger(pipe[0])
+
+
+def ids(trigger: LineTrigger) -> list[str]:
+    found = []
+    with trigger, contextlib.suppress(EndOfStream):
+        while True:
+            request = trigger.next(30.0)
+            assert request is not None
+            found.append(request.id)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"part-7\n\x1bx\xff\n" + b"y" * 99, ["part-7", "?x\ufffd", "y" * 64]),
+        (b"a\r\n\r\n\r\nb\r\n", ["a", "b"]),
+        (b"\n \n\t\n", []),
+        (b"", []),
+        (b"z" * (2 * MAX_LINE) + b"\nb\n", ["z" * 64, "b"]),
+    ],
+)
+def test_a_line_is_a_request_and_an_empty_one_is_none(pipe: tuple[int, int], data: bytes, expected: list[str]) -> None:
+    assert ids(given(pipe, data)) == expected
+
+
+def test_a_line_that_comes_in_parts_is_one_request_when_it_ends(pipe: tuple[int, int]) -> None:
+    with LineTrigger(pipe[0]) as trigger:
+        os.write(pipe[1], b"part")
+        assert trigger.next(0.2) is None
+        os.write(pipe[1], b"-9\n")
+        request = trigger.next(30.0)
+        assert request is not None
+        assert request.id == "part-9"
+
+
+def test_without_a_standard_input_it_is_refused_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(ConfigError, match="standard input is closed"):
+        open_trigger("stdin")
+
+
+def test_a_run_ends_in_order_while_the_gateway_keeps_its_pipe_open(calibrated_bundle: Bundle) -> None:
+    # A thread inside a buffered read at the interpreter's end is an abort: exit 134 instead of 0.
+    command = [Path(sys.executable).parent / "csflow", "run", "--backend", "fake", "--bundle", calibrated_bundle.path]
+    options = ["--camera", PARTS, "--trigger", "stdin", "--frames", "2", "--quiet"]
+    with subprocess.Popen(
+        [*map(str, command), *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdin
+        assert process.stderr
+        process.stdin.write(b"a\nb\n")
+        process.stdin.flush()
+        assert process.wait(60) == 0
+        assert b"Fatal" not in process.stderr.read()
