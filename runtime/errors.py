@@ -23,6 +23,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from csflow.runtime.faults import FaultWord
+
 __all__ = [
     "BackendUnavailable",
     "BundleCorrupted",
@@ -102,7 +104,7 @@ class SourceError(CSFlowError):
 class FrameError(SourceError):
     """One frame could not be delivered, for example a damaged file; the source goes on with the next."""
 
-    def __init__(self, message: str, index: int, source: str, fault: str = "frame") -> None:
+    def __init__(self, message: str, index: int, source: str, fault: FaultWord = "frame") -> None:
         super().__init__(message)
         self.index = index
         """Number that the frame would have had."""

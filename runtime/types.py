@@ -5,25 +5,13 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, field
-from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
+from csflow.runtime.faults import FaultWord, Verdict
+
 __all__ = ["Frame", "Prediction", "Result", "Verdict"]
-
-
-class Verdict(IntEnum):
-    """Decision on one frame. Zero never means OK, so zeroed memory is never an accepted part.
-
-    Travels by name in files, by number in C.
-    """
-
-    NONE = 0
-    OK = 1
-    NOK = 2
-    UNCERTAIN = 3
-    ERROR = 4
 
 
 @dataclass(frozen=True)
@@ -79,8 +67,8 @@ class Result:
     """Name of the camera, folder or stream that gave it."""
     trigger: str = ""
     """Id of the trigger this answers; empty in a run without triggers."""
-    fault: str = ""
-    """Kind of ERROR in one word (docs/faults.md lists them); empty for any other verdict."""
+    fault: FaultWord = ""
+    """Kind of ERROR in one word (`faults.FAULTS`); empty for any other verdict."""
     age_s: float = math.nan
     """Seconds from capture to the moment when the detector took the frame."""
     prepare_s: float = math.nan

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.golden import load_golden
 from csflow.runtime.errors import BundleError
+from csflow.runtime.faults import FaultWord
 from csflow.runtime.types import Frame
 
 __all__ = ["CameraHealth", "HealthLimits", "HealthReference", "PictureHealth", "reference_of", "sharpness"]
@@ -99,7 +100,7 @@ class PictureHealth:
             share + limits.exposure * (1.0 - share) for share in (reference.dark_share, reference.white_share)
         )
 
-    def problem(self, image: NDArray[np.uint8]) -> tuple[str, str] | None:
+    def problem(self, image: NDArray[np.uint8]) -> tuple[FaultWord, str] | None:
         """Fault and reason for an (S, S, 3) uint8 picture, or None where it is usable."""
         if self._limits.exposure:
             dark, white = _shares(image)
@@ -111,7 +112,7 @@ class PictureHealth:
             return self._blurred(image)
         return None
 
-    def _blurred(self, image: NDArray[np.uint8]) -> tuple[str, str] | None:
+    def _blurred(self, image: NDArray[np.uint8]) -> tuple[FaultWord, str] | None:
         for got, least, word in zip(sharpness(image), self._sharpness, ("rows", "columns"), strict=True):
             if got < least:
                 share = got / least * self._limits.blur
@@ -132,7 +133,7 @@ class CameraHealth:
         self._repeats = 0
         self._shape: tuple[int, ...] | None = None
 
-    def problem(self, frame: Frame, age_s: float) -> tuple[str, str] | None:
+    def problem(self, frame: Frame, age_s: float) -> tuple[FaultWord, str] | None:
         """Fault and reason for the next frame, or None where it is usable. Files are not judged here."""
         if not self._live:
             return None
@@ -140,21 +141,21 @@ class CameraHealth:
         checks = (self._stale(frame, before, age_s), self._frozen(frame, before), self._size(frame), _truncated(frame))
         return next((found for found in checks if found is not None), None)
 
-    def _stale(self, frame: Frame, before: Frame | None, age_s: float) -> tuple[str, str] | None:
+    def _stale(self, frame: Frame, before: Frame | None, age_s: float) -> tuple[FaultWord, str] | None:
         if self._limits.max_age_s and age_s > self._limits.max_age_s:
             return "stale", f"the frame is {age_s:.1f} s old, {self._limits.max_age_s:g} s are allowed"
         if before is not None and frame.captured_ns <= before.captured_ns:
             return "stale", "the camera gave a frame that is not newer than the one before"
         return None
 
-    def _frozen(self, frame: Frame, before: Frame | None) -> tuple[str, str] | None:
+    def _frozen(self, frame: Frame, before: Frame | None) -> tuple[FaultWord, str] | None:
         same = before is not None and _same(frame.image, before.image)
         self._repeats = self._repeats + 1 if same else 1
         if self._limits.frozen and self._repeats >= self._limits.frozen:
             return "frozen", f"the camera gave the same picture {self._repeats} times: restart it"
         return None
 
-    def _size(self, frame: Frame) -> tuple[str, str] | None:
+    def _size(self, frame: Frame) -> tuple[FaultWord, str] | None:
         if self._shape is None:
             self._shape = frame.image.shape
         if frame.image.shape == self._shape:
@@ -180,7 +181,7 @@ def _same(image: NDArray[np.uint8], before: NDArray[np.uint8]) -> bool:
     return image.shape == before.shape and np.array_equal(image[few], before[few]) and np.array_equal(image, before)
 
 
-def _truncated(frame: Frame) -> tuple[str, str] | None:
+def _truncated(frame: Frame) -> tuple[FaultWord, str] | None:
     """What libjpeg fills the rest of a cut picture with is one grey; a sensor's rows are never all one value."""
     image = frame.image
     rows = int(np.ceil(image.shape[0] * FLAT_SHARE))

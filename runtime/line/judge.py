@@ -18,6 +18,7 @@ import numpy as np
 
 from csflow.runtime.detector import Detector
 from csflow.runtime.errors import FrameError, InferenceError, SourceError
+from csflow.runtime.faults import FaultWord
 from csflow.runtime.line.frame_health import CameraHealth, HealthLimits, PictureHealth, reference_of
 from csflow.runtime.types import Frame, Result, Verdict
 
@@ -91,7 +92,7 @@ class Judge:
             yield one.position, one.told(result)
 
     def error(
-        self, fault: str, reason: str, camera: str, trigger: str = "", index: int = -1, source: str = ""
+        self, fault: FaultWord, reason: str, camera: str, trigger: str = "", index: int = -1, source: str = ""
     ) -> Result:
         """An ERROR result about no frame."""
         frame = Frame(np.zeros((0, 0, 3), np.uint8), index, time.monotonic_ns(), source or camera)
@@ -125,7 +126,7 @@ class Judge:
             for frame, p in zip(frames, prepared, strict=True)
         ]
 
-    def _prepared(self, frame: Frame) -> _Prepared | tuple[str, str]:
+    def _prepared(self, frame: Frame) -> _Prepared | tuple[FaultWord, str]:
         begun_s = time.perf_counter()
         try:
             image = self._detector.prepare(frame)
@@ -175,7 +176,7 @@ class Judge:
         reason = f"no verdict within {self._deadline_s * 1e3:g} ms ({passed_ms:.0f} ms have passed)"
         return one.position, one.told(self._refused(one.frame, "deadline", reason))
 
-    def _refused(self, frame: Frame, fault: str, reason: str) -> Result:
+    def _refused(self, frame: Frame, fault: FaultWord, reason: str) -> Result:
         return Result(
             verdict=Verdict.ERROR,
             score=math.nan,

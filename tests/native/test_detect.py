@@ -25,7 +25,6 @@ from csflow.runtime.types import Result
 
 MTD = Path(__file__).parents[2].parent / "shared" / "data" / "mtd"
 CHANNELS = {"RGB8": 3, "BGR8": 3, "GRAY8": 1, "BGRX8": 4}
-CODES = {0: 0, 1: 0x5AA5, 2: 0xA53C, 3: 0x3C5A, 4: 0xC3C3}
 Array = NDArray[np.uint8]
 
 
@@ -33,7 +32,7 @@ def same(ours: Any, theirs: Result) -> bool:
     """Whether a csflow_result says what a Result says."""
     p_values = ours.p_value == theirs.p_value or (math.isnan(ours.p_value) and math.isnan(theirs.p_value))
     scores = ours.score == theirs.score or (math.isnan(ours.score) and math.isnan(theirs.score))
-    codes = ours.verdict == theirs.verdict and ours.verdict_code == CODES[theirs.verdict]
+    codes = ours.verdict == theirs.verdict and ours.verdict_code == theirs.verdict.code
     peaks = (ours.peak_x, ours.peak_y) == theirs.peak_xy
     rest = ours.reject_threshold == theirs.threshold and bool(ours.verified) == theirs.verified
     return codes and scores and p_values and peaks and rest
