@@ -9,6 +9,7 @@ import click
 
 from csflow.runtime.cli.command import Command, bundle_option
 from csflow.runtime.errors import BackendUnavailable
+from csflow.toolkit.cli.numbers import Numbers
 
 __all__ = ["import_command"]
 
@@ -37,6 +38,13 @@ __all__ = ["import_command"]
     help="The origin's backbone: efficientnet_pytorch 0.6, 0.7.0 or 0.7.1. [default: anomalib symmetric, else lm071]",
 )
 @click.option("--image-size", type=int, help="Side of the model input in pixels, where FILE does not tell.")
+@click.option(
+    "--mean",
+    type=Numbers(float, 3),
+    metavar="R,G,B",
+    help="Subtracted from RGB in 0..1 in its training, where FILE does not tell.",
+)
+@click.option("--std", type=Numbers(float, 3), metavar="R,G,B", help="Divides after --mean, where FILE does not tell.")
 @click.option("--clamp", type=float, help="alpha of the couplings, where FILE does not tell. [default: 3]")
 @bundle_option
 def import_command(
@@ -45,6 +53,8 @@ def import_command(
     backbone_weights: str,
     padding: str | None,
     image_size: int | None,
+    mean: tuple[float, float, float] | None,
+    std: tuple[float, float, float] | None,
     clamp: float | None,
     bundle: str,
 ) -> None:
@@ -57,7 +67,7 @@ def import_command(
         raise BackendUnavailable(f"this command needs {', '.join(missing)}: pip install 'csflow[train]'")
     from csflow.toolkit.importers.import_model import ImportPlan, import_model
 
-    plan = ImportPlan(source, backbone_weights, padding, image_size, clamp)
+    plan = ImportPlan(source, backbone_weights, padding, image_size, clamp, mean, std)
     for line in import_model(file, Path(bundle), plan).lines:
         click.echo(line)
     click.echo(f"wrote {bundle}; next: csflow calibrate GOOD_PICTURES --bundle {bundle}")

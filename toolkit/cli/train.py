@@ -8,29 +8,9 @@ from typing import Any
 import click
 
 from csflow.runtime.cli.command import Command, bundle_option, require
+from csflow.toolkit.cli.numbers import Numbers
 
 __all__ = ["train"]
-
-
-class _Numbers(click.ParamType):  # type: ignore[type-arg]
-    """Numbers separated by commas, of one type."""
-
-    def __init__(self, kind: type, count: int | None = None) -> None:
-        self.kind = kind
-        self.count = count
-        self.name = "numbers"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """A tuple of numbers, or a usage error."""
-        if isinstance(value, tuple):
-            return value
-        try:
-            numbers = tuple(self.kind(part) for part in str(value).split(","))
-        except ValueError:
-            self.fail(f"{value!r} is not a list of numbers separated by commas", param, ctx)
-        if self.count is not None and len(numbers) != self.count:
-            self.fail(f"expected {self.count} numbers, got {len(numbers)}", param, ctx)
-        return numbers
 
 
 @click.command(cls=Command)
@@ -58,7 +38,7 @@ class _Numbers(click.ParamType):  # type: ignore[type-arg]
 @click.option("--hidden", default=1024, show_default=True, help="Width inside the coupling blocks.")
 @click.option(
     "--kernel-sizes",
-    type=_Numbers(int),
+    type=Numbers(int),
     default="3,3,3,5",
     show_default=True,
     help="One coupling block per entry; 3,3,3,3 localises finer (paper's supplement).",
@@ -80,7 +60,7 @@ class _Numbers(click.ParamType):  # type: ignore[type-arg]
     help="Learning rate over time.",
 )
 @click.option(
-    "--betas", type=_Numbers(float, 2), default="0.9,0.999", show_default=True, help="Adam's; the paper has 0.5,0.9."
+    "--betas", type=Numbers(float, 2), default="0.9,0.999", show_default=True, help="Adam's; the paper has 0.5,0.9."
 )
 @click.option("--weight-decay", default=1e-5, show_default=True)
 @click.option(
@@ -100,7 +80,7 @@ class _Numbers(click.ParamType):  # type: ignore[type-arg]
 @click.option("--autocast/--no-autocast", default=True, show_default=True, help="bfloat16 where it is faster.")
 @click.option(
     "--roi",
-    type=_Numbers(int, 4),
+    type=Numbers(int, 4),
     metavar="X,Y,W,H",
     help="Region of interest in pixels of the pictures; the bundle keeps it.",
 )

@@ -1,4 +1,4 @@
-"""Lightning checkpoints of anomalib's CS-Flow, before 1.0 and since (methods.md C6, C7)."""
+"""Lightning checkpoints of anomalib's CS-Flow, before 1.0 and since ."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ from csflow.toolkit.importers.errors import ImportRefused
 from csflow.toolkit.importers.flow_keys import ANOMALIB, build_flow, flow_shape
 from csflow.toolkit.importers.foreign import ForeignModel, Thresholds
 from csflow.toolkit.importers.permutations import draw
-from csflow.toolkit.importers.settings import read_settings
+from csflow.toolkit.importers.settings import PLAIN_KEYS, Settings, read_settings
 from csflow.toolkit.importers.unpickler import TensorRef
+from csflow.toolkit.importers.wrapping import state_of
 
 __all__ = ["ORIGINS", "is_anomalib", "read_anomalib"]
 
 ORIGINS = ("anomalib-0.x", "anomalib-1.x")
 CLAMP, SLOPE = 3.0, 0.1
 FEATURES = "model.feature_extractor.feature_extractor.feature_extractor."
+OUTER = "model."
 PROBE = f"{ANOMALIB[0]}1.cross_convolution1.gamma0"
 RESIZES = {
     "anomalib-0.x": "albumentations bilinear, not antialiased",
@@ -37,7 +39,7 @@ THRESHOLDS = {
 
 def is_anomalib(root: Any) -> bool:
     """Whether the object is a Lightning checkpoint, or the state dict of one, of anomalib's CS-Flow."""
-    return isinstance(root, Mapping) and PROBE in _state(root)
+    return PROBE in _state(root)
 
 
 def read_anomalib(file: TorchFile, origin: str = "anomalib", clamp: float | None = None) -> ForeignModel:
@@ -52,9 +54,7 @@ def read_anomalib(file: TorchFile, origin: str = "anomalib", clamp: float | None
     Raises ImportRefused where the version is in doubt, or the model is not anomalib's CS-Flow.
     """
     root = file.root
-    refs = {
-        name: value for name, value in _state(root).items() if isinstance(name, str) and isinstance(value, TensorRef)
-    }
+    refs = {name: ref for name, ref in _state(root).items() if isinstance(name, str) and isinstance(ref, TensorRef)}
     version = _version(root, refs)
     if origin != "anomalib" and version is not None and origin != version:
         raise ImportRefused(
@@ -87,12 +87,16 @@ def read_anomalib(file: TorchFile, origin: str = "anomalib", clamp: float | None
         _thresholds(file, refs),
         settings.mean,
         settings.std,
+        _said(settings),
     )
 
 
-def _state(root: Mapping[Any, Any]) -> Mapping[Any, Any]:
-    state = root.get("state_dict")
-    return state if isinstance(state, Mapping) else root
+def _state(root: Any) -> Mapping[Any, Any]:
+    """The state dict of the Lightning module; that of the network inside it gets the same names."""
+    state = state_of(root)
+    if PROBE.removeprefix(OUTER) in state:
+        return {f"{OUTER}{name}": value for name, value in state.items()}
+    return state
 
 
 def _version(root: Mapping[Any, Any], refs: Mapping[str, TensorRef]) -> str | None:
@@ -100,7 +104,8 @@ def _version(root: Mapping[Any, Any], refs: Mapping[str, TensorRef]) -> str | No
     lightning = root.get("pytorch-lightning_version")
     major = lightning.split(".")[0] if isinstance(lightning, str) else None
     by_lightning = {"1": ORIGINS[0], "2": ORIGINS[1]}.get(major or "")
-    by_keys = ORIGINS[1] if any(name.startswith("post_processor.") for name in refs) else None
+    newer = any(name.startswith("post_processor.") for name in refs) or any(key in root for key in PLAIN_KEYS)
+    by_keys = ORIGINS[1] if newer else None
     if by_lightning and by_keys and by_lightning != by_keys:
         raise ImportRefused(
             f"the checkpoint was written by Lightning {lightning}, as anomalib before 1.0 did, but holds what only "
@@ -123,6 +128,15 @@ def _image_size(size: tuple[int, int] | None) -> int | None:
             f"the model was trained on {size[0]}x{size[1]} pixels: csflow's input is square; train again with a square"
         )
     return size[0]
+
+
+def _said(settings: Settings) -> tuple[str, ...]:
+    said: tuple[str, ...] = ()
+    if settings.origin is not None:
+        said += (f"picture settings: from {settings.origin}",)
+    if settings.sensitivity not in (None, 0.5):
+        said += (f"anomalib calls normalised scores above {1 - settings.sensitivity:g} anomalous (image_sensitivity)",)
+    return said
 
 
 def _thresholds(file: TorchFile, refs: Mapping[str, TensorRef]) -> Thresholds:

@@ -63,7 +63,9 @@ class ForeignModel:
     backbone: Mapping[str, Tensor] | None = None
     """Backbone weights in torchvision's names, where the file holds them."""
     thresholds: Thresholds = field(default_factory=Thresholds)
-    mean: tuple[float, float, float] = BackboneConfig.mean
-    """Subtracted from RGB in 0..1 there, per channel."""
-    std: tuple[float, float, float] = BackboneConfig.std
+    mean: tuple[float, float, float] | None = BackboneConfig.mean
+    """Subtracted from RGB in 0..1 there, per channel; None where the file cannot tell."""
+    std: tuple[float, float, float] | None = BackboneConfig.std
     """Divides after the mean."""
+    said: tuple[str, ...] = ()
+    """Where in the file its settings were found, in words."""

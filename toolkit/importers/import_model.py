@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,17 +27,18 @@ from csflow.toolkit.importers.archive import TorchFile
 from csflow.toolkit.importers.errors import ImportRefused
 from csflow.toolkit.importers.foreign import ForeignModel
 from csflow.toolkit.importers.reference import is_reference, read_reference
+from csflow.toolkit.importers.transforms import Colour
 from csflow.toolkit.importers.unpickler import DAMAGE
 from csflow.toolkit.model import weight_files
 
 __all__ = ["SOURCES", "ImportPlan", "Imported", "import_model", "read_foreign"]
 
+T = TypeVar("T")
 SOURCES = ("auto", "reference", "anomalib", *ORIGINS)
 CHANNELS, OTHER_BLOCK = 304, 512
 ARCHITECTURE = "tf_efficientnet_b5"
 PIP_PADDING = "lm071"
 """What `pip install efficientnet_pytorch` has given since 2021-04: the most likely origin of reference models."""
-DEFAULT_SIZES = {"reference": 768, "anomalib-0.x": 768, "anomalib-1.x": 256}
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,10 @@ class ImportPlan:
     """Side of the model input in pixels."""
     clamp: float | None = None
     """alpha of the couplings."""
+    mean: Colour | None = None
+    """Subtracted from RGB in 0..1 before the backbone, per channel."""
+    std: Colour | None = None
+    """Divides after the mean."""
 
 
 @dataclass(frozen=True)
@@ -136,18 +141,35 @@ def _check_finite(backbone: Backbone) -> None:
 
 
 def _configuration(foreign: ForeignModel, plan: ImportPlan) -> ModelConfig:
-    size, padding = foreign.image_size, foreign.padding
-    if size is not None and plan.image_size not in (None, size):
-        raise ConfigError(f"--image-size {plan.image_size} contradicts the file, which has {size}: leave it out")
+    padding = foreign.padding
+    size = _stated("--image-size", foreign.image_size, plan.image_size)
+    mean = _stated("--mean", foreign.mean, plan.mean)
+    std = _stated("--std", foreign.std, plan.std)
+    missing = [name for name, value in (("--image-size", size), ("--mean", mean), ("--std", std)) if value is None]
+    if missing:
+        raise ImportRefused(
+            f"the file does not tell how pictures reach the model: state {', '.join(missing)} as its training had them "
+            "(anomalib's default since 1.0: --image-size 256 --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225; the "
+            "authors' code: --image-size 768); another value gives other scores, which nothing shows later"
+        )
     if padding is not None and plan.padding not in (None, padding):
         raise ConfigError(f"{foreign.origin} models have {padding!r} padding, not {plan.padding!r}: leave it out")
     # The tag of a timm name claims certain weights; those of a file are known by their fingerprint only.
     name = BackboneConfig().name if _from_hub(foreign, plan) else ARCHITECTURE
-    size = size or plan.image_size or DEFAULT_SIZES[foreign.origin]
     padding = padding or plan.padding or PIP_PADDING
-    backbone = checked(BackboneConfig, name, mean=foreign.mean, std=foreign.std, padding=padding)
+    backbone = checked(BackboneConfig, name, mean=mean, std=std, padding=padding)
     config: ModelConfig = checked(ModelConfig, size, backbone, foreign.flow.config)
     return config
+
+
+def _stated(option: str, found: T | None, given: T | None) -> T | None:
+    if found is not None and given not in (None, found):
+        raise ConfigError(f"{option} {_words(given)} contradicts the file, which has {_words(found)}: leave it out")
+    return given if found is None else found
+
+
+def _words(value: object) -> str:
+    return ",".join(f"{v:g}" for v in value) if isinstance(value, tuple) else str(value)
 
 
 def _from_hub(foreign: ForeignModel, plan: ImportPlan) -> bool:
@@ -192,6 +214,12 @@ def _provenance(file: Path, foreign: ForeignModel, config: ModelConfig, record: 
     }
 
 
+def _as_stated(foreign: ForeignModel) -> str:
+    options = {"--image-size": foreign.image_size, "--mean": foreign.mean, "--std": foreign.std}
+    stated = [name for name, found in options.items() if found is None]
+    return f" ({', '.join(stated)} as you state)" if stated else ""
+
+
 def _sha256(file: Path) -> str:
     digest = hashlib.sha256()
     with file.open("rb") as opened:
@@ -213,8 +241,12 @@ def _lines(foreign: ForeignModel, config: ModelConfig, plan: ImportPlan, record:
             f"padding {PIP_PADDING} is assumed (efficientnet_pytorch 0.7.1); a model that ran with 0.6.3 needs "
             "--padding tf_same, with 0.7.0 --padding symmetric: see 'pip show efficientnet_pytorch' there"
         )
-    if foreign.image_size is None and plan.image_size is None:
-        lines.append(f"the file does not tell its image size; {config.image_size} is assumed, see --image-size")
+    trunk = config.backbone
+    lines.append(
+        f"pictures of {config.image_size} px, mean {_words(trunk.mean)}, deviation {_words(trunk.std)}"
+        f"{_as_stated(foreign)}"
+    )
+    lines += foreign.said
     if foreign.resize != "pillow-bilinear":
         lines.append(f"pictures were resized there by {foreign.resize}; csflow does by Pillow's antialiased bilinear")
     lines += foreign.thresholds.lines()

@@ -14,6 +14,7 @@ from csflow.toolkit.importers.flow_keys import REFERENCE, build_flow, flow_shape
 from csflow.toolkit.importers.foreign import ForeignModel
 from csflow.toolkit.importers.permutations import Permutations, check_stored, draw
 from csflow.toolkit.importers.unpickler import Inert, TensorRef
+from csflow.toolkit.importers.wrapping import unwrapped
 
 __all__ = ["is_reference", "read_reference"]
 
@@ -26,9 +27,10 @@ NET = "freia_funcs.ReversibleGraphNet"
 
 def is_reference(root: Any) -> bool:
     """Whether the object is the authors' module, or its state dict."""
-    if isinstance(root, Mapping):
-        return "module_list.4.s1.gamma0" in root
-    return isinstance(root, Inert) and root.qualname == NET
+    found = unwrapped(root)
+    if isinstance(found, Mapping):
+        return "module_list.4.s1.gamma0" in found
+    return isinstance(found, Inert) and found.qualname == NET
 
 
 def read_reference(file: TorchFile, clamp: float | None = None) -> ForeignModel:
@@ -39,7 +41,7 @@ def read_reference(file: TorchFile, clamp: float | None = None) -> ForeignModel:
 
     Raises ImportRefused where it is not the model of the paper's code, or contradicts itself.
     """
-    root = file.root
+    root = unwrapped(file.root)
     tensors = dict(root) if isinstance(root, Mapping) else dict(_parameters(root))
     refs = {name: ref for name, ref in tensors.items() if isinstance(name, str) and isinstance(ref, TensorRef)}
     blocks = [] if isinstance(root, Mapping) else _coupling_blocks(root)

@@ -146,9 +146,27 @@ def save_reference(
     return save
 
 
+def plain_transform(side: int, *more: dict[str, Any]) -> dict[str, Any]:
+    """`anomalib_pre_processor_config` as anomalib 2.7 writes it."""
+    resize = {"size": [side, side], "interpolation": "bilinear", "max_size": None, "antialias": True}
+    normalize = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225], "inplace": False}
+    steps = [
+        {"class_path": f"torchvision.transforms.v2.{name}", "init_args": arguments}
+        for name, arguments in (("Resize", resize), ("Normalize", normalize))
+    ]
+    compose = {"class_path": "torchvision.transforms.v2.Compose", "init_args": {"transforms": [*steps, *more]}}
+    return {"transform": compose}
+
+
+@pytest.fixture
+def plain() -> Callable[..., dict[str, Any]]:
+    """`plain(side, *more_steps)`: a pre-processor's configuration as anomalib 2.7 writes it."""
+    return plain_transform
+
+
 @pytest.fixture
 def save_anomalib() -> Callable[..., dict[str, Tensor]]:
-    """`save(path, channels=8, hidden=5, kernels=…, lightning="2.1.3", backbone=None, more=None, settings=None)`."""
+    """`save(path, channels=8, hidden=5, kernels=…, lightning="2.1.3", backbone=None, more=None, …)`."""
 
     def save(
         path: Path,
@@ -159,6 +177,7 @@ def save_anomalib() -> Callable[..., dict[str, Tensor]]:
         backbone: dict[str, Tensor] | None = None,
         more: dict[str, Tensor] | None = None,
         settings: dict[str, Any] | None = None,
+        side: int | None = None,
     ) -> dict[str, Tensor]:
         torch.manual_seed(12)
         state: dict[str, Tensor] = {}
@@ -178,6 +197,8 @@ def save_anomalib() -> Callable[..., dict[str, Tensor]]:
             checkpoint["pytorch-lightning_version"] = lightning
         if settings is not None:
             checkpoint["hyper_parameters"] = settings
+        if side is not None:
+            checkpoint["anomalib_pre_processor_config"] = plain_transform(side)
         torch.save(checkpoint, path)
         return state
 

@@ -105,6 +105,18 @@ def test_a_state_dict_of_the_reference_gets_its_permutations_drawn(
     torch.testing.assert_close(foreign.flow(tuple(x))[0][2], transcription(state, perms, x)[2], rtol=1e-4, atol=1e-5)
 
 
+def test_a_wrapped_model_of_the_reference_is_taken(
+    tmp_path: Path, save_reference: Save, transcription: Any, features: Any
+) -> None:
+    state, perms = save_reference(tmp_path / "state", state_only=True)
+    plain = torch.load(tmp_path / "state", weights_only=True)
+    torch.save({"model": {f"module.{name}": value for name, value in plain.items()}}, tmp_path / "wrapped")
+    foreign = read_foreign(tmp_path / "wrapped", ImportPlan())
+    assert (foreign.permutations, foreign.image_size) == ("legacy, drawn", None)
+    x = features(8, 128)
+    torch.testing.assert_close(foreign.flow(tuple(x))[0][2], transcription(state, perms, x)[2], rtol=1e-4, atol=1e-5)
+
+
 def test_stored_permutations_are_followed_even_where_nobody_draws_them(
     tmp_path: Path, save_reference: Save, transcription: Any, features: Any
 ) -> None:

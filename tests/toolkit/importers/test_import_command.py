@@ -43,6 +43,7 @@ def checkpoint(tmp_path: Path, save_anomalib: Save, torchvision_b5: nn.Module) -
         (3, 3),
         backbone=dict(torchvision_b5.state_dict()),
         more={"post_processor._image_threshold": torch.tensor(1.5)},
+        side=128,
     )
     return path, state
 
@@ -60,8 +61,10 @@ def test_an_anomalib_bundle_scores_as_its_origin_and_runs_like_any_other(
     monkeypatch.setenv("CSFLOW_CACHE", str(tmp_path / "cache"))
     path, state = checkpoint
     target = tmp_path / "model.csflow"
-    result = run(path, "--image-size", 128, "--bundle", target)
+    result = run(path, "--bundle", target)
     assert result.exit_code == 0, result.output
+    assert "pictures of 128 px" in result.output
+    assert "from anomalib_pre_processor_config" in result.output
     assert "image threshold is 1.5 in raw score units" in result.output
     assert "csflow calibrate" in result.output
 
@@ -148,15 +151,20 @@ def test_backbone_weights_that_are_no_numbers_are_refused(
     weights = dict(torchvision_b5.state_dict())
     name = "features.1.0.block.0.1.running_var"
     weights[name] = weights[name].index_fill(0, torch.tensor([0]), float("nan"))
-    save_anomalib(tmp_path / "m", 304, 2, (1,), backbone=weights)
-    result = run(tmp_path / "m", "--image-size", 128, "--bundle", tmp_path / "model.csflow")
+    save_anomalib(tmp_path / "m", 304, 2, (1,), backbone=weights, side=128)
+    result = run(tmp_path / "m", "--bundle", tmp_path / "model.csflow")
     assert result.exit_code == 1
     assert re.search("backbone weights: .*running_var holds NaN", result.output)
     assert not (tmp_path / "model.csflow").exists()
 
 
 def test_options_may_not_contradict_a_checkpoint(tmp_path: Path, checkpoint: tuple[Path, Any]) -> None:
-    for options, word in ((["--padding", "lm071"], "'symmetric'"), (["--backbone-weights", "hub"], "its own")):
+    for options, word in (
+        (["--padding", "lm071"], "'symmetric'"),
+        (["--backbone-weights", "hub"], "its own"),
+        (["--image-size", "256"], "has 128"),
+        (["--mean", "0.5,0.5,0.5"], "--mean 0.5,0.5,0.5 contradicts the file, which has 0.485,0.456,0.406"),
+    ):
         result = run(checkpoint[0], *options, "--bundle", tmp_path / "model.csflow")
         assert result.exit_code == 1
         assert word in result.output
@@ -167,3 +175,20 @@ def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert "No such file" in result.output
     assert result.output.count("\n") == 1
+
+
+def test_where_the_file_is_silent_size_mean_and_deviation_must_be_stated(
+    tmp_path: Path, save_anomalib: Save, torchvision_b5: nn.Module
+) -> None:
+    save_anomalib(tmp_path / "m", 304, 2, (1,), "2.6.1", dict(torchvision_b5.state_dict()))
+    target = tmp_path / "model.csflow"
+    result = run(tmp_path / "m", "--image-size", 128, "--bundle", target)
+    assert result.exit_code == 1
+    assert "state --mean, --std as its training had them" in result.output
+    assert not target.exists()
+    result = run(tmp_path / "m", *"--image-size 128 --mean 0.5,0.4,0.3 --std 0.2,0.3,0.4 --bundle".split(), target)
+    assert result.exit_code == 0, result.output
+    assert "(--image-size, --mean, --std as you state)" in result.output
+    made = Bundle.open(target).manifest
+    assert made.preprocessing.image_size == 128
+    assert (made.model["backbone"]["mean"], made.model["backbone"]["std"]) == ([0.5, 0.4, 0.3], [0.2, 0.3, 0.4])
