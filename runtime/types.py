@@ -67,6 +67,8 @@ class Result:
     """Name of the camera, folder or stream that gave it."""
     trigger: str = ""
     """Id of the trigger this answers; empty in a run without triggers."""
+    part: str = ""
+    """The asker's own name for the part; empty where it gave none."""
     fault: FaultWord = ""
     """Kind of ERROR in one word (`faults.FAULTS`); empty for any other verdict."""
     age_s: float = math.nan

@@ -143,10 +143,8 @@ def run(
                     detector,
                     [outputs],
                     stop=stop,
-                    max_frames=frames,
-                    silence_s=timeout,
                     tally=tally,
-                    policy=stream_policy(options),
+                    policy=stream_policy(options, frames, timeout),
                     trigger=trigger,
                     beat=service.beat,
                 )

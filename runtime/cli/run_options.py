@@ -111,14 +111,15 @@ def _open(uri: str, timeout_s: float, reconnect_s: float) -> FrameSource:
     return Reconnecting(lambda: open_source(bound, timeout_s), timeout_s, reconnect_s, source)
 
 
-def stream_policy(options: Mapping[str, Any]) -> StreamPolicy:
+def stream_policy(options: Mapping[str, Any], frames: int | None, timeout_s: float) -> StreamPolicy:
     """The policy that the options ask for."""
     from csflow.runtime.line.frame_health import HealthLimits
     from csflow.runtime.line.stream import StreamPolicy
 
     limits = HealthLimits(options["max_age"], options["frozen"], options["exposure"], options["blur"])
     deadline_ms = options["deadline_ms"]
-    return StreamPolicy(options["queue"], None if deadline_ms is None else deadline_ms / 1e3, limits)
+    deadline_s = None if deadline_ms is None else deadline_ms / 1e3
+    return StreamPolicy(options["queue"], deadline_s, limits, timeout_s, frames)
 
 
 def stream_trigger(text: str | None, sources: Sequence[FrameSource]) -> Trigger | None:

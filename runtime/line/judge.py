@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
-import queue
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeout
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 
 from csflow.runtime.detector import Detector
 from csflow.runtime.errors import FrameError, InferenceError, SourceError
 from csflow.runtime.faults import FaultWord
+from csflow.runtime.line.engine_thread import EngineThread
 from csflow.runtime.line.frame_health import CameraHealth, HealthLimits, PictureHealth, reference_of
+from csflow.runtime.trigger import Request
 from csflow.runtime.types import Frame, Result, Verdict
 
 __all__ = ["ENGINE_FAILURES", "Case", "Judge"]
@@ -28,8 +25,6 @@ ENGINE_FAILURES = 3
 ENGINE_HANG_S = 30.0
 
 log = logging.getLogger("csflow.engine")
-
-_Task: TypeAlias = Callable[[], list[Result]]
 
 
 class Case(NamedTuple):
@@ -41,10 +36,13 @@ class Case(NamedTuple):
     """Its name; each camera is compared with itself."""
     live: bool
     """Whether age and progress matter."""
-    trigger: str = ""
-    """Id of the trigger that this answers."""
-    since_ns: int = 0
-    """Monotonic time from which the deadline runs; 0 for the capture."""
+    request: Request | None = None
+    """What this answers; None in a run without triggers."""
+
+    def told(self, result: Result, age_s: float = math.nan) -> Result:
+        """The result with what the detector does not know."""
+        asked = ("", "") if self.request is None else (self.request.id, self.request.part)
+        return replace(result, camera=self.camera, trigger=asked[0], part=asked[1], age_s=age_s)
 
 
 class Judge:
@@ -56,15 +54,15 @@ class Judge:
         Args:
             detector: an opened detector. With a deadline it is used by a thread of its own, else by the caller's.
             limits: when a frame counts as unusable; the defaults where None.
-            deadline_s: longest time in seconds from capture (or trigger) to verdict. A later answer of the engine is
-                thrown away: the result was ERROR already.
+            deadline_s: longest time in seconds from capture (or trigger) to verdict, where a request has no limit of
+                its own. A later answer of the engine is thrown away: the result was ERROR already.
         """
         self._detector = detector
         self._limits = limits or HealthLimits()
         self._picture = PictureHealth(self._limits, reference_of(detector.bundle))
         self._cameras: dict[str, CameraHealth] = {}
         self._deadline_s = deadline_s
-        self._worker = _Worker() if deadline_s is not None else None
+        self._worker = EngineThread() if deadline_s is not None else None
         self._failures: list[InferenceError] = []
 
     def results(self, cases: Sequence[Case]) -> Iterator[tuple[int, Result]]:
@@ -77,7 +75,7 @@ class Judge:
         for position, case in enumerate(cases):
             item = case.item
             if isinstance(item, FrameError):
-                yield position, self.error(item.fault, str(item), case.camera, case.trigger, item.index, item.source)
+                yield position, self._without_frame(case, item)
                 continue
             one = _Taken(position, case, item, (time.monotonic_ns() - item.captured_ns) / 1e9)
             health = self._cameras.setdefault(case.camera, CameraHealth(self._limits, case.live))
@@ -91,12 +89,9 @@ class Judge:
         for one, result in zip(taken, self._decided([one.frame for one in taken]), strict=True):
             yield one.position, one.told(result)
 
-    def error(
-        self, fault: FaultWord, reason: str, camera: str, trigger: str = "", index: int = -1, source: str = ""
-    ) -> Result:
-        """An ERROR result about no frame."""
-        frame = Frame(np.zeros((0, 0, 3), np.uint8), index, time.monotonic_ns(), source or camera)
-        return replace(self._refused(frame, fault, reason), camera=camera, trigger=trigger)
+    def _without_frame(self, case: Case, error: FrameError) -> Result:
+        frame = Frame(np.zeros((0, 0, 3), np.uint8), error.index, time.monotonic_ns(), error.source or case.camera)
+        return case.told(self._refused(frame, error.fault, str(error)))
 
     def check(self) -> None:
         """Raise the engine's error once it has failed on too many frames in a row, or hangs."""
@@ -152,7 +147,7 @@ class Judge:
         self._failures.clear()
         return results
 
-    def _in_time(self, worker: _Worker, taken: Sequence[_Taken]) -> Iterator[tuple[int, Result]]:
+    def _in_time(self, worker: EngineThread, taken: Sequence[_Taken]) -> Iterator[tuple[int, Result]]:
         waiting = sorted(taken, key=self._deadline_ns)
         while waiting and not worker.free_before(self._deadline_ns(waiting[0])):
             yield self._late(waiting.pop(0))
@@ -167,13 +162,15 @@ class Judge:
                 yield one.position, one.told(answers[number])
 
     def _deadline_ns(self, one: _Taken) -> int:
+        return one.since_ns + int(self._limit_s(one) * 1e9)
+
+    def _limit_s(self, one: _Taken) -> float:
         assert self._deadline_s is not None
-        return one.since_ns + int(self._deadline_s * 1e9)
+        return (one.case.request and one.case.request.deadline_s) or self._deadline_s
 
     def _late(self, one: _Taken) -> tuple[int, Result]:
-        assert self._deadline_s is not None
         passed_ms = (time.monotonic_ns() - one.since_ns) / 1e6
-        reason = f"no verdict within {self._deadline_s * 1e3:g} ms ({passed_ms:.0f} ms have passed)"
+        reason = f"no verdict within {self._limit_s(one) * 1e3:g} ms ({passed_ms:.0f} ms have passed)"
         return one.position, one.told(self._refused(one.frame, "deadline", reason))
 
     def _refused(self, frame: Frame, fault: FaultWord, reason: str) -> Result:
@@ -205,11 +202,11 @@ class _Taken(NamedTuple):
     @property
     def since_ns(self) -> int:
         """When its deadline begins to run."""
-        return self.case.since_ns or self.frame.captured_ns
+        return self.frame.captured_ns if self.case.request is None else self.case.request.since_ns
 
     def told(self, result: Result) -> Result:
         """The result with what the detector does not know."""
-        return replace(result, camera=self.case.camera, trigger=self.case.trigger, age_s=self.age_s)
+        return self.case.told(result, self.age_s)
 
 
 class _Prepared(NamedTuple):
@@ -217,59 +214,3 @@ class _Prepared(NamedTuple):
     image: Frame
     """What the engine takes."""
     seconds: float
-
-
-class _Worker:
-    """One thread that runs one thing at a time; whoever waits may leave before it is done."""
-
-    def __init__(self) -> None:
-        self._tasks: queue.SimpleQueue[tuple[_Task, Future[list[Result]]] | None] = queue.SimpleQueue()
-        self._current: Future[list[Result]] | None = None
-        self._begun_s = 0.0
-        threading.Thread(target=self._run, name="csflow-engine", daemon=True).start()
-
-    @property
-    def busy_s(self) -> float:
-        """Seconds since the task that nobody waits for any more began; 0 when there is none."""
-        return 0.0 if self._current is None or self._current.done() else time.monotonic() - self._begun_s
-
-    def free_before(self, deadline_ns: int) -> bool:
-        """Whether the task before is done by then; waits for it."""
-        if self._current is not None and not self._current.done():
-            with contextlib.suppress(FutureTimeout):
-                self._current.exception(_left_s(deadline_ns))
-            if not self._current.done():
-                return False
-        return time.monotonic_ns() < deadline_ns
-
-    def start(self, task: _Task) -> None:
-        """Begin a task; only where it is free."""
-        self._current, self._begun_s = Future(), time.monotonic()
-        self._tasks.put((task, self._current))
-
-    def answer_before(self, deadline_ns: int) -> list[Result] | None:
-        """What the task gives, or None where it is not done by then; raises what it raises."""
-        assert self._current is not None
-        try:
-            return self._current.result(_left_s(deadline_ns))
-        except FutureTimeout:
-            return None
-
-    def _run(self) -> None:
-        while (work := self._tasks.get()) is not None:
-            task, future = work
-            try:
-                future.set_result(task())
-            except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
-                future.set_exception(error)
-
-    def close(self) -> None:
-        """End the thread after what it does."""
-        self._tasks.put(None)
-        if self._current is not None and not self._current.done():
-            with contextlib.suppress(FutureTimeout):
-                self._current.exception(1.0)
-
-
-def _left_s(deadline_ns: int) -> float:
-    return max(0.0, (deadline_ns - time.monotonic_ns()) / 1e9)

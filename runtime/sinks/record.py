@@ -29,6 +29,7 @@ def result_record(result: Result) -> dict[str, Any]:
         "camera": result.camera,
         "source": result.source,
         "trigger": result.trigger or None,
+        "part": result.part or None,
         "fault": result.fault or None,
         "reason": result.reason,
         "verified": result.verified,

@@ -20,7 +20,6 @@ from csflow.runtime.types import Frame, Result
 
 WARM_UP = 2
 """Results of each source that do not count."""
-POLICY = StreamPolicy(health=HealthLimits(max_age_s=0.0))
 """A frame's age is no fault here: the engine may be slow. All other checks are on."""
 
 
@@ -115,9 +114,8 @@ class LineTimes:
 def run_line(bundle: Bundle, engine: Engine, sources: Sequence[Pictures], frames: int) -> LineTimes:
     """The times of `frames` results; the engine stays open, the sources do not."""
     times, warm_up = _Times(), WARM_UP * len(sources)
-    run_stream(
-        sources, Detector(bundle, engine, thresholds(bundle)), [times], max_frames=frames + warm_up, policy=POLICY
-    )
+    policy = StreamPolicy(health=HealthLimits(max_age_s=0.0), max_results=frames + warm_up)
+    run_stream(sources, Detector(bundle, engine, thresholds(bundle)), [times], policy=policy)
     counted = times.results[warm_up:]
     return LineTimes(
         [r.infer_s for r in counted],

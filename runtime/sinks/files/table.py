@@ -29,6 +29,7 @@ COLUMNS = (
     "camera",
     "source",
     "trigger",
+    "part",
     "fault",
     "reason",
 )

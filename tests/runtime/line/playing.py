@@ -48,6 +48,7 @@ def run(
     """A run with a trigger, in memory."""
     sink = MemorySink()
     engine = more.pop("engine", None)
-    policy = StreamPolicy(deadline_s=deadline_s)
-    summary = run_stream(source, detector(bundle, engine), [sink], policy=policy, trigger=trigger, **more)
+    stop = more.pop("stop", None)
+    policy = StreamPolicy(deadline_s=deadline_s, **more)
+    summary = run_stream(source, detector(bundle, engine), [sink], policy=policy, trigger=trigger, stop=stop)
     return sink.results, summary

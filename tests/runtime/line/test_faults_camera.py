@@ -77,8 +77,8 @@ class Line:
         self.detector = Detector(bundle, self.engine, calibration)
 
     def run(self, source: FrameSource, frames: int, frozen: int = 10) -> tuple[list[Result], Summary]:
-        sink, policy = MemorySink(), StreamPolicy(depth=1000, health=HealthLimits(frozen=frozen))
-        summary = run_stream(source, self.detector, [sink], max_frames=frames, policy=policy)
+        sink, policy = MemorySink(), StreamPolicy(depth=1000, health=HealthLimits(frozen=frozen), max_results=frames)
+        summary = run_stream(source, self.detector, [sink], policy=policy)
         return sink.results, summary
 
 
@@ -135,7 +135,9 @@ def test_c3_a_read_that_never_returns(line: Line) -> None:
                 woken.set()
 
     sink = Wakes()
-    run_stream(Reconnecting(camera(hangs()), 0.3), line.detector, [sink], max_frames=3, silence_s=0.3)
+    run_stream(
+        Reconnecting(camera(hangs()), 0.3), line.detector, [sink], policy=StreamPolicy(max_results=3, silence_s=0.3)
+    )
     assert kinds(sink.results) == ["OK", "lost", "OK"]
     assert "hung in its driver" in sink.results[1].reason
 

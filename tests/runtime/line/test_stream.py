@@ -15,7 +15,7 @@ from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.detector import Detector
 from csflow.runtime.engines.fake import FakeEngine
 from csflow.runtime.errors import FrameError, InferenceError, SinkError, SourceError, SourceLost
-from csflow.runtime.line.stream import run_stream
+from csflow.runtime.line.stream import StreamPolicy, run_stream
 from csflow.runtime.sinks.memory import MemorySink
 from csflow.runtime.sinks.summary import Tally
 from csflow.runtime.sources.fake import FakeSource, Step
@@ -104,7 +104,8 @@ def test_the_limit_of_frames_ends_an_endless_source(calibrated_bundle: Bundle) -
         while True:
             yield GOOD
 
-    assert run_stream(FakeSource(endless()), detector(calibrated_bundle), [], max_frames=7).frames == 7
+    policy = StreamPolicy(max_results=7)
+    assert run_stream(FakeSource(endless()), detector(calibrated_bundle), [], policy=policy).frames == 7
 
 
 @pytest.mark.parametrize("live", [False, True])
@@ -130,7 +131,8 @@ def test_a_stop_is_heeded_while_the_camera_is_silent(calibrated_bundle: Bundle) 
     stop = threading.Event()
     threading.Timer(0.05, stop.set).start()
     silent = FakeSource([None] * 1000, live=True)
-    assert run_stream(silent, detector(calibrated_bundle), [], stop=stop, silence_s=60.0).frames == 0
+    policy = StreamPolicy(silence_s=60.0)
+    assert run_stream(silent, detector(calibrated_bundle), [], stop=stop, policy=policy).frames == 0
 
 
 def test_a_frame_that_cannot_be_delivered_is_an_error_result_not_a_missing_one(
@@ -187,7 +189,7 @@ def test_a_camera_that_falls_silent_is_lost(live: bool, calibrated_bundle: Bundl
     sink, tally = MemorySink(), Tally()
     source = FakeSource([GOOD, *[None] * 1000], live=live)
     with pytest.raises(SourceLost, match="fake was silent for 1 s"):
-        run_stream(source, detector(calibrated_bundle), [sink], silence_s=1.0, tally=tally)
+        run_stream(source, detector(calibrated_bundle), [sink], policy=StreamPolicy(silence_s=1.0), tally=tally)
     assert len(sink.results) == tally.summary().frames == 1
     assert source.closed
     assert sink.closed
@@ -198,12 +200,14 @@ def test_a_camera_that_hangs_in_its_driver_is_lost_too(
 ) -> None:
     monkeypatch.setattr("csflow.runtime.line.grabber.JOIN_S", 0.01)
     with pytest.raises(SourceLost):
-        run_stream(FakeSource([GOOD, 2.0], live=True), detector(calibrated_bundle), [], silence_s=0.5)
+        run_stream(
+            FakeSource([GOOD, 2.0], live=True), detector(calibrated_bundle), [], policy=StreamPolicy(silence_s=0.5)
+        )
 
 
 def test_a_camera_that_never_gave_a_frame_is_not_called_lost(calibrated_bundle: Bundle) -> None:
     with pytest.raises(SourceError, match="gave no frame") as caught:
-        run_stream(FakeSource([None] * 1000), detector(calibrated_bundle), [], silence_s=0.2)
+        run_stream(FakeSource([None] * 1000), detector(calibrated_bundle), [], policy=StreamPolicy(silence_s=0.2))
     assert not isinstance(caught.value, SourceLost)
 
 
@@ -260,11 +264,14 @@ def test_a_camera_that_gives_only_bad_frames_is_lost(calibrated_bundle: Bundle) 
 
     sink = MemorySink()
     with pytest.raises(SourceLost, match=r"only bad frames for 0\.2 s, the last: empty picture"):
-        run_stream(FakeSource(camera(), live=True), detector(calibrated_bundle), [sink], silence_s=0.2)
+        run_stream(
+            FakeSource(camera(), live=True), detector(calibrated_bundle), [sink], policy=StreamPolicy(silence_s=0.2)
+        )
     assert sink.results[-1].verdict is Verdict.ERROR
 
 
 def test_however_many_bad_files_a_folder_is_read_to_its_end(calibrated_bundle: Bundle) -> None:
     bad = [FrameError("no picture", index, "file") for index in range(20)]
     script = [step for error in bad for step in (0.02, error)]
-    assert run_stream(FakeSource(script), detector(calibrated_bundle), [], silence_s=0.1).verdicts["ERROR"] == 20
+    policy = StreamPolicy(silence_s=0.1)
+    assert run_stream(FakeSource(script), detector(calibrated_bundle), [], policy=policy).verdicts["ERROR"] == 20

@@ -117,7 +117,7 @@ def test_no_camera_waits_for_a_frame_of_another(calibrated_bundle: Bundle) -> No
 
     engine, sink = Batching(calibrated_bundle, 2), MemorySink()
     cameras = [FakeSource(endless(), live=True, name="a"), FakeSource([None] * 1000, live=True, name="silent")]
-    run_stream(cameras, detector(calibrated_bundle, engine), [sink], max_frames=8, silence_s=60.0)
+    run_stream(cameras, detector(calibrated_bundle, engine), [sink], policy=StreamPolicy(max_results=8, silence_s=60.0))
     assert engine.calls == [["a"]] * 8
 
 
@@ -214,7 +214,7 @@ def test_a_frame_whose_deadline_passed_before_the_engine_was_free_is_not_inferre
 
 def test_the_limit_of_frames_cuts_a_batch_short(calibrated_bundle: Bundle) -> None:
     engine = Batching(calibrated_bundle, 3)
-    summary = run_stream(folders(9, 9, 9), detector(calibrated_bundle, engine), [], max_frames=4)
+    summary = run_stream(folders(9, 9, 9), detector(calibrated_bundle, engine), [], policy=StreamPolicy(max_results=4))
     assert engine.calls == [["a", "b", "c"], ["a"]]
     assert summary.frames == 4
 

@@ -76,7 +76,9 @@ def test_cameras_take_turns_however_fast_one_of_them_is(calibrated_bundle: Bundl
 
     sink = MemorySink()
     cameras = [FakeSource(endless(), live=True, name=name) for name in ("a", "b", "c")]
-    run_stream(cameras, detector(calibrated_bundle, Slow(calibrated_bundle)), [sink], max_frames=31)
+    run_stream(
+        cameras, detector(calibrated_bundle, Slow(calibrated_bundle)), [sink], policy=StreamPolicy(max_results=31)
+    )
     turns = [r.camera for r in sink.results]
     # Whoever has a frame waiting is served before anybody is served twice; the first turns may find one camera alone.
     settled = turns[4:]
@@ -108,7 +110,12 @@ def test_a_camera_that_fails_one_frame_does_not_disturb_the_other(calibrated_bun
 
 def test_every_result_says_where_the_time_went(calibrated_bundle: Bundle) -> None:
     sink = MemorySink()
-    run_stream(FakeSource(endless(), live=True, name="camera"), detector(calibrated_bundle), [sink], max_frames=3)
+    run_stream(
+        FakeSource(endless(), live=True, name="camera"),
+        detector(calibrated_bundle),
+        [sink],
+        policy=StreamPolicy(max_results=3),
+    )
     for result in sink.results:
         assert result.camera == "camera"
         assert 0 <= result.age_s <= result.latency_s
@@ -146,8 +153,8 @@ def test_a_late_answer_is_an_error_at_the_deadline_and_is_thrown_away(calibrated
 
     sink, engine = Stamped(), Late(calibrated_bundle, 1.5, [0])
     source = FakeSource(endless(), live=True)
-    policy = StreamPolicy(deadline_s=0.5)
-    summary = run_stream(source, detector(calibrated_bundle, engine), [sink], max_frames=6, policy=policy)
+    policy = StreamPolicy(deadline_s=0.5, max_results=6)
+    summary = run_stream(source, detector(calibrated_bundle, engine), [sink], policy=policy)
     first = sink.results[0]
     assert (first.verdict, first.fault) == (Verdict.ERROR, "deadline")
     assert math.isnan(first.score)

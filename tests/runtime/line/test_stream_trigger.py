@@ -8,7 +8,7 @@ import os
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -23,6 +23,7 @@ from csflow.runtime.sources.fake import FakeSource, Step
 from csflow.runtime.sources.reconnect import Reconnecting
 from csflow.runtime.trigger import Request
 from csflow.runtime.triggers.fake import FakeTrigger
+from csflow.runtime.triggers.fake import Step as FakeStep
 from csflow.runtime.triggers.http import HttpTrigger
 from csflow.runtime.triggers.lines import LineTrigger
 from csflow.runtime.triggers.pending import MAX_PENDING
@@ -119,6 +120,94 @@ def test_files_give_the_next_picture_to_each_trigger_and_their_end_is_told(calib
     assert summary.frames == 4
 
 
+class Told(FakeTrigger):
+    """Writes down what happens in which order, together with a sink."""
+
+    def __init__(self, steps: Iterable[FakeStep], order: list[str]) -> None:
+        super().__init__(steps)
+        self.order = order
+
+    def exposed(self, request: Request, frame: Frame) -> None:
+        super().exposed(request, frame)
+        self.order.append("exposed")
+
+    def answer(self, request: Request, result: Result) -> None:
+        super().answer(request, result)
+        self.order.append("answered")
+
+
+def test_the_asker_hears_of_the_picture_then_of_the_result_and_then_it_is_written(calibrated_bundle: Bundle) -> None:
+    order: list[str] = []
+
+    class Written(MemorySink):
+        def write(self, result: Result, frame: Frame | None) -> None:
+            super().write(result, frame)
+            order.append("written")
+
+    class Inferring(FakeEngine):
+        def infer(self, frames: Sequence[Frame]) -> list[Prediction]:
+            order.append("inferred")
+            return super().infer(frames)
+
+    trigger = Told(["a", "b"], order)
+    camera = FakeSource(endless(), live=True)
+    engine = Inferring(calibrated_bundle)
+    policy = StreamPolicy(deadline_s=20.0)
+    run_stream(camera, detector(calibrated_bundle, engine), [Written()], policy=policy, trigger=trigger)
+    assert order == ["exposed", "inferred", "answered", "written"] * 2
+    assert [(r.id, f.index) for r, f in trigger.exposures] == [(r.id, x.frame_index) for r, x in trigger.answers]
+
+
+def test_without_a_picture_nothing_is_exposed(calibrated_bundle: Bundle) -> None:
+    trigger = FakeTrigger(["a"])
+    run(calibrated_bundle, FakeSource([None] * 10_000, live=True), trigger, deadline_s=0.05, silence_s=60.0)
+    assert (trigger.exposures, len(trigger.answers)) == ([], 1)
+
+
+def test_an_asker_that_is_gone_leaves_the_record(calibrated_bundle: Bundle) -> None:
+    class Gone(FakeTrigger):
+        def answer(self, request: Request, result: Result) -> None:  # noqa: ARG002
+            raise SourceLost("the asker has left")
+
+    sink = MemorySink()
+    with pytest.raises(SourceLost, match="has left"):
+        run_stream(FakeSource(endless(), live=True), detector(calibrated_bundle), [sink], trigger=Gone(["a"]))
+    assert [r.trigger for r in sink.results] == ["a"]
+
+
+def test_a_deadline_of_the_request_holds_instead_of_the_runs(calibrated_bundle: Bundle) -> None:
+    silent = FakeSource([None] * 10_000, live=True)
+    now_ns = time.monotonic_ns()
+    requests = [Request("short", now_ns, deadline_s=0.05), Request("long", now_ns, deadline_s=0.3)]
+    results, _ = run(calibrated_bundle, silent, FakeTrigger(requests), silence_s=60.0)
+    assert [r.fault for r in results] == ["timeout"] * 2
+    assert "within 50 ms of the trigger" in results[0].reason
+    assert "within 300 ms of the trigger" in results[1].reason
+
+
+def test_a_slow_engine_is_late_by_the_deadline_of_the_request(calibrated_bundle: Bundle) -> None:
+    class Slow(FakeEngine):
+        def infer(self, frames: Sequence[Frame]) -> list[Prediction]:
+            time.sleep(0.4)
+            return super().infer(frames)
+
+    def asked() -> Iterator[Request]:
+        yield Request("hurried", time.monotonic_ns(), deadline_s=0.1)
+        time.sleep(0.5)
+        yield Request("patient", time.monotonic_ns(), deadline_s=15.0)
+
+    camera = FakeSource(endless(), live=True)
+    results, _ = run(calibrated_bundle, camera, FakeTrigger(asked()), deadline_s=0.2, engine=Slow(calibrated_bundle))
+    assert [(r.trigger, r.fault) for r in results] == [("hurried", "deadline"), ("patient", "")]
+    assert "no verdict within 100 ms" in results[0].reason
+
+
+def test_the_part_of_a_request_is_in_its_result(calibrated_bundle: Bundle) -> None:
+    requests = [Request("1", time.monotonic_ns(), part="housing-12"), Request("2", time.monotonic_ns(), missed=True)]
+    results, _ = run(calibrated_bundle, FakeSource(endless(), live=True), FakeTrigger(requests))
+    assert [(r.trigger, r.part) for r in results] == [("1", "housing-12"), ("2", "")]
+
+
 def test_triggers_ask_one_camera(calibrated_bundle: Bundle) -> None:
     sources, trigger = [FakeSource([]), FakeSource([])], FakeTrigger(["a"])
     with pytest.raises(ConfigError, match="exactly one with a trigger"):
@@ -159,7 +248,7 @@ def test_requests_beyond_the_limit_are_answered_as_missed(calibrated_bundle: Bun
 
 def test_requests_that_wait_at_the_end_get_their_result(calibrated_bundle: Bundle, pipe: tuple[int, int]) -> None:
     trigger = given(pipe, b"a\nb\nc\n")
-    results, _ = run(calibrated_bundle, FakeSource(endless(), live=True), trigger, max_frames=1)
+    results, _ = run(calibrated_bundle, FakeSource(endless(), live=True), trigger, max_results=1)
     assert [(r.trigger, r.fault) for r in results] == [("a", ""), ("b", "stopped"), ("c", "stopped")]
 
 

@@ -20,7 +20,7 @@ from csflow.runtime.bundle.calibration import load_calibration
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.detector import Detector
 from csflow.runtime.engines.fake import FakeEngine
-from csflow.runtime.line.stream import run_stream
+from csflow.runtime.line.stream import StreamPolicy, run_stream
 from csflow.runtime.machine.service import Service
 from csflow.runtime.sources.fake import FakeSource
 from csflow.runtime.types import Frame, Prediction
@@ -105,7 +105,9 @@ def test_an_engine_that_hangs_is_not_fed_and_a_line_that_stands_still_is(live: b
     source = FakeSource([*[None] * 5, GOOD, *[None] * 5], live=live)
     inspection = detector(calibrated_bundle, Hangs(calibrated_bundle))
     loop = threading.Thread(
-        target=run_stream, args=(source, inspection, []), kwargs={"beat": lambda: beats.append(1), "silence_s": 60.0}
+        target=run_stream,
+        args=(source, inspection, []),
+        kwargs={"beat": lambda: beats.append(1), "policy": StreamPolicy(silence_s=60.0)},
     )
     loop.start()
     assert hanging.wait(60.0)
