@@ -4,7 +4,8 @@
 0?size=1280x720&fps=30&exposure=100    the same with settings that are read back
 parts/, 'parts/*.png', part.png        pictures, in natural order
 line.mp4                               a video file                           extra: camera
-rtsp://, rtsps://, http://, https://   a network camera                       extra: camera
+rtsp://, rtsps://                      a network camera                       extra: camera
+http://, https://                      a network camera: MJPEG, or a picture a request; likewise
 gst+rtsp://                            the same through GStreamer             Debian: gstreamer1.0-tools, ...
 gst:PIPELINE, csi:0, aravis:NAME       GStreamer, a Jetson's CSI, GenICam     likewise
 synthetic://?defects=0.1&fps=10        drawn metal parts, some with defects
@@ -34,6 +35,7 @@ SOURCES = {
     "files": ("csflow.runtime.sources.files", "open_files"),
     "gst": ("csflow.runtime.sources.gstreamer.source", "open_gst"),
     "gst-rtsp": ("csflow.runtime.sources.gstreamer.source", "open_gst_rtsp"),
+    "http": ("csflow.runtime.sources.http", "open_http"),
     "network": ("csflow.runtime.sources.opencv", "open_network"),
     "synthetic": ("csflow.runtime.sources.synthetic", "open_synthetic"),
     "video": ("csflow.runtime.sources.opencv", "open_video"),
@@ -43,8 +45,8 @@ SOURCES = {
 SCHEMES = {
     "rtsp": "network",
     "rtsps": "network",
-    "http": "network",
-    "https": "network",
+    "http": "http",
+    "https": "http",
     "gst+rtsp": "gst-rtsp",
     "gst+rtsps": "gst-rtsp",
     "synthetic": "synthetic",
@@ -97,8 +99,8 @@ def open_source(uri: str, timeout_s: float = 5.0) -> FrameSource:
         return cast(FrameSource, opener(uri, timeout_s))
     except ImportError as error:
         raise BackendUnavailable(
-            f"cameras and videos need OpenCV, which does not load ({error}); "
-            "install it with: pip install 'csflow[camera]'"
+            f"cameras and videos need OpenCV and simplejpeg, of which one does not load ({error}); "
+            "install them with: pip install 'csflow[camera]'"
         ) from None
 
 

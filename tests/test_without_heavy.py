@@ -23,6 +23,7 @@ HEAVY = [
     "cuda",
     "openvino",
     "cv2",
+    "simplejpeg",
     "sklearn",
     "scipy",
     "matplotlib",

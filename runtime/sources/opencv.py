@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import glob
+import importlib
 import math
 import os
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
 
-from csflow.runtime.errors import ConfigError, EndOfStream, FrameError, SourceError, SourceLost
+from csflow.runtime.errors import ConfigError, DataError, EndOfStream, FrameError, SourceError, SourceLost
+from csflow.runtime.picture.jpeg import decode_jpeg
+from csflow.runtime.sources.containers import shortfall
 from csflow.runtime.sources.v4l2 import apply_settings, split_uri
 from csflow.runtime.types import Frame
 
 __all__ = ["OpenCVSource", "open_camera", "open_network", "open_video", "redact"]
 
 CLOSE_TIMEOUT_S = 1.0
+JPEG_CODES = (b"MJPG", b"JPEG")
+"""FOURCC of streams whose every frame is a JPEG."""
 BAD_FRAME_PAUSE_S = 0.01
 """A driver that fails at once, again and again, must not take the processor from the detector."""
 
@@ -27,20 +33,31 @@ BAD_FRAME_PAUSE_S = 0.01
 class OpenCVSource:
     """Frames of a `cv2.VideoCapture`, which knows no wait: a read ends when the device or driver gives up."""
 
-    def __init__(self, capture: Any, name: str, announced: int | None = None, slack: int = 0) -> None:
+    def __init__(
+        self,
+        capture: Any,
+        name: str,
+        live: bool = True,
+        encoded: bool = False,
+        quarters: int = 0,
+        missing: Callable[[], str] = lambda: "",
+    ) -> None:
         """Take over an opened capture.
 
         Args:
             capture: the `cv2.VideoCapture`.
             name: shown to people, without credentials.
-            announced: number of frames that a file says it has; None for a camera.
-            slack: how many frames fewer a whole file may deliver, as some containers only estimate.
+            live: a camera; else a file, every frame of which is taken.
+            encoded: the capture gives JPEG as it came, which is decoded here, strictly.
+            quarters: turns by 90 degrees, counter-clockwise, that bring the picture upright.
+            missing: what a file lacks at its end, in words; asked when no more frames come.
         """
         self.name = name
-        self.live = announced is None
+        self.live = live
         self._capture = capture
-        self._announced = announced
-        self._slack = slack
+        self._encoded = encoded
+        self._quarters = quarters
+        self._missing = missing
         self._next = 0
         self._closed = False
         self._lock = threading.Lock()
@@ -49,18 +66,23 @@ class OpenCVSource:
         """The next frame; blocks until the device gives up (the `timeout_s` of `open_source`).
 
         A frame that is empty, no 8-bit colour picture or, from a camera, not decodable is a FrameError with
-        its index.
+        its index; so is a JPEG that was cut off or damaged, with the fault 'truncated'.
         """
         delivered, image, problem = self._grab()
         captured_ns = time.monotonic_ns()
         if not delivered:
-            raise self._end()
+            raise self._end(problem)
         index, self._next = self._next, self._next + 1
         source = self.name if self.live else f"{self.name}#{index}"
+        fault = "frame"
+        if self._encoded and not problem:
+            image, problem = _decoded(image)
+            fault = "truncated"
         if problem:
-            time.sleep(BAD_FRAME_PAUSE_S)
-            raise FrameError(f"{self.name} delivered {problem}", index, source)
-        return Frame(np.ascontiguousarray(image[:, :, ::-1]), index, captured_ns, source)
+            time.sleep(BAD_FRAME_PAUSE_S if self.live else 0.0)
+            raise FrameError(f"{self.name} delivered {problem}", index, source, fault)
+        image = image if self._encoded else image[:, :, ::-1]
+        return Frame(np.ascontiguousarray(np.rot90(image, self._quarters)), index, captured_ns, source)
 
     def _grab(self) -> tuple[bool, Any, str]:
         """Whether the stream goes on, what came, and what is wrong with it."""
@@ -74,18 +96,21 @@ class OpenCVSource:
             except cv2.error as error:
                 # A file need not have moved on, and would fail here for ever.
                 return self.live, None, f"a frame that OpenCV cannot decode ({_one_line(error)})"
+        if not delivered or self._encoded:
+            return delivered, image, ""
         # OpenCV has reported success with an empty or stale buffer (opencv#10927, #14044).
-        odd = delivered and not _is_picture(image)
-        return delivered, image, f"{_shown(image)} instead of an 8-bit colour picture: check its format" if odd else ""
+        odd = not _is_picture(image)
+        return True, image, f"{_shown(image)} instead of an 8-bit colour picture: check its format" if odd else ""
 
-    def _end(self) -> Exception:
-        if self._next == 0:
+    def _end(self, problem: str) -> Exception:
+        if self._next == 0 and not problem:
             return SourceError(f"{self.name} was opened but delivers no frame: is another program using it?")
-        if self._announced is None:
+        if self.live:
             return SourceLost(f"{self.name} stopped after {self._next} frames: check cable, power and network")
-        if self._next < self._announced - self._slack:
+        if missing := problem or self._missing():
             return SourceError(
-                f"{self.name} ends after {self._next} of {self._announced} frames: the file is damaged, copy it again"
+                f"{self.name} is damaged or was cut off, its pictures end after {self._next} frames ({missing}): "
+                "copy it again"
             )
         return EndOfStream()
 
@@ -122,10 +147,11 @@ def open_camera(uri: str, timeout_s: float) -> OpenCVSource:
     capture = _opened(lambda: cv2.VideoCapture(path, cv2.CAP_V4L2), f"{path} is no camera, or in use; {_present()}")
     try:
         apply_settings(cv2, capture, settings, path)
+        encoded = _undecoded(cv2, capture, cv2.CAP_PROP_CONVERT_RGB, 0)
     except BaseException:
         capture.release()
         raise
-    return OpenCVSource(capture, path)
+    return OpenCVSource(capture, path, encoded=encoded)
 
 
 def open_network(uri: str, timeout_s: float) -> OpenCVSource:
@@ -136,16 +162,20 @@ def open_network(uri: str, timeout_s: float) -> OpenCVSource:
     limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, limit_ms, cv2.CAP_PROP_READ_TIMEOUT_MSEC, limit_ms]
     problem = f"{name} does not answer with a stream within {timeout_s:g} s: check address, credentials and network"
     capture = _opened(lambda: cv2.VideoCapture(uri, cv2.CAP_FFMPEG, limits), problem)
-    return OpenCVSource(capture, name, *_length(cv2, capture))
+    # What announces its frames is a file on a server.
+    live = not capture.get(cv2.CAP_PROP_FRAME_COUNT) >= 1
+    return OpenCVSource(capture, name, live, *_packets(cv2, capture))
 
 
 def open_video(uri: str, timeout_s: float) -> OpenCVSource:
-    """A video file, every frame. Raises SourceError when it cannot be decoded, or ends early when read."""
+    """A video file, every frame, upright as its rotation says. Raises SourceError when it cannot be decoded.
+
+    It ends where its frames end. When it holds fewer bytes than its container says, that end is a SourceError.
+    """
     cv2 = _cv2(timeout_s)
     problem = f"{uri} is no video that OpenCV can decode, nor a picture: check the file"
     capture = _opened(lambda: cv2.VideoCapture(uri), problem)
-    announced, slack = _length(cv2, capture)
-    return OpenCVSource(capture, uri, announced or 0, slack)
+    return OpenCVSource(capture, uri, False, *_packets(cv2, capture), missing=lambda: shortfall(Path(uri)))
 
 
 def redact(uri: str) -> str:
@@ -171,6 +201,8 @@ def _cv2(timeout_s: float) -> Any:
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     import cv2
 
+    # Absent, it is to be missed now and not at the first JPEG.
+    importlib.import_module("simplejpeg")
     return cv2
 
 
@@ -194,11 +226,28 @@ def _opened(opener: Callable[[], Any], problem: str) -> Any:
     return capture
 
 
-def _length(cv2: Any, capture: Any) -> tuple[int | None, int]:
-    count, fps = (capture.get(key) for key in (cv2.CAP_PROP_FRAME_COUNT, cv2.CAP_PROP_FPS))
-    if not count >= 1:
-        return None, 0
-    return int(count), math.ceil(fps) if 0 < fps < 1000 else 30
+def _packets(cv2: Any, capture: Any) -> tuple[bool, int]:
+    """Whether the capture gives JPEG undecoded, and by how many quarters its pictures are to be turned then."""
+    degrees = capture.get(cv2.CAP_PROP_ORIENTATION_META)
+    if not _undecoded(cv2, capture, cv2.CAP_PROP_FORMAT, -1):
+        return False, 0  # OpenCV turns what it decodes
+    return True, -round(degrees / 90) % 4
+
+
+def _undecoded(cv2: Any, capture: Any, key: int, value: int) -> bool:
+    """Ask for JPEG as it came: OpenCV's decoders fill what a cut picture lacks, and call it a success."""
+    code = int(capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF
+    name = code.to_bytes(4, "little").upper()
+    return name in JPEG_CODES and bool(capture.set(key, value))
+
+
+def _decoded(data: Any) -> tuple[Any, str]:
+    if not isinstance(data, np.ndarray):
+        return None, _shown(data)
+    try:
+        return decode_jpeg(data.tobytes()), ""
+    except DataError as error:
+        return None, str(error)
 
 
 def _present() -> str:

@@ -24,7 +24,7 @@ from csflow.runtime.source import open_source, source_kind
         (__file__, "video"),
         ("rtsp://camera/stream", "network"),
         ("RTSP://camera/stream", "network"),
-        ("https://camera/mjpeg", "network"),
+        ("https://camera/mjpeg", "http"),
         ("synthetic://?fps=0", "synthetic"),
     ],
 )

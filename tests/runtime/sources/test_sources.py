@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -206,8 +209,31 @@ def test_a_glob_takes_pictures_only_and_descends_on_two_stars(tmp_path: Path) ->
 def test_a_truncated_video_does_not_pass_for_a_whole_one(tmp_path: Path) -> None:
     path = write_video(tmp_path / "line.avi", frames=60)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 3])
-    with open_source(str(path)) as source, pytest.raises(SourceError, match="of 60 frames"):
-        drain(source)
+    with open_source(str(path)) as source:
+        with pytest.raises(FrameError, match="cut off") as cut:
+            drain(source)
+        with pytest.raises(SourceError, match=r"bytes, its container .*copy it again"):
+            source.read(1.0)
+    assert cut.value.fault == "truncated"
+
+
+def test_a_cut_jpeg_in_a_video_is_a_fault_in_its_place_and_the_others_equal_pillows(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "line.avi", frames=4)
+    data = path.read_bytes()
+    starts = [m.start() for m in re.finditer(rb"00dc(?=....\xff\xd8)", data)]
+    length = int.from_bytes(data[starts[1] + 4 : starts[1] + 8], "little")
+    first = data[starts[0] + 8 : starts[0] + 8 + int.from_bytes(data[starts[0] + 4 : starts[0] + 8], "little")]
+    middle = starts[1] + 8 + length // 2
+    path.write_bytes(data[:middle] + bytes(starts[1] + 8 + length - middle) + data[starts[1] + 8 + length :])
+    with open_source(str(path)) as source:
+        frame = source.read(1.0)
+        with pytest.raises(FrameError, match="cut off") as cut:
+            source.read(1.0)
+        rest = drain(source)
+    assert frame is not None
+    assert np.array_equal(frame.image, np.asarray(Image.open(io.BytesIO(first)).convert("RGB")))
+    assert (cut.value.fault, cut.value.index, cut.value.source) == ("truncated", 1, f"{path}#1")
+    assert [f.index for f in rest] == [2, 3]
 
 
 def test_a_file_that_is_no_video_is_refused(tmp_path: Path) -> None:
@@ -258,11 +284,46 @@ def test_what_opencv_cannot_decode_costs_a_camera_one_frame_and_ends_a_file() ->
         camera.read(0.0)
     assert caught.value.index == 0
     assert camera.read(0.0) is not None
-    video = OpenCVSource(Failing((True, RED), (True, None)), "line.mp4", announced=9)
+    video = OpenCVSource(Failing((True, RED), (True, None)), "line.mp4", live=False)
     assert video.read(0.0) is not None
-    with pytest.raises(SourceError, match="1 of 9 frames") as ended:
+    with pytest.raises(SourceError, match=r"end after 1 frames .*cannot decode") as ended:
         video.read(0.0)
     assert not isinstance(ended.value, FrameError)
+
+
+def test_a_camera_that_gives_jpeg_is_asked_for_it_undecoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    cv2 = pytest.importorskip("cv2", reason="cameras need csflow[camera]")
+    buffer = io.BytesIO()
+    Image.fromarray(RED).save(buffer, "JPEG")
+    # OpenCV gives the driver's buffer, which is longer than what the camera sent.
+    data = np.frombuffer(buffer.getvalue() + bytes(99), np.uint8).reshape(1, -1)
+    cut = data.copy()
+    cut[:, data.size // 2 :] = 0
+
+    class Driver(Capture):
+        settings: ClassVar[dict[int, float]] = {}
+
+        def isOpened(self) -> bool:  # noqa: N802 - OpenCV's name
+            return True
+
+        def get(self, key: int) -> float:
+            return float(cv2.VideoWriter_fourcc(*"MJPG")) if key == cv2.CAP_PROP_FOURCC else 0.0
+
+        def set(self, key: int, value: float) -> bool:
+            self.settings[key] = value
+            return True
+
+    monkeypatch.setattr(cv2, "VideoCapture", lambda *_: Driver((True, data), (True, cut), (True, None), (True, data)))
+    with open_source("/dev/null") as source:
+        frame = source.read(0.0)
+        for _ in range(2):
+            with pytest.raises(FrameError) as caught:
+                source.read(0.0)
+            assert caught.value.fault == "truncated"
+        assert source.read(0.0) is not None
+    assert Driver.settings == {cv2.CAP_PROP_CONVERT_RGB: 0}
+    assert frame is not None
+    assert np.array_equal(frame.image, np.asarray(Image.open(buffer).convert("RGB")))
 
 
 def test_a_capture_is_released_once_its_source_is_closed() -> None:

@@ -1,0 +1,69 @@
+"""JPEG pictures from cameras, decoded strictly: one that was cut off or has a hole is no picture.
+
+A JPEG ends with the marker EOI (ISO/IEC 10918-1, B.1.1.3). A tolerant decoder fills what is missing with grey, with the
+last row, or with whatever its buffer held, perhaps an older good part, and reports success.
+"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+from numpy.typing import NDArray
+
+from csflow.runtime.errors import DataError
+
+__all__ = ["MAX_PIXELS", "decode_jpeg", "end_of_jpeg"]
+
+MAX_PIXELS = 16384 * 16384
+"""Largest picture in pixels; what claims more is refused before memory is allocated."""
+START, END, SCAN = 0xD8, 0xD9, 0xDA
+_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])", re.DOTALL)
+"""A marker within a scan other than a stuffed zero and a restart."""
+
+
+def decode_jpeg(data: bytes) -> NDArray[np.uint8]:
+    """The picture (H, W, 3) uint8 RGB, equal to Pillow's (islow IDCT, smooth upsampling), its orientation untouched.
+
+    Raises:
+        DataError: `data` is no JPEG, has no end-of-image marker, lacks data in between, or is too large.
+        ImportError: simplejpeg is not installed.
+    """
+    import simplejpeg
+
+    end = end_of_jpeg(data)
+    if not end:
+        what = "a JPEG without its end" if data[:2] == b"\xff\xd8" else "something else than a JPEG"
+        raise DataError(f"{what} ({len(data)} bytes): it was cut off or damaged on its way")
+    try:
+        height, width = simplejpeg.decode_jpeg_header(data[:end])[:2]
+        if height * width > MAX_PIXELS:
+            raise DataError(f"a JPEG that claims {width}x{height} pixels; at most {MAX_PIXELS} are taken")
+        return np.asarray(simplejpeg.decode_jpeg(data[:end], "RGB"), dtype=np.uint8)
+    except ValueError as error:
+        reason = " ".join(str(error).split())[:120]
+        raise DataError(f"a JPEG that is cut off or damaged ({reason})") from None
+
+
+def end_of_jpeg(data: bytes | bytearray, start: int = 0) -> int:
+    """Offset behind the end-of-image marker of the JPEG that begins at `start`; 0 where it does not end in `data`.
+
+    The segments are followed, so that the end of a thumbnail inside one is not mistaken for the end of the picture.
+    """
+    if data[start : start + 2] != bytes((0xFF, START)):
+        return 0
+    position = start + 2
+    while position + 4 <= len(data) and data[position] == 0xFF:
+        kind = data[position + 1]
+        if kind == 0xFF:
+            position += 1
+            continue
+        position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+        if kind == SCAN:
+            found = _MARKER.search(data, position)
+            if found is None or found[1][0] == START:
+                return 0
+            if found[1][0] == END:
+                return found.end()
+            position = found.end() - 2
+    return 0
