@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from csflow.runtime.errors import ConfigError, DataError, EndOfStream, FrameError, SourceError, SourceLost
+from csflow.runtime.faults import FaultWord
 from csflow.runtime.picture.jpeg import decode_jpeg
 from csflow.runtime.sources.containers import shortfall
 from csflow.runtime.sources.v4l2 import apply_settings, split_uri
@@ -74,13 +75,13 @@ class OpenCVSource:
             raise self._end(problem)
         index, self._next = self._next, self._next + 1
         source = self.name if self.live else f"{self.name}#{index}"
-        fault = "frame"
+        cut = ""
         if self._encoded and not problem:
-            image, problem = _decoded(image)
-            fault = "truncated"
-        if problem:
+            image, cut = _decoded(image)
+        if problem or cut:
             time.sleep(BAD_FRAME_PAUSE_S if self.live else 0.0)
-            raise FrameError(f"{self.name} delivered {problem}", index, source, fault)
+            fault: FaultWord = "truncated" if cut else "frame"
+            raise FrameError(f"{self.name} delivered {problem or cut}", index, source, fault)
         image = image if self._encoded else image[:, :, ::-1]
         return Frame(np.ascontiguousarray(np.rot90(image, self._quarters)), index, captured_ns, source)
 
