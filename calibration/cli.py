@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from csflow.runtime.cli.command import Command, bundle_option
+from csflow.runtime.cli.command import Command, bundle_option, echo_json
 
 if TYPE_CHECKING:
     from csflow.calibration.calibrate import CalibrationReport
@@ -114,8 +114,6 @@ def _which(k: int) -> str:
 
 
 def _print_json(report: CalibrationReport, bundle: Bundle) -> None:
-    import json
-
     from csflow.runtime.bundle.directory import CALIBRATION
 
     made = report.calibration
@@ -134,4 +132,4 @@ def _print_json(report: CalibrationReport, bundle: Bundle) -> None:
         "training_checked": report.training_checked,
         "highest": [{"path": str(path), "score": score} for path, score in report.highest],
     }
-    click.echo(json.dumps(values))
+    echo_json(values)

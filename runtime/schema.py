@@ -17,7 +17,9 @@ import typing
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar, Union
 
-__all__ = ["SchemaError", "dump_json", "from_mapping", "parse_json", "to_mapping"]
+from csflow.runtime.machine.names import shown_in_json
+
+__all__ = ["SchemaError", "dump_json", "from_mapping", "json_line", "parse_json", "to_mapping"]
 
 T = TypeVar("T")
 MAX_JSON_BYTES = 8 << 20
@@ -108,8 +110,19 @@ def _check_scalar(item: Any) -> None:
 
 
 def dump_json(value: Any) -> bytes:
-    """UTF-8 JSON with two spaces of indentation and a final newline; raises ValueError on NaN or infinity."""
-    return (json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode()
+    """UTF-8 JSON with two spaces of indentation and a final newline; raises ValueError on NaN or infinity.
+
+    File names that are not Unicode appear as `machine.names.shown` writes them.
+    """
+    return (shown_in_json(json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False)) + "\n").encode()
+
+
+def json_line(value: Any) -> str:
+    """JSON on one line, without spaces; file names that are not Unicode as `machine.names.shown` writes them.
+
+    Raises ValueError on NaN or infinity.
+    """
+    return shown_in_json(json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":")))
 
 
 def to_mapping(value: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Choosing golden frames at the end of a training and scoring them with the model as trained."""
+"""Choosing golden frames before a training and scoring them with the model as trained."""
 
 from __future__ import annotations
 
@@ -18,31 +18,30 @@ from csflow.toolkit.config import STRIDE
 from csflow.toolkit.methods.flow.flow import CrossScaleFlow
 from csflow.toolkit.torch_engine import predict
 
-__all__ = ["golden_files", "score_golden"]
+__all__ = ["golden_pictures", "score_golden"]
 
 EACH = 4
 
 
-def golden_files(
-    backbone: Backbone,
-    flow: CrossScaleFlow,
-    how: Preprocessing,
-    good: Sequence[Path],
-    defects: Sequence[tuple[str, Path]],
-) -> dict[str, bytes]:
-    """The bundle's golden files: four good frames and four defective ones, with their scores.
+def golden_pictures(
+    how: Preprocessing, good: Sequence[Path], defects: Sequence[tuple[str, Path]]
+) -> list[tuple[str, NDArray[np.uint8]]]:
+    """Four good frames and four defective ones, (S, S, 3) uint8 RGB, each with its label.
 
     Args:
-        good: pictures of good parts; four are taken evenly.
+        good: pictures of good parts, four are taken evenly. They are the training's: scores of parts that the
+            thresholds come from may lie on a threshold, where rounding alone changes a verdict.
         defects: (type, path); one of each type in turn. Where there is none, good frames with a dark square
             stand in: the frames test engines, not the detector.
+
+    Raises DataError for a picture that cannot be read, SourceError for one that the region of interest leaves.
     """
     chosen = [("good", preprocess(read_image(path), how)) for path in _evenly(list(good))]
     if defects:
         chosen += [(kind, preprocess(read_image(path), how)) for kind, path in _one_of_each(defects)]
     else:
         chosen += [("dark square", _damaged(image)) for _, image in chosen]
-    return score_golden(backbone, flow, chosen)
+    return chosen
 
 
 def score_golden(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import hashlib
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -12,23 +13,25 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from csflow.calibration.calibrate import TRAINING_IMAGES
 from csflow.calibration.metrics import GOOD
 from csflow.runtime import schema
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.manifest import Definitions, Manifest, Preprocessing
+from csflow.runtime.errors import SinkError
 from csflow.toolkit.backbones.efficientnet import Backbone
 from csflow.toolkit.backbones.weights import WeightsRecord, load_backbone
 from csflow.toolkit.config import ModelConfig, TrainConfig, checked
 from csflow.toolkit.data.dataset import Dataset
-from csflow.toolkit.data.provenance import file_hashes
+from csflow.toolkit.data.provenance import file_hashes, listing
 from csflow.toolkit.features import FLIPS, cached_features, extract_features, features_key
-from csflow.toolkit.golden import golden_files
+from csflow.toolkit.golden import golden_pictures, score_golden
 from csflow.toolkit.methods.flow.checkpoint import Checkpoint
 from csflow.toolkit.methods.flow.coupling import Features
-from csflow.toolkit.methods.flow.flow import CrossScaleFlow
 from csflow.toolkit.methods.flow.training import new_flow, train_flow
 from csflow.toolkit.model import weight_files
 
@@ -77,7 +80,8 @@ def train_model(dataset: Dataset, path: Path, plan: TrainPlan, reporter: Reporte
     Raises:
         DataError: the pictures cannot be used.
         ConfigError: the backbone or its weights cannot be had, or the checkpoint is of another training.
-        BundleError: `path` exists and is no bundle.
+        BundleError: `path` exists and is no bundle, or may not be written.
+        SinkError: there is no room for the bundle.
     """
     Bundle.check_target(path)
     checked(_check_flips, plan.flips)
@@ -89,10 +93,13 @@ def train_model(dataset: Dataset, path: Path, plan: TrainPlan, reporter: Reporte
     how: Preprocessing = checked(Preprocessing, model.image_size, plan.roi, ignore=plan.ignore)
     hashes = file_hashes(dataset.train)
     key = features_key(list(hashes.values()), record.sha256, model.backbone, how, plan.flips)
+    # Whatever can fail at the end is tried here: the pictures, their names, the place.
+    golden, training_images = _golden(dataset, how), listing(dataset.root, hashes)
     work = path.with_name(path.name + ".training")
+    flow = new_flow(flow_config, plan.train.seed)
+    _check_room(path, backbone, flow)
     paths = [sample.path for sample in dataset.train]
     features = _features(paths, backbone.to(device), how, plan.flips, work / "features.safetensors", key, reporter)
-    flow = new_flow(flow_config, plan.train.seed)
     flow.fit_standardisation(features)
     checkpoint = Checkpoint(work / "checkpoint.safetensors", _fingerprint(key, model, plan.train))
     if fresh:
@@ -102,9 +109,8 @@ def train_model(dataset: Dataset, path: Path, plan: TrainPlan, reporter: Reporte
         losses = train_flow(flow.to(device), features, variants, plan.train, checkpoint, on_epoch)
     provenance = _provenance(plan, record, len(hashes), losses[-1])
     manifest = Manifest(how, Definitions(), schema.to_mapping(model), provenance, {})
-    training_images = schema.dump_json({"files": hashes})
-    golden = _golden(dataset, backbone, flow, how)
-    bundle = Bundle.create(path, manifest, {**weight_files(backbone, flow), **golden, TRAINING_IMAGES: training_images})
+    files = {**weight_files(backbone, flow), **score_golden(backbone, flow, golden), TRAINING_IMAGES: training_images}
+    bundle = Bundle.create(path, manifest, files)
     checkpoint.discard()
     return bundle
 
@@ -133,10 +139,19 @@ def _fingerprint(features: str, model: ModelConfig, train: TrainConfig) -> str:
     return hashlib.sha256(body).hexdigest()
 
 
-def _golden(dataset: Dataset, backbone: Backbone, flow: CrossScaleFlow, how: Preprocessing) -> dict[str, bytes]:
-    good = [s.path for s in dataset.calibration or dataset.train]
+def _golden(dataset: Dataset, how: Preprocessing) -> list[tuple[str, NDArray[np.uint8]]]:
     defects = [(s.label, s.path) for s in dataset.test if s.label != GOOD]
-    return golden_files(backbone, flow, how, good, defects)
+    return golden_pictures(how, [s.path for s in dataset.train], defects)
+
+
+def _check_room(path: Path, *modules: torch.nn.Module) -> None:
+    needed = sum(t.numel() * t.element_size() for module in modules for t in module.state_dict().values())
+    free = shutil.disk_usage(next(p for p in path.absolute().parents if p.exists())).free
+    if free < needed:
+        raise SinkError(
+            f"the bundle needs {needed / 1e6:.0f} MB, {free / 1e6:.0f} MB are free where {path} is to be: free space, "
+            "or name another place with --bundle"
+        )
 
 
 def _provenance(plan: TrainPlan, record: WeightsRecord, images: int, loss: float) -> dict[str, object]:

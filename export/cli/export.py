@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.util import find_spec
@@ -12,7 +11,7 @@ import click
 
 from csflow.export.cli.engines import engine_options
 from csflow.export.cli.gate import gate_options
-from csflow.runtime.cli.command import Command, bundle_option
+from csflow.runtime.cli.command import Command, bundle_option, echo_json
 from csflow.runtime.errors import BackendUnavailable
 
 if TYPE_CHECKING:
@@ -82,7 +81,7 @@ def export(
     built = [export_engines(Bundle.open(bundle), p, engines, b, quiet=as_json) for p, b in builders.items()]
     if as_json:
         records = [asdict(record) for each in built for record in each.records]
-        click.echo(json.dumps({"bundle": bundle, **facts, "engines": records, "no_engines": built[0].skipped}))
+        echo_json({"bundle": bundle, **facts, "engines": records, "no_engines": built[0].skipped})
     elif lines := [line for each in built for line in each.lines()]:
         click.echo("\n".join(lines))
 

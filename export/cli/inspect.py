@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
 import click
 
-from csflow.runtime.cli.command import Command
+from csflow.runtime.cli.command import Command, echo_json
 from csflow.runtime.errors import BundleCorrupted
 
 __all__ = ["inspect"]
@@ -29,7 +28,7 @@ def inspect(path: Path, no_verify: bool, as_json: bool) -> None:
 
     found = inspect_path(path, not no_verify)
     if as_json:
-        click.echo(json.dumps({"kind": found.kind, **asdict(cast(Any, found.facts))}))
+        echo_json({"kind": found.kind, **asdict(cast(Any, found.facts))})
     else:
         click.echo("\n".join(found.lines))
     if found.damaged:

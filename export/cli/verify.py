@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from csflow.runtime.cli.command import Command, bundle_option
+from csflow.runtime.cli.command import Command, bundle_option, echo_json
 from csflow.runtime.errors import BackendUnavailable, EngineMismatch
 
 if TYPE_CHECKING:
@@ -66,8 +65,10 @@ def verify(
     opened.update(files)
     if directory:
         _copy(files, directory)
-    for line in [json.dumps(to_json(report))] if as_json else summary_lines(report):
-        click.echo(line)
+    if as_json:
+        echo_json(to_json(report))
+    else:
+        click.echo("\n".join(summary_lines(report)))
     _require_passed(report)
 
 

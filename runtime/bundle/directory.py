@@ -89,8 +89,10 @@ class Bundle:
     def check_target(path: Path) -> set[str]:
         """Whether `create` may write at `path`, asked before hours of training; returns the files it would replace.
 
-        Raises BundleError when `path` holds something else, BundleCorrupted when it holds a damaged bundle.
+        Raises BundleError when `path` holds something else or may not be written, BundleCorrupted when it holds a
+        damaged bundle.
         """
+        _require_writable(path)
         if os.path.lexists(path / MANIFEST):
             return set(_read_replaceable(path).files)
         _require_vacant(path)
@@ -226,6 +228,14 @@ def _read_replaceable(path: Path) -> Manifest:
 def _require_vacant(path: Path) -> None:
     if path.exists() and (not path.is_dir() or any(not _is_leftover(p) for p in path.iterdir())):
         raise BundleError(f"{path} exists and is no bundle: name another path with --bundle")
+
+
+def _require_writable(path: Path) -> None:
+    there = next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())
+    if there.is_dir() and not os.access(there, os.W_OK | os.X_OK):
+        raise BundleError(
+            f"{there} may not be written, so there can be no bundle at {path}: name another with --bundle"
+        )
 
 
 def _is_leftover(path: Path) -> bool:

@@ -19,7 +19,7 @@ import click
 from csflow.runtime.errors import BackendUnavailable, CSFlowError, SinkError
 from csflow.runtime.machine.writable import writable
 
-__all__ = ["Command", "Group", "bundle_option", "release_stdout", "require", "tell"]
+__all__ = ["Command", "Group", "bundle_option", "echo_json", "release_stdout", "require", "tell"]
 
 PATIENCE_S = 1.0
 INTERRUPTED = 130
@@ -87,6 +87,13 @@ def bundle_option(function: Any) -> Any:
         metavar="DIR",
         help="The bundle; also taken from CSFLOW_BUNDLE.",
     )(function)
+
+
+def echo_json(value: Any) -> None:
+    """Print one JSON object on one line to standard output."""
+    from csflow.runtime.schema import json_line
+
+    click.echo(json_line(value))
 
 
 def require(extra: str, *modules: str) -> None:

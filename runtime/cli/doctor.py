@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from csflow.runtime.cli.command import Command
+from csflow.runtime.cli.command import Command, echo_json
 
 __all__ = ["doctor"]
 
@@ -36,7 +35,7 @@ def doctor(ctx: click.Context, bundle: Path | None, as_json: bool) -> None:
 
     found = examine(Machine(), bundle)
     if as_json:
-        click.echo(json.dumps(asdict(found)))
+        echo_json(asdict(found))
     else:
         for line in examination_lines(found.findings):
             status = line.split(" ", 1)[0]

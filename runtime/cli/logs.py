@@ -80,7 +80,9 @@ def _terminal() -> logging.Handler:
 def _file(path: Path) -> logging.Handler:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handler = _RotatingFile(path, maxBytes=LOG_FILE_BYTES, backupCount=LOG_FILES, encoding="utf-8")
+        handler = _RotatingFile(
+            path, maxBytes=LOG_FILE_BYTES, backupCount=LOG_FILES, encoding="utf-8", errors="backslashreplace"
+        )
     except OSError as error:
         raise sink_error(error, path) from None
     formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")

@@ -216,10 +216,11 @@ def _print_summary(summary: Summary, reports: Sequence[OutputReport], as_json: b
     text = "\n".join([summary.text(), *(report.text() for report in reports if report.told)])
     if as_json:
         import dataclasses
-        import json
+
+        from csflow.runtime.schema import dump_json
 
         outputs = [dataclasses.asdict(report) for report in reports]
-        text = json.dumps({**summary.to_mapping(), "outputs": outputs}, indent=2, allow_nan=False)
+        text = dump_json({**summary.to_mapping(), "outputs": outputs}).decode().rstrip()
     stream, name = (sys.stderr, "standard error") if to_stderr else (sys.stdout, "standard output")
     if not writable(stream, SUMMARY_S):
         raise SinkError(f"nobody reads the summary: the program that {name} goes to has stopped reading")

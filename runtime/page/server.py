@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import socket
 import threading
 import time
@@ -23,6 +22,7 @@ from csflow.runtime.page.access import Access, Address
 from csflow.runtime.page.metrics import Metrics
 from csflow.runtime.page.pictures import Pictures
 from csflow.runtime.page.state import LiveState
+from csflow.runtime.schema import json_line
 
 __all__ = ["PageServer"]
 
@@ -126,7 +126,7 @@ class PageServer:
                 event = self._state.snapshot(shown, since)
                 event["rejects"] = [reject.to_mapping() for reject in self._pictures.rejects()]
                 since = event["scores"][-1][0] if event["scores"] else since
-                yield f"data: {json.dumps(event, allow_nan=False)}\n\n"
+                yield f"data: {json_line(event)}\n\n"
             await asyncio.sleep(POLL_S)
 
 

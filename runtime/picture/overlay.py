@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from csflow.runtime.machine.names import shown
 from csflow.runtime.types import Result, Verdict
 
 __all__ = ["colour_table", "full_scale", "heat_map", "overlay", "result_sheet", "shrunk"]
@@ -167,12 +168,12 @@ def _strip(result: Result, width: int) -> NDArray[np.uint8]:
     draw = ImageDraw.Draw(strip)
     large, small = ImageFont.load_default(18), ImageFont.load_default(12)
     draw.text((8, 2), _headline(result), fill="white", font=large)
-    draw.text((8, 25), " ".join(result.source.split()), fill="white", font=small)
+    draw.text((8, 25), " ".join(shown(result.source).split()), fill="white", font=small)
     return np.asarray(strip)
 
 
 def _headline(result: Result) -> str:
     mark = "" if result.verified else "NOT VERIFIED  "
     if not math.isfinite(result.score):
-        return f"{mark}{result.verdict.name}: {result.reason}"
+        return f"{mark}{result.verdict.name}: {shown(result.reason)}"
     return f"{mark}{result.verdict.name}  score {result.score:.4g}, reject above {result.threshold:.4g}"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from csflow.runtime.errors import BackendUnavailable, ConfigError, SinkError
+from csflow.runtime.schema import json_line
 from csflow.runtime.sink import TryAgain
 from csflow.runtime.sinks.record import result_record
 from csflow.runtime.types import Frame, Result
@@ -99,7 +100,7 @@ class MqttSink:
 
     def _publish(self, topic: str, record: dict[str, Any], retain: bool = False) -> None:
         # Where the connection has just gone paho keeps the message and sends it on the next one.
-        text = json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text = json_line(record)
         self._count(+1)
         self._client.publish(f"{self._address.prefix}/{topic}", text, qos=1, retain=retain)
 

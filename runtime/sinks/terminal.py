@@ -7,6 +7,7 @@ from typing import TextIO
 
 import click
 
+from csflow.runtime.machine.names import shown
 from csflow.runtime.machine.writable import writable
 from csflow.runtime.sink import TryAgain, sink_error
 from csflow.runtime.types import Frame, Result, Verdict
@@ -69,4 +70,4 @@ def result_line(result: Result, verdict: str | None = None) -> str:
 
 def _printable(text: str) -> str:
     # A file name may carry control characters that a terminal would obey.
-    return "".join(c if c.isprintable() else "?" for c in text)
+    return "".join(c if c.isprintable() else "?" for c in shown(text))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import http.client
-import json
 import urllib.error
 import urllib.request
 from typing import Any
 from urllib.parse import urlsplit
 
 from csflow.runtime.errors import ConfigError, SinkError
+from csflow.runtime.schema import json_line
 from csflow.runtime.sink import TryAgain
 from csflow.runtime.sinks.record import result_record
 from csflow.runtime.types import Frame, Result
@@ -48,7 +48,7 @@ class WebhookSink:
             TryAgain: no answer, or one that says so (408, 425, 429, 500, 502, 503, 504).
             SinkError: the server refused it.
         """
-        data = json.dumps(result_record(result), allow_nan=False).encode()
+        data = json_line(result_record(result)).encode()
         request = urllib.request.Request(self._url, data, self._headers, method="POST")
         try:
             with self._opener.open(request, timeout=self._timeout_s):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import http.server
-import json
 import queue
 import threading
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from csflow.runtime.errors import ConfigError
+from csflow.runtime.schema import json_line
 from csflow.runtime.sinks.record import result_record
 from csflow.runtime.trigger import Request, no_trigger
 from csflow.runtime.triggers.pending import PendingTrigger
@@ -105,7 +105,7 @@ def _handler(trigger: HttpTrigger) -> type[http.server.BaseHTTPRequestHandler]:
             self._send(result_record(result))
 
         def _send(self, record: dict[str, Any]) -> None:
-            body = json.dumps(record, allow_nan=False).encode()
+            body = json_line(record).encode()
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))

@@ -3,9 +3,13 @@
 import dataclasses
 import hashlib
 import json
+import os
+import shutil
+import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +20,7 @@ from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.golden import load_golden
 from csflow.runtime.bundle.manifest import IGNORED_RGB
 from csflow.runtime.engine import open_engine
-from csflow.runtime.errors import BundleError, ConfigError, SinkError, SourceError
+from csflow.runtime.errors import BundleError, ConfigError, DataError, SinkError, SourceError
 from csflow.runtime.picture.images import read_image
 from csflow.runtime.picture.preprocess import preprocess
 from csflow.runtime.types import Frame
@@ -199,6 +203,54 @@ def test_full_disk_is_one_error_in_words(
     monkeypatch.setattr("csflow.toolkit.tensor_file.save_file", full)
     with pytest.raises(SinkError, match="free the disk"):
         train_model(load_dataset(product_line), tmp_path / "b", plan(random_weights), Silent())
+    assert not (tmp_path / "b").exists()
+
+
+def test_names_that_are_not_utf8_do_not_end_a_training(
+    tmp_path: Path, product_line: Path, random_weights: Path
+) -> None:
+    root = tmp_path / "images"
+    (root / "train/good").mkdir(parents=True)
+    for i, picture in enumerate(sorted((product_line / "train/good").iterdir())[:3]):
+        shutil.copy(picture, os.fsencode(root / "train/good") + b"/Pr\xfcfteil %d.png" % i)
+    made = train_model(load_dataset(root), tmp_path / "model.csflow", plan(random_weights), Silent())
+    listed = json.loads(made.read(TRAINING_IMAGES).decode("utf-8"))["files"]
+    assert list(listed) == [f"train/good/Pr\\xfcfteil {i}.png" for i in range(3)]
+    assert len(trained_on(made, load_dataset(root).train)) == 3
+
+
+def test_golden_good_frames_are_training_pictures(trained: Path, product_line: Path) -> None:
+    pictures = [read_image(p).tobytes() for p in sorted((product_line / "train/good").iterdir())]
+    good = [frame.image.tobytes() for frame, golden in load_golden(Bundle.open(trained)) if golden.label == "good"]
+    assert len(good) == 4
+    assert all(image in pictures for image in good)
+
+
+class Refuses(Silent):
+    """Ends the test where the work starts."""
+
+    def images(self, _total: int) -> Any:  # type: ignore[override]
+        """Fail."""
+        raise AssertionError("the work began")
+
+
+def test_what_can_fail_at_the_end_is_tried_at_the_beginning(
+    tmp_path: Path, product_line: Path, random_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "images"
+    shutil.copytree(product_line, root)
+    for defect in (root / "test").iterdir():
+        if defect.name != "good":
+            for picture in defect.iterdir():
+                picture.write_bytes(b"no picture")
+    with pytest.raises(DataError, match="not a picture"):
+        train_model(load_dataset(root), tmp_path / "b", plan(random_weights), Refuses())
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: types.SimpleNamespace(free=1000))
+    with pytest.raises(SinkError, match=r"needs .* MB, 0 MB are free"):
+        train_model(load_dataset(product_line), tmp_path / "b", plan(random_weights), Refuses())
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(BundleError, match="may not be written"):
+        train_model(load_dataset(product_line), tmp_path / "b", plan(random_weights), Refuses())
     assert not (tmp_path / "b").exists()
 
 

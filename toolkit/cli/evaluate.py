@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
-from csflow.runtime.cli.command import Command, bundle_option, require
+from csflow.runtime.cli.command import Command, bundle_option, echo_json, require
 
 __all__ = ["evaluate"]
 
@@ -53,7 +52,7 @@ def evaluate(images: Path, bundle: str, backend: str, directory: Path, as_json: 
         evaluation = run_evaluation(opened, dataset, engine, advance)
     page = write_report(evaluation, directory)
     if as_json:
-        click.echo(json.dumps(to_json(evaluation)))
+        echo_json(to_json(evaluation))
         return
     for line in summary_lines(evaluation):
         click.echo(line)

@@ -13,6 +13,7 @@ from PIL import Image
 
 from csflow.calibration.metrics import GOOD
 from csflow.runtime.errors import DataError
+from csflow.runtime.machine.names import shown
 from csflow.runtime.picture.images import list_images, read_image
 
 __all__ = ["Dataset", "Sample", "load_dataset", "load_mask"]
@@ -89,7 +90,7 @@ def _mvtec(root: Path) -> Dataset:
     calibration = _good_only(root / "calibration") if (root / "calibration").is_dir() else ()
     test: list[Sample] = []
     for folder in _folders(root / "test"):
-        test += [Sample(p, folder.name, _mvtec_mask(root, folder.name, p)) for p in list_images(folder)]
+        test += [Sample(p, shown(folder.name), _mvtec_mask(root, folder.name, p)) for p in list_images(folder)]
     return Dataset(root, "mvtec", train, calibration, tuple(test))
 
 

@@ -20,6 +20,7 @@ from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.manifest import Preprocessing
 from csflow.runtime.engine import Engine
 from csflow.runtime.errors import DataError, InferenceError
+from csflow.runtime.machine.names import shown
 from csflow.runtime.picture.images import read_image
 from csflow.runtime.picture.preprocess import preprocess
 from csflow.runtime.types import Frame
@@ -242,7 +243,7 @@ def _score(
         )
     return ScoredSample(
         sample,
-        sample.path.relative_to(root).as_posix(),
+        shown(sample.path.relative_to(root).as_posix()),
         size,
         float(prediction.score),
         kept_map(prediction.anomaly_map, compared_size(how.roi[2:] if how.roi else size, side)),

@@ -18,6 +18,7 @@ from csflow.calibration.metrics import GOOD
 from csflow.runtime import schema
 from csflow.runtime.atomic import write_atomic
 from csflow.runtime.errors import SinkError
+from csflow.runtime.machine.names import shown
 from csflow.toolkit.evaluation.evaluation import Evaluation, ScoredSample, to_json
 from csflow.toolkit.evaluation.html import render_page
 from csflow.toolkit.evaluation.plots import histogram_png, roc_png
@@ -90,7 +91,7 @@ def _csv(evaluation: Evaluation) -> bytes:
     writer.writerow(["file", "label", "score", "verdict"])
     for scored in evaluation.samples:
         writer.writerow([scored.name, scored.sample.label, repr(scored.score), scored.verdict or ""])
-    return text.getvalue().encode()
+    return shown(text.getvalue()).encode()
 
 
 def _page(evaluation: Evaluation, plots: dict[str, bytes]) -> str:

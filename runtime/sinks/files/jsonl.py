@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+from csflow.runtime.schema import json_line
 from csflow.runtime.sinks.files.lines import LineFile
 from csflow.runtime.sinks.record import result_record
 from csflow.runtime.types import Frame, Result
@@ -25,7 +25,7 @@ class JsonLinesSink:
     def write(self, result: Result, frame: Frame | None) -> None:  # noqa: ARG002 - pictures are not for this sink
         """Write one line. A line that does not fit is taken back, so that the file ends with a whole one."""
         record = result_record(result)
-        self._lines.append(json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":")))
+        self._lines.append(json_line(record))
 
     def close(self) -> None:
         """Close the file. May be called twice."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from csflow.runtime.errors import SinkError
+from csflow.runtime.machine.names import shown
 from csflow.runtime.sink import sink_error
 from csflow.runtime.sinks.files.lines import LineFile
 from csflow.runtime.sinks.record import result_record
@@ -87,6 +88,6 @@ def _row(fields: Iterable[Any]) -> str:
 def _safe(value: Any) -> Any:
     # A file name may begin like a formula, which a spreadsheet would run; and a row must stay one line.
     if isinstance(value, str):
-        text = "".join(c if c.isprintable() else "?" for c in value)
+        text = "".join(c if c.isprintable() else "?" for c in shown(value))
         return "'" + text if text[:1] in ("=", "+", "-", "@") else text
     return value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -117,6 +118,20 @@ def test_names_cannot_inject_markup(calibrated_bundle: Bundle, images: Path, tmp
     text = write_report(evaluated(calibrated_bundle, images), tmp_path / "out").read_text()
     assert "<img src=x" not in text
     assert "&lt;img src=x" in text
+
+
+def test_names_that_are_not_utf8_are_written_out(calibrated_bundle: Bundle, images: Path, tmp_path: Path) -> None:
+    for folder, name in (("test/dent", b"Pr\xfcfteil.png"), ("test/good", b"Gut\xe4.png")):
+        first = sorted((images / folder).iterdir())[0]
+        os.rename(first, os.fsencode(images / folder) + b"/" + name)
+    os.rename(images / "test/stain", os.fsencode(images / "test") + b"/Fl\xfcck")
+    out = tmp_path / "out"
+    text = write_report(evaluated(calibrated_bundle, images), out).read_text("utf-8")
+    numbers = json.loads((out / "evaluation.json").read_text("utf-8"))
+    assert "test/dent/Pr\\xfcfteil.png" in {score["file"] for score in numbers["scores"]}
+    assert "Fl\\xfcck" in {row["defect_type"] for row in numbers["defects"]}
+    assert "test/good/Gut\\xe4.png" in (out / "scores.csv").read_text("utf-8")
+    assert "Fl\\xfcck" in text
 
 
 def test_the_sheet_shows_the_extremes_of_each_type(evaluation: Evaluation) -> None:
