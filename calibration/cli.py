@@ -68,7 +68,7 @@ def calibrate(
     """
     from csflow.calibration.calibrate import calibrate as run
     from csflow.runtime.bundle.directory import Bundle
-    from csflow.runtime.engine import open_engine
+    from csflow.runtime.engines.opening import open_engine
 
     opened = Bundle.open(bundle)
     with (

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from csflow.runtime.bundle.directory import Bundle
     from csflow.runtime.detector import Detector
-    from csflow.runtime.engine import Engine, open_engine
+    from csflow.runtime.engine import Engine
+    from csflow.runtime.engines.opening import open_engine
     from csflow.runtime.errors import CSFlowError, EndOfStream
     from csflow.runtime.sink import ResultSink
     from csflow.runtime.source import FrameSource, open_source
@@ -29,7 +30,7 @@ _HOME = {
     "Result": "types",
     "ResultSink": "sink",
     "Verdict": "types",
-    "open_engine": "engine",
+    "open_engine": "engines.opening",
     "open_source": "source",
 }
 

@@ -14,9 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from csflow.runtime.bundle.calibration import Calibration, load_calibration
+from csflow.runtime.bundle.calibration import Calibration
+from csflow.runtime.bundle.contents import Contents
 from csflow.runtime.bundle.directory import Bundle, default_path
-from csflow.runtime.engine import BatchEngine, CameraEngine, Engine, open_engine
+from csflow.runtime.bundle.golden import GoldenSet
+from csflow.runtime.engine import BatchEngine, CameraEngine, DescribedEngine, Engine
+from csflow.runtime.engines.name import EngineName
+from csflow.runtime.engines.opening import open_checked
 from csflow.runtime.engines.trust import distrust
 from csflow.runtime.errors import CalibrationError, EngineMismatch, InferenceError
 from csflow.runtime.picture.preprocess import preprocess, to_rgb
@@ -36,9 +40,22 @@ class Detector:
     The engine is the caller's to choose (`open_engine`); `Detector.open` does it by default.
     """
 
-    def __init__(self, bundle: Bundle, engine: Engine, calibration: Calibration, distrust: str = "") -> None:
-        """A detector whose engine the caller answers for; a reason in `distrust` marks every result as not verified."""
+    def __init__(
+        self,
+        bundle: Bundle,
+        engine: Engine,
+        calibration: Calibration,
+        distrust: str = "",
+        golden: GoldenSet | None = None,
+    ) -> None:
+        """A detector whose engine the caller answers for.
+
+        Args:
+            distrust: why its results are not verified; empty where they are.
+            golden: the golden frames of the bundle where they were read already.
+        """
         self.bundle = bundle
+        self.golden = golden
         self.engine = engine
         self.calibration = calibration
         self.distrust = distrust
@@ -51,6 +68,11 @@ class Detector:
     def batch(self) -> int:
         """How many frames the engine computes together, at most; more of them in one call wait for each other."""
         return self.engine.batch if isinstance(self.engine, BatchEngine) else 1
+
+    @property
+    def description(self) -> str:
+        """What runs where, in one line."""
+        return self.engine.describe() if isinstance(self.engine, DescribedEngine) else self.engine.name
 
     @classmethod
     def open(cls, path: Path | str | None = None, backend: str = "auto", unverified: bool = False) -> Detector:
@@ -66,20 +88,21 @@ class Detector:
                 trained model did, or the decision gate has not passed it.
         """
         bundle = Bundle.open(default_path() if path is None else path)
-        calibration = load_calibration(bundle)
+        contents = Contents(bundle)
+        calibration = contents.calibration
         if calibration is None:
             raise CalibrationError(
                 f"bundle {bundle.path} has no thresholds: run 'csflow calibrate DIR' with good parts"
             )
-        engine = open_engine(bundle, backend, calibration)
+        engine, check = open_checked(contents, backend, calibration)
         try:
-            problem = distrust(bundle, engine, calibration)
+            problem = distrust(contents, EngineName.parse(engine.name), check, calibration)
             if problem and not unverified:
                 raise EngineMismatch(f"{problem}; run 'csflow verify', or pass --unverified to run it all the same")
         except BaseException:
             engine.close()
             raise
-        return cls(bundle, engine, calibration, problem)
+        return cls(bundle, engine, calibration, problem, contents.golden)
 
     def detect(self, image: NDArray[np.uint8] | Image.Image | Frame) -> Result:
         """The result for one picture.

@@ -92,7 +92,7 @@ def test_a_missing_backend_is_one_line_that_names_the_extra() -> None:
     code = """
 import tempfile
 from csflow.runtime.bundle.directory import Bundle
-from csflow.runtime.engine import open_engine
+from csflow.runtime.engines.opening import open_engine
 from csflow.runtime.errors import BackendUnavailable
 from csflow.runtime.bundle.manifest import Definitions, Manifest, Preprocessing
 with tempfile.TemporaryDirectory() as folder:

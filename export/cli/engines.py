@@ -56,7 +56,7 @@ def engine_options(function: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(function)
     def command(target: str, no_engines: bool, **values: Any) -> None:
-        from csflow.export.plans.build_options import EngineChoice, build_options
+        from csflow.export.plans.build.options import EngineChoice, build_options
 
         names = ("batch", "workspace", "optimization_level", "compute_capability", "hardware_compatible")
         chosen = {name: values.pop(name) for name in (*names, "version_compatible", "dla")}

@@ -15,9 +15,9 @@ from csflow.runtime.cli.command import Command, bundle_option, echo_json
 from csflow.runtime.errors import BackendUnavailable
 
 if TYPE_CHECKING:
-    from csflow.export.cli.gate import GateChoice
+    from csflow.export.gate.choice import GateChoice
     from csflow.export.gate.write_graphs import GraphExport
-    from csflow.export.plans.build_options import EngineChoice
+    from csflow.export.plans.build.options import EngineChoice
     from csflow.runtime.bundle.directory import Bundle
 
 __all__ = ["export"]

@@ -4,26 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
-__all__ = ["GateChoice", "gate_options"]
-
-
-@dataclass(frozen=True)
-class GateChoice:
-    """What the user wants of the gate."""
-
-    int8: bool = False
-    """Make the flow in INT8 too."""
-    images: Path | None = None
-    """Folder of pictures beside the golden frames."""
-    limit: int | None = None
-    """At most so many of them."""
-    skip: bool = False
+__all__ = ["gate_options"]
 
 
 _OPTIONS = (
@@ -50,6 +36,8 @@ def gate_options(command: Callable[..., Any]) -> Callable[..., Any]:
             raise click.UsageError("--no-verify makes no use of --int8 and --images: INT8 is kept only if it passes.")
         if limit is not None and images is None:
             raise click.UsageError("--limit is for the pictures of --images.")
+        from csflow.export.gate.choice import GateChoice
+
         return command(*args, gate=GateChoice(int8, images, limit, skip), **kwargs)
 
     for option in reversed(_OPTIONS):

@@ -66,7 +66,7 @@ def record_text(record: PlanRecord) -> str:
     share = "" if half is None else f", {half:.1%} of products in half precision ({record.audit.source})"
     return (
         f"{record.precision} {record.graph}, {batch}{share}; built {record.created_utc} {where} "
-        f"in {record.build_s:.1f} s from ONNX {record.onnx_sha256[:16]}; {record.status}"
+        f"in {record.build_s:.1f} s from ONNX {record.onnx_sha256[:16]}"
     )
 
 

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from csflow.calibration.metrics import image_auroc
 from csflow.export.gate.pictures import Truth
-from csflow.runtime.bundle.verification import Figures, golden_problems
+from csflow.runtime.bundle.golden import GoldenSet
+from csflow.runtime.bundle.verification import Figures
+from csflow.runtime.engines.golden_check import golden_problems
 from csflow.runtime.errors import BackendUnavailable
 
 __all__ = ["AUROC_PAIRS", "AUROC_TOLERANCE", "Answer", "faults_of", "figures_of"]
@@ -34,7 +36,9 @@ class Answer:
     """(h, w), means over cells of the map; (0, 0) where the engine failed."""
 
 
-def figures_of(truths: Sequence[Truth], reference: Sequence[Answer], got: Sequence[Answer], reject: float) -> Figures:
+def figures_of(
+    truths: Sequence[Truth], reference: Sequence[Answer], got: Sequence[Answer], reject: float, golden_set: GoldenSet
+) -> Figures:
     """Compare two engines.
 
     AUROC and map errors by region come from the pictures that are not golden frames, where there are any.
@@ -42,12 +46,14 @@ def figures_of(truths: Sequence[Truth], reference: Sequence[Answer], got: Sequen
     Args:
         truths: of the pictures, in the order of the answers.
         reference: answers of the trained model.
+        golden_set: the golden frames, which say what an error of a score is a share of.
         reject: the reject threshold; infinite where the bundle is not calibrated.
 
     Raises BackendUnavailable where SciPy or scikit-learn is not installed.
     """
     expected, scores = np.array([a.score for a in reference]), np.array([a.score for a in got])
-    errors = np.nan_to_num(np.abs(scores - expected) / np.maximum(np.abs(expected), 1e-6), nan=WORST, posinf=WORST)
+    units = np.array([golden_set.unit(float(score)) for score in expected])
+    errors = np.nan_to_num(np.abs(scores - expected) / units, nan=WORST, posinf=WORST)
     map_errors = np.array([_map_error(a, b) for a, b in zip(reference, got, strict=True)])
     golden = np.array([t.golden for t in truths])
     judged = ~golden if (~golden).any() else golden
@@ -71,12 +77,12 @@ def figures_of(truths: Sequence[Truth], reference: Sequence[Answer], got: Sequen
     )
 
 
-def faults_of(engine_name: str, figures: Figures, scores: Sequence[float | None]) -> tuple[str, ...]:
+def faults_of(engine_name: str, figures: Figures, scores: Sequence[float | None], by_spread: bool) -> tuple[str, ...]:
     """Why an engine with these figures may not decide, whatever the thresholds; empty where it may."""
     faults = []
     if broken := sum(score is None for score in scores):
         faults.append(f"{broken} of {len(scores)} pictures got no finite score or map")
-    faults += golden_problems(engine_name, figures.golden_score_error, figures.golden_map_error)
+    faults += golden_problems(engine_name, figures.golden_score_error, figures.golden_map_error, by_spread)
     pairs = figures.good * figures.defective
     if figures.auroc_change is not None and pairs >= AUROC_PAIRS and figures.auroc_change > AUROC_TOLERANCE:
         faults.append(f"the image AUROC changed by {figures.auroc_change:.4f}, at most {AUROC_TOLERANCE} is allowed")

@@ -12,7 +12,7 @@ from csflow.export.gate.verify import GateReport
 from csflow.export.graphs.quantization import MIN_SAMPLES, flow_features, quantize_flow
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.golden import load_golden
-from csflow.runtime.engine import load_engine
+from csflow.runtime.engines.opening import load_engine
 from csflow.runtime.errors import DataError
 from csflow.toolkit.data.dataset import Dataset, Sample
 
@@ -74,7 +74,7 @@ def judge_int8(bundle: Bundle, report: GateReport) -> Int8Outcome:
 
 
 def _seconds(bundle: Bundle, names: Sequence[str]) -> dict[str, float]:
-    frame = load_golden(bundle)[0][0]
+    frame = load_golden(bundle).pictures[0][0]
     engines = {name: load_engine(bundle, name) for name in names}
     times: dict[str, list[float]] = {name: [] for name in names}
     try:

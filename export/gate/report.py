@@ -10,8 +10,8 @@ import numpy as np
 from csflow.export.gate.figures import AUROC_PAIRS, AUROC_TOLERANCE
 from csflow.export.gate.verify import GateReport, merged_records
 from csflow.runtime.bundle.directory import Bundle
-from csflow.runtime.bundle.golden import BAND, tolerances
 from csflow.runtime.bundle.verification import VERIFICATION, EngineRecord, levels
+from csflow.runtime.engines.golden_check import BAND, Tolerances, tolerances
 from csflow.toolkit.evaluation.html import render_page
 
 __all__ = ["PAGE", "gate_files", "page", "summary_lines", "to_json"]
@@ -49,7 +49,7 @@ class _View:
 
     name: str
     record: EngineRecord
-    tolerances: tuple[float, float]
+    tolerances: Tolerances
     dots: tuple[_Dot, ...]
     cuts: tuple[float, ...]
     """Thresholds, in pixels."""
@@ -140,7 +140,7 @@ def _view(report: GateReport, name: str, record: EngineRecord) -> _View:
         if np.isfinite(e)
     )
     nearest = _nearest(report.names, record, verdicts) if verdicts else ()
-    return _View(name, record, tolerances(name), dots, tuple(x_of(c) for c in cuts), limit, nearest)
+    return _View(name, record, tolerances(name, report.by_spread), dots, tuple(x_of(c) for c in cuts), limit, nearest)
 
 
 def _nearest(names: tuple[str, ...], record: EngineRecord, verdicts: tuple[Any, Any]) -> tuple[_Row, ...]:

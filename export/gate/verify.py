@@ -23,17 +23,20 @@ from csflow.export.gate.figures import Answer, faults_of, figures_of
 from csflow.export.gate.pictures import Truth, frame_of, truth_of
 from csflow.runtime.bundle.calibration import Calibration
 from csflow.runtime.bundle.directory import Bundle
-from csflow.runtime.bundle.golden import BAND, GoldenFrame, load_golden, means
+from csflow.runtime.bundle.golden import GoldenSet, load_golden, means
 from csflow.runtime.bundle.manifest import FileEntry, Preprocessing
 from csflow.runtime.bundle.verification import (
     EngineRecord,
     Verification,
     compare_decisions,
-    engine_files,
     levels,
     load_verification,
 )
-from csflow.runtime.engine import BACKENDS, VARIANTS, Engine, load_engine
+from csflow.runtime.engine import Engine
+from csflow.runtime.engines.golden_check import BAND
+from csflow.runtime.engines.name import EngineName
+from csflow.runtime.engines.opening import AUTO, engine_names, load_engine
+from csflow.runtime.engines.stages import engine_files
 from csflow.runtime.errors import BackendUnavailable, BundleCorrupted, BundleError, InferenceError
 from csflow.runtime.machine.machine import processor_names
 from csflow.runtime.types import Frame, Verdict
@@ -73,6 +76,8 @@ class GateReport:
     records: dict[str, EngineRecord]
     left_out: dict[str, str]
     """Backends that do not run here, and why."""
+    by_spread: bool
+    """Whether errors of scores are shares of the spread of good scores (`GoldenSet.unit`)."""
 
     @property
     def failed(self) -> tuple[str, ...]:
@@ -84,7 +89,7 @@ class GateReport:
 class _Pictures:
     """The pictures of one run: golden frames first. Those of a folder are read anew for each engine."""
 
-    golden: list[tuple[Frame, GoldenFrame]]
+    golden: GoldenSet
     samples: Sequence[Sample]
     how: Preprocessing
 
@@ -94,7 +99,7 @@ class _Pictures:
     @property
     def cell(self) -> int:
         """Side of the squares of a map that are compared, in values of the map."""
-        return self.golden[0][1].cell
+        return self.golden.pictures[0][1].cell
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -108,7 +113,7 @@ class _Pictures:
         yield from (frame_of(sample, self.how) for sample in self.samples)
 
     def truths(self) -> list[Truth]:
-        rows, columns = np.array(self.golden[0][1].anomaly_map).shape
+        rows, columns = np.array(self.golden.pictures[0][1].anomaly_map).shape
         golden = [Truth(True, g.label == GOOD, None) for _, g in self.golden]
         return golden + [truth_of(sample, self.how, (rows, columns)) for sample in self.samples]
 
@@ -161,7 +166,7 @@ def verify(
         with engine, progress(len(pictures), engine.name) as advance:
             answers = _answers(engine, pictures.frames(), pictures.cell, advance)
         records[engine.name] = run.record(engine.name, truths, reference, answers)
-    return GateReport(bundle, calibration, pictures.names, records, left_out)
+    return GateReport(bundle, calibration, pictures.names, records, left_out, pictures.golden.spread is not None)
 
 
 def merged_records(bundle: Bundle, report: GateReport) -> Verification:
@@ -170,7 +175,9 @@ def merged_records(bundle: Bundle, report: GateReport) -> Verification:
         old = load_verification(bundle)
     except BundleCorrupted:
         old = None
-    return (old or Verification(bundle.weights_sha256, {})).merged(bundle, report.records)
+    return (old or Verification(bundle.weights_sha256, {})).merged(
+        report.records, lambda name: engine_files(bundle, EngineName.parse(name))
+    )
 
 
 def _answers(engine: Engine, frames: Iterable[Frame], cell: int, advance: Callable[[int], None]) -> list[Answer]:
@@ -205,13 +212,14 @@ class _Run:
     ) -> EngineRecord:
         calibration = self.calibration
         thresholds = (calibration.warn_threshold, calibration.reject_threshold) if calibration else None
-        figures = figures_of(truths, reference, answers, thresholds[1] if thresholds else math.inf)
+        golden = self.pictures.golden
+        figures = figures_of(truths, reference, answers, thresholds[1] if thresholds else math.inf, golden)
         expected = tuple(float(a.score) for a in reference)
         scores = tuple(float(a.score) if math.isfinite(a.score) else None for a in answers)
         decisions = compare_decisions(expected, scores, thresholds, BAND) if thresholds else None
-        faults = (*faults_of(name, figures, scores), *_rule_faults(calibration, scores))
+        faults = (*faults_of(name, figures, scores, golden.spread is not None), *_rule_faults(calibration, scores))
         return EngineRecord(
-            files=engine_files(self.bundle, name),
+            files=engine_files(self.bundle, EngineName.parse(name)),
             library=_library(name),
             machine=processor_names(),
             csflow=version("csflow"),
@@ -234,12 +242,13 @@ def _no_progress(_pictures: int, _engine: str) -> Iterator[Callable[[int], None]
 
 
 def _all_backends() -> tuple[str, ...]:
-    # The others are the trained model itself, the engine without a model, and 'whichever precision is best'.
-    return tuple(name for name in (*BACKENDS, *VARIANTS) if name not in ("torch", "fake", "openvino"))
+    # The others are the trained model itself, the engine without a model, and names for what is here already.
+    chosen = (AUTO, "torch", "fake", "openvino", "tensorrt-fp16", "tensorrt-rtx-fp16")
+    return tuple(name for name in engine_names() if name not in chosen)
 
 
 def _library(engine_name: str) -> str:
-    name = (engine_name.rpartition("-")[0] or engine_name).replace("-", "_")
+    name = EngineName.parse(engine_name).backend.replace("-", "_")
     return f"{name} {getattr(sys.modules.get(name), '__version__', '')}".rstrip()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from csflow.export.cli.gate import GateChoice
+from csflow.export.gate.choice import GateChoice
 from csflow.export.gate.int8 import INT8_FLOW, Int8Outcome, good_samples, int8_flow, judge_int8
 from csflow.export.gate.pictures import choose_samples
 from csflow.export.gate.report import PAGE, gate_files, summary_lines, to_json

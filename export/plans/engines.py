@@ -17,18 +17,18 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from csflow.export.plans.build_config import check_options
-from csflow.export.plans.build_log import Report
-from csflow.export.plans.build_memory import require_disk, require_memory
+from csflow.export.plans.build.config import check_options
+from csflow.export.plans.build.log import Report
+from csflow.export.plans.build.memory import require_disk, require_memory
 from csflow.export.plans.graph_products import graph_products
 from csflow.export.plans.plan import BuiltPlan, build_plan
 from csflow.export.plans.precision_audit import audit_plan, require_half_graph
 from csflow.runtime.atomic import atomic_file, sync_directory, write_atomic
 from csflow.runtime.bundle.directory import Bundle
+from csflow.runtime.engines.stages import graph_file
 from csflow.runtime.engines.tensorrt.library import Library
 from csflow.runtime.engines.tensorrt.plan_header import HEADER_BYTES, parse_plan_header
 from csflow.runtime.engines.tensorrt.plan_record import (
-    GRAPHS,
     BuildOptions,
     PlanAudit,
     PlanRecord,
@@ -67,7 +67,7 @@ def build_engines(
 ) -> tuple[PlanRecord, ...]:
     """Build the graphs of graphs/<precision>/ into engines/<flavour>/<precision>/ and record how.
 
-    They are backbone, flow, and the resize of each camera format.
+    They are those of the manifest, and the resize of each camera format.
 
     Whatever fails, and whenever it is interrupted, the plans that were there before are there still.
 
@@ -79,7 +79,7 @@ def build_engines(
         KeyboardInterrupt: Ctrl-C.
         OSError: as the file system does.
     """
-    names = {name: f"graphs/{precision}/{name}.onnx" for name in graph_names(bundle, precision)}
+    names = {name: graph_file(precision, name) for name in graph_names(bundle, precision)}
     if missing := [name for name in names.values() if not bundle.has(name)]:
         raise BundleError(f"bundle {bundle.path} has no {missing[0]}: run 'csflow export --{precision}' where torch is")
     check_options(library, options)
@@ -93,7 +93,7 @@ def build_engines(
 
 
 def _stage(work: _Work, name: str, folder: Path, report: BuildReport) -> PlanRecord:
-    file = f"graphs/{work.precision}/{name}.onnx"
+    file = graph_file(work.precision, name)
     size = work.bundle.manifest.files[file].size
     require_memory(name, size, work.library, work.options.workspace, work.machine)
     onnx = work.bundle.read(file)
@@ -149,7 +149,7 @@ def _staging(bundle: Path) -> Iterator[Path]:
 
 def _commit(work: _Work, folder: Path) -> None:
     """Put new plans and records in place as one folder: killed in between, the bundle has no plans, never half."""
-    target = plan_path(work.bundle.path, work.library.flavour, work.precision, GRAPHS[0]).parent
+    target = plan_path(work.bundle.path, work.library.flavour, work.precision, "").parent
     old = folder.with_name("old")
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.exists():

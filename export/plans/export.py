@@ -10,12 +10,13 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from csflow.export.facts.plan_facts import size_text
-from csflow.export.plans.build_config import check_options
-from csflow.export.plans.build_log import Report
-from csflow.export.plans.build_options import EngineChoice
+from csflow.export.plans.build.config import check_options
+from csflow.export.plans.build.log import Report
+from csflow.export.plans.build.options import EngineChoice
 from csflow.runtime.bundle.directory import Bundle
+from csflow.runtime.engines.stages import graph_file
 from csflow.runtime.engines.tensorrt.library import Library, load_library
-from csflow.runtime.engines.tensorrt.plan_record import GRAPHS, BuildOptions, PlanRecord
+from csflow.runtime.engines.tensorrt.plan_record import BuildOptions, PlanRecord
 from csflow.runtime.errors import BackendUnavailable, ConfigError
 
 if TYPE_CHECKING:
@@ -56,13 +57,13 @@ def _line(record: PlanRecord) -> str:
     )
     return (
         f"engines/{record.flavour}/{record.precision}/{record.graph}.plan: {size_text(record.plan_size)}, "
-        f"{record.flavour} {record.version}, {record.build_s:.1f} s, {half}, {record.status}"
+        f"{record.flavour} {record.version}, {record.build_s:.1f} s, {half}"
     )
 
 
 def has_graphs(bundle: Bundle, precision: str) -> bool:
-    """Whether the bundle holds both graphs of a precision."""
-    return all(bundle.has(f"graphs/{precision}/{name}.onnx") for name in GRAPHS)
+    """Whether the bundle holds all graphs of a precision."""
+    return all(bundle.has(graph_file(precision, name)) for name in bundle.manifest.graphs)
 
 
 def prepare_engines(precision: str, choice: EngineChoice) -> Builder:

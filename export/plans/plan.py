@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
-from csflow.export.plans.build_config import configure, keep_timing_cache, set_shapes
-from csflow.export.plans.build_log import BuildLog, Report, make_monitor
+from csflow.export.plans.build.config import configure, keep_timing_cache, set_shapes
+from csflow.export.plans.build.log import BuildLog, Report, make_monitor
 from csflow.export.plans.layers import EngineLayer, parse_build_log, parse_inspector
 from csflow.runtime.engines.tensorrt import api
 from csflow.runtime.engines.tensorrt.library import Library, make_logger

@@ -1,10 +1,13 @@
 """A bundle: the directory that carries one trained inspection from the training machine to the line.
 
-    manifest.json        what the bundle is; SHA-256 and size of every file below but calibration.json
-    weights/             flow.safetensors, backbone.safetensors
-    graphs/<precision>/  backbone.onnx, flow.onnx
-    golden/              frames with the scores they must give
+    manifest.json        what the bundle is; SHA-256 and size of every file below that is marked with *
+    weights/           * <graph>.safetensors for every graph of the manifest: backbone, flow
+    graphs/<precision>/* <graph>.onnx; resize_<H>x<W>.onnx for cameras whose pictures the GPU resizes
+    golden/            * frames with the scores they must give
+    provenance/        * training_images.json: SHA-256 of every picture that was trained on
+    verification.json  * what the decision gate found about each engine; verification.html shows it
     calibration.json     thresholds; editable by hand, bound to the weights, validated when read
+    engines/             <backend>/<precision>/<graph>.plan of TensorRT, each with its record; this machine's own
 
 Nothing in a bundle is ever unpickled, and no parser sees a file before its hash was checked.
 """
@@ -22,6 +25,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from csflow.runtime.atomic import atomic_file, sync_directory, write_atomic
+from csflow.runtime.bundle.identity import identity
 from csflow.runtime.bundle.manifest import CALIBRATION, MANIFEST, FileEntry, Manifest, file_name_problem
 from csflow.runtime.errors import BundleCorrupted, BundleError
 
@@ -169,11 +173,8 @@ class Bundle:
 
     @property
     def weights_sha256(self) -> str:
-        """Identity of the trained model: SHA-256 over the weights' names and hashes, preprocessing and definitions."""
-        names = sorted(n for n in self.manifest.files if n.startswith("weights/"))
-        lines = [f"{n} {self.manifest.files[n].sha256}" for n in names]
-        lines += [repr(self.manifest.preprocessing), repr(self.manifest.definitions)]
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        """Identity of the trained model: `csflow.runtime.bundle.identity.identity` of the manifest."""
+        return identity(self.manifest)
 
     @contextlib.contextmanager
     def _opened(self, name: str, entry: FileEntry) -> Iterator[int]:

@@ -1,4 +1,10 @@
-"""manifest.json: what a bundle is, and the hash of every file in it."""
+"""manifest.json: what a bundle is, and the hash of every file in it.
+
+format 1   one detector, CS-Flow, with the graphs backbone and flow; read for ever, and kept where such a bundle is
+           updated
+format 2   names its method and its graphs in running order; what holds its default is not written, so that a field
+           that is added later changes no bundle that does not use it
+"""
 
 from __future__ import annotations
 
@@ -14,6 +20,8 @@ from csflow.runtime.errors import BundleCorrupted, BundleError, BundleVersionErr
 
 __all__ = [
     "CALIBRATION",
+    "CS_FLOW",
+    "CS_FLOW_GRAPHS",
     "FORMAT",
     "FORMAT_VERSION",
     "IGNORED_RGB",
@@ -23,19 +31,24 @@ __all__ = [
     "FileEntry",
     "Manifest",
     "Preprocessing",
+    "canonical",
     "file_name_problem",
 ]
 
 FORMAT = "csflow-bundle"
-FORMAT_VERSION = 1
-SCORES = ("mean-half-z2",)
-MAPS = ("scale0-mean-z2", "product-mean-z2")
+FORMAT_VERSION = 2
+CS_FLOW = "cs-flow"
+CS_FLOW_GRAPHS = ("backbone", "flow")
+MAX_GRAPHS = 8
+MAX_DEFINITION = 200
 MANIFEST = "manifest.json"
 CALIBRATION = "calibration.json"
 MAX_SIDE_PX = 65535
 MAX_IGNORED = 4096
 IGNORED_RGB = (124, 116, 104)
 """The mean colour of ImageNet: after normalisation by the backbone it is about zero."""
+_METHOD = re.compile(r"[a-z][a-z0-9-]{0,31}")
+_GRAPH = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*(/[A-Za-z0-9_][A-Za-z0-9_.+-]*)*")
 
 
@@ -69,26 +82,22 @@ class Preprocessing:
         if len(self.ignore) > MAX_IGNORED:
             raise ValueError(f"ignore holds {len(self.ignore)} rectangles, at most {MAX_IGNORED} are allowed")
 
-    def __repr__(self) -> str:
-        """Enters `Bundle.weights_sha256`: without rectangles it reads as it did before there were any."""
-        text = f"image_size={self.image_size!r}, roi={self.roi!r}, resize={self.resize!r}, colour={self.colour!r}"
-        return f"Preprocessing({text}, ignore={self.ignore!r})" if self.ignore else f"Preprocessing({text})"
-
 
 @dataclass(frozen=True)
 class Definitions:
-    """Which formulas the numbers of this bundle follow, by name, so that nobody has to infer them."""
+    """Which formulas the numbers of this bundle follow, in words for people: no program reads more out of them."""
 
     score: str = "mean-half-z2"
-    """Mean of z²/2 over all latents of all scales (reference evaluate.py since 2022-08-08)."""
+    """CS-Flow: mean of z²/2 over all latents of all scales (reference evaluate.py since 2022-08-08)."""
     anomaly_map: str = "scale0-mean-z2"
-    """'scale0-mean-z2': channel mean of z² at the finest scale (reference localization since 2022-05-31), one value per
-    32 pixels. 'product-mean-z2': product over the scales of that mean, each enlarged bilinearly to the model's input
-    size (anomalib's default)."""
+    """CS-Flow: 'scale0-mean-z2', channel mean of z² at the finest scale (reference localization since 2022-05-31), one
+    value per 32 pixels; or 'product-mean-z2', product over the scales of that mean, each enlarged bilinearly to the
+    model's input size (anomalib's default)."""
 
     def __post_init__(self) -> None:
-        if self.score not in SCORES or self.anomaly_map not in MAPS:
-            raise ValueError(f"score must be one of {SCORES} and anomaly_map one of {MAPS}")
+        for text in (self.score, self.anomaly_map):
+            if not 1 <= len(text) <= MAX_DEFINITION or not (text.isascii() and text.isprintable()):
+                raise ValueError(f"score and anomaly_map must be 1 to {MAX_DEFINITION} printable ASCII characters")
 
 
 @dataclass(frozen=True)
@@ -116,24 +125,48 @@ class Manifest:
     """Where data and weights came from: csflow version, UTC time, backbone weights' SHA-256."""
     files: dict[str, FileEntry]
     """Every hashed file, by its path inside the bundle."""
+    method: str = CS_FLOW
+    """What detects: 'cs-flow' or another name in `csflow.toolkit.methods`; a name alone to the runtime."""
+    graphs: tuple[str, ...] = CS_FLOW_GRAPHS
+    """The graphs in running order. The first takes `frame`, the last gives `score` and `anomaly_map`; tensors are
+    joined by their names. Weights, graphs and plans are files of these names."""
     format: str = FORMAT
     format_version: int = FORMAT_VERSION
 
     def __post_init__(self) -> None:
+        if not _METHOD.fullmatch(self.method):
+            raise ValueError("method must be 1 to 32 of a-z, 0-9 and -, beginning with a letter")
+        if not 1 <= len(self.graphs) <= MAX_GRAPHS or len(set(self.graphs)) != len(self.graphs):
+            raise ValueError(f"graphs must be 1 to {MAX_GRAPHS} different names")
+        if not all(map(_GRAPH.fullmatch, self.graphs)):
+            raise ValueError("the name of a graph must be 1 to 32 of a-z, 0-9 and _, beginning with a letter")
+        if self.format_version == 1 and (self.method, self.graphs) != (CS_FLOW, CS_FLOW_GRAPHS):
+            raise ValueError("format 1 knows no other method than cs-flow")
         for name in self.files:
             if problem := file_name_problem(name):
                 raise ValueError(problem)
             if parent := next((p for p in _parents(name) if p in self.files), None):
                 raise ValueError(f"{parent!r} cannot be a file and the folder of {name!r}")
 
-    def to_bytes(self) -> bytes:
-        """JSON with a hash over itself, so that an edited manifest is noticed.
+    def body(self) -> dict[str, Any]:
+        """The manifest as JSON values, without its own hash.
 
         Raises ValueError where `model` or `provenance` hold what could not be read back (NaN, infinity).
         """
-        body = schema.parse_json(schema.dump_json(dataclasses.asdict(self)))
-        if not self.preprocessing.ignore:
-            del body["preprocessing"]["ignore"]  # readers that do not know it yet read every bundle without it
+        body: dict[str, Any] = schema.parse_json(schema.dump_json(dataclasses.asdict(self)))
+        if self.format_version == 1:
+            del body["method"], body["graphs"]
+            if not self.preprocessing.ignore:
+                del body["preprocessing"]["ignore"]  # its first readers did not know it
+        else:
+            for part in (self.preprocessing, self.definitions):
+                name = type(part).__name__.lower()
+                body[name] = {key: value for key, value in body[name].items() if not _is_default(part, key)}
+        return body
+
+    def to_bytes(self) -> bytes:
+        """JSON with a hash over itself, so that an edited manifest is noticed. Raises ValueError as `body` does."""
+        body = self.body()
         return schema.dump_json({**body, "manifest_sha256": _self_hash(body)})
 
     @classmethod
@@ -151,16 +184,20 @@ class Manifest:
             raise BundleCorrupted(f"{where}: {error}; copy the bundle again") from None
         if not isinstance(body, dict) or body.get("format") != FORMAT:
             raise BundleError(f"{where} is not the manifest of a csflow bundle")
-        _check_version(body.get("format_version"), where)
+        _check_version(body, where)
         claimed = body.pop("manifest_sha256", None)
         if claimed != _self_hash(body):
             raise BundleCorrupted(
                 f"{where} was edited or damaged: its own hash does not fit; copy or make the bundle again"
             )
         try:
-            return schema.from_mapping(cls, body)
+            manifest = schema.from_mapping(cls, body)
         except schema.SchemaError as error:
             raise BundleCorrupted(f"{where}: {error}; make the bundle anew with this csflow") from None
+        if manifest.format_version > 1 and manifest.body() != body:
+            # Its identity would depend on who reads it.
+            raise BundleCorrupted(f"{where} spells out defaults or lacks keys; make the bundle anew with this csflow")
+        return manifest
 
 
 def file_name_problem(name: str) -> str | None:
@@ -179,15 +216,30 @@ def _parents(name: str) -> list[str]:
     return ["/".join(parts[:i]) for i in range(1, len(parts))]
 
 
-def _check_version(version: object, where: str) -> None:
+def _is_default(part: Preprocessing | Definitions, name: str) -> bool:
+    default = next(field.default for field in dataclasses.fields(part) if field.name == name)
+    return default is not dataclasses.MISSING and getattr(part, name) == default
+
+
+def _check_version(body: dict[str, Any], where: str) -> None:
+    version = body.get("format_version")
     if type(version) is not int or version < 1:
         raise BundleCorrupted(f"{where}: format_version must be a positive whole number")
     if version > FORMAT_VERSION:
         raise BundleVersionError(
             f"{where} has bundle format {version}; this csflow reads up to {FORMAT_VERSION}: update csflow"
         )
+    if version == 1 and not {"method", "graphs"}.isdisjoint(body):
+        raise BundleCorrupted(f"{where}: method and graphs are keys of format 2; make the bundle anew with this csflow")
+
+
+def canonical(body: Any) -> str:
+    """The one spelling of JSON values that is hashed: sorted keys, no blanks, ASCII, numbers as Python writes them.
+
+    Raises ValueError for NaN and infinity.
+    """
+    return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
 def _self_hash(body: dict[str, Any]) -> str:
-    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return hashlib.sha256(canonical(body).encode()).hexdigest()

@@ -6,10 +6,8 @@ thresholds of today: a new calibration needs no new verification, and none is ta
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +15,7 @@ from numpy.typing import NDArray
 from csflow.runtime import schema
 from csflow.runtime.bundle.calibration import MAX_SCORES, Calibration
 from csflow.runtime.bundle.directory import Bundle
-from csflow.runtime.bundle.golden import tolerances
-from csflow.runtime.errors import BundleCorrupted, BundleError
+from csflow.runtime.errors import BundleCorrupted
 
 __all__ = [
     "MAX_PICTURES",
@@ -28,9 +25,7 @@ __all__ = [
     "Figures",
     "Verification",
     "compare_decisions",
-    "engine_files",
     "flip_problem",
-    "golden_problems",
     "levels",
     "load_verification",
 ]
@@ -56,7 +51,8 @@ class Decisions:
 
 @dataclass(frozen=True)
 class Figures:
-    """How far an engine is from the trained model. Errors are relative to the trained model's value, as shares."""
+    """How far an engine is from the trained model. Errors of scores are shares of `GoldenSet.unit`, those of maps are
+    shares of what the trained model gives."""
 
     good: int
     defective: int
@@ -78,7 +74,7 @@ class Figures:
     """The same over all that is not marked, in pictures with masks and in good ones; None where there are none."""
     golden_score_error: float
     golden_map_error: float
-    """Largest errors on the golden frames alone, which `TOLERANCES` apply to."""
+    """Largest errors on the golden frames alone, which `csflow.runtime.engines.golden_check.tolerances` apply to."""
 
 
 @dataclass(frozen=True)
@@ -144,19 +140,10 @@ class Verification:
         """The file's content."""
         return schema.dump_json(schema.to_mapping(self))
 
-    def merged(self, bundle: Bundle, records: dict[str, EngineRecord]) -> Verification:
-        """With new records; of the old ones those stay that still describe what is in `bundle`."""
-        kept = {n: r for n, r in self.engines.items() if r.files == engine_files(bundle, n)}
+    def merged(self, records: dict[str, EngineRecord], files_of: Callable[[str], dict[str, str]]) -> Verification:
+        """With new records; of the old ones those stay that still describe the files that their engine runs now."""
+        kept = {n: r for n, r in self.engines.items() if r.files == files_of(n)}
         return replace(self, engines={**kept, **records}, skipped=False)
-
-
-def golden_problems(engine_name: str, score_error: float, map_error: float) -> list[str]:
-    """What is wrong with these largest errors on the golden frames; empty where nothing is."""
-    problems = []
-    for what, error, limit in zip(("score", "map"), (score_error, map_error), tolerances(engine_name), strict=True):
-        if not error <= limit:
-            problems.append(f"a {what} on the golden frames is off by {error:.2%}, at most {limit:.2%} is rounding")
-    return problems
 
 
 def flip_problem(flips: int, pictures: int, band: float) -> str:
@@ -176,23 +163,6 @@ def load_verification(bundle: Bundle) -> Verification | None:
     except schema.SchemaError as error:
         raise BundleCorrupted(f"{bundle.path / VERIFICATION}: {error}; run 'csflow verify' again") from None
     return found if found.weights_sha256 == bundle.weights_sha256 else None
-
-
-def engine_files(bundle: Bundle, engine_name: str) -> dict[str, str]:
-    """The files that an engine of this name runs, with their SHA-256; those that are not there are left out.
-
-    OpenVINO runs ONNX graphs, TensorRT the plans in engines/<backend>/<precision>/, which no manifest names; torch
-    runs the weights, which every record is bound to besides.
-    """
-    backend, _, precision = engine_name.rpartition("-")
-    if backend == "openvino":
-        files = bundle.manifest.files
-        flow = "int8" if precision == "int8" else "fp32"
-        wanted = ("graphs/fp32/backbone.onnx", f"graphs/{flow}/flow.onnx")
-        return {name: files[name].sha256 for name in wanted if name in files}
-    folder = f"engines/{backend.replace('_', '-')}/{precision}"
-    plans = sorted(path for path in (bundle.path / folder).glob("*.plan") if path.is_file())
-    return {f"{folder}/{path.name}": _sha256(path) for path in plans}
 
 
 def levels(scores: Sequence[float | None], thresholds: tuple[float, float]) -> NDArray[np.int64]:
@@ -225,17 +195,6 @@ def compare_decisions(
         smallest_margin=float(distance.min()),
         margin_used=min(used, 1e6),
     )
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    except OSError as error:
-        raise BundleError(f"cannot read {path}: {error.strerror}") from None
-    return digest.hexdigest()
 
 
 def _distance(values: NDArray[np.float64], cuts: NDArray[np.float64]) -> NDArray[np.float64]:

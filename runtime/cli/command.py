@@ -11,6 +11,8 @@ import importlib
 import io
 import os
 import sys
+from collections.abc import Sequence
+from importlib.metadata import entry_points
 from importlib.util import find_spec
 from typing import Any, NoReturn
 
@@ -23,6 +25,7 @@ __all__ = ["Command", "Group", "bundle_option", "echo_json", "release_stdout", "
 
 PATIENCE_S = 1.0
 INTERRUPTED = 130
+GROUP = "csflow.commands"
 
 
 class _Guarded(click.Command):
@@ -58,23 +61,32 @@ class Command(_Guarded):
 
 
 class Group(_Guarded, click.Group):
-    """A group whose commands are named as 'module:attribute' and imported when they are used or listed."""
+    """A group whose commands are named as 'module:attribute' and imported when they are used or listed.
 
-    def __init__(self, *args: Any, lazy: dict[str, str], **kwargs: Any) -> None:
+    Packages above register theirs as entry points of the group 'csflow.commands'.
+    """
+
+    def __init__(self, *args: Any, lazy: dict[str, str], order: Sequence[str] = (), **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._lazy = lazy
+        self._lazy, self._order = lazy, order
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """All command names, in the order of the work."""
-        return list(self._lazy)
+        """All command names: those of `order`, then the others by the alphabet."""
+        names = {*self._lazy, *self._above()}
+        return [name for name in self._order if name in names] + sorted(names.difference(self._order))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's
         """Import one command."""
-        if cmd_name not in self._lazy:
+        # Entry points are searched last: listing what is installed takes longer than a command of this package.
+        home = self._lazy.get(cmd_name) or self._above().get(cmd_name)
+        if home is None:
             return None
-        module, attribute = self._lazy[cmd_name].split(":")
+        module, attribute = home.split(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
+
+    def _above(self) -> dict[str, str]:
+        return {point.name: point.value for point in entry_points(group=GROUP)}
 
 
 def bundle_option(function: Any) -> Any:

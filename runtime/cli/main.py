@@ -8,25 +8,31 @@ import click
 
 from csflow.runtime.cli.command import Group
 
-__all__ = ["main"]
+__all__ = ["COMMANDS", "OWN", "main"]
 
-COMMANDS = {
-    "synthetic": "csflow.toolkit.cli.synthetic:synthetic",
-    "train": "csflow.toolkit.cli.train:train",
-    "import": "csflow.toolkit.cli.import_command:import_command",
-    "evaluate": "csflow.toolkit.cli.evaluate:evaluate",
-    "calibrate": "csflow.calibration.cli:calibrate",
-    "export": "csflow.export.cli.export:export",
-    "verify": "csflow.export.cli.verify:verify",
+OWN = {
     "run": "csflow.runtime.cli.run:run",
     "roi": "csflow.runtime.cli.roi:roi",
-    "inspect": "csflow.export.cli.inspect:inspect",
     "doctor": "csflow.runtime.cli.doctor:doctor",
 }
-"""Command name: where it lives, in the order of the work."""
+"""This package's commands: where each lives. Those of packages above are entry points of the group csflow.commands."""
+COMMANDS = (
+    "synthetic",
+    "train",
+    "import",
+    "evaluate",
+    "calibrate",
+    "export",
+    "verify",
+    "run",
+    "roi",
+    "inspect",
+    "doctor",
+)
+"""In the order of the work; any other command comes after them."""
 
 
-@click.group(cls=Group, lazy=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Group, lazy=OWN, order=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(version("csflow"), prog_name="csflow")
 def main() -> None:
     """From photographs of good parts to a verdict on a live stream.

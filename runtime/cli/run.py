@@ -197,7 +197,7 @@ def _announce(
     calibration = detector.calibration
     lines = [
         f"bundle     {detector.bundle.path}",
-        f"engine     {getattr(detector.engine, 'describe', lambda: detector.engine.name)()}",
+        f"engine     {detector.description}",
         *([] if not detector.distrust else [f"WARNING    {detector.distrust}"]),
         *(f"source     {source.name} ({'live' if source.live else 'every frame'})" for source in sources),
         *([] if trigger is None else [f"trigger    {trigger.name}"]),

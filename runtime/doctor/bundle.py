@@ -7,7 +7,7 @@ from pathlib import Path
 from csflow.runtime.bundle.calibration import load_calibration
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.doctor.finding import Finding
-from csflow.runtime.engine import BACKENDS, default_backend
+from csflow.runtime.engines.opening import backends, default_backend
 from csflow.runtime.errors import BundleError, CalibrationError
 from csflow.runtime.machine.machine import Machine
 
@@ -52,7 +52,7 @@ def _exported(bundle: Bundle) -> Finding:
 def _engine(machine: Machine, bundle: Bundle) -> Finding:
     backend = default_backend(bundle)
     if machine.module(backend.replace("-", "_")) is None:
-        extra = BACKENDS[backend][2]
+        extra = backends()[backend].extra
         what = f"'csflow run' would take the engine {backend}, which is not installed"
         return Finding("bundle", "missing", what, f"pip install 'csflow[{extra}]'")
     what = f"'csflow run' would take the engine {backend} and check it on the golden frames first"

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.golden import load_golden
+from csflow.runtime.detector import Detector
 from csflow.runtime.errors import BundleError
 from csflow.runtime.faults import FaultWord
 from csflow.runtime.types import Frame
@@ -68,10 +68,10 @@ class HealthReference:
         )
 
 
-def reference_of(bundle: Bundle) -> HealthReference:
-    """The reference for `bundle`; without measurements where it has no golden good frames."""
+def reference_of(detector: Detector) -> HealthReference:
+    """The reference for a detector's bundle; without measurements where it has no golden good frames."""
     try:
-        golden = load_golden(bundle)
+        golden = detector.golden or load_golden(detector.bundle)
     except BundleError:
         return HealthReference()
     return HealthReference.of([frame.image for frame, expected in golden if expected.label == "good"])

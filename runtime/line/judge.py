@@ -59,7 +59,7 @@ class Judge:
         """
         self._detector = detector
         self._limits = limits or HealthLimits()
-        self._picture = PictureHealth(self._limits, reference_of(detector.bundle))
+        self._picture = PictureHealth(self._limits, reference_of(detector))
         self._cameras: dict[str, CameraHealth] = {}
         self._deadline_s = deadline_s
         self._worker = EngineThread() if deadline_s is not None else None

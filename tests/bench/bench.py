@@ -23,7 +23,8 @@ from bench_line import Pictures, run_line
 from bench_model import CAMERA_PX, NullEngine, pictures, random_bundle
 
 from csflow.runtime.bundle.directory import Bundle
-from csflow.runtime.engine import BatchEngine, Engine, load_engine
+from csflow.runtime.engine import BatchEngine, Engine
+from csflow.runtime.engines.opening import load_engine
 from csflow.runtime.errors import BackendUnavailable
 from csflow.runtime.picture.preprocess import preprocess
 from csflow.runtime.types import Frame

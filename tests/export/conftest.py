@@ -20,10 +20,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from csflow.calibration.calibrate import calibrate
 from csflow.export.cli.export import export
-from csflow.export.plans.build_log import Report
+from csflow.export.plans.build.log import Report
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.manifest import Definitions, Manifest, Preprocessing
-from csflow.runtime.engine import open_engine
+from csflow.runtime.engines.opening import open_engine
 from csflow.runtime.engines.tensorrt.library import Library, load_library
 from csflow.runtime.machine import probes
 from csflow.toolkit.backbones.efficientnet import Backbone, build_backbone

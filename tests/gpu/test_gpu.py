@@ -10,13 +10,13 @@ import pytest
 
 from csflow.export.graphs.onnx_export import make_graphs
 from csflow.export.graphs.resize_graph import write_resizes
-from csflow.export.plans.build_options import EngineChoice
+from csflow.export.plans.build.options import EngineChoice
 from csflow.export.plans.export import export_engines, prepare_engines
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.golden import load_golden
-from csflow.runtime.engine import load_engine, open_engine
 from csflow.runtime.engines.cuda.api import CudaDriver
 from csflow.runtime.engines.cuda.session import Session
+from csflow.runtime.engines.opening import load_engine, open_engine
 from csflow.runtime.engines.tensorrt.engine import TensorRTEngine
 from csflow.runtime.engines.tensorrt.plan_record import BuildOptions
 from csflow.runtime.errors import BackendUnavailable, EngineError, InferenceError

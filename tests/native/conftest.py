@@ -22,14 +22,8 @@ from csflow.runtime import schema
 from csflow.runtime.bundle.calibration import Calibration
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.golden import load_golden
-from csflow.runtime.bundle.verification import (
-    VERIFICATION,
-    EngineRecord,
-    Figures,
-    Verification,
-    engine_files,
-    load_verification,
-)
+from csflow.runtime.bundle.verification import VERIFICATION, EngineRecord, Figures, Verification, load_verification
+from csflow.runtime.engines.stages import engine_files
 
 ROOT = Path(__file__).resolve().parents[2]
 HEADERS = {"nlohmann-json3-dev": "nlohmann/json.hpp", "libstb-dev": "stb/stb_image.h"}

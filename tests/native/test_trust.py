@@ -14,9 +14,10 @@ import pytest
 from csflow.runtime import schema
 from csflow.runtime.bundle.calibration import load_calibration
 from csflow.runtime.bundle.directory import Bundle
-from csflow.runtime.bundle.verification import VERIFICATION, Verification, golden_problems
+from csflow.runtime.bundle.verification import VERIFICATION, Verification
 from csflow.runtime.detector import Detector
 from csflow.runtime.engines.fake import FakeEngine
+from csflow.runtime.engines.golden_check import golden_problems
 from csflow.runtime.engines.trust import distrust
 from csflow.runtime.errors import EngineMismatch
 

@@ -19,7 +19,7 @@ from csflow.calibration.calibrate import TRAINING_IMAGES
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.golden import load_golden
 from csflow.runtime.bundle.manifest import IGNORED_RGB
-from csflow.runtime.engine import open_engine
+from csflow.runtime.engines.opening import open_engine
 from csflow.runtime.errors import BundleError, ConfigError, DataError, SinkError, SourceError
 from csflow.runtime.picture.images import read_image
 from csflow.runtime.picture.preprocess import preprocess

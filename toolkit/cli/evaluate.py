@@ -34,7 +34,7 @@ def evaluate(images: Path, bundle: str, backend: str, directory: Path, as_json: 
     """Score the test pictures in IMAGES and write a report: AUROC, table per defect, plots, heat maps."""
     require("train", "sklearn", "scipy", "matplotlib", "jinja2", "tqdm")
     from csflow.runtime.bundle.directory import Bundle
-    from csflow.runtime.engine import open_engine
+    from csflow.runtime.engines.opening import open_engine
     from csflow.toolkit.cli.progress import TerminalReporter
     from csflow.toolkit.data.dataset import load_dataset
     from csflow.toolkit.data.provenance import trained_on

@@ -7,7 +7,7 @@ from typing import Any
 
 import openvino
 
-__all__ = ["new_core"]
+__all__ = ["has_bf16", "new_core"]
 
 
 def new_core() -> Any:
@@ -20,6 +20,11 @@ def new_core() -> Any:
     """
     with ThreadPoolExecutor(1, "csflow-openvino") as pool:
         return pool.submit(_load).result()
+
+
+def has_bf16(core: Any) -> bool:
+    """Whether the processor computes in bfloat16; elsewhere OpenVINO takes float32 in silence."""
+    return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def _load() -> Any:

@@ -1,4 +1,4 @@
-"""TensorRT on an NVIDIA GPU: two plans chained on the device, fed and read by one stream."""
+"""TensorRT on an NVIDIA GPU: the plans of a bundle chained on the device, fed and read by one stream."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from csflow.runtime.engines.cuda.session import Session
 from csflow.runtime.engines.tensorrt.cuda_graphs import Graphs
 from csflow.runtime.engines.tensorrt.library import Library, load_library
 from csflow.runtime.engines.tensorrt.pipeline import Pipeline
-from csflow.runtime.engines.tensorrt.plan_record import GRAPHS, graph_names, plan_path
+from csflow.runtime.engines.tensorrt.plan_record import graph_names, plan_path
 from csflow.runtime.engines.tensorrt.plans import Loader, Plan
 from csflow.runtime.engines.tensorrt.resize import Resizer
 from csflow.runtime.errors import BackendUnavailable, EngineError, InferenceError
@@ -28,7 +28,7 @@ OWN_GRAPHS = "TensorRT for RTX makes them itself"
 
 
 class TensorRTEngine:
-    """Backbone and flow of a bundle by full TensorRT.
+    """The stages of a bundle by full TensorRT.
 
     Threads may take turns; calls wait for each other. A failure of the GPU is final: from then on every call raises
     InferenceError with the first reason, and a new engine must be opened.
@@ -81,14 +81,15 @@ class TensorRTEngine:
             self._messages = loader.messages
             owned.append(loader)
             plans: dict[str, Plan] = {}
+            stages = bundle.manifest.graphs
             for name in graph_names(bundle, precision):
-                if name in GRAPHS or plan_path(bundle.path, library.flavour, precision, name).exists():
+                if name in stages or plan_path(bundle.path, library.flavour, precision, name).exists():
                     plans[name] = loader.load(name)
                     owned.append(plans[name])
             self._graphs = Graphs(self._session, OWN_GRAPHS if "own-graphs" in library.capabilities else "")
             owned.append(self._graphs)
-            self._pipeline = Pipeline(self._session, plans["backbone"], plans["flow"], self._graphs)
-            for plan in (plan for name, plan in plans.items() if name not in GRAPHS):
+            self._pipeline = Pipeline(self._session, [plans[name] for name in stages], self._graphs)
+            for plan in (plan for name, plan in plans.items() if name not in stages):
                 self._add_camera(plan, Resizer(self._session, plan, bundle.manifest.preprocessing))
             self._pipeline.warm_up()
             self.batch = self._pipeline.batch[1]

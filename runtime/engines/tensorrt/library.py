@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.engines.tensorrt.capabilities import Capabilities, capabilities_of
-from csflow.runtime.engines.tensorrt.plan_record import GRAPHS, plan_path
+from csflow.runtime.engines.tensorrt.plan_record import plan_path
 from csflow.runtime.errors import BackendUnavailable, ConfigError
 from csflow.runtime.machine import probes
 from csflow.runtime.machine.machine import Machine
@@ -107,9 +107,10 @@ def load_library(target: str = "auto", machine: Machine | None = None) -> Librar
     return Library(target, trt, str(trt.__version__), device, capabilities_of(trt, target))
 
 
-def planned_flavour(bundle: Path, precision: str = "fp16") -> str | None:
+def planned_flavour(bundle: Bundle, precision: str = "fp16") -> str | None:
     """The TensorRT that a bundle has plans of, for the GPU here; None without plans or without a GPU they suit."""
-    flavours = [f for f in FLAVOURS if all(plan_path(bundle, f, precision, graph).exists() for graph in GRAPHS)]
+    graphs = bundle.manifest.graphs
+    flavours = [f for f in FLAVOURS if all(plan_path(bundle.path, f, precision, graph).exists() for graph in graphs)]
     device = _first_device()[0] if flavours else None
     if device is None:
         return None

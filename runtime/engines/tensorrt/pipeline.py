@@ -1,16 +1,17 @@
-"""Backbone and flow chained on one stream in memory allocated once: what the backbone writes, the flow reads."""
+"""The stages chained on one stream in memory allocated once: what one writes, a later one reads."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from csflow.runtime.engines.cuda.session import Session
 from csflow.runtime.engines.tensorrt.cuda_graphs import Graphs
-from csflow.runtime.engines.tensorrt.plans import Plan
+from csflow.runtime.engines.tensorrt.plans import Plan, Port
 from csflow.runtime.errors import EngineMismatch
 from csflow.runtime.types import Prediction
 
@@ -20,33 +21,34 @@ GRAPH_SIZES = 8
 """So many batch sizes get a CUDA graph, the smallest ones: in a larger batch the launches no longer count."""
 AGREEMENT = 0.01
 """How far a graph's scores may lie from those of a plain run, as a share; it launches the same kernels."""
-REBUILD = "build both again with 'csflow export --fp16'"
+REBUILD = "build all again with 'csflow export --fp16'"
 
 
 class Pipeline:
     """Frames in, predictions out. Every method raises DeviceError and needs the session's context to be current."""
 
-    def __init__(self, session: Session, backbone: Plan, flow: Plan, graphs: Graphs) -> None:
-        """Allocate and bind.
+    def __init__(self, session: Session, chain: Sequence[Plan], graphs: Graphs) -> None:
+        """Allocate and bind the plans, which run in this order.
 
         Raises:
             EngineMismatch: the plans do not fit each other.
             DeviceError: GPU memory ran out.
         """
-        _require_chain(backbone, flow)
-        self._session, self._graphs, self._chain = session, graphs, (backbone, flow)
+        _require_chain(chain)
+        self._session, self._graphs, self._chain = session, graphs, tuple(chain)
         self.batch = max(p.batch[0] for p in self._chain), min(p.batch[1] for p in self._chain)
         """Fewest and most frames at a time."""
         if self.batch[0] > self.batch[1]:
-            raise EngineMismatch(f"no batch size suits both plans: {REBUILD} and one --batch")
-        most, frame = self.batch[1], backbone.inputs[0]
+            raise EngineMismatch(f"no batch size suits all plans: {REBUILD} and one --batch")
+        most, frame = self.batch[1], chain[0].inputs[0]
         self.shape = frame.shape
         """(S, S, 3) of a frame."""
         self._frames = session.stage(most * frame.frame_bytes)
-        features = {port.name: session.malloc(most * port.frame_bytes) for port in backbone.outputs}
-        self._results = {port.name: session.stage(most * port.frame_bytes) for port in flow.outputs}
-        backbone.bind({frame.name: self._frames.device, **features})
-        flow.bind({**features, **{name: staged.device for name, staged in self._results.items()}})
+        features = {p.name: session.malloc(most * p.frame_bytes) for plan in chain[:-1] for p in plan.outputs}
+        self._results = {port.name: session.stage(most * port.frame_bytes) for port in chain[-1].outputs}
+        results = {name: staged.device for name, staged in self._results.items()}
+        for plan in chain:
+            plan.bind({frame.name: self._frames.device, **features, **results})
         self._frames_set = 0
 
     def predict(self, images: Sequence[NDArray[np.uint8]]) -> list[Prediction]:
@@ -88,14 +90,14 @@ class Pipeline:
         for plan in self._chain:
             plan.enqueue(self._session.stream)
         for name, staged in self._results.items():
-            staged.to_host(frames * self._chain[1].ports[name].frame_bytes)
+            staged.to_host(frames * self._chain[-1].ports[name].frame_bytes)
 
     def _predictions(self, frames: int) -> list[Prediction]:
         scores, maps = (self._result(name, frames) for name in ("score", "anomaly_map"))
         return [Prediction(float(score), one.copy()) for score, one in zip(scores, maps, strict=True)]
 
     def _result(self, name: str, frames: int) -> NDArray[np.float32]:
-        port = self._chain[1].ports[name]
+        port = self._chain[-1].ports[name]
         values: NDArray[np.float32] = self._results[name].host.array[: frames * port.frame_bytes].view(np.float32)
         return values.reshape(frames, *port.shape)
 
@@ -114,18 +116,30 @@ def _agree(given: Sequence[Prediction], expected: Sequence[Prediction]) -> bool:
     )
 
 
-def _require_chain(backbone: Plan, flow: Plan) -> None:
-    """Raises EngineMismatch unless the flow reads exactly what the backbone writes, and gives what csflow reads."""
-    given = {port.name: (port.dtype, port.shape) for port in backbone.outputs}
-    taken = {port.name: (port.dtype, port.shape) for port in flow.inputs}
-    if given != taken:
-        raise EngineMismatch(f"the backbone plan gives {_text(given)}, the flow plan takes {_text(taken)}: {REBUILD}")
-    results = {port.name: (port.dtype.name, len(port.shape)) for port in flow.outputs}
+def _require_chain(chain: Sequence[Plan]) -> None:
+    """Raises EngineMismatch unless each stage reads what earlier ones write, and the last gives what csflow reads."""
+    first, last = chain[0], chain[-1]
+    if [port.dtype for port in first.inputs] != [np.uint8]:
+        raise EngineMismatch(f"the {first.name} plan does not take one uint8 frame: {REBUILD}")
+    given: dict[str, Port] = {}
+    for before, plan in pairwise(chain):
+        given |= {port.name: port for port in before.outputs}
+        matching = {p.name: given[p.name] for p in plan.inputs if p.name in given}
+        if _form(matching.values()) != _form(plan.inputs):
+            raise EngineMismatch(
+                f"the {before.name} plan gives {_text(given.values())}, the {plan.name} plan takes "
+                f"{_text(plan.inputs)}: {REBUILD}"
+            )
+    results = {port.name: (port.dtype.name, len(port.shape)) for port in last.outputs}
     if results != {"score": ("float32", 0), "anomaly_map": ("float32", 2)}:
-        raise EngineMismatch(f"the flow plan gives {', '.join(results)} in another form than expected: {REBUILD}")
-    if [port.dtype for port in backbone.inputs] != [np.uint8]:
-        raise EngineMismatch(f"the backbone plan does not take one uint8 frame: {REBUILD}")
+        raise EngineMismatch(
+            f"the {last.name} plan gives {', '.join(results)} in another form than expected: {REBUILD}"
+        )
 
 
-def _text(ports: Mapping[str, tuple[np.dtype[np.generic], tuple[int, ...]]]) -> str:
-    return ", ".join(f"{name} {dtype} {shape}" for name, (dtype, shape) in ports.items())
+def _form(ports: Iterable[Port]) -> dict[str, tuple[np.dtype[np.generic], tuple[int, ...]]]:
+    return {port.name: (port.dtype, port.shape) for port in ports}
+
+
+def _text(ports: Iterable[Port]) -> str:
+    return ", ".join(f"{port.name} {port.dtype} {port.shape}" for port in ports)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from csflow.runtime import schema
+from csflow.runtime.engines.stages import graph_file
 from csflow.runtime.engines.tensorrt.plan_header import PLAN_TAGS, PlanHeader, read_plan_header
 from csflow.runtime.errors import EngineError, EngineMismatch
 
@@ -23,11 +24,8 @@ if TYPE_CHECKING:
     from csflow.runtime.bundle.directory import Bundle
 
 __all__ = [
-    "BUILT",
     "COMPATIBLE_LEVELS",
-    "GRAPHS",
     "RESIZE",
-    "VERIFIED",
     "BuildOptions",
     "PlanAudit",
     "PlanRecord",
@@ -39,12 +37,8 @@ __all__ = [
     "record_path",
 ]
 
-GRAPHS = ("backbone", "flow")
-"""A bundle's graphs, and so its plans, in the order in which they run."""
 RESIZE = re.compile(r"resize_([1-9]\d{0,4})x([1-9]\d{0,4})")
 """Name of the graph that crops and resizes pictures of H x W pixels on the device."""
-BUILT = "built, not yet verified"
-VERIFIED = "verified"
 COMPATIBLE_LEVELS = ("ampere-plus", "same-compute-capability")
 REBUILD = "build it again on this machine with 'csflow export --fp16'"
 
@@ -122,14 +116,13 @@ class PlanRecord:
     audit: PlanAudit
     build_s: float
     created_utc: str
-    status: str = BUILT
     format_version: int = 1
 
     def __post_init__(self) -> None:
         if self.format_version != 1:
             raise ValueError(f"is of version {self.format_version}, this csflow reads 1: update csflow")
-        if self.flavour not in PLAN_TAGS.values() or self.status not in (BUILT, VERIFIED):
-            raise ValueError("flavour or status is none that csflow writes")
+        if self.flavour not in PLAN_TAGS.values():
+            raise ValueError("flavour is none that csflow writes")
         if not all(re.fullmatch(r"[0-9a-f]{64}", text) for text in (self.onnx_sha256, self.plan_sha256)):
             raise ValueError("expected hashes of 64 hexadecimal digits")
 
@@ -139,10 +132,10 @@ class PlanRecord:
 
 
 def graph_names(bundle: Bundle, precision: str) -> tuple[str, ...]:
-    """The graphs of a precision that are built into plans: backbone, flow, and one for each camera format."""
-    folder, end = f"graphs/{precision}/", ".onnx"
+    """The graphs of a precision that are built into plans: those of the manifest, and one for each camera format."""
+    folder, end = graph_file(precision, "").rpartition("/")[0] + "/", ".onnx"
     stems = (name[len(folder) : -len(end)] for name in sorted(bundle.manifest.files) if name.startswith(folder))
-    return (*GRAPHS, *(stem for stem in stems if RESIZE.fullmatch(stem)))
+    return (*bundle.manifest.graphs, *(stem for stem in stems if RESIZE.fullmatch(stem)))
 
 
 def plan_path(bundle: Path, flavour: str, precision: str, graph: str) -> Path:
@@ -163,7 +156,10 @@ def read_record(plan: Path) -> PlanRecord:
     except FileNotFoundError:
         raise EngineError(f"{path} is missing, so nothing says what {plan.name} was built from: {REBUILD}") from None
     try:
-        return schema.from_mapping(PlanRecord, schema.parse_json(data))
+        mapping = schema.parse_json(data)
+        if isinstance(mapping, dict):
+            mapping.pop("status", None)  # in records of csflow 0.1, where it never changed
+        return schema.from_mapping(PlanRecord, mapping)
     except schema.SchemaError as error:
         raise EngineError(f"{path}: {error}; {REBUILD}") from None
 

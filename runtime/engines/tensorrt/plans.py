@@ -11,6 +11,7 @@ import numpy as np
 
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.engines.cuda.api import DeviceError
+from csflow.runtime.engines.stages import graph_file
 from csflow.runtime.engines.tensorrt import api
 from csflow.runtime.engines.tensorrt.capabilities import create_context
 from csflow.runtime.engines.tensorrt.library import Library, Messages, make_logger
@@ -136,7 +137,7 @@ class Loader:
             EngineMismatch: the plan is not for this graph, this TensorRT or this GPU.
             EngineError: plan or record are missing or damaged, or TensorRT refuses it, as when memory runs out.
         """
-        library, file = self._library, f"graphs/{self._precision}/{graph}.onnx"
+        library, file = self._library, graph_file(self._precision, graph)
         if not self._bundle.has(file):
             raise BundleError(f"bundle {self._bundle.path} has no {file}: run 'csflow export --{self._precision}'")
         path = plan_path(self._bundle.path, library.flavour, self._precision, graph)

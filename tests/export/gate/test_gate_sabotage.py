@@ -9,7 +9,8 @@ import torch
 from csflow.export.gate.verify import GateReport, verify
 from csflow.runtime.bundle.calibration import Calibration, load_calibration
 from csflow.runtime.bundle.directory import Bundle
-from csflow.runtime.engine import Engine, load_engine
+from csflow.runtime.engine import Engine
+from csflow.runtime.engines.opening import load_engine
 from csflow.runtime.types import Frame, Prediction, Verdict
 from csflow.toolkit.methods.flow.coupling import CouplingBlock
 from csflow.toolkit.methods.flow.flow import anomaly_map

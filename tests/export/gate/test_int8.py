@@ -16,9 +16,9 @@ from csflow.export.gate.verify import StagedBundle, verify
 from csflow.export.graphs.quantization import MIN_SAMPLES
 from csflow.runtime.bundle.calibration import load_calibration
 from csflow.runtime.bundle.directory import Bundle
-from csflow.runtime.bundle.golden import TOLERANCES
 from csflow.runtime.detector import Detector
-from csflow.runtime.engine import open_engine
+from csflow.runtime.engines.golden_check import TOLERANCES
+from csflow.runtime.engines.opening import open_engine
 from csflow.runtime.engines.openvino.engine import OpenVINOEngine
 from csflow.runtime.errors import DataError, EngineMismatch
 from csflow.toolkit.data.dataset import Dataset, Sample, load_dataset

@@ -17,7 +17,7 @@ from csflow.export.gate.write_graphs import pass_gate
 from csflow.export.graphs.onnx_export import make_graphs
 from csflow.runtime.bundle.calibration import load_calibration
 from csflow.runtime.bundle.directory import Bundle
-from csflow.runtime.engine import open_engine
+from csflow.runtime.engines.opening import open_engine
 from csflow.runtime.errors import EngineMismatch
 from csflow.runtime.picture.images import list_images, read_image
 from csflow.runtime.picture.preprocess import preprocess

@@ -19,7 +19,7 @@ from csflow.export.graphs.graph import Graph, backbone_graph, flow_graph
 from csflow.export.graphs.onnx_export import to_onnx
 from csflow.runtime.bundle.calibration import load_calibration
 from csflow.runtime.bundle.directory import Bundle
-from csflow.runtime.engine import open_engine
+from csflow.runtime.engines.opening import open_engine
 from csflow.runtime.errors import ConfigError
 from csflow.runtime.picture.images import list_images, read_image
 from csflow.runtime.picture.preprocess import preprocess

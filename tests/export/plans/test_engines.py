@@ -18,12 +18,13 @@ from typing import Any
 import pytest
 
 from csflow.export.facts.inspection import inspect_path
-from csflow.export.plans.build_log import Report
-from csflow.export.plans.build_memory import available_memory, needed_memory
+from csflow.export.plans.build.log import Report
+from csflow.export.plans.build.memory import available_memory, needed_memory
 from csflow.export.plans.engines import build_engines
 from csflow.runtime.bundle.directory import Bundle
+from csflow.runtime.bundle.manifest import CS_FLOW_GRAPHS
 from csflow.runtime.engines.tensorrt.library import Library, load_library
-from csflow.runtime.engines.tensorrt.plan_record import BUILT, GRAPHS, BuildOptions, plan_path, read_plan, read_record
+from csflow.runtime.engines.tensorrt.plan_record import BuildOptions, plan_path, read_plan, read_record
 from csflow.runtime.errors import BundleError, EngineError, EngineMismatch, SinkError
 from csflow.runtime.machine.machine import Machine
 
@@ -41,11 +42,11 @@ def onnx_hash(bundle: Bundle, name: str) -> str:
 
 def test_plans_and_records(rtx: Library, half_bundle: Bundle, silent: Silent) -> None:
     records = build_engines(half_bundle, rtx, "fp16", BuildOptions(compute_capabilities=("8.6", "8.9")), silent)
-    assert [record.graph for record in records] == list(GRAPHS)
+    assert [record.graph for record in records] == list(CS_FLOW_GRAPHS)
     for record in records:
         plan = plan_path(half_bundle.path, "tensorrt-rtx", "fp16", record.graph)
         assert read_record(plan) == record
-        assert (record.status, record.version, record.gpu) == (BUILT, rtx.version, None)
+        assert (record.version, record.gpu) == (rtx.version, None)
         assert record.compute_capabilities == ("8.6", "8.9")
         here = {"flavour": "tensorrt-rtx", "library_version": rtx.version, "gpu_cc": "8.6"}
         _, data = read_plan(plan, onnx_sha256=onnx_hash(half_bundle, record.graph), **here)  # type: ignore[arg-type]
@@ -63,7 +64,7 @@ def test_a_bundle_with_or_without_plans_opens(
         "engines",
         "engines/tensorrt-rtx",
         "engines/tensorrt-rtx/fp16",
-        *(f"engines/tensorrt-rtx/fp16/{name}.plan{end}" for name in GRAPHS for end in ("", ".json")),
+        *(f"engines/tensorrt-rtx/fp16/{name}.plan{end}" for name in CS_FLOW_GRAPHS for end in ("", ".json")),
     }
     Bundle.open(half_bundle.path).verify()
     copy = shutil.copytree(half_bundle.path, tmp_path / "copy", ignore=shutil.ignore_patterns("engines"))

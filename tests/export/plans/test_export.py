@@ -13,11 +13,12 @@ from click.testing import CliRunner, Result
 from csflow.export.cli import export as cli
 from csflow.export.facts.graph_facts import graph_facts
 from csflow.export.plans import export as engine_export
-from csflow.export.plans.build_options import EngineChoice, build_options, parse_batch, parse_capabilities, parse_size
+from csflow.export.plans.build.options import EngineChoice, build_options, parse_batch, parse_capabilities, parse_size
 from csflow.export.plans.export import export_engines, prepare_engines
 from csflow.runtime.bundle.directory import Bundle
+from csflow.runtime.bundle.manifest import CS_FLOW_GRAPHS
 from csflow.runtime.engines.tensorrt.library import Library
-from csflow.runtime.engines.tensorrt.plan_record import BUILT, GRAPHS, plan_path, read_record
+from csflow.runtime.engines.tensorrt.plan_record import plan_path, read_record
 from csflow.runtime.errors import BackendUnavailable, ConfigError
 
 
@@ -75,10 +76,10 @@ def test_without_torch_the_graphs_of_the_bundle_are_built(half_bundle: Bundle) -
     done = invoke(half_bundle.path, "--fp16", "--target", "tensorrt-rtx", "--compute-capability", "86")
     assert done.exit_code == 0, done.output
     assert "the graphs stay as they are: writing them needs torch" in done.output
-    for name in GRAPHS:
+    for name in CS_FLOW_GRAPHS:
         assert f"engines/tensorrt-rtx/fp16/{name}.plan: " in done.output
         record = read_record(plan_path(half_bundle.path, "tensorrt-rtx", "fp16", name))
-        assert (record.status, record.compute_capabilities) == (BUILT, ("8.6",))
+        assert record.compute_capabilities == ("8.6",)
     assert Bundle.open(half_bundle.path).manifest == before
 
 
@@ -86,7 +87,7 @@ def test_without_torch_the_graphs_of_the_bundle_are_built(half_bundle: Bundle) -
 def test_json(half_bundle: Bundle) -> None:
     done = invoke(half_bundle.path, "--fp16", "--target", "tensorrt-rtx", "--json")
     report = json.loads(done.stdout)
-    assert [engine["graph"] for engine in report["engines"]] == list(GRAPHS)
+    assert [engine["graph"] for engine in report["engines"]] == list(CS_FLOW_GRAPHS)
     assert report["engines"][0]["audit"] == {"half_in_graph": 1.0, "half_in_plan": 1.0, "source": "build log"}
     assert report["no_engines"] == ""
 
@@ -144,7 +145,9 @@ def test_options_that_cannot_be(half_bundle: Bundle, arguments: tuple[str, ...],
 def test_engines_of_float_graphs_are_built_for_a_named_target_only(
     rtx: Library, make_bundle: Callable[..., Bundle], graph_bytes: Callable[..., bytes]
 ) -> None:
-    graphs = {f"graphs/fp32/{name}.onnx": graph_bytes(half=False, backbone=name == "backbone") for name in GRAPHS}
+    graphs = {
+        f"graphs/fp32/{name}.onnx": graph_bytes(half=False, backbone=name == "backbone") for name in CS_FLOW_GRAPHS
+    }
     bundle = make_bundle().update(graphs)
     assert prepare_engines("fp32", EngineChoice()).library is None
     choice = EngineChoice("tensorrt-rtx")
@@ -155,12 +158,14 @@ def test_engines_of_float_graphs_are_built_for_a_named_target_only(
 
 @pytest.mark.usefixtures("no_torch", "rtx")
 def test_both_precisions_are_built_for_a_named_target(half_bundle: Bundle, graph_bytes: Callable[..., bytes]) -> None:
-    half_bundle.update({f"graphs/fp32/{n}.onnx": graph_bytes(half=False, backbone=n == "backbone") for n in GRAPHS})
+    half_bundle.update(
+        {f"graphs/fp32/{n}.onnx": graph_bytes(half=False, backbone=n == "backbone") for n in CS_FLOW_GRAPHS}
+    )
     both = ("--fp16", "--fp32", "--compute-capability", "86")
     done = invoke(half_bundle.path, *both, "--target", "tensorrt-rtx", "--json")
     assert done.exit_code == 0, done.output
     built = [(record["precision"], record["graph"]) for record in json.loads(done.stdout)["engines"]]
-    assert sorted(built) == sorted((precision, name) for precision in ("fp16", "fp32") for name in GRAPHS)
+    assert sorted(built) == sorted((precision, name) for precision in ("fp16", "fp32") for name in CS_FLOW_GRAPHS)
 
 
 @pytest.mark.usefixtures("no_torch", "rtx")

@@ -138,7 +138,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], type[BundleError], str]] = {
     "empty manifest": (lambda p: (p / MANIFEST).write_bytes(b""), BundleCorrupted, "not valid JSON"),
     "truncated manifest": (lambda p: os.truncate(p / MANIFEST, 99), BundleCorrupted, "not valid JSON"),
     "edited manifest": (lambda p: edit_manifest(p, model={}), BundleCorrupted, "edited or damaged"),
-    "newer format": (lambda p: edit_manifest(p, format_version=2), BundleVersionError, "update csflow"),
+    "newer format": (lambda p: edit_manifest(p, format_version=3), BundleVersionError, "update csflow"),
     "huge manifest": (lambda p: os.truncate(p / MANIFEST, 1 << 40), BundleCorrupted, "larger than"),
     "linked manifest": (lambda p: swap_for_link(p / MANIFEST), BundleCorrupted, "not a plain file"),
     "manifest directory": (lambda p: swap_for_directory(p / MANIFEST), BundleCorrupted, "not a plain file"),

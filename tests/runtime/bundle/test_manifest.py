@@ -170,7 +170,9 @@ def test_impossible_preprocessing(arguments: dict[str, Any]) -> None:
         Preprocessing(**arguments)
 
 
-@pytest.mark.parametrize("arguments", [{"score": "mean-z2"}, {"anomaly_map": "scale1"}])
-def test_unknown_definitions(arguments: dict[str, str]) -> None:
-    with pytest.raises(ValueError, match="must be one of"):
+@pytest.mark.parametrize(
+    "arguments", [{"score": ""}, {"anomaly_map": "a\tb"}, {"score": "x" * 201}, {"score": "z\u00b2"}]
+)
+def test_impossible_definitions(arguments: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="printable ASCII"):
         Definitions(**arguments)

@@ -18,7 +18,7 @@ from PIL import Image
 
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.cli.run import run
-from csflow.runtime.engine import BACKENDS
+from csflow.runtime.engines.opening import BACKENDS
 from csflow.runtime.errors import InferenceError, SourceLost
 from csflow.runtime.sources.fake import FakeSource
 

@@ -14,21 +14,19 @@ from PIL import Image
 
 from csflow.runtime.bundle.calibration import load_calibration
 from csflow.runtime.bundle.directory import Bundle
-from csflow.runtime.bundle.verification import VERIFICATION, EngineRecord, Figures, Verification, engine_files
+from csflow.runtime.bundle.verification import VERIFICATION, EngineRecord, Figures, Verification
 from csflow.runtime.cli.run import run
 from csflow.runtime.detector import Detector
 from csflow.runtime.engines.fake import FakeEngine
+from csflow.runtime.engines.name import EngineName
+from csflow.runtime.engines.stages import engine_files
 from csflow.runtime.errors import EngineMismatch
+from csflow.runtime.line.judge import Judge
 from csflow.runtime.machine.machine import Machine, processor_names
 from csflow.runtime.picture.overlay import result_sheet
 from csflow.runtime.types import Frame, Prediction
 
 FIGURES = Figures(0, 2, 0.0, 0.0, None, 1.0, None, None, 0.0, None, None, 0.0, 0.0)
-
-
-@pytest.fixture(autouse=True)
-def _private_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CSFLOW_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.fixture
@@ -39,7 +37,7 @@ def bundle(calibrated_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> Bundle
 
 
 def with_record(bundle: Bundle, scores: tuple[float, ...] = (0.3, 0.7), faults: tuple[str, ...] = ()) -> Bundle:
-    files = engine_files(bundle, "openvino-fp32")
+    files = engine_files(bundle, EngineName("openvino", "fp32"))
     facts = ("library", "machine", "0.1", "now", "golden frames", 0.005)
     record = EngineRecord(files, *facts, (0.3, 0.7), scores, FIGURES, faults, None, None, True)
     return bundle.update({VERIFICATION: Verification(bundle.weights_sha256, {"openvino-fp32": record}).to_bytes()})
@@ -144,22 +142,18 @@ def plan(calibrated_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def test_a_plan_is_verified_on_the_golden_frames_at_its_first_start(plan: Path, tmp_path: Path) -> None:
-    bundle = plan.parents[3]
-    with Detector.open(bundle, "fake") as detector:
+def test_a_plans_golden_frames_are_read_once_and_scored_once_at_its_first_start(
+    plan: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    original = Bundle.read
+    monkeypatch.setattr(Bundle, "read", lambda self, name: read.append(name) or original(self, name))
+    with Detector.open(plan.parents[3], "fake") as detector:
         assert not detector.distrust
-    first, Drifting.asked = Drifting.asked, 0
-    (record,) = (tmp_path / "cache" / "verified").iterdir()
-    assert json.loads(record.read_text())["engine"] == "tensorrt-fp16"
-    Detector.open(bundle, "fake").close()
-    assert Drifting.asked == first // 2, "only the check of every start is left"
-    plan.write_bytes(b"another plan")
-    Detector.open(bundle, "fake").close()
-    assert len(list(record.parent.iterdir())) == 2
-    record.write_bytes(b"{")
-    plan.write_bytes(b"plan")
-    Detector.open(bundle, "fake").close()
-    assert json.loads(record.read_text())["engine"] == "tensorrt-fp16"
+        Judge(detector).close()
+    golden = [name for name in read if name.startswith("golden/")]
+    assert sorted(golden) == ["golden/0.png", "golden/1.png", "golden/golden.json"]
+    assert Drifting.asked == 2
 
 
 def test_a_plan_that_is_off_by_more_than_its_precision_explains_is_refused(
@@ -170,16 +164,6 @@ def test_a_plan_that_is_off_by_more_than_its_precision_explains_is_refused(
         Detector.open(plan.parents[3], "fake")
     with Detector.open(plan.parents[3], "fake", unverified=True) as detector:
         assert not detector.detect(np.full((64, 64, 3), 10, np.uint8)).verified
-
-
-def test_a_machine_without_a_writable_cache_verifies_at_every_start(
-    plan: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CSFLOW_CACHE", "/proc/no/such/place")
-    Detector.open(plan.parents[3], "fake").close()
-    first, Drifting.asked = Drifting.asked, 0
-    Detector.open(plan.parents[3], "fake").close()
-    assert Drifting.asked == first
 
 
 def test_a_machine_is_known_by_its_processor_board_and_gpus(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ import pytest
 from csflow.runtime.bundle.calibration import load_calibration
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.detector import Detector
-from csflow.runtime.engine import open_engine
 from csflow.runtime.engines.cuda.fake import FakeDriver, Fault
+from csflow.runtime.engines.opening import open_engine
 from csflow.runtime.engines.tensorrt import engine as module
 from csflow.runtime.engines.tensorrt.engine import TensorRTEngine
 from csflow.runtime.errors import BackendUnavailable, EngineError, EngineMismatch, InferenceError

@@ -18,10 +18,11 @@ from csflow.export.gate.verify import StagedBundle
 from csflow.export.gate.write_graphs import pass_gate
 from csflow.export.graphs.onnx_export import make_graphs
 from csflow.runtime.bundle.directory import Bundle
-from csflow.runtime.bundle.golden import check_golden, load_golden
+from csflow.runtime.bundle.golden import load_golden
 from csflow.runtime.cli.main import main
 from csflow.runtime.detector import Detector
-from csflow.runtime.engine import open_engine
+from csflow.runtime.engines.golden_check import check_golden
+from csflow.runtime.engines.opening import open_engine
 from csflow.runtime.picture.images import read_image
 from csflow.runtime.types import Frame
 

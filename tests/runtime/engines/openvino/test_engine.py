@@ -17,9 +17,10 @@ from csflow.export.gate.report import gate_files
 from csflow.export.gate.verify import verify
 from csflow.runtime.bundle.calibration import load_calibration
 from csflow.runtime.bundle.directory import Bundle
-from csflow.runtime.bundle.golden import GoldenCheck, load_golden
+from csflow.runtime.bundle.golden import load_golden
 from csflow.runtime.bundle.verification import VERIFICATION
-from csflow.runtime.engine import open_engine
+from csflow.runtime.engines.golden_check import GoldenCheck
+from csflow.runtime.engines.opening import open_engine
 from csflow.runtime.engines.openvino.engine import OpenVINOEngine
 from csflow.runtime.errors import BackendUnavailable, BundleCorrupted, BundleError, ConfigError, InferenceError
 from csflow.runtime.types import Frame

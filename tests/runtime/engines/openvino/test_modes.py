@@ -13,7 +13,8 @@ import openvino
 
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.golden import load_golden
-from csflow.runtime.engine import Engine, load_engine
+from csflow.runtime.engine import Engine
+from csflow.runtime.engines.opening import load_engine
 from csflow.runtime.engines.openvino.core import new_core
 from csflow.runtime.engines.openvino.engine import OpenVINOEngine
 from csflow.runtime.errors import ConfigError, InferenceError

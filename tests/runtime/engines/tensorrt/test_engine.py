@@ -12,8 +12,9 @@ import pytest
 
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.detector import Detector
-from csflow.runtime.engine import Engine, default_backend, open_engine
+from csflow.runtime.engine import Engine
 from csflow.runtime.engines.cuda.fake import FakeDriver
+from csflow.runtime.engines.opening import default_backend, open_engine
 from csflow.runtime.engines.tensorrt import engine as module
 from csflow.runtime.engines.tensorrt.capabilities import Capabilities, create_context
 from csflow.runtime.engines.tensorrt.engine import TensorRTEngine
@@ -210,7 +211,7 @@ def test_plans_that_do_not_fit_each_other(
 
 def test_batches_that_do_not_meet(trt_bundle: Bundle, fake_trt: ModuleType, stage: Install) -> None:
     fake_trt.write_plan(trt_bundle, "flow", batch=(8, 8, 8))
-    with pytest.raises(EngineMismatch, match="no batch size suits both plans"):
+    with pytest.raises(EngineMismatch, match="no batch size suits all plans"):
         opened(trt_bundle, stage())
 
 

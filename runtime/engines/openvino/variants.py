@@ -1,0 +1,38 @@
+"""What OpenVINO can compute a bundle in on this processor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import openvino
+
+from csflow.runtime.bundle.directory import Bundle
+from csflow.runtime.engines.name import EngineName
+from csflow.runtime.engines.openvino.core import has_bf16, new_core
+from csflow.runtime.engines.openvino.engine import OpenVINOEngine
+from csflow.runtime.engines.stages import stages
+
+__all__ = ["OpenVINOVariants"]
+
+
+class OpenVINOVariants:
+    """`csflow.runtime.engines.precision.Variants` of OpenVINO: float32, bfloat16 where the processor has it, INT8."""
+
+    backend = "openvino"
+
+    def __init__(self, bundle: Bundle, mode: str = "latency", threads: int | None = None) -> None:
+        """Ask the processor; mode and threads are those of `OpenVINOEngine`."""
+        core = new_core()
+        quantised = all(bundle.has(s.file) for s in stages(bundle.manifest, EngineName(self.backend, "int8")))
+        self.precisions = ("fp32", *["bf16"] * has_bf16(core), *["int8"] * quantised)
+        self.setting: dict[str, Any] = {
+            "openvino": openvino.__version__,
+            "processor": core.get_property("CPU", "FULL_DEVICE_NAME"),
+            "mode": mode,
+            "threads": threads,
+        }
+        self._bundle, self._mode, self._threads = bundle, mode, threads
+
+    def open(self, precision: str) -> OpenVINOEngine:
+        """An engine of that precision; raises as `OpenVINOEngine` does."""
+        return OpenVINOEngine(self._bundle, precision, self._mode, self._threads)
