@@ -22,7 +22,7 @@ DARK, BRIGHT = (np.full((64, 64, 3), grey, dtype=np.uint8) for grey in (51, 204)
 def folder(calibrated_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with model.csflow, a good part and a bad one; the engine is the fake one."""
     monkeypatch.chdir(calibrated_bundle.path.parent)
-    monkeypatch.setattr("csflow.runtime.engine.default_backend", lambda _bundle: "fake")
+    monkeypatch.setattr("csflow.runtime.engines.opening.default_backend", lambda _bundle: "fake")
     for name, image in (("part1.png", DARK), ("part2.png", BRIGHT)):
         Image.fromarray(image).save(name)
     return calibrated_bundle.path.parent

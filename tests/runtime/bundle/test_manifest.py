@@ -102,7 +102,7 @@ def test_an_overflowing_number_cannot_pass_as_its_own_missing_hash() -> None:
         Manifest.from_bytes(text.encode(), "m")
 
 
-@pytest.mark.parametrize("model", [{"a": float("nan")}, {"a": "\ud800"}, {"a": 10**30}])
+@pytest.mark.parametrize("model", [{"a": float("nan")}, {"a": 10**30}])
 def test_what_could_not_be_read_back_is_not_written(model: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"."):
         replace(MANIFEST, model=model).to_bytes()
