@@ -1,0 +1,35 @@
+"""Numbers of a station that only a controller sees: its state, and the commands it takes."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+__all__ = ["Command", "State"]
+
+
+class State(IntEnum):
+    """State of the station; the numbers are those of OPC 40100-1 (VDMA 40100-1), 8.2 and 8.3.
+
+    4, Operational, is implied by 5 and more; 8, ContinuousExecution, is not entered: each result has its trigger.
+    """
+
+    PREOPERATIONAL = 1
+    HALTED = 2
+    ERROR = 3
+    INITIALIZED = 5
+    READY = 6
+    SINGLE = 7
+
+
+class Command(IntEnum):
+    """What the COMMAND register asks for."""
+
+    NONE = 0
+    PREPARE_RECIPE = 1
+    UNPREPARE_RECIPE = 2
+    RESET = 3
+    HALT = 4
+    SELECT_AUTOMATIC = 5
+    STOP = 6
+    ABORT = 7
+    SELF_TEST = 8
