@@ -18,6 +18,7 @@ from csflow.export.gate.report import summary_lines
 from csflow.export.gate.verify import StagedBundle, verify
 from csflow.runtime.bundle.calibration import load_calibration
 from csflow.runtime.bundle.directory import Bundle
+from csflow.runtime.bundle.golden import GoldenSet
 from csflow.runtime.bundle.manifest import Preprocessing
 from csflow.runtime.bundle.verification import VERIFICATION, load_verification
 from csflow.runtime.detector import Detector
@@ -174,7 +175,7 @@ def test_map_errors_are_told_apart_by_region() -> None:
     got = np.array([[1.5, 1.0], [1.0, 1.0]])
     reference = [Answer(1.0, flat), Answer(4.0, flat), Answer(1.0, flat)]
     answers = [Answer(1.0, flat), Answer(4.4, got), Answer(1.0, flat)]
-    figures = figures_of(truths, reference, answers, 2.0)
+    figures = figures_of(truths, reference, answers, 2.0, GoldenSet(()))
     assert figures.map_error_inside == pytest.approx(0.5)
     assert figures.map_error_outside == 0.0
     assert figures.map_error_max == pytest.approx(0.125)

@@ -67,8 +67,7 @@ def test_every_choice_predicts_the_same_in_the_same_order(trained_copy: Path, pr
 
 def lanes(engine: Engine) -> int:
     assert isinstance(engine, OpenVINOEngine)
-    assert engine._pipeline is not None
-    assert engine.batch == len(engine._pipeline.lanes)
+    assert engine.batch == len(engine._lanes)
     return engine.batch
 
 
