@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from csflow.runtime.cli.command import Command, bundle_option, echo_json
+from csflow.runtime.cli.command import Command, bundle_option, echo_json, pixels_option
 
 if TYPE_CHECKING:
     from csflow.calibration.calibrate import CalibrationReport
@@ -31,6 +31,7 @@ def rate(text: str) -> float:
 @click.command(cls=Command)
 @click.argument("paths", nargs=-1, required=True, metavar="DIR...")
 @bundle_option
+@pixels_option
 @click.option(
     "--false-reject-rate",
     type=rate,

@@ -11,7 +11,7 @@ import click
 
 from csflow.export.cli.engines import engine_options
 from csflow.export.cli.gate import gate_options
-from csflow.runtime.cli.command import Command, bundle_option, echo_json
+from csflow.runtime.cli.command import Command, bundle_option, echo_json, pixels_option
 from csflow.runtime.errors import BackendUnavailable
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ __all__ = ["export"]
 
 @click.command(cls=Command)
 @bundle_option
+@pixels_option
 @click.option("--fp32", is_flag=True, help="Float32, the default; beside --fp16, a named --target builds both.")
 @click.option("--fp16", is_flag=True, help="Write half-precision graphs too, for TensorRT.")
 @click.option(

@@ -21,7 +21,7 @@ import click
 from csflow.runtime.errors import BackendUnavailable, CSFlowError, SinkError
 from csflow.runtime.machine.writable import writable
 
-__all__ = ["Command", "Group", "bundle_option", "echo_json", "release_stdout", "require", "tell"]
+__all__ = ["Command", "Group", "bundle_option", "echo_json", "pixels_option", "release_stdout", "require", "tell"]
 
 PATIENCE_S = 1.0
 INTERRUPTED = 130
@@ -106,6 +106,24 @@ def echo_json(value: Any) -> None:
     from csflow.runtime.schema import json_line
 
     click.echo(json_line(value))
+
+
+def pixels_option(function: Any) -> Any:
+    """The --max-megapixels option of commands that read pictures; the body does not receive it."""
+
+    def set_limit(_context: click.Context, _parameter: click.Parameter, value: int | None) -> None:
+        if value is not None:
+            # The environment, so that it holds in worker processes too.
+            os.environ["CSFLOW_MAX_MEGAPIXELS"] = str(value)
+
+    return click.option(
+        "--max-megapixels",
+        type=click.IntRange(1, 4000),
+        callback=set_limit,
+        expose_value=False,
+        metavar="N",
+        help="Most pixels a picture may have, in millions; also CSFLOW_MAX_MEGAPIXELS. [default: 268]",
+    )(function)
 
 
 def require(extra: str, *modules: str) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from csflow.runtime.cli.command import Command
+from csflow.runtime.cli.command import Command, pixels_option
 from csflow.runtime.errors import ConfigError, SourceError
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def _box(text: str) -> tuple[int, int, int, int]:
 
 @click.command(cls=Command)
 @click.argument("picture", metavar="PICTURE_OR_CAMERA")
+@pixels_option
 @click.option("--roi", "box", metavar="X,Y,W,H", help="Region of interest: the model gets nothing else.")
 @click.option("--ignore", multiple=True, metavar="X,Y,W,H", help="Area that the model never sees; may be repeated.")
 @click.option(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from csflow.runtime.cli.command import INTERRUPTED, Command, bundle_option, release_stdout, tell
+from csflow.runtime.cli.command import INTERRUPTED, Command, bundle_option, pixels_option, release_stdout, tell
 from csflow.runtime.cli.run_options import stream_options
 from csflow.runtime.cli.run_outputs import output_options
 from csflow.runtime.errors import CSFlowError, SinkError
@@ -69,6 +69,7 @@ def _seconds(_ctx: click.Context, _parameter: click.Parameter, value: float) -> 
     help="What to look at; see below. Repeat it for several cameras on one engine.",
 )
 @bundle_option
+@pixels_option
 @click.option(
     "--backend",
     default="auto",

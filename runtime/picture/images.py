@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import stat
+import threading
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +15,22 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
-from csflow.runtime.errors import DataError
+from csflow.runtime.errors import ConfigError, CSFlowError, DataError
+from csflow.runtime.picture.orientation import TURNED, orientation_of, upright
 
-__all__ = ["IMAGE_SUFFIXES", "list_images", "read_image"]
+__all__ = ["IMAGE_SUFFIXES", "LIMIT_VARIABLE", "MAX_PIXELS", "image_size", "list_images", "pixel_limit", "read_image"]
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm"})
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm"})
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM")
 """What Pillow may decode, whatever the suffix says: others of its formats start programs (EPS: Ghostscript)."""
 TIFF_BITS = 258
 """Tag BitsPerSample."""
+SUBFILE_TYPE = 254
+MAX_PAGES = 100
+MAX_PIXELS = 16384 * 16384
+LIMIT_VARIABLE = "CSFLOW_MAX_MEGAPIXELS"
+_PILLOW = threading.Lock()
+"""Pillow's limit is the process's, not a thread's."""
 
 
 def list_images(folder: Path) -> list[Path]:
@@ -40,31 +51,102 @@ def _is_picture(path: Path) -> bool:
     return named and (path.is_file() or not path.exists())
 
 
-def read_image(path: Path) -> NDArray[np.uint8]:
-    """Decode a picture as (H, W, 3) uint8 RGB; grey pictures get three equal channels, alpha is dropped.
+def pixel_limit() -> int:
+    """Most pixels a picture may have: CSFLOW_MAX_MEGAPIXELS million, by default 268 (16384 x 16384).
 
-    Raises DataError for a file that is missing, no regular file, no picture, truncated, too large, or deeper
-    than 8 bits a channel.
+    Raises ConfigError where the variable is no number from 1 to 4000.
     """
+    stated = os.environ.get(LIMIT_VARIABLE, "").strip()
+    if not stated:
+        return MAX_PIXELS
+    if not stated.isascii() or not stated.isdecimal() or not 1 <= int(stated[:5]) <= 4000:
+        raise ConfigError(f"{LIMIT_VARIABLE} is {stated[:40]!r}: expected a whole number of megapixels from 1 to 4000")
+    return int(stated) * 1_000_000
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """Decode a picture as (H, W, 3) uint8 RGB, upright as its EXIF orientation says.
+
+    Grey pictures get three equal channels, alpha is dropped.
+
+    Raises DataError for a file that is missing, no regular file, no picture, truncated, of more pixels than
+    `pixel_limit`, deeper than 8 bits a channel, or of several pages: nobody would see the others.
+    """
+    with _opened(path) as picture:
+        if _is_deep(picture):
+            raise DataError(f"{path} has more than 8 bits a channel: convert it to 8-bit grey or RGB")
+        if isinstance(picture, TiffImageFile) and _has_pages(picture):
+            raise DataError(f"{path} has several pages: save each as a picture of its own, for one is judged a file")
+        image = np.array(picture.convert("RGB"), dtype=np.uint8)
+        # Pillow itself turns a TIFF while it loads it, and forgets the tag.
+        return upright(image, orientation_of(picture))
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """(width, height) of the upright picture in pixels, by the header alone. Raises DataError as `read_image`."""
+    with _opened(path) as picture:
+        width, height = picture.size
+        turned = picture.format != "TIFF" and orientation_of(picture) in TURNED
+        return (height, width) if turned else (width, height)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """The picture, its header read and its size compared with the limit; whatever goes wrong is a DataError."""
+    limit = pixel_limit()
     try:
         _require_file(path)
-        with warnings.catch_warnings():
-            # Pillow warns about odd metadata; pixels that are missing raise.
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as picture:
-                if _is_deep(picture):
-                    raise DataError(f"{path} has more than 8 bits a channel: convert it to 8-bit grey or RGB")
-                return np.array(picture.convert("RGB"), dtype=np.uint8)
+        with _no_warnings(), _header(path) as picture:
+            width, height = picture.size
+            if width * height > limit:
+                raise DataError(
+                    f"{path} claims {width}x{height} pixels, {limit / 1e6:g} million are taken: shrink or cut it, or "
+                    f"raise the limit with --max-megapixels or {LIMIT_VARIABLE}"
+                )
+            yield picture
     except UnidentifiedImageError:
         raise DataError(f"{path} is not a picture that can be read: remove or replace it") from None
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-        raise DataError(f"{path} has too many pixels to be a camera picture: remove or shrink it") from None
     except FileNotFoundError:
         what = "is a link to nothing: restore the file it leads to" if path.is_symlink() else "does not exist"
         raise DataError(f"{path} {what}") from None
-    except (OSError, SyntaxError, ValueError) as error:
+    except MemoryError:
+        raise DataError(f"{path} is too large for the memory of this machine: shrink or cut it") from None
+    except CSFlowError:
+        raise
+    except Exception as error:  # noqa: BLE001 - decoders raise anything on damaged files
         raise DataError(f"{path} cannot be decoded ({error}): remove or replace it") from None
+
+
+@contextlib.contextmanager
+def _no_warnings() -> Iterator[None]:
+    """Pillow warns about odd metadata; pixels that are missing raise."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _header(path: Path) -> Image.Image:
+    """Opened without Pillow's limit, which warns at 89 megapixels and refuses twice that."""
+    with _PILLOW:
+        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            return Image.open(path, formats=FORMATS)
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
+
+
+def _has_pages(picture: TiffImageFile) -> bool:
+    """Whether a second page follows that is no reduced copy of the first (TIFF 6.0, NewSubfileType, bit 0)."""
+    try:
+        for page in range(1, MAX_PAGES):
+            picture.seek(page)
+            if not picture.tag_v2.get(SUBFILE_TYPE, 0) & 1:
+                return True
+    except EOFError:
+        return False
+    finally:
+        picture.seek(0)
+    return True
 
 
 def _require_file(path: Path) -> None:

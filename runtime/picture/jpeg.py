@@ -12,18 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from csflow.runtime.errors import DataError
+from csflow.runtime.picture.images import pixel_limit
+from csflow.runtime.picture.orientation import stated_in, upright
 
-__all__ = ["MAX_PIXELS", "decode_jpeg", "end_of_jpeg"]
+__all__ = ["decode_jpeg", "end_of_jpeg"]
 
-MAX_PIXELS = 16384 * 16384
-"""Largest picture in pixels; what claims more is refused before memory is allocated."""
 START, END, SCAN = 0xD8, 0xD9, 0xDA
 _MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])", re.DOTALL)
 """A marker within a scan other than a stuffed zero and a restart."""
 
 
 def decode_jpeg(data: bytes) -> NDArray[np.uint8]:
-    """The picture (H, W, 3) uint8 RGB, equal to Pillow's (islow IDCT, smooth upsampling), its orientation untouched.
+    """The picture (H, W, 3) uint8 RGB, equal to Pillow's (islow IDCT, smooth upsampling), upright as its EXIF says.
 
     Raises:
         DataError: `data` is no JPEG, has no end-of-image marker, lacks data in between, or is too large.
@@ -37,12 +37,14 @@ def decode_jpeg(data: bytes) -> NDArray[np.uint8]:
         raise DataError(f"{what} ({len(data)} bytes): it was cut off or damaged on its way")
     try:
         height, width = simplejpeg.decode_jpeg_header(data[:end])[:2]
-        if height * width > MAX_PIXELS:
-            raise DataError(f"a JPEG that claims {width}x{height} pixels; at most {MAX_PIXELS} are taken")
-        return np.asarray(simplejpeg.decode_jpeg(data[:end], "RGB"), dtype=np.uint8)
+        if height * width > pixel_limit():
+            raise DataError(f"a JPEG that claims {width}x{height} pixels; at most {pixel_limit()} are taken")
+        image = np.asarray(simplejpeg.decode_jpeg(data[:end], "RGB"), dtype=np.uint8)
     except ValueError as error:
         reason = " ".join(str(error).split())[:120]
         raise DataError(f"a JPEG that is cut off or damaged ({reason})") from None
+    orientation = stated_in(data)
+    return image if orientation == 1 else upright(image, orientation)
 
 
 def end_of_jpeg(data: bytes | bytearray, start: int = 0) -> int:

@@ -39,7 +39,9 @@ def preprocess(image: NDArray[np.uint8] | Image.Image, how: Preprocessing) -> ND
     if how.ignore:
         picture = _painted(picture, how.ignore)
     if how.roi is not None:
-        picture = picture.crop(_box(picture.size, how.roi, "region of interest"))
+        left, top, right, bottom = _box(picture.size, how.roi, "region of interest")
+        # Pillow's crop warns about large regions as about decompression bombs.
+        picture = Image.fromarray(np.asarray(picture)[top:bottom, left:right])
     # One call would do both passes, but which comes first, and so the rounding, depends on Pillow's version.
     columns = picture.resize((side, picture.height), Image.Resampling.BILINEAR)
     both = columns.resize((side, side), Image.Resampling.BILINEAR)

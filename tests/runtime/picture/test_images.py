@@ -5,14 +5,19 @@ from __future__ import annotations
 import io
 import os
 import random
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
-from csflow.runtime.errors import DataError
-from csflow.runtime.picture.images import IMAGE_SUFFIXES, list_images, read_image
+from csflow.runtime.bundle.manifest import Preprocessing
+from csflow.runtime.errors import ConfigError, DataError
+from csflow.runtime.picture.images import IMAGE_SUFFIXES, LIMIT_VARIABLE, image_size, list_images, read_image
+from csflow.runtime.picture.jpeg import decode_jpeg
+from csflow.runtime.picture.preprocess import preprocess
 
 RGB = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
 
@@ -24,10 +29,10 @@ def encoded(format_: str, mode: str = "RGB") -> bytes:
 
 
 def test_pictures_are_listed_by_name_without_the_rest(tmp_path: Path) -> None:
-    for name in ("b.PNG", "a.jpg", ".hidden.png", "notes.txt", "c.tiff"):
+    for name in ("b.PNG", "a.jpg", ".hidden.png", "notes.txt", "c.tiff", "d.JFIF"):
         (tmp_path / name).touch()
     (tmp_path / "folder.png").mkdir()
-    assert [p.name for p in list_images(tmp_path)] == ["a.jpg", "b.PNG", "c.tiff"]
+    assert [p.name for p in list_images(tmp_path)] == ["a.jpg", "b.PNG", "c.tiff", "d.JFIF"]
 
 
 @pytest.mark.parametrize("name", ["absent", "file"])
@@ -37,7 +42,7 @@ def test_listing_what_is_no_folder(tmp_path: Path, name: str) -> None:
         list_images(tmp_path / name)
 
 
-@pytest.mark.parametrize("suffix", sorted(IMAGE_SUFFIXES - {".jpg", ".jpeg", ".webp", ".pgm"}))
+@pytest.mark.parametrize("suffix", sorted(IMAGE_SUFFIXES - {".jpg", ".jpeg", ".jfif", ".webp", ".pgm"}))
 def test_lossless_formats_come_back_exactly(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a{suffix}"
     Image.fromarray(RGB).save(path)
@@ -67,12 +72,77 @@ def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
         read_image(tmp_path)
 
 
-def test_a_decompression_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def claiming(width: int, height: int) -> bytes:
+    """A PNG whose header claims this size, with the pixels of another."""
+    data = bytearray(encoded("PNG"))
+    data[16:24] = struct.pack(">II", width, height)
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    return bytes(data)
+
+
+def test_more_pixels_than_the_limit_are_refused_by_the_header_without_a_warning_of_pillow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.png"
+    for width, height in ((65000, 65000), (16385, 16384)):
+        path.write_bytes(claiming(width, height))
+        for read in (read_image, image_size):
+            with pytest.raises(DataError, match=rf"claims {width}x{height} pixels, 268.4.* million .*--max-megapixels"):
+                read(path)
+    # A line camera's picture, which Pillow warns about: the pixels are missing, but nothing else is wrong.
+    path.write_bytes(claiming(16384, 8192))
+    assert image_size(path) == (16384, 8192)
+    limit = Image.MAX_IMAGE_PIXELS
+    monkeypatch.setenv(LIMIT_VARIABLE, "100")
+    with pytest.raises(DataError, match="100 million"):
+        read_image(path)
+    monkeypatch.setenv(LIMIT_VARIABLE, "4000")
+    path.write_bytes(claiming(60000, 60000))
+    assert image_size(path) == (60000, 60000)
+    monkeypatch.setenv(LIMIT_VARIABLE, "many")
+    with pytest.raises(ConfigError, match="whole number of megapixels"):
+        read_image(path)
+    assert limit == Image.MAX_IMAGE_PIXELS
+
+
+def test_a_picture_beyond_what_pillow_takes_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     (tmp_path / "a.png").write_bytes(encoded("PNG"))
-    for limit in (400, 100):
-        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
-        with pytest.raises(DataError, match="too many pixels"):
-            read_image(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), RGB)
+    roi = preprocess(RGB, Preprocessing(32, (1, 2, 20, 15)))
+    np.testing.assert_array_equal(roi, preprocess(RGB[2:17, 1:21], Preprocessing(32)))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("format_", ["JPEG", "PNG", "TIFF", "WEBP"])
+def test_pictures_are_turned_upright_as_their_exif_says(tmp_path: Path, format_: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / "a.img"
+    # Smooth, so that a lossy format changes little.
+    ramp = np.add.outer(np.arange(24) * 6, np.arange(40) * 2).astype(np.uint8)
+    stored = np.stack([ramp, ramp // 2, 255 - ramp], axis=2)
+    Image.fromarray(stored).save(path, format_, exif=exif, quality=95)
+    with Image.open(path) as picture:
+        expected = np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
+    assert image_size(path) == (expected.shape[1], expected.shape[0])
+    np.testing.assert_array_equal(read_image(path), expected)
+    if format_ == "JPEG":
+        pytest.importorskip("simplejpeg", reason="csflow[camera] is not installed")
+        np.testing.assert_allclose(decode_jpeg(path.read_bytes()).astype(int), expected.astype(int), atol=1)
+
+
+def test_a_tiff_of_several_pages_is_refused_but_not_for_a_thumbnail(tmp_path: Path) -> None:
+    page, path = Image.fromarray(RGB), tmp_path / "a.tiff"
+    page.save(path, save_all=True, append_images=[page, page])
+    with pytest.raises(DataError, match="has several pages"):
+        read_image(path)
+    small = page.resize((15, 10))
+    small.encoderinfo = {"tiffinfo": {254: 1}}
+    page.save(path, save_all=True, append_images=[small])
+    with Image.open(path) as picture:
+        assert getattr(picture, "n_frames", 1) == 2
+    np.testing.assert_array_equal(read_image(path), RGB)
 
 
 @pytest.mark.parametrize("format_", ["PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM"])

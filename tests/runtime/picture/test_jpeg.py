@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from csflow.runtime.errors import DataError
-from csflow.runtime.picture import jpeg
+from csflow.runtime.picture import images
 from csflow.runtime.picture.jpeg import decode_jpeg, end_of_jpeg
 from csflow.runtime.synthetic.product import part_at
 
@@ -92,6 +92,6 @@ def test_what_is_no_jpeg_is_refused(data: bytes) -> None:
 
 
 def test_a_header_that_claims_an_enormous_picture_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jpeg, "MAX_PIXELS", 256 * 191)
+    monkeypatch.setattr(images, "MAX_PIXELS", 256 * 191)
     with pytest.raises(DataError, match="claims 256x192"):
         decode_jpeg(encode())
