@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from csflow.runtime.cli.command import Command, bundle_option, echo_json
+from csflow.runtime.cli.command import Command, bundle_option, echo_json, pixels_option
 from csflow.runtime.errors import BackendUnavailable, EngineMismatch
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ __all__ = ["verify"]
 @click.command(cls=Command)
 @click.argument("images", required=False, type=click.Path(path_type=Path))
 @bundle_option
+@pixels_option
 @click.option(
     "--backend",
     "backends",
@@ -57,10 +58,13 @@ def verify(
 
     opened = Bundle.open(bundle)
     calibration = load_calibration(opened)
-    samples = choose_samples(load_dataset(images), limit) if images else ()
+    reporter, dataset = TerminalReporter(), load_dataset(images) if images else None
+    for line in dataset.lines() if dataset else ():
+        reporter.say(line)
+    samples = choose_samples(dataset, limit) if dataset else ()
     if directory:
         prepare_directory(directory)
-    report = run(opened, calibration, backends, samples, str(images or ""), TerminalReporter().images)
+    report = run(opened, calibration, backends, samples, str(images or ""), reporter.images)
     files = gate_files(opened, report)
     opened.update(files)
     if directory:

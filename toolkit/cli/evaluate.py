@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from csflow.runtime.cli.command import Command, bundle_option, echo_json, require
+from csflow.runtime.cli.command import Command, bundle_option, echo_json, pixels_option, require
 
 __all__ = ["evaluate"]
 
@@ -14,6 +14,7 @@ __all__ = ["evaluate"]
 @click.command(cls=Command)
 @click.argument("images", type=click.Path(path_type=Path))
 @bundle_option
+@pixels_option
 @click.option(
     "--backend",
     default="torch",
@@ -45,9 +46,12 @@ def evaluate(images: Path, bundle: str, backend: str, directory: Path, as_json: 
     opened = Bundle.open(bundle)
     dataset = load_dataset(images)
     prepare_directory(directory)
+    reporter = TerminalReporter()
+    for line in dataset.lines():
+        reporter.say(line)
     if seen := trained_on(opened, dataset.test):
         click.echo(f"Warning: the model was trained on {len(seen)} of these pictures, for example {seen[0]}", err=True)
-    bar = TerminalReporter().images(len(dataset.test), "evaluating")
+    bar = reporter.images(len(dataset.test), "evaluating")
     with open_engine(opened, backend) as engine, bar as advance:
         evaluation = run_evaluation(opened, dataset, engine, advance)
     page = write_report(evaluation, directory)

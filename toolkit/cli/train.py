@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from csflow.runtime.cli.command import Command, bundle_option, require
+from csflow.runtime.cli.command import Command, bundle_option, pixels_option, require
 from csflow.toolkit.cli.numbers import Numbers
 
 __all__ = ["train"]
@@ -16,6 +16,7 @@ __all__ = ["train"]
 @click.command(cls=Command)
 @click.argument("images", type=click.Path(path_type=Path))
 @bundle_option
+@pixels_option
 @click.option(
     "--backbone", default="tf_efficientnet_b5.aa_in1k", show_default=True, help="timm name of an EfficientNet."
 )
@@ -107,8 +108,8 @@ def train(
 ) -> None:
     """Train on the good pictures in IMAGES and write the bundle.
 
-    IMAGES holds train/good (MVTec layout), the Magnetic Tile Defects layout, or good pictures alone. Interrupted,
-    the same command resumes. Defaults are the paper's settings.
+    IMAGES holds train/good (MVTec layout), good pictures alone, or one product of a public data set (docs/data.md).
+    Interrupted, the same command resumes. Defaults are the paper's settings.
     """
     require("train", "torch", "torchvision", "timm", "safetensors", "tqdm")
     import dataclasses
@@ -129,6 +130,9 @@ def train(
     roi = area.roi
     plan = TrainPlan(model, settings, backbone_weights, flips, roi, area.ignore)
     dataset = load_dataset(images, image_size=min(image_size, *roi[2:]) if roi else image_size, any_size=any_size)
-    made = train_model(dataset, Path(bundle), plan, TerminalReporter(), fresh)
+    reporter = TerminalReporter()
+    for line in dataset.lines():
+        reporter.say(line)
+    made = train_model(dataset, Path(bundle), plan, reporter, fresh)
     click.echo(f"trained on {len(dataset.train)} good pictures, loss {made.manifest.provenance['loss']:.4f}")
     click.echo(f"wrote {bundle}; next: csflow calibrate GOOD_PICTURES --bundle {bundle}")

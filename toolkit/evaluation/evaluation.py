@@ -25,6 +25,7 @@ from csflow.runtime.picture.images import read_image
 from csflow.runtime.picture.preprocess import preprocess
 from csflow.runtime.types import Frame
 from csflow.toolkit.data.dataset import Dataset, Sample, load_mask
+from csflow.toolkit.data.masks import check_masks
 from csflow.toolkit.data.pixels import compared_side, compared_size, kept_map, resized_map
 
 __all__ = ["Evaluation", "PixelMetrics", "ScoredSample", "evaluate", "summary_lines", "to_json", "truth_of"]
@@ -88,6 +89,8 @@ class Evaluation:
     """False rejects and escapes; None where the bundle has no thresholds."""
     defects: tuple[DefectRow, ...]
     """One row a defect type, against all good pictures."""
+    left_out: tuple[str, ...] = ()
+    """Pictures and masks of the data set that took no part, in words."""
 
     def scores(self, label: str) -> list[float]:
         """Scores of all pictures of this type."""
@@ -146,6 +149,7 @@ def evaluate(
         pixel=_pixel_metrics(samples, how.roi, side),
         rates=None if calibration is None else rates(scores, labels, calibration),
         defects=defect_table(scores, labels, calibration),
+        left_out=dataset.left_out,
     )
 
 
@@ -167,6 +171,7 @@ def to_json(evaluation: Evaluation) -> dict[str, Any]:
         "format_version": 1,
         "dataset": str(evaluation.root),
         "layout": evaluation.layout,
+        "left_out": list(evaluation.left_out),
         "bundle": evaluation.bundle,
         "weights_sha256": evaluation.weights_sha256,
         "engine": evaluation.engine,
@@ -228,6 +233,7 @@ def _check(dataset: Dataset) -> None:
         raise DataError(
             f"no {missing} test pictures in {dataset.root}: evaluation compares good with defect; put some in {where}"
         )
+    check_masks(dataset.test)
 
 
 def _score(

@@ -11,6 +11,7 @@ from PIL import Image
 
 from csflow.runtime.errors import DataError
 from csflow.toolkit.data.dataset import load_dataset, load_mask
+from csflow.toolkit.data.masks import check_masks
 
 MTD = Path(__file__).parents[3].parent / "shared" / "data" / "mtd"
 
@@ -93,6 +94,43 @@ def test_mask_marks_the_defect_and_nothing_else(mvtec: Path) -> None:
         load_mask(unmasked, (64, 48))
 
 
+@pytest.mark.parametrize(
+    "values", [(0, 255), (0, 1), (0, 234), (0, 1, 2, 3), (10, 245), tuple(range(40)) + tuple(range(215, 256))]
+)
+def test_masks_of_any_numbers_mark_the_same(mvtec: Path, values: tuple[int, ...]) -> None:
+    file = mvtec / "ground_truth/scratch/4_mask.png"
+    drawn = np.asarray(Image.open(file)) > 0
+    low, high = (values[:1], values[1:]) if len(values) < 9 else (values[:40], values[40:])
+    draw = np.random.default_rng(3)
+    numbers = np.where(drawn, draw.choice(high, drawn.shape), draw.choice(low, drawn.shape)).astype(np.uint8)
+    Image.fromarray(numbers).save(file)
+    _, masked, _ = load_dataset(mvtec).test
+    np.testing.assert_array_equal(load_mask(masked, (64, 48)), drawn)
+
+
+def test_a_mask_that_cannot_be_one_is_refused(mvtec: Path) -> None:
+    file = mvtec / "ground_truth/scratch/4_mask.png"
+    _, masked, _ = load_dataset(mvtec).test
+    Image.new("L", (32, 24)).save(file)
+    assert load_mask(masked, (64, 48)).shape == (48, 64)
+    Image.new("L", (48, 64)).save(file)
+    with pytest.raises(DataError, match=r"4_mask\.png has 48x64 pixels, its picture .*4\.png 64x48"):
+        load_mask(masked, (64, 48))
+    photograph = np.random.default_rng(0).integers(60, 200, (48, 64), dtype=np.uint8)
+    Image.fromarray(photograph).save(file)
+    with pytest.raises(DataError, match=r"4_mask\.png is no mask: \d+% of its pixels are neither dark nor bright"):
+        check_masks([masked])
+
+
+def test_masks_that_fit_no_picture_are_told(mvtec: Path) -> None:
+    (mvtec / "ground_truth/scratch/4_mask.png").rename(mvtec / "ground_truth/scratch/40_mask.png")
+    told = load_dataset(mvtec).left_out
+    assert told == (
+        "1 mask under ground_truth/ fits no picture, for example scratch/40_mask.png",
+        "2 defective pictures have no mask",
+    )
+
+
 def test_defects_inside_train_are_refused(mvtec: Path) -> None:
     picture(mvtec / "train/scratch/9.png")
     with pytest.raises(DataError, match=r"train holds scratch.*move defective parts to test"):
@@ -143,3 +181,11 @@ def test_mtd_without_its_list_is_refused(tmp_path: Path) -> None:
     picture(tmp_path / "MT_Free/Imgs/a.jpg")
     with pytest.raises(DataError, match=r"train_good\.txt is missing"):
         load_dataset(tmp_path)
+
+
+def test_pictures_far_from_square_are_told(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png", size=(500, 200))
+    (line,) = load_dataset(tmp_path, image_size=64).left_out
+    assert "500x200 pixels are squeezed into a square" in line
+    with pytest.raises(DataError, match="far from square: see --roi"):
+        load_dataset(tmp_path, image_size=256)

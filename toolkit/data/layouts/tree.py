@@ -1,0 +1,67 @@
+"""Looking into folders: children by name in any case, pictures at any depth, and what nobody took."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from csflow.calibration.metrics import GOOD
+from csflow.runtime.machine.names import shown
+from csflow.runtime.picture.images import list_images
+
+__all__ = ["child", "folders", "held_out", "is_good", "label_of", "pictures", "unused", "words"]
+
+GOOD_NAMES = ("good", "ok", "normal")
+DEPTH = 8
+T = TypeVar("T")
+
+
+def folders(path: Path | None) -> list[Path]:
+    """The folders directly inside `path`, by name, hidden ones left out; none where `path` is no folder."""
+    if path is None or not path.is_dir():
+        return []
+    return sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def child(path: Path | None, *names: str) -> Path | None:
+    """The folder inside `path` that has the first of these names, upper or lower case; None where there is none."""
+    inside = {f.name.lower(): f for f in reversed(folders(path))}
+    return next((inside[name.lower()] for name in names if name.lower() in inside), None)
+
+
+def pictures(folder: Path, depth: int = DEPTH) -> list[Path]:
+    """The pictures in `folder` and, `depth` levels deep, in the folders below it. Raises DataError."""
+    found = list_images(folder)
+    if depth > 0:
+        for inner in folders(folder):
+            found += pictures(inner, depth - 1)
+    return found
+
+
+def is_good(folder: Path) -> bool:
+    """Whether a folder's name says that its parts are good."""
+    return folder.name.lower() in GOOD_NAMES
+
+
+def label_of(folder: Path) -> str:
+    """'good', or the folder's name as the type of defect."""
+    return GOOD if is_good(folder) else shown(folder.name)
+
+
+def held_out(items: Sequence[T]) -> tuple[list[T], list[T]]:
+    """(for training, for testing): every third is for testing, in a data set that has no split of its own."""
+    rest = [item for i, item in enumerate(items) if i % 3 != 2]
+    return rest, list(items[2::3])
+
+
+def unused(root: Path, used: Iterable[Path | None]) -> list[str]:
+    """A line for each folder in `root` that holds pictures and is not among `used`."""
+    taken = {path for path in used if path is not None}
+    counted = {folder: len(pictures(folder)) for folder in folders(root) if folder not in taken}
+    return [f"left out: {words(count, 'picture')} in {shown(f.name)}/" for f, count in counted.items() if count]
+
+
+def words(count: int, noun: str) -> str:
+    """'1 picture', '2 pictures'."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
