@@ -25,7 +25,11 @@ DARK, WHITE = 12, 250
 STEP = 4
 """Every fourth pixel of every fourth row is looked at: enough for a share."""
 FLAT_SHARE = 0.05
-"""Share of rows at the lower end that a truncated JPEG leaves in one colour, at least."""
+"""Share of rows at the lower end that repeat one another in a truncated picture, at least."""
+BLOCK_ROWS = 16
+"""A JPEG ends within a row of blocks so high at most; above it every column was received."""
+FILLED_SHARE = 0.9
+"""Share of columns that change at once where black or white rows are a filling, and not a background."""
 UNMEASURED_SHARE = 0.9
 
 
@@ -182,12 +186,21 @@ def _same(image: NDArray[np.uint8], before: NDArray[np.uint8]) -> bool:
 
 
 def _truncated(frame: Frame) -> tuple[FaultWord, str] | None:
-    """What libjpeg fills the rest of a cut picture with is one grey; a sensor's rows are never all one value."""
+    """What fills the rest of a cut picture is often one row again and again; a sensor's rows never repeat.
+
+    They do where all is black or white, as behind a part; then what counts is that they begin across the whole width.
+    """
     image = frame.image
-    rows = int(np.ceil(image.shape[0] * FLAT_SHARE))
-    lower, colour = image[-rows:], image[-1, -1]
-    if image.ndim != 3 or colour.min() == 0 or colour.max() == 255:
+    if image.ndim != 3:
         return None
-    if (lower[:, ::61] != colour).any() or (lower != colour).any() or (image[::61, ::61] == colour).all():
+    lower, last = image[-int(np.ceil(image.shape[0] * FLAT_SHARE)) :], image[-1]
+    if (lower[:, ::61] != last[::61]).any() or (lower != last).any():
         return None
-    return "truncated", "the lower end of the picture is one flat colour: it was cut off on its way from the camera"
+    varied = np.flatnonzero((image != last).any(axis=(1, 2)))
+    if not varied.size:
+        return None
+    clipped = ((last.min(axis=1) == 0) | (last.max(axis=1) == 255)).all()
+    above = image[max(0, varied[-1] - BLOCK_ROWS)]
+    if clipped and (above != last).any(axis=1).mean() < FILLED_SHARE:
+        return None
+    return "truncated", "the lower rows of the picture are all the same: it was cut off on its way from the camera"

@@ -141,6 +141,36 @@ def test_a_jpeg_that_was_cut_off_is_no_picture(monkeypatch: pytest.MonkeyPatch) 
         assert fault(CameraHealth(HealthLimits(), live=True).problem(Frame(cut), 0.0)) == "truncated"
 
 
+FILLINGS = {
+    "grey": lambda image, row: np.full_like(image[row:], 128),
+    "black": lambda image, row: np.zeros_like(image[row:]),
+    "white": lambda image, row: np.full_like(image[row:], 255),
+    "green": lambda image, row: np.full_like(image[row:], (0, 135, 0)),
+    "the last row": lambda image, row: np.repeat(image[row - 1 : row], len(image) - row, axis=0),
+}
+
+
+@pytest.mark.parametrize("filling", FILLINGS)
+@pytest.mark.parametrize("row", [40, 128, 240])
+def test_whatever_fills_the_missing_rows_of_a_picture_it_is_truncated(filling: str, row: int) -> None:
+    cut = part(0).copy()
+    cut[row:] = FILLINGS[filling](cut, row)
+    # Within its last row of blocks a JPEG ends in the middle.
+    cut[row - 16 : row, 100:] = cut[-1, 100:] if filling != "the last row" else cut[row - 16 : row, 100:]
+    found = CameraHealth(HealthLimits(), live=True).problem(Frame(cut), 0.0)
+    assert fault(found) == "truncated"
+
+
+@pytest.mark.parametrize("level", [0, 255])
+def test_a_part_before_a_black_or_white_background_is_no_cut_picture(level: int) -> None:
+    image = np.full((256, 256, 3), level, np.uint8)
+    image[20:200, 60:200] = part(0)[20:200, 60:200]
+    empty = image.copy()
+    empty[20:200, 80:200] = level
+    for shown in (image, empty):
+        assert CameraHealth(HealthLimits(), live=True).problem(Frame(shown), 0.0) is None
+
+
 def test_files_are_not_judged_by_age_or_order() -> None:
     folder = CameraHealth(HealthLimits(), live=False)
     assert [folder.problem(frame, 1e6) for frame in frames(20, part(0))] == [None] * 20
