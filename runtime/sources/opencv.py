@@ -232,6 +232,8 @@ def _packets(cv2: Any, capture: Any) -> tuple[bool, int]:
     degrees = capture.get(cv2.CAP_PROP_ORIENTATION_META)
     if not _undecoded(cv2, capture, cv2.CAP_PROP_FORMAT, -1):
         return False, 0  # OpenCV turns what it decodes
+    # It would turn the bytes as well.
+    capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
     return True, -round(degrees / 90) % 4
 
 

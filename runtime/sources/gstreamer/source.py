@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import importlib
 import math
 import os
 import re
@@ -21,13 +22,23 @@ from collections import deque
 
 from csflow.runtime.errors import BackendUnavailable, ConfigError, EndOfStream, FrameError, SourceError, SourceLost
 from csflow.runtime.sources.gstreamer.gdp import GdpReader, Packet
-from csflow.runtime.sources.gstreamer.pipelines import aravis_pipeline, csi_pipeline, rtsp_pipeline
+from csflow.runtime.sources.gstreamer.pipelines import (
+    RtspStream,
+    aravis_pipeline,
+    csi_pipeline,
+    probe_pipeline,
+    rtsp_pipeline,
+)
 from csflow.runtime.sources.opencv import redact
 from csflow.runtime.types import Frame
 
 __all__ = ["GstSource", "open_aravis", "open_csi", "open_gst", "open_gst_rtsp"]
 
 LAUNCHER: tuple[str, ...] = ("gst-launch-1.0",)
+PACKETS = "gdppay ! fdsink sync=false fd="
+RAW = "videoconvert ! videoflip video-direction=auto ! video/x-raw,format=(string){RGB,GRAY8,GRAY16_LE}"
+"""Upright, in 8 bits; 16-bit grey is passed on so that it can be refused instead of losing its lower bits."""
+UNDECODED = re.compile(r"jpegdec|image/jpeg(,.*)?")
 NEWEST = "queue leaky=downstream max-size-buffers=1 max-size-bytes=0 max-size-time=0"
 PIPE_BYTES = 1 << 20
 STOP_S = 2.0
@@ -172,12 +183,21 @@ def open_gst_rtsp(uri: str, timeout_s: float) -> GstSource:
     While it runs, the address with the password is readable in the list of processes.
     """
     name = "gst+" + redact(uri.removeprefix("gst+"))
-    return GstSource(name, rtsp_pipeline(uri, _has("nvvidconv")), timeout_s)
+    return GstSource(name, rtsp_pipeline(uri, _has("nvvidconv"), _asked(uri, timeout_s)), timeout_s)
 
 
 def open_aravis(uri: str, timeout_s: float) -> GstSource:
     """aravis:NAME?size=...&exposure_us=..., a GenICam camera (GigE Vision, USB3 Vision) through Aravis."""
     return GstSource(uri, aravis_pipeline(uri), timeout_s)
+
+
+def _asked(uri: str, timeout_s: float) -> RtspStream:
+    """What the camera sends. One that does not answer is not told here: the pipeline's own words say why."""
+    words = [*LAUNCHER, "-v", "--no-fault", *shlex.split(probe_pipeline(uri))]
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        answer = subprocess.run(words, check=False, capture_output=True, text=True, errors="replace", timeout=timeout_s)
+        return RtspStream.parse(answer.stdout)
+    return RtspStream("", True)
 
 
 def _start(pipeline: str, live: bool) -> tuple[subprocess.Popen[bytes], int]:
@@ -191,13 +211,13 @@ def _start(pipeline: str, live: bool) -> tuple[subprocess.Popen[bytes], int]:
             "gstreamer1.0-plugins-bad (and gstreamer1.0-plugins-base)"
         )
     reading, writing = os.pipe2(os.O_CLOEXEC)
-    tail = f"{NEWEST if live else 'queue'} ! videoconvert ! video/x-raw,format=RGB ! gdppay ! fdsink sync=false fd="
+    words += ["!", *_tail(words, live), "!", *(PACKETS + str(writing)).split()]
     with contextlib.suppress(OSError):  # beyond the user's share of pipe memory; then it stays as it is
         fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     try:
         # --no-fault: without it a pipeline that crashes would wait for a debugger for ever.
         child = subprocess.Popen(
-            [*LAUNCHER, "--quiet", "--no-fault", *words, "!", *(tail + str(writing)).split()],
+            [*LAUNCHER, "--quiet", "--no-fault", *words],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -214,6 +234,18 @@ def _start(pipeline: str, live: bool) -> tuple[subprocess.Popen[bytes], int]:
     for handle in (reading, child.stderr.fileno()):
         os.set_blocking(handle, False)
     return child, reading
+
+
+def _tail(words: list[str], live: bool) -> list[str]:
+    """What follows the user's words; a jpegdec at their end is taken away, as csflow decodes JPEG itself, strictly."""
+    queue = (NEWEST if live else "queue").split()
+    last = len(words) - words[::-1].index("!") if "!" in words else 0
+    if not UNDECODED.fullmatch("".join(words[last:])):
+        return [*queue, "!", *RAW.split()]
+    importlib.import_module("simplejpeg")  # absent, it is to be missed now and not at the first picture
+    if words[last] == "jpegdec" and last:
+        del words[last - 1 :]
+    return queue
 
 
 def _has(element: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from csflow.runtime.errors import SourceError
 from csflow.runtime.sources.gstreamer.gdp import GdpReader, Packet
@@ -17,8 +19,9 @@ from csflow.runtime.sources.gstreamer.gdp import GdpReader, Packet
 CAPS = "video/x-raw, format=(string){}, width=(int){}, height=(int){}, framerate=(fraction)30/1\0"
 
 
-def packet(kind: int, payload: bytes) -> bytes:
-    return struct.pack(">BBBxHI", 1, 0, 1, kind, len(payload)) + bytes(52) + payload
+def packet(kind: int, payload: bytes, flags: int = 0) -> bytes:
+    header = struct.pack(">BBBxHI", 1, 0, 1, kind, len(payload)) + bytes(32) + struct.pack(">H", flags) + bytes(18)
+    return header + payload
 
 
 def caps(width: int, height: int, form: str = "RGB") -> bytes:
@@ -79,18 +82,55 @@ def test_a_picture_with_bytes_missing_is_named_and_the_next_one_is_read(pipe: tu
     np.testing.assert_array_equal(after.image, image)
 
 
+def test_grey_pictures_get_three_equal_channels(pipe: tuple[int, int]) -> None:
+    rows = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    os.write(pipe[1], caps(3, 3, "GRAY8") + packet(1, rows.tobytes()))
+    found = GdpReader(pipe[0]).read()
+    assert found is not None
+    assert found.image is not None
+    np.testing.assert_array_equal(found.image, np.repeat(rows[:, :3, None], 3, axis=2))
+
+
+def test_a_picture_that_the_decoder_calls_damaged_is_none(pipe: tuple[int, int]) -> None:
+    os.write(pipe[1], caps(4, 1) + packet(1, bytes(12), 0x140) + packet(1, bytes(12), 0x40))
+    reader = GdpReader(pipe[0])
+    assert reader.read() == Packet(None, "a picture that its decoder calls damaged")
+    after = reader.read()
+    assert after is not None
+    assert after.image is not None
+
+
+def test_jpeg_is_decoded_here_and_a_cut_one_is_named(pipe: tuple[int, int]) -> None:
+    pytest.importorskip("simplejpeg", reason="the extra camera is not installed")
+    buffer = io.BytesIO()
+    Image.fromarray(np.arange(48 * 64 * 3, dtype=np.uint8).reshape(48, 64, 3)).save(buffer, "JPEG")
+    data = buffer.getvalue()
+    os.write(
+        pipe[1], packet(2, b"image/jpeg, width=(int)64, height=(int)48") + packet(1, data) + packet(1, data[:-400])
+    )
+    reader = GdpReader(pipe[0])
+    whole, cut = reader.read(), reader.read()
+    assert whole is not None
+    assert whole.image is not None
+    np.testing.assert_array_equal(whole.image, np.asarray(Image.open(buffer).convert("RGB")))
+    assert cut is not None
+    assert cut.image is None
+    assert "cut off" in cut.problem
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [
         (b"YUV4MPEG2 W64 H48 F30:1 Ip A1:1 C420".ljust(62), "something else than GDP"),
         (struct.pack(">BBBxHI", 1, 0, 1, 1, 0xFFFFFFFF) + bytes(52), "something else than GDP"),
         (caps(64, 48, "NV12"), "instead of RGB"),
+        (caps(64, 48, "GRAY16_LE"), "16-bit grey"),
         (caps(0, 48), "instead of RGB"),
         (caps(99999, 48), "instead of RGB"),
         (packet(1, bytes(48)), "without its size"),
         (packet(2, b"audio/x-raw, rate=(int)44100"), "instead of RGB"),
     ],
-    ids=["y4m", "4 GB", "not RGB", "no width", "too wide", "no size", "sound"],
+    ids=["y4m", "4 GB", "not RGB", "deep", "no width", "too wide", "no size", "sound"],
 )
 def test_what_is_no_picture_stream_is_refused_before_memory_is_taken(
     data: bytes, words: str, pipe: tuple[int, int]

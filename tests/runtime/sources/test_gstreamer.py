@@ -13,11 +13,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from csflow.runtime.errors import BackendUnavailable, ConfigError, EndOfStream, SourceError, SourceLost
+from csflow.runtime.errors import (
+    BackendUnavailable,
+    ConfigError,
+    EndOfStream,
+    FrameError,
+    SourceError,
+    SourceLost,
+)
 from csflow.runtime.source import open_source
 from csflow.runtime.sources.gstreamer import source as gstreamer
+from csflow.runtime.sources.gstreamer.pipelines import RtspStream, rtsp_pipeline
 from csflow.runtime.sources.gstreamer.source import GstSource
+from csflow.runtime.synthetic.product import part_at
 from csflow.runtime.types import Frame
 
 TEST_PICTURE = "videotestsrc is-live=true ! video/x-raw,width=66,height=50,framerate=50/1"
@@ -116,6 +126,51 @@ def test_the_pipelines_own_words_say_why_it_failed() -> None:
         source.read(60.0)
 
 
+@pytest.mark.parametrize("end", ["! jpegdec", "! image/jpeg", "! image/jpeg, framerate=5/1 ! jpegdec"])
+def test_a_pipeline_that_ends_in_jpeg_is_decoded_here_strictly(end: str, tmp_path: Path) -> None:
+    pytest.importorskip("simplejpeg", reason="the extra camera is not installed")
+    parts = [part_at(3, i, 0.0, (96, 64)).image for i in range(3)]
+    for number, image in enumerate(parts):
+        Image.fromarray(image).save(tmp_path / f"{number}.jpg", quality=90)
+    expected = [np.asarray(Image.open(tmp_path / f"{number}.jpg").convert("RGB")) for number in range(3)]
+    cut = tmp_path / "1.jpg"
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
+    pipeline = f"gst:multifilesrc location={tmp_path}/%d.jpg stop-index=2 caps=image/jpeg,framerate=5/1 {end}"
+    with open_source(pipeline, 60.0) as source:
+        np.testing.assert_array_equal(first(source).image, expected[0])
+        with pytest.raises(FrameError, match="cut off") as caught:
+            source.read(60.0)
+        np.testing.assert_array_equal(first(source).image, expected[2])
+    assert caught.value.fault == "truncated"
+
+
+def test_sixteen_bit_grey_is_refused_instead_of_losing_its_lower_bits() -> None:
+    deep = "gst:videotestsrc ! video/x-raw,format=GRAY16_LE"
+    with open_source(deep, 60.0) as source, pytest.raises(SourceError, match="16-bit grey"):
+        source.read(60.0)
+    with open_source(f"{deep} ! videoconvert ! video/x-raw,format=GRAY8", 60.0) as source:
+        assert first(source).image.shape == (240, 320, 3)
+
+
+@pytest.mark.parametrize("codec", ["libx264", "mjpeg"])
+def test_a_video_that_is_stored_turned_comes_upright_by_every_way(codec: str, tmp_path: Path) -> None:
+    pytest.importorskip("cv2", reason="videos need csflow[camera]")
+    if shutil.which("ffmpeg") is None or not has("avdec_h264"):
+        pytest.skip("ffmpeg or gstreamer1.0-libav is not installed")
+    flat, turned = tmp_path / "flat.mov", tmp_path / "turned.mov"
+    red_and_blue = "-f lavfi -i color=c=red:size=96x64:rate=5 -vf drawbox=x=48:w=48:color=blue:t=fill,format=yuvj420p"
+    subprocess.run(f"ffmpeg -v error {red_and_blue} -frames:v 3 -c:v {codec} {flat}".split(), check=True)
+    subprocess.run(f"ffmpeg -v error -i {flat} -c copy -metadata:s:v rotate=90 {turned}".split(), check=True)
+    for uri in (str(turned), f"gst:filesrc location={turned} ! decodebin"):
+        with open_source(uri, 60.0) as source:
+            frames = [source.read(5.0) for _ in range(3)]
+        for frame in frames:
+            assert frame is not None
+            assert frame.image.shape == (96, 64, 3)
+            assert frame.image[5, 32, 2] > 200
+            assert frame.image[-5, 32, 0] > 200
+
+
 def test_a_file_is_taken_frame_by_frame_to_its_end(tmp_path: Path) -> None:
     path = tmp_path / "line.y4m"
     write = "gst-launch-1.0 -q videotestsrc num-buffers=9 ! video/x-raw,width=64,height=48 ! y4menc ! filesink"
@@ -167,12 +222,23 @@ def test_no_descriptor_is_left_after_many_pipelines() -> None:
 # An RTSP camera on loopback
 
 
+BALL = "videotestsrc is-live=true pattern=ball ! video/x-raw,format=I420,width=320,height=240,framerate=25/1"
+H264 = (
+    f"{BALL} ! x264enc key-int-max=50 tune=zerolatency bitrate=2000 ! video/x-h264,profile=baseline "
+    "! rtph264pay mtu=400 config-interval=1"
+)
+
+
 @pytest.fixture
-def rtsp() -> Iterator[str]:
+def rtsp(request: pytest.FixtureRequest) -> Iterator[str]:
     if not has("jpegenc", "rtpjpegpay", "rtspsrc"):
         pytest.skip("gstreamer1.0-plugins-good is not installed")
+    shown = getattr(request, "param", "")
+    if shown and not has("x264enc", "avdec_h264"):
+        pytest.skip("gstreamer1.0-plugins-ugly or gstreamer1.0-libav is not installed")
     script = str(Path(__file__).with_name("rtsp_server.py"))
-    server = subprocess.Popen([SYSTEM_PYTHON, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    words = [SYSTEM_PYTHON, script, *([shown] if shown else [])]
+    server = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert server.stdout is not None
     assert server.stderr is not None
     port = server.stdout.readline().strip()
@@ -183,6 +249,46 @@ def rtsp() -> Iterator[str]:
     yield f"rtsp://admin:s3cret@127.0.0.1:{port}/part"
     server.kill()
     server.communicate()
+
+
+def bright(frame: Frame) -> int:
+    """How much of the picture is the ball; decoder garbage has less or more."""
+    return int((frame.image[:, :, 0] > 60).sum())
+
+
+@pytest.mark.parametrize("rtsp", [f"{H264} name=pay0"], indirect=True)
+def test_who_joins_between_two_key_frames_gets_no_garbage_before_the_next(rtsp: str) -> None:
+    with open_source("gst+" + rtsp, 60.0) as early:
+        usual = bright(first(early))
+        with open_source("gst+" + rtsp, 60.0) as late:
+            seen = [bright(first(late)) for _ in range(30)]
+    assert usual > 500
+    assert all(abs(count - usual) < 0.2 * usual for count in seen)
+
+
+@pytest.mark.parametrize("rtsp", [f"{H264} ! identity drop-probability=0.01 name=pay0"], indirect=True)
+def test_what_follows_a_lost_packet_is_no_picture_until_the_next_key_frame(rtsp: str) -> None:
+    with open_source("gst+" + rtsp, 60.0) as source:
+        usual = bright(first(source))
+        seen = [bright(first(source)) for _ in range(15)]
+    assert usual > 500
+    assert all(abs(count - usual) < 0.2 * usual for count in seen)
+
+
+def test_untagged_video_has_the_same_colours_through_gstreamer_and_opencv(tmp_path: Path) -> None:
+    pytest.importorskip("cv2", reason="videos need csflow[camera]")
+    if not has("x264enc", "avdec_h264", "capssetter") or shutil.which("ffmpeg") is None:
+        pytest.skip("ffmpeg, gstreamer1.0-plugins-ugly or gstreamer1.0-libav is not installed")
+    path = tmp_path / "red.mp4"
+    words = "-v error -f lavfi -i color=c=red:size=1280x720:rate=5 -frames:v 3 -pix_fmt yuv420p -c:v libx264 -qp 0"
+    subprocess.run(["ffmpeg", *words.split(), str(path)], check=True)
+    with open_source(str(path)) as opencv:
+        expected = opencv.read(5.0)
+    tail = rtsp_pipeline("gst+rtsp://h", False, RtspStream("H265", False)).partition("media=video ! ")[2]
+    with open_source(f"gst:filesrc location={path} ! {tail}", 60.0) as source:
+        got = first(source)
+    assert expected is not None
+    assert np.abs(got.image.astype(int) - expected.image).max() <= 1
 
 
 def test_a_network_camera_through_gstreamer(rtsp: str) -> None:

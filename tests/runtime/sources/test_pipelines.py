@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from csflow.runtime.errors import ConfigError
-from csflow.runtime.sources.gstreamer.pipelines import aravis_pipeline, csi_pipeline, rtsp_pipeline
+from csflow.runtime.sources.gstreamer.pipelines import (
+    RtspStream,
+    aravis_pipeline,
+    csi_pipeline,
+    probe_pipeline,
+    rtsp_pipeline,
+)
 
 
 def test_a_csi_camera_is_captured_in_nvmm_and_converted_there() -> None:
@@ -16,12 +22,39 @@ def test_a_csi_camera_is_captured_in_nvmm_and_converted_there() -> None:
     assert "width=1280,height=720,framerate=30/1" in csi_pipeline("csi:0")
 
 
+URI = "gst+rtsp://u:p@h/live?a=1&b='"
+HEAD = (
+    "rtspsrc location='rtsp://u:p@h/live?a=1&b='\"'\"'' protocols=tcp latency=100 drop-on-latency=true "
+    "! application/x-rtp,media=video"
+)
+
+
 def test_rtsp_ends_in_the_jetsons_own_converter_there_alone() -> None:
-    uri = "gst+rtsp://u:p@h/live?a=1&b='"
-    assert rtsp_pipeline(uri, jetson=False) == (
-        "rtspsrc location='rtsp://u:p@h/live?a=1&b='\"'\"'' latency=100 drop-on-latency=true ! decodebin"
+    assert rtsp_pipeline(URI, False, RtspStream("H265", True)) == f"{HEAD} ! decodebin"
+    assert rtsp_pipeline(URI, True, RtspStream("H265", False)).endswith(
+        "! decodebin ! nvvidconv ! video/x-raw,format=BGRx"
     )
-    assert rtsp_pipeline(uri, jetson=True).endswith("! decodebin ! nvvidconv ! video/x-raw,format=BGRx")
+
+
+def test_rtsp_waits_for_a_key_frame_where_it_can_and_leaves_jpeg_undecoded() -> None:
+    for jetson in (False, True):
+        h264 = rtsp_pipeline(URI, jetson, RtspStream("H264", True))
+        assert h264.startswith(f"{HEAD} ! rtph264depay wait-for-keyframe=true request-keyframe=true ! decodebin")
+        assert rtsp_pipeline(URI, jetson, RtspStream("JPEG", False)) == f"{HEAD} ! rtpjpegdepay ! image/jpeg"
+
+
+def test_untagged_video_has_the_matrix_that_it_has_through_opencv() -> None:
+    assert rtsp_pipeline(URI, False, RtspStream("H264", False)).endswith(
+        "capssetter caps=video/x-raw,colorimetry=bt601"
+    )
+
+
+def test_what_a_camera_sends_is_read_from_the_probes_words() -> None:
+    told = "GstPad:src: caps = application/x-rtp, media=(string)video, encoding-name=(string)H264, payload=(int)96"
+    assert RtspStream.parse(told) == RtspStream("H264", False)
+    assert RtspStream.parse(f"{told}\ncaps = video/x-h264, colorimetry=(string)bt709") == RtspStream("H264", True)
+    assert RtspStream.parse("") == RtspStream("", False)
+    assert "location=rtsp://h/x protocols=tcp" in probe_pipeline("gst+rtsp://h/x")
 
 
 def test_aravis_sets_what_is_asked_for_with_the_automatics_off() -> None:
@@ -32,8 +65,20 @@ def test_aravis_sets_what_is_asked_for_with_the_automatics_off() -> None:
     assert aravis_pipeline("aravis:") == "aravissrc num-arv-buffers=4 ! video/x-raw,format=GRAY8"
 
 
-def test_a_bayer_camera_is_given_its_colours() -> None:
-    assert aravis_pipeline("aravis:x?format=RGGB").endswith("! video/x-bayer,format=rggb ! bayer2rgb")
+@pytest.mark.parametrize("name", ["RGGB", "rggb", "BayerRG8"])
+def test_a_bayer_camera_is_given_its_colours(name: str) -> None:
+    assert aravis_pipeline(f"aravis:x?format={name}").endswith("! video/x-bayer,format=rggb ! bayer2rgb")
+
+
+@pytest.mark.parametrize(("name", "caps"), [("Mono8", "GRAY8"), ("RGB8", "RGB"), ("YUV422_8", "YUY2"), ("BGR", "BGR")])
+def test_pixel_formats_have_genicams_names_or_gstreamers(name: str, caps: str) -> None:
+    assert aravis_pipeline(f"aravis:x?format={name}").endswith(f"! video/x-raw,format={caps}")
+
+
+@pytest.mark.parametrize("name", ["Mono10", "Mono12Packed", "BayerRG12", "GRAY16_LE", "rggb16le", "RGB14"])
+def test_a_pixel_format_whose_lower_bits_would_be_lost_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match="for example Mono8"):
+        aravis_pipeline(f"aravis:x?format={name}")
 
 
 @pytest.mark.parametrize("uri", ["csi:", "csi:x", "csi:0?flip=8", "csi:0?fps=0", "csi:0?size=1280", "csi:0?sise=1x1"])
