@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 
@@ -14,17 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from csflow.runtime import schema
 from csflow.runtime.bundle.calibration import Calibration
 from csflow.runtime.bundle.contents import Contents
 from csflow.runtime.bundle.directory import Bundle, default_path
-from csflow.runtime.bundle.golden import GoldenSet
+from csflow.runtime.bundle.golden import GoldenSet, load_golden
 from csflow.runtime.engine import BatchEngine, CameraEngine, DescribedEngine, Engine
+from csflow.runtime.engines.golden_check import require_golden
 from csflow.runtime.engines.name import EngineName
 from csflow.runtime.engines.opening import open_checked
 from csflow.runtime.engines.trust import distrust
 from csflow.runtime.errors import CalibrationError, EngineMismatch, InferenceError
 from csflow.runtime.picture.preprocess import preprocess, to_rgb
-from csflow.runtime.types import Frame, Prediction, Result, Verdict
+from csflow.runtime.types import Frame, Identity, Prediction, Result, Verdict
 
 __all__ = ["Detector"]
 
@@ -137,7 +141,7 @@ class Detector:
             image = self._resizer.resize(frame.image)
         else:
             image = preprocess(frame.image, self.bundle.manifest.preprocessing)
-        return Frame(image, frame.index, frame.captured_ns, frame.source)
+        return Frame(image, frame.index, frame.captured_ns, frame.source, frame.captured_unix_ns)
 
     def decide(self, frames: Sequence[Frame], inputs: Sequence[Frame], prepare_s: Sequence[float]) -> list[Result]:
         """The results for frames and what `prepare` made of them in `prepare_s` seconds each.
@@ -175,9 +179,11 @@ class Detector:
             fault="score" if verdict is Verdict.ERROR else "",
             frame_index=frame.index,
             captured_ns=frame.captured_ns,
+            captured_unix_ns=frame.captured_unix_ns,
             latency_s=(time.monotonic_ns() - frame.captured_ns) / 1e9,
             source=frame.source,
             verified=not self.distrust,
+            identity=self.identity,
         )
 
     def _peak(self, frame: Frame, prediction: Prediction) -> tuple[int, int]:
@@ -195,6 +201,30 @@ class Detector:
         if verdict is Verdict.UNCERTAIN:
             return f"score {score:.4g} above warn threshold {self.calibration.warn_threshold:.4g}"
         return ""
+
+    @cached_property
+    def identity(self) -> Identity:
+        """What judges here; every result carries it."""
+        calibration, manifest = self.calibration, self.bundle.manifest
+        return Identity(
+            bundle=self.bundle.path.resolve().name,
+            bundle_sha256=schema.parse_json(manifest.to_bytes())["manifest_sha256"],
+            weights_sha256=self.bundle.weights_sha256,
+            calibration_sha256=hashlib.sha256(schema.dump_json(schema.to_mapping(calibration))).hexdigest(),
+            engine=self.engine.name,
+            warn_threshold=calibration.warn_threshold,
+            reject_threshold=calibration.reject_threshold,
+            verified=not self.distrust,
+        )
+
+    def self_test(self) -> None:
+        """Score the golden frames again.
+
+        Raises EngineMismatch where they do not agree with the trained model any more, InferenceError when the engine
+        fails, BundleError where the bundle has no golden frames.
+        """
+        with self._turn:
+            require_golden(self.engine, self.golden or load_golden(self.bundle), self.calibration)
 
     def close(self) -> None:
         """Release the engine once it has finished its picture. May be called twice, and from any thread.

@@ -69,6 +69,7 @@ class Reason(IntEnum):
     INFERENCE = 206, "the engine failed"
     NOT_FINITE = 207, "score or map is no positive finite number"
     BUNDLE = 302, "the bundle is damaged or missing"
+    CONFIGURATION = 303, "an option or the configuration is wrong"
     ENGINE = 304, "no engine fits the bundle and this machine"
     NOT_CALIBRATED = 305, "the bundle has no thresholds"
     UNVERIFIED = 306, "the decision gate has not passed the engine"

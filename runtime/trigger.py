@@ -3,22 +3,25 @@
 stdin                    one request a line; the line is its id
 http://127.0.0.1:8500    POST /trigger?id=...; the answer is the result as JSON
 gpio:/dev/gpiochip0:17   one request an edge of a digital input        extra: gpio
+pipe:  pipe:3,4          messages of a supervisor, over standard input and output or inherited descriptors
 """
 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, cast, runtime_checkable
 
-from csflow.runtime.errors import ConfigError
-from csflow.runtime.types import Frame, Result
+from csflow.runtime.errors import ConfigError, CSFlowError
+from csflow.runtime.types import Frame, Identity, Result
 
-__all__ = ["TRIGGERS", "Request", "Trigger", "no_trigger", "open_trigger", "trigger_kind"]
+__all__ = ["TRIGGERS", "Request", "SupervisedTrigger", "Trigger", "no_trigger", "open_trigger", "trigger_kind"]
 
 TRIGGERS = {
     "gpio": ("csflow.runtime.triggers.gpio", "GpioTrigger"),
     "http": ("csflow.runtime.triggers.http", "open_http"),
+    "pipe": ("csflow.runtime.triggers.pipe", "open_pipe"),
     "stdin": ("csflow.runtime.triggers.lines", "open_stdin"),
 }
 """Kind of trigger: (module, what opens it)."""
@@ -66,6 +69,20 @@ class Trigger(Protocol):
     def __exit__(self, *exc: object) -> None: ...
 
 
+@runtime_checkable
+class SupervisedTrigger(Trigger, Protocol):
+    """A trigger whose asker watches over this process."""
+
+    def ready(self, identity: Identity, self_test: Callable[[], None]) -> None:
+        """The golden frames passed; `self_test` scores them again, in the thread that calls it, or raises."""
+
+    def watch(self, away: Callable[[], str]) -> None:
+        """Take what tells why the camera is away; empty text while it is there."""
+
+    def failed(self, error: CSFlowError) -> None:
+        """This process ends, and why."""
+
+
 def open_trigger(text: str) -> Trigger:
     """Open what `text` names; the module docstring has the grammar.
 
@@ -88,4 +105,4 @@ def trigger_kind(text: str) -> str:
 
 def no_trigger(text: str) -> ConfigError:
     """The error for a string that names no trigger."""
-    return ConfigError(f"no trigger {text!r}: expected stdin, http://127.0.0.1:8500 or gpio:/dev/gpiochip0:17")
+    return ConfigError(f"no trigger {text!r}: expected stdin, http://127.0.0.1:8500, gpio:/dev/gpiochip0:17 or pipe:")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from csflow.runtime.faults import FaultWord, Verdict
 
-__all__ = ["Frame", "Prediction", "Result", "Verdict"]
+__all__ = ["Frame", "Identity", "Prediction", "Result", "Verdict"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,12 @@ class Frame:
     """`time.monotonic_ns()` at capture."""
     source: str = ""
     """Where the frame came from: a path or a URI."""
+    captured_unix_ns: int = 0
+    """Wall clock at capture, nanoseconds since 1970 UTC; 0 takes the moment of `captured_ns` by the clock of now."""
+
+    def __post_init__(self) -> None:
+        if not self.captured_unix_ns:
+            object.__setattr__(self, "captured_unix_ns", time.time_ns() - time.monotonic_ns() + self.captured_ns)
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,27 @@ class Prediction:
     anomaly_map: NDArray[np.float32]
     """(h, w) float32, as the bundle defines: 'scale0-mean-z2' has h = w = image_size / 32, 'product-mean-z2' has
     h = w = image_size."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What judged: the same for every result of a detector, so that a verdict can be derived again years later."""
+
+    bundle: str
+    """Name of its folder."""
+    bundle_sha256: str
+    """Of the manifest, and so of every file of the bundle but thresholds and records."""
+    weights_sha256: str
+    """Identity of the model."""
+    calibration_sha256: str
+    """Of calibration.json as csflow writes it."""
+    engine: str
+    """Back end and precision."""
+    warn_threshold: float
+    reject_threshold: float
+    """In score units."""
+    verified: bool
+    """Whether the decision gate has passed the engine."""
 
 
 @dataclass(frozen=True)
@@ -81,3 +108,7 @@ class Result:
     """How many frames that call was about, this one included; 0 where the engine did not answer."""
     verified: bool = True
     """False where the engine has not passed the decision gate and runs because somebody asked for it all the same."""
+    captured_unix_ns: int = field(default_factory=time.time_ns)
+    """Wall clock at capture, nanoseconds since 1970 UTC: stamped once, the same in every output."""
+    identity: Identity | None = None
+    """What judged; None where the result was not made by a detector."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,20 +17,13 @@ import click
 from csflow.runtime.cli.command import INTERRUPTED, Command, bundle_option, pixels_option, release_stdout, tell
 from csflow.runtime.cli.run_options import stream_options
 from csflow.runtime.cli.run_outputs import output_options
-from csflow.runtime.errors import CSFlowError, SinkError
+from csflow.runtime.errors import SinkError
 
 if TYPE_CHECKING:
-    from logging import Logger
-
-    from csflow.runtime.detector import Detector
-    from csflow.runtime.sinks.background import OutputReport
-    from csflow.runtime.sinks.summary import Summary
-    from csflow.runtime.source import FrameSource
-    from csflow.runtime.trigger import Trigger
+    from csflow.runtime.line.inspection import Ended, Opened
 
 __all__ = ["run"]
 
-LONGEST_TIMEOUT_S = 604800.0
 SUMMARY_S = 2.0
 
 EPILOG = """\b
@@ -45,17 +40,11 @@ Exit codes:
   0    end of the stream, --frames reached, or stopped by SIGTERM
   1    wrong option, or no thresholds      2    wrong usage
   3    no usable bundle                    4    engine missing, not verified or failed
-  5    no camera, no file                  6    camera lost while running
+  5    no such file, no camera in time                  6    camera lost while running
   7    disk full, or results not writable  130  stopped by Ctrl-C
 
 Rejected parts do not change the exit code. The summary is printed at every end of a run that had begun.
 """
-
-
-def _seconds(_ctx: click.Context, _parameter: click.Parameter, value: float) -> float:
-    if not 0.1 <= value <= LONGEST_TIMEOUT_S:
-        raise click.BadParameter(f"{value:g} does not lie between 0.1 and {LONGEST_TIMEOUT_S:g} seconds (a week).")
-    return value
 
 
 @click.command(cls=Command, epilog=EPILOG)
@@ -78,16 +67,6 @@ def _seconds(_ctx: click.Context, _parameter: click.Parameter, value: float) -> 
     help="auto, tensorrt, tensorrt-rtx, openvino, torch or fake; with options: 'openvino?threads=2'.",
 )
 @output_options
-@click.option("--frames", type=click.IntRange(min=1), metavar="N", help="Stop after N frames.")
-@click.option(
-    "--timeout",
-    type=float,
-    callback=_seconds,
-    default=5.0,
-    show_default=True,
-    metavar="S",
-    help="Longest time in seconds without a good frame, 0.1 to 604800.",
-)
 @stream_options
 @click.option(
     "--unverified",
@@ -97,19 +76,7 @@ def _seconds(_ctx: click.Context, _parameter: click.Parameter, value: float) -> 
 @click.option("-q", "--quiet", is_flag=True, help="No line per frame.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON on standard output.")
 @click.pass_context
-def run(
-    ctx: click.Context,
-    /,
-    cameras: tuple[str, ...],
-    bundle: str,
-    backend: str,
-    frames: int | None,
-    timeout: float,
-    unverified: bool,
-    quiet: bool,
-    as_json: bool,
-    **options: Any,
-) -> None:
+def run(ctx: click.Context, /, **options: Any) -> None:
     """Give every part before the camera a verdict, until the stream ends or Ctrl-C.
 
     Of a camera always the newest frame is taken, and frames dropped meanwhile are counted; of files and
@@ -117,46 +84,26 @@ def run(
     on standard error where standard output carries results or JSON.
     """
     from csflow.runtime.cli.logs import run_logs
-    from csflow.runtime.cli.run_options import open_cameras, stream_policy, stream_trigger
-    from csflow.runtime.cli.run_outputs import output_choices
-    from csflow.runtime.detector import Detector
-    from csflow.runtime.line.outputs import open_outputs
-    from csflow.runtime.line.stream import run_stream
-    from csflow.runtime.machine.service import Service
-    from csflow.runtime.sinks.summary import Tally
+    from csflow.runtime.cli.run_options import inspection
+    from csflow.runtime.line.inspection import inspect
 
-    if options["results"] == "-" and as_json:
-        raise click.UsageError("--results - and --json both want standard output: give --results a file")
-    chosen = output_choices(options, lines=not quiet, as_json=as_json)
-    service = Service()
-    with contextlib.ExitStack() as stack:
-        log = stack.enter_context(run_logs(chosen.log_file))
-        detector = stack.enter_context(Detector.open(bundle, backend, unverified))
-        sources = open_cameras(cameras, timeout, options["reconnect"], stack)
-        outputs = stack.enter_context(open_outputs(chosen, detector, sources, service.stopping))
-        trigger = stream_trigger(options["trigger"], sources)
-        _announce(detector, sources, trigger, outputs.page_url, log)
-        tally, errors = Tally(), []
-        with _signals() as stop:
-            try:
-                run_stream(
-                    sources,
-                    detector,
-                    [outputs],
-                    stop=stop,
-                    tally=tally,
-                    policy=stream_policy(options, frames, timeout),
-                    trigger=trigger,
-                    beat=service.beat,
-                )
-            except CSFlowError as error:
-                log.error("%s", error)
-                errors.append(error)
+    wish, stop = inspection(options), _Stop()
+    with run_logs(wish.outputs.log_file) as log:
+
+        def announce(opened: Opened) -> None:
+            tell("\n".join(opened.lines()))
+            for line in opened.lines():
+                log.info("%s", line)
+
+        ended = inspect(wish, announce, lambda: _signals(stop))
+        errors = [] if ended.error is None else [ended.error]
+        for error in errors:
+            log.error("%s", error)
         try:
-            _print_summary(tally.summary(), outputs.reports(), as_json, to_stderr=chosen.results == "-")
+            _print_summary(ended, options["as_json"], to_stderr=wish.outputs.results == "-")
         except SinkError as error:
             errors.append(error)
-        log.info("%s", " | ".join(tally.summary().text().splitlines()))
+        log.info("%s", " | ".join(ended.summary.text().splitlines()))
     if errors:
         raise errors[0]
     if stop.signal == signal.SIGINT:
@@ -170,16 +117,15 @@ class _Stop(threading.Event):
 
 
 @contextlib.contextmanager
-def _signals() -> Iterator[_Stop]:
+def _signals(stop: _Stop) -> Iterator[_Stop]:
     """Ctrl-C and SIGTERM set the event once; a second signal acts as it did before."""
-    stop = _Stop()
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def restore() -> None:
         for number, handler in before.items():
             signal.signal(number, handler)
 
-    def handle(number: int, _frame: object) -> None:
+    def handle(number: int, _frame: FrameType | None) -> None:
         stop.signal = number
         stop.set()
         restore()
@@ -192,36 +138,15 @@ def _signals() -> Iterator[_Stop]:
         restore()
 
 
-def _announce(
-    detector: Detector, sources: Sequence[FrameSource], trigger: Trigger | None, page_url: str | None, log: Logger
-) -> None:
-    calibration = detector.calibration
-    lines = [
-        f"bundle     {detector.bundle.path}",
-        f"engine     {detector.description}",
-        *([] if not detector.distrust else [f"WARNING    {detector.distrust}"]),
-        *(f"source     {source.name} ({'live' if source.live else 'every frame'})" for source in sources),
-        *([] if trigger is None else [f"trigger    {trigger.name}"]),
-        f"thresholds warn {calibration.warn_threshold:.4g}, reject {calibration.reject_threshold:.4g}",
-        *([] if page_url is None else [f"page       {page_url}"]),
-    ]
-    tell("\n".join(lines))
-    for line in lines:
-        log.info("%s", line)
-
-
-def _print_summary(summary: Summary, reports: Sequence[OutputReport], as_json: bool, to_stderr: bool) -> None:
+def _print_summary(ended: Ended, as_json: bool, to_stderr: bool) -> None:
     from csflow.runtime.machine.writable import writable
+    from csflow.runtime.schema import dump_json
     from csflow.runtime.sink import sink_error
 
-    text = "\n".join([summary.text(), *(report.text() for report in reports if report.told)])
+    text = "\n".join([ended.summary.text(), *(report.text() for report in ended.reports if report.told)])
     if as_json:
-        import dataclasses
-
-        from csflow.runtime.schema import dump_json
-
-        outputs = [dataclasses.asdict(report) for report in reports]
-        text = dump_json({**summary.to_mapping(), "outputs": outputs}).decode().rstrip()
+        outputs = [dataclasses.asdict(report) for report in ended.reports]
+        text = dump_json({**ended.summary.to_mapping(), "outputs": outputs}).decode().rstrip()
     stream, name = (sys.stderr, "standard error") if to_stderr else (sys.stdout, "standard output")
     if not writable(stream, SUMMARY_S):
         raise SinkError(f"nobody reads the summary: the program that {name} goes to has stopped reading")

@@ -1,29 +1,55 @@
-"""The options of `csflow run` about cameras, waiting and checks, and what is made of them."""
+"""The options of `csflow run` about cameras, waiting and checks, and what is made of all its options."""
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
-if TYPE_CHECKING:
-    from csflow.runtime.line.stream import StreamPolicy
-    from csflow.runtime.source import FrameSource
-    from csflow.runtime.trigger import Trigger
+from csflow.runtime.cli.run_outputs import output_choices
 
-__all__ = ["open_cameras", "stream_options", "stream_policy", "stream_trigger"]
+if TYPE_CHECKING:
+    from csflow.runtime.line.inspection import Inspection
+    from csflow.runtime.line.stream import StreamPolicy
+
+__all__ = ["inspection", "stream_options", "stream_policy"]
+
+LONGEST_TIMEOUT_S = 604800.0
+
+
+def _seconds(_ctx: click.Context, _parameter: click.Parameter, value: float) -> float:
+    if not 0.1 <= value <= LONGEST_TIMEOUT_S:
+        raise click.BadParameter(f"{value:g} does not lie between 0.1 and {LONGEST_TIMEOUT_S:g} seconds (a week).")
+    return value
+
 
 _OPTIONS = (
+    click.option("--frames", type=click.IntRange(min=1), metavar="N", help="Stop after N frames."),
+    click.option(
+        "--timeout",
+        type=float,
+        callback=_seconds,
+        default=5.0,
+        show_default=True,
+        metavar="S",
+        help="Longest time in seconds without a good frame, 0.1 to 604800.",
+    ),
     click.option(
         "--reconnect",
         type=click.FloatRange(min=0),
         default=math.inf,
         show_default="without end",
         metavar="S",
-        help="How long in seconds a lost camera is tried again; 0 ends the run at once.",
+        help="How long in seconds a camera that is lost, or not there yet, is tried again; 0 ends the run at once.",
+    ),
+    click.option(
+        "--warm-up",
+        type=click.FloatRange(0, 60),
+        metavar="S",
+        help="Pictures of S seconds after a camera was opened are not judged: its exposure settles.  [default: 1 for "
+        "V4L2, CSI and GenICam cameras, else 0]",
     ),
     click.option(
         "--queue",
@@ -42,8 +68,8 @@ _OPTIONS = (
     click.option(
         "--trigger",
         metavar="SOURCE",
-        help="Give a result only when asked, and one each time: stdin (a line each), http://127.0.0.1:8500 or "
-        "gpio:/dev/gpiochip0:17.",
+        help="Give a result only when asked, and one each time: stdin (a line each), http://127.0.0.1:8500, "
+        "gpio:/dev/gpiochip0:17 or pipe: (messages of a supervisor).",
     ),
     click.option(
         "--max-age",
@@ -87,47 +113,47 @@ def stream_options(function: Any) -> Any:
     return function
 
 
-def open_cameras(
-    uris: Sequence[str], timeout_s: float, reconnect_s: float, stack: contextlib.ExitStack
-) -> list[FrameSource]:
-    """Open every source into `stack`; cameras come back when they are lost.
+def inspection(options: Mapping[str, Any]) -> Inspection:
+    """The run that the options of `csflow run` ask for. Raises UsageError where they contradict each other."""
+    from csflow.runtime.line.cameras import CameraPolicy
+    from csflow.runtime.line.inspection import Inspection
 
-    Raises as `open_source` does, and UsageError where a source is named twice.
-    """
-    if len(set(uris)) < len(uris):
+    _refuse_contradictions(options)
+    return Inspection(
+        cameras=options["cameras"],
+        bundle=options["bundle"],
+        backend=options["backend"],
+        unverified=options["unverified"],
+        trigger=options["trigger"],
+        camera_policy=CameraPolicy(options["timeout"], options["reconnect"], options["warm_up"]),
+        policy=stream_policy(options),
+        outputs=output_choices(options),
+    )
+
+
+def _refuse_contradictions(options: Mapping[str, Any]) -> None:
+    """Standard output is for one thing, a camera is named once, and a trigger asks one camera."""
+    cameras, trigger = options["cameras"], options["trigger"]
+    if options["results"] == "-" and options["as_json"]:
+        raise click.UsageError("--results - and --json both want standard output: give --results a file")
+    if trigger == "pipe:" and (options["results"] == "-" or options["as_json"]):
+        raise click.UsageError("--trigger pipe: needs standard output for itself: give --results a file, leave --json")
+    if len(set(cameras)) < len(cameras):
         raise click.UsageError("a camera is named twice: name each once")
-    return [stack.enter_context(_open(uri, timeout_s, reconnect_s)) for uri in uris]
+    if trigger is not None and len(cameras) > 1:
+        raise click.UsageError("--trigger asks one camera: start one csflow run for each")
 
 
-def _open(uri: str, timeout_s: float, reconnect_s: float) -> FrameSource:
-    from csflow.runtime.source import open_source
-    from csflow.runtime.sources.reconnect import Reconnecting
-    from csflow.runtime.sources.v4l2 import bound_uri
-
-    bound = bound_uri(uri)
-    source = open_source(bound, timeout_s)
-    if not source.live or not reconnect_s:
-        return source
-    return Reconnecting(lambda: open_source(bound, timeout_s), timeout_s, reconnect_s, source)
-
-
-def stream_policy(options: Mapping[str, Any], frames: int | None, timeout_s: float) -> StreamPolicy:
-    """The policy that the options ask for."""
+def stream_policy(options: Mapping[str, Any]) -> StreamPolicy:
+    """How a run with these options treats frames."""
     from csflow.runtime.line.frame_health import HealthLimits
     from csflow.runtime.line.stream import StreamPolicy
 
-    limits = HealthLimits(options["max_age"], options["frozen"], options["exposure"], options["blur"])
     deadline_ms = options["deadline_ms"]
-    deadline_s = None if deadline_ms is None else deadline_ms / 1e3
-    return StreamPolicy(options["queue"], deadline_s, limits, timeout_s, frames)
-
-
-def stream_trigger(text: str | None, sources: Sequence[FrameSource]) -> Trigger | None:
-    """The trigger that the option names, if any. Raises ConfigError, and UsageError with several cameras."""
-    from csflow.runtime.trigger import open_trigger
-
-    if text is None:
-        return None
-    if len(sources) > 1:
-        raise click.UsageError("--trigger asks one camera: start one csflow run for each")
-    return open_trigger(text)
+    return StreamPolicy(
+        depth=options["queue"],
+        deadline_s=None if deadline_ms is None else deadline_ms / 1e3,
+        health=HealthLimits(options["max_age"], options["frozen"], options["exposure"], options["blur"]),
+        silence_s=options["timeout"],
+        max_results=options["frames"],
+    )

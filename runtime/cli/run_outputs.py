@@ -70,11 +70,10 @@ def output_options(function: Any) -> Any:
     return function
 
 
-def output_choices(values: Mapping[str, Any], lines: bool, as_json: bool) -> OutputOptions:
-    """What the body of a command got for these options, among its other values."""
+def output_choices(values: Mapping[str, Any]) -> OutputOptions:
+    """What the options ask for, among all values that the body of the command got."""
     from csflow.runtime.line.outputs import OutputOptions
 
     names = OutputOptions.__dataclass_fields__
-    return OutputOptions(
-        **{name: value for name, value in values.items() if name in names}, lines=lines, as_json=as_json
-    )
+    chosen = {name: value for name, value in values.items() if name in names}
+    return OutputOptions(**chosen, lines=not values["quiet"])

@@ -184,10 +184,12 @@ class Judge:
             reason=reason,
             frame_index=frame.index,
             captured_ns=frame.captured_ns,
+            captured_unix_ns=frame.captured_unix_ns,
             latency_s=(time.monotonic_ns() - frame.captured_ns) / 1e9,
             source=frame.source,
             fault=fault,
             verified=not self._detector.distrust,
+            identity=self._detector.identity,
         )
 
 

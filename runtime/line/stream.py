@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from csflow.runtime.detector import Detector
-from csflow.runtime.errors import ConfigError
+from csflow.runtime.errors import ConfigError, CSFlowError
 from csflow.runtime.line.frame_health import HealthLimits
 from csflow.runtime.line.judge import Judge
 from csflow.runtime.line.rounds import Rounds, Turn
 from csflow.runtime.sink import ResultSink
 from csflow.runtime.sinks.summary import Summary, Tally
 from csflow.runtime.source import FrameSource
-from csflow.runtime.trigger import Trigger
+from csflow.runtime.trigger import SupervisedTrigger, Trigger
 from csflow.runtime.types import Result
 
 __all__ = ["StreamPolicy", "run_stream"]
@@ -101,8 +101,9 @@ def run_stream(
         for feed in rounds.feeds:
             stack.callback(feed.close)
         tally.watch(rounds.feeds)
-        for turns in _turns(rounds, detector.batch, trigger, policy):
-            _give(turns, judge, tally, sinks, trigger)
+        with _supervised(trigger, rounds):
+            for turns in _turns(rounds, detector.batch, trigger, policy):
+                _give(turns, judge, tally, sinks, trigger)
     return tally.summary()
 
 
@@ -121,6 +122,20 @@ def _beat_unless_overdue(beat: Callable[[], None] | None, judge: Judge) -> Calla
             beat()
 
     return turned
+
+
+@contextlib.contextmanager
+def _supervised(trigger: Trigger | None, rounds: Rounds) -> Iterator[None]:
+    """Where somebody watches over this process, let them know of the camera, and of an error that ends it."""
+    if not isinstance(trigger, SupervisedTrigger):
+        yield
+        return
+    trigger.watch(lambda: rounds.feeds[0].away)
+    try:
+        yield
+    except CSFlowError as error:
+        trigger.failed(error)
+        raise
 
 
 def _turns(rounds: Rounds, batch: int, trigger: Trigger | None, policy: StreamPolicy) -> Iterator[list[Turn]]:

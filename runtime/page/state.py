@@ -46,7 +46,7 @@ class Seen:
     result: Result
     frame: Frame | None
     unix_s: float
-    """Wall clock when the result came, in seconds since 1970."""
+    """Wall clock at capture, in seconds since 1970."""
 
 
 @dataclass
@@ -80,7 +80,7 @@ class LiveState:
     def add(self, result: Result, frame: Frame | None) -> None:
         """Take the newest result."""
         with self._lock:
-            seen = Seen(next(self._numbers), result, frame, round(time.time(), 3))
+            seen = Seen(next(self._numbers), result, frame, round(result.captured_unix_ns / 1e9, 3))
             self.tally.add(result)
             self._newest = seen
             self._scores.append((seen.number, score_ratio(result), result.verdict.name))

@@ -64,7 +64,7 @@ class OverlaySink:
             raise SinkError(f"{self._folder} is closed")
         if frame is None:
             return
-        path, data = self._folder / _file_name(result), _jpeg(result, frame, self._roi)
+        path, data = self._free_path(result), _jpeg(result, frame, self._roi)
         try:
             if self._budget is not None:
                 self._budget.make_room(len(data))
@@ -75,6 +75,13 @@ class OverlaySink:
             # Also where only the folder could not be synced: the picture takes its room.
             if self._budget is not None and os.path.exists(path):
                 self._budget.add(path, len(data))
+
+    def _free_path(self, result: Result) -> Path:
+        """Named by the moment of capture; a nanosecond later where another picture has that name."""
+        unix_ns = result.captured_unix_ns
+        while (path := self._folder / _file_name(result, unix_ns)).exists():
+            unix_ns += 1
+        return path
 
     def close(self) -> None:
         """Take no more results."""
@@ -124,9 +131,8 @@ def _jpeg(result: Result, frame: Frame, roi: tuple[int, int, int, int] | None) -
     return buffer.getvalue()
 
 
-def _file_name(result: Result) -> str:
-    # Sorts by time; nanoseconds keep names unique even when the clock was set back between two runs.
-    now = time.time_ns()
-    stamp = datetime.fromtimestamp(now // 10**9, timezone.utc).strftime("%Y%m%dT%H%M%S")
+def _file_name(result: Result, unix_ns: int) -> str:
+    # Sorts by time.
+    stamp = datetime.fromtimestamp(unix_ns // 10**9, timezone.utc).strftime("%Y%m%dT%H%M%S")
     name = re.sub(r"[^A-Za-z0-9]+", "-", Path(result.source).name).strip("-")[-48:]
-    return f"{stamp}.{now % 10**9:09d}Z-{result.frame_index:08d}-{result.verdict.name}-{name or 'frame'}.jpg"
+    return f"{stamp}.{unix_ns % 10**9:09d}Z-{result.frame_index:08d}-{result.verdict.name}-{name or 'frame'}.jpg"

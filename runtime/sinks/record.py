@@ -6,15 +6,15 @@ import math
 from datetime import datetime, timezone
 from typing import Any
 
-from csflow.runtime.types import Result
+from csflow.runtime.types import Identity, Result
 
-__all__ = ["result_record"]
+__all__ = ["result_record", "utc_text"]
 
 
 def result_record(result: Result) -> dict[str, Any]:
     """The result as a JSON object: finite numbers or null, the verdict by name, no map.
 
-    `time_utc` is the wall clock when the record was made; `captured_ns` is monotonic and has no date.
+    `time_utc` is the wall clock at capture, the same in every output; `captured_ns` is monotonic and has no date.
     """
     return {
         "frame_index": result.frame_index,
@@ -25,7 +25,7 @@ def result_record(result: Result) -> dict[str, Any]:
         "peak_xy": list(result.peak_xy) if result.peak_xy != (-1, -1) else None,
         "latency_s": _finite(result.latency_s),
         "captured_ns": result.captured_ns,
-        "time_utc": datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "time_utc": utc_text(result.captured_unix_ns),
         "camera": result.camera,
         "source": result.source,
         "trigger": result.trigger or None,
@@ -37,6 +37,25 @@ def result_record(result: Result) -> dict[str, Any]:
         "prepare_s": _finite(result.prepare_s),
         "infer_s": _finite(result.infer_s),
         "batch": result.batch or None,
+        **_judged_by(result.identity),
+    }
+
+
+def utc_text(unix_ns: int) -> str:
+    """A moment in ISO 8601 with milliseconds and Z, from nanoseconds since 1970 UTC."""
+    seconds, nanoseconds = divmod(unix_ns, 10**9)
+    stamp = datetime.fromtimestamp(seconds, timezone.utc)
+    return f"{stamp:%Y-%m-%dT%H:%M:%S}.{nanoseconds // 10**6:03d}Z"
+
+
+def _judged_by(identity: Identity | None) -> dict[str, Any]:
+    return {
+        "warn_threshold": None if identity is None else _finite(identity.warn_threshold),
+        "engine": None if identity is None else identity.engine,
+        "bundle": None if identity is None else identity.bundle,
+        "bundle_sha256": None if identity is None else identity.bundle_sha256,
+        "weights_sha256": None if identity is None else identity.weights_sha256,
+        "calibration_sha256": None if identity is None else identity.calibration_sha256,
     }
 
 

@@ -1,4 +1,4 @@
-"""A camera that comes back: what is lost is opened again, with patience that grows."""
+"""A camera that comes, or comes back: what is lost is opened again, with patience that grows."""
 
 from __future__ import annotations
 
@@ -33,20 +33,26 @@ class Reconnecting:
         silence_s: float,
         give_up_s: float = math.inf,
         source: FrameSource | None = None,
+        *,
+        absent: tuple[str, str] | None = None,
     ) -> None:
-        """Open the source for the first time; raises as `opener` does.
+        """Open the source for the first time, unless it is open or known to be absent; raises as `opener` does.
 
         Args:
             opener: opens the source.
             silence_s: longest time in seconds without a good frame.
             give_up_s: how long in seconds to try to open it again.
             source: the source, where it is open already.
+            absent: name of a camera that is not there yet, and why; it is waited for as after a loss.
         """
         self._opener = opener
         self._silence_s = silence_s
         self._give_up_s = give_up_s
-        self._source: FrameSource | None = source or opener()
-        self.name = self._source.name
+        self._source: FrameSource | None = None
+        self.name, self._absent = absent or ("", "")
+        if absent is None:
+            self._source = source or opener()
+            self.name = self._source.name
         self.reconnects = 0
         """How often the camera came back."""
         self._offset = self._next = 0
@@ -63,10 +69,13 @@ class Reconnecting:
         Raises:
             FrameError: one frame is bad, or (fault 'lost') the camera is gone and is being tried again.
             SourceLost: it did not come back within `give_up_s`.
-            SourceError: it never gave a frame.
+            SourceError: it never gave a frame within that time.
         """
         if self._closed:
             raise EndOfStream
+        reason, self._absent = self._absent, ""
+        if reason:
+            self._lost(reason)
         try:
             if self._source is None and not self._reopen(timeout_s):
                 return None
@@ -86,7 +95,7 @@ class Reconnecting:
     def _good(self, frame: Frame) -> Frame:
         if self._away_s is not None:
             self._away_s, self._told = None, ""
-            self.reconnects += 1
+            self.reconnects += self._worked
         self._worked = True
         self._good_s = time.monotonic()
         index = frame.index + self._offset
@@ -118,13 +127,12 @@ class Reconnecting:
     def _lost(self, reason: str) -> None:
         """Set the time of the next attempt; what is new about the loss is told, what is known is not."""
         self._drop()
-        if not self._worked:
-            raise SourceError(reason)
         now_s = time.monotonic()
         first = self._away_s is None
         away_s = 0.0 if self._away_s is None else now_s - self._away_s
         if away_s >= self._give_up_s:
-            raise SourceLost(reason + (f"; not back after {away_s:.0f} s" if away_s else ""))
+            kind = SourceLost if self._worked else SourceError
+            raise kind(reason + (f"; not there after {away_s:.0f} s" if away_s else ""))
         self._wait_s = BACKOFF_S[0] if first else min(2 * self._wait_s, BACKOFF_S[1])
         self._away_s = now_s - away_s
         self._due_s = now_s + self._wait_s

@@ -10,7 +10,7 @@ from csflow.runtime.errors import EndOfStream
 from csflow.runtime.trigger import Request
 from csflow.runtime.types import Frame, Result
 
-__all__ = ["MAX_ID", "MAX_PENDING", "Pending", "PendingTrigger"]
+__all__ = ["MAX_ID", "MAX_PENDING", "Pending", "PendingTrigger", "short"]
 
 MAX_PENDING = 16
 """Requests that may wait; a further one is missed."""
@@ -41,7 +41,7 @@ class Pending:
             number = self._count
         missed = missed or self._queue.qsize() >= MAX_PENDING
         since_ns = time.monotonic_ns() if since_ns is None else since_ns
-        request = Request(_short(name) or str(number), since_ns, _short(part), deadline_s, missed)
+        request = Request(short(name) or str(number), since_ns, short(part), deadline_s, missed)
         self._queue.put(request)
         return request
 
@@ -89,5 +89,6 @@ class PendingTrigger:
         self.close()
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
+    """A name as a request may carry it: printable, at most `MAX_ID` characters."""
     return "".join(c if c.isprintable() else "?" for c in text[:MAX_ID])

@@ -14,6 +14,8 @@ from csflow.runtime.trigger import open_trigger, trigger_kind
         ("stdin", "stdin"),
         ("http://127.0.0.1:8500", "http"),
         ("127.0.0.1:8500", "http"),
+        ("pipe:", "pipe"),
+        ("pipe:3,4", "pipe"),
         ("gpio:/dev/gpiochip0:17", "gpio"),
     ],
 )

@@ -23,6 +23,7 @@ COLUMNS = (
     "verdict",
     "score",
     "threshold",
+    "warn_threshold",
     "p_value",
     "peak_x",
     "peak_y",
@@ -33,6 +34,12 @@ COLUMNS = (
     "part",
     "fault",
     "reason",
+    "verified",
+    "engine",
+    "bundle",
+    "bundle_sha256",
+    "weights_sha256",
+    "calibration_sha256",
 )
 
 

@@ -18,7 +18,7 @@ from PIL import Image
 
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.cli.run import run
-from csflow.runtime.engines.opening import BACKENDS
+from csflow.runtime.engines.opening import Backend, backends
 from csflow.runtime.errors import InferenceError, SourceLost
 from csflow.runtime.sources.fake import FakeSource
 
@@ -31,7 +31,7 @@ def invoke(calibrated_bundle: Bundle) -> Invoke:
     """`invoke("--camera", ...)` runs the command on the calibrated bundle with the fake engine."""
 
     def call(*arguments: object) -> Result:
-        fixed = ["--bundle", str(calibrated_bundle.path), "--backend", "fake"]
+        fixed = ["--bundle", str(calibrated_bundle.path), "--backend", "fake", "--warm-up", "0"]
         return CliRunner().invoke(run, [*fixed, *map(str, arguments)])
 
     return call
@@ -136,7 +136,7 @@ def test_no_thresholds_end_with_1_before_any_part_could_be_called_ok(
 def test_a_backend_that_is_not_installed_ends_with_4(
     calibrated_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(BACKENDS, "openvino", ("csflow_absent", "Engine", "openvino"))
+    monkeypatch.setitem(backends(), "openvino", Backend("csflow_absent:Engine", "openvino"))
     arguments = ["--bundle", str(calibrated_bundle.path), "--backend", "openvino"]
     code, message = end(CliRunner().invoke(run, arguments))
     assert code == 4
@@ -159,7 +159,7 @@ def test_an_engine_that_keeps_failing_ends_with_4(invoke: Invoke, monkeypatch: p
 
 
 def test_no_camera_ends_with_5(invoke: Invoke) -> None:
-    code, message = end(invoke("--camera", "/dev/video99"))
+    code, message = end(invoke("--camera", "/dev/video99", "--reconnect", 0))
     assert code == 5
     assert "there is no camera /dev/video99" in message
 

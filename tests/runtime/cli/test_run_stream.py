@@ -27,7 +27,7 @@ def invoke(calibrated_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr("csflow.runtime.sources.reconnect.BACKOFF_S", (0.01, 0.02))
 
     def call(*arguments: object) -> Result:
-        fixed = ["--bundle", str(calibrated_bundle.path), "--backend", "fake"]
+        fixed = ["--bundle", str(calibrated_bundle.path), "--backend", "fake", "--warm-up", "0"]
         return CliRunner().invoke(run, [*fixed, *map(str, arguments)])
 
     return call
@@ -96,7 +96,7 @@ def test_the_limits_reach_the_checks(invoke: Any, monkeypatch: pytest.MonkeyPatc
 
 def test_every_option_becomes_its_part_of_the_policy() -> None:
     options = {"max_age": 1.0, "frozen": 2, "exposure": 0.3, "blur": 0.4, "queue": 5, "deadline_ms": 600.0}
-    policy = stream_policy(options, 7, 2.5)
+    policy = stream_policy({**options, "frames": 7, "timeout": 2.5})
     assert (policy.max_results, policy.silence_s) == (7, 2.5)
     assert (policy.depth, policy.deadline_s) == (5, 0.6)
     health = policy.health
@@ -113,5 +113,5 @@ def test_a_value_out_of_range_is_wrong_usage(option: tuple[str, int], invoke: An
 def test_a_trigger_that_is_none_is_one_line(invoke: Any, folders: tuple[Path, Path]) -> None:
     result = invoke("--camera", folders[0], "--trigger", "gpio")
     assert result.exit_code == 1
-    expected = "expected stdin, http://127.0.0.1:8500 or gpio:/dev/gpiochip0:17"
+    expected = "expected stdin, http://127.0.0.1:8500, gpio:/dev/gpiochip0:17 or pipe:"
     assert result.stderr.splitlines()[-1] == f"Error: no trigger 'gpio': {expected}"

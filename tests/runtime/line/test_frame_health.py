@@ -15,6 +15,8 @@ from csflow.runtime.line.frame_health import CameraHealth, HealthLimits, HealthR
 from csflow.runtime.synthetic.product import part_at
 from csflow.runtime.types import Frame, Prediction
 
+from .playing import detector
+
 Picture = NDArray[np.uint8]
 
 
@@ -82,14 +84,14 @@ def test_zero_switches_each_check_off() -> None:
 
 
 def test_the_reference_is_measured_from_the_golden_good_frames_of_the_bundle(calibrated_bundle: Bundle) -> None:
-    assert reference_of(calibrated_bundle) == HealthReference()
+    assert reference_of(detector(calibrated_bundle)) == HealthReference()
     flat = np.full((64, 64, 3), 40, np.uint8)
     sharp = np.random.default_rng(1).integers(20, 200, (64, 64, 3)).astype(np.uint8)
     empty = Prediction(1.0, np.ones((2, 2), np.float32))
     files = write_golden(
         [(sharp, GoldenFrame.of("0.png", "good", empty)), (flat, GoldenFrame.of("1.png", "scratch", empty))]
     )
-    assert reference_of(calibrated_bundle.update(files)) == HealthReference.of([sharp])
+    assert reference_of(detector(calibrated_bundle.update(files))) == HealthReference.of([sharp])
 
 
 # One camera's frames in their order

@@ -192,8 +192,8 @@ def test_a_reader_that_has_gone_is_told_apart() -> None:
 
 def test_what_has_a_picture_is_saved(tmp_path: Path) -> None:
     with OverlaySink(tmp_path) as sink:
-        for result in (OK, NOK, ERROR, replace(NOK, verdict=Verdict.UNCERTAIN)):
-            sink.write(result, Frame(IMAGE))
+        for second, result in enumerate((OK, NOK, ERROR, replace(NOK, verdict=Verdict.UNCERTAIN))):
+            sink.write(replace(result, captured_unix_ns=second * 10**9), Frame(IMAGE))
         sink.write(ERROR, None)
     names = sorted(p.name for p in tmp_path.iterdir())
     assert [n.split("-")[2] for n in names] == ["OK", "NOK", "ERROR", "UNCERTAIN"]
@@ -203,12 +203,20 @@ def test_names_sort_by_time_are_unique_and_carry_no_path(tmp_path: Path) -> None
     sources = ["../../etc/passwd", "rtsp://***@cam/live?***", "lot\n7.png", "x" * 300, "", "ä.png"]
     names: list[str] = []
     with OverlaySink(tmp_path) as sink:
-        for source in sources * 2:
-            sink.write(replace(NOK, source=source), Frame(IMAGE))
+        for second, source in enumerate(sources * 2):
+            sink.write(replace(NOK, source=source, captured_unix_ns=(10**9 + second) * 10**9), Frame(IMAGE))
             (new,) = {p.name for p in tmp_path.iterdir()} - set(names)
             names.append(new)
     assert names == sorted(names)
     assert all(len(n) < 128 and n.isascii() and n.isprintable() and " " not in n for n in names)
+
+
+def test_a_name_is_the_moment_of_capture_and_a_second_picture_of_it_is_kept_too(tmp_path: Path) -> None:
+    with OverlaySink(tmp_path) as sink:
+        for _ in range(2):
+            sink.write(replace(NOK, captured_unix_ns=1_790_000_000_123_456_789), Frame(IMAGE))
+    stamps = sorted(p.name.split("Z-")[0] for p in tmp_path.iterdir())
+    assert stamps == ["20260921T141320.123456789", "20260921T141320.123456790"]
 
 
 def test_a_picture_is_whole_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

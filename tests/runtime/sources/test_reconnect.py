@@ -109,7 +109,7 @@ def test_after_the_time_it_is_lost_for_good(clock: Clock) -> None:
     for _ in range(2):
         with pytest.raises(FrameError):
             until_frame(source)
-    with pytest.raises(SourceLost, match="there is no camera; not back after 1"):
+    with pytest.raises(SourceLost, match="there is no camera; not there after 1"):
         until_frame(source)
     assert 110.0 <= clock.now_s < 114.0
 
@@ -124,9 +124,32 @@ def test_without_patience_the_first_loss_is_the_last() -> None:
 def test_a_camera_that_never_worked_is_an_error_at_once() -> None:
     with pytest.raises(SourceError, match="no such camera"):
         Reconnecting(camera(SourceError("no such camera")), 5.0)
-    with pytest.raises(SourceError, match="cable") as caught:
-        Reconnecting(camera([LOST]), 5.0).read(1.0)
-    assert not isinstance(caught.value, FrameError)
+    with pytest.raises(SourceError, match=r"cable$") as caught:
+        Reconnecting(camera([LOST]), 5.0, give_up_s=0.0).read(1.0)
+    assert type(caught.value) is SourceError
+
+
+def test_a_camera_that_is_not_there_yet_is_waited_for_as_after_a_loss(clock: Clock) -> None:
+    gone = SourceError("there is no camera")
+    source = Reconnecting(camera(gone, gone, [RED]), 5.0, absent=("front", "there is no camera"))
+    assert source.name == "front"
+    with pytest.raises(FrameError, match="there is no camera; trying to reach it again") as told:
+        source.read(1.0)
+    assert (told.value.fault, told.value.source) == ("lost", "front")
+    assert until_frame(source).index == 0
+    assert (source.reconnects, source.name) == (0, "front")
+    assert clock.now_s == pytest.approx(100 + 0.2 + 0.4 + 0.8)
+
+
+def test_a_camera_that_never_came_is_told_as_such(clock: Clock) -> None:
+    gone = SourceError("there is no camera")
+    source = Reconnecting(camera(*[gone] * 50), 5.0, 10.0, absent=("front", "there is no camera"))
+    with pytest.raises(FrameError):
+        source.read(1.0)
+    with pytest.raises(SourceError, match="there is no camera; not there after 1") as caught:
+        until_frame(source)
+    assert type(caught.value) is SourceError
+    assert 110.0 <= clock.now_s < 114.0
 
 
 @pytest.mark.parametrize("step", [None, FrameError("empty", 1, "camera")])

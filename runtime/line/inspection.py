@@ -1,0 +1,149 @@
+"""A whole run from words to its summary: what `csflow run` does, for programs that do the same."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+
+from csflow.runtime.detector import Detector
+from csflow.runtime.errors import ConfigError, CSFlowError
+from csflow.runtime.line.cameras import CameraPolicy, open_cameras
+from csflow.runtime.line.outputs import OutputOptions, Outputs, open_outputs
+from csflow.runtime.line.stream import StreamPolicy, run_stream
+from csflow.runtime.machine.service import Service
+from csflow.runtime.sinks.background import OutputReport
+from csflow.runtime.sinks.summary import Summary, Tally
+from csflow.runtime.source import FrameSource
+from csflow.runtime.trigger import SupervisedTrigger, Trigger, open_trigger
+
+__all__ = ["Ended", "Inspection", "Opened", "inspect"]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a run is asked for, in words."""
+
+    cameras: Sequence[str] = ("0",)
+    """As `open_source` takes them; one where there is a trigger."""
+    bundle: str | None = None
+    """Its folder; None is the default."""
+    backend: str = "auto"
+    unverified: bool = False
+    """Run an engine too that the decision gate has not passed."""
+    trigger: str | None = None
+    """As `open_trigger` takes it; None gives every frame its result."""
+    camera_policy: CameraPolicy = field(default_factory=CameraPolicy)
+    policy: StreamPolicy = field(default_factory=StreamPolicy)
+    outputs: OutputOptions = field(default_factory=OutputOptions)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What a run consists of, before its first result."""
+
+    detector: Detector
+    sources: Sequence[FrameSource]
+    trigger: Trigger | None
+    page_url: str | None
+
+    def lines(self) -> list[str]:
+        """The same for people, a fact a line."""
+        calibration = self.detector.calibration
+        return [
+            f"bundle     {self.detector.bundle.path}",
+            f"engine     {self.detector.description}",
+            *([] if not self.detector.distrust else [f"WARNING    {self.detector.distrust}"]),
+            *(f"source     {source.name} ({'live' if source.live else 'every frame'})" for source in self.sources),
+            *([] if self.trigger is None else [f"trigger    {self.trigger.name}"]),
+            f"thresholds warn {calibration.warn_threshold:.4g}, reject {calibration.reject_threshold:.4g}",
+            *([] if self.page_url is None else [f"page       {self.page_url}"]),
+        ]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a run came to."""
+
+    summary: Summary
+    reports: list[OutputReport]
+    """How the outputs with queues fared."""
+    error: CSFlowError | None
+    """What ended it; None at the end of the stream, of the triggers, or when it was stopped."""
+
+
+def inspect(
+    wish: Inspection,
+    opened: Callable[[Opened], None],
+    stopping: Callable[[], AbstractContextManager[threading.Event]],
+    service: Service | None = None,
+) -> Ended:
+    """Open everything, give results until the end, close everything.
+
+    Args:
+        opened: called once all is open.
+        stopping: gives the event that stops the run, for as long as it runs.
+        service: is told that the loop turns and that it stops.
+
+    Raises what keeps a run from beginning: ConfigError, BundleError, CalibrationError, EngineError, SourceError and
+    SinkError. What ends one that had begun is in what it gives.
+    """
+    service = service or Service()
+    with contextlib.ExitStack() as stack:
+        trigger = _trigger(wish, stack)
+        with _told(trigger):
+            detector = stack.enter_context(Detector.open(wish.bundle, wish.backend, wish.unverified))
+            sources = open_cameras(wish.cameras, wish.camera_policy, stack)
+            outputs = stack.enter_context(open_outputs(wish.outputs, detector, sources, service.stopping))
+            if isinstance(trigger, SupervisedTrigger):
+                trigger.ready(detector.identity, detector.self_test)
+        opened(Opened(detector, sources, trigger, outputs.page_url))
+        return _run(wish.policy, detector, sources, trigger, outputs, stopping, service)
+
+
+def _trigger(wish: Inspection, stack: contextlib.ExitStack) -> Trigger | None:
+    """First of all: a supervisor hears why nothing comes, and no library writes into its pipe."""
+    if wish.trigger is None:
+        return None
+    if len(wish.cameras) > 1:
+        raise ConfigError("a trigger asks one camera: start one run for each")
+    return stack.enter_context(open_trigger(wish.trigger))
+
+
+@contextlib.contextmanager
+def _told(trigger: Trigger | None) -> Iterator[None]:
+    try:
+        yield
+    except CSFlowError as error:
+        if isinstance(trigger, SupervisedTrigger):
+            trigger.failed(error)
+        raise
+
+
+def _run(
+    policy: StreamPolicy,
+    detector: Detector,
+    sources: Sequence[FrameSource],
+    trigger: Trigger | None,
+    outputs: Outputs,
+    stopping: Callable[[], AbstractContextManager[threading.Event]],
+    service: Service,
+) -> Ended:
+    tally, error = Tally(), None
+    with stopping() as stop:
+        try:
+            run_stream(
+                sources,
+                detector,
+                [outputs],
+                policy=policy,
+                trigger=trigger,
+                stop=stop,
+                tally=tally,
+                beat=service.beat,
+            )
+        except CSFlowError as failure:
+            error = failure
+    return Ended(tally.summary(), outputs.reports(), error)
