@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 
 from csflow.runtime.errors import ConfigError
 
-__all__ = ["Option", "read_options", "size_option"]
+__all__ = ["Option", "read_options", "size_option", "switch_option"]
 
 Option = tuple[Callable[[str], Any], str]
 """What turns the text into a value (ValueError where it cannot), and an example of the text."""
@@ -49,3 +49,10 @@ def size_option(text: str) -> tuple[int, int]:
     if match is None:
         raise ValueError(text)
     return int(match[1]), int(match[2])
+
+
+def switch_option(text: str) -> bool:
+    """False from '0', True from '1'. Raises ValueError."""
+    if text not in ("0", "1"):
+        raise ValueError(text)
+    return text == "1"

@@ -3,6 +3,7 @@
 0, /dev/video0, /dev/v4l/by-id/...     a camera, as any character device      extra: camera
 0?size=1280x720&fps=30&exposure=100    the same with settings that are read back
 parts/, 'parts/*.png', part.png        pictures, in natural order
+watch:lot/                             pictures as they appear in a folder
 line.mp4                               a video file                           extra: camera
 rtsp://, rtsps://                      a network camera                       extra: camera
 http://, https://                      a network camera: MJPEG, or a picture a request; likewise
@@ -39,6 +40,7 @@ SOURCES = {
     "network": ("csflow.runtime.sources.opencv", "open_network"),
     "synthetic": ("csflow.runtime.sources.synthetic", "open_synthetic"),
     "video": ("csflow.runtime.sources.opencv", "open_video"),
+    "watch": ("csflow.runtime.sources.watch", "open_watch"),
 }
 """Kind of source: (module, function that opens it)."""
 
@@ -106,7 +108,7 @@ def open_source(uri: str, timeout_s: float = 5.0) -> FrameSource:
 
 def source_kind(uri: str) -> str:
     """Which of `SOURCES` the string `uri` selects; raises as `open_source` does when it is none."""
-    if prefix := re.match(r"(gst|csi|aravis):(?!//)", uri):
+    if prefix := re.match(r"(gst|csi|aravis|watch):(?!//)", uri):
         return prefix[1]
     scheme, separator, _ = uri.partition("://")
     if separator:

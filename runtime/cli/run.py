@@ -31,6 +31,7 @@ Cameras:
   0, /dev/video0, /dev/v4l/by-id/...   USB and other V4L2 cameras, with settings: '0?size=1280x720&exposure=100'
   parts/  'parts/*.png'  part.png      pictures, in natural order
   line.mp4                             a video file
+  watch:lot/                           pictures as they appear in a folder
   rtsp://user:password@host/path       a network camera (also http://; gst+rtsp:// through GStreamer)
   'gst:PIPELINE'  csi:0  aravis:NAME   GStreamer, a Jetson's CSI connector, GenICam cameras
   synthetic://?defects=0.1&fps=10&seed=1&frames=100&size=256x256

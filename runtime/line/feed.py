@@ -10,6 +10,7 @@ from csflow.runtime.errors import EndOfStream, FrameError, SourceError, SourceLo
 from csflow.runtime.line.grabber import Grabber
 from csflow.runtime.source import FrameSource
 from csflow.runtime.sources.reconnect import Reconnecting
+from csflow.runtime.sources.watch import WatchSource
 from csflow.runtime.types import Frame
 
 __all__ = ["Feed"]
@@ -25,6 +26,7 @@ class Feed:
         """Why the camera is away, in words; empty while it is there."""
         self.ended = False
         self._comes_back = source if isinstance(source, Reconnecting) else None
+        self._patient = isinstance(source, WatchSource)
         self._grabber = Grabber(source, depth, wake) if source.live else None
         self._source: FrameSource = self._grabber or source
         self._silence_s = silence_s
@@ -35,7 +37,7 @@ class Feed:
     @property
     def ready(self) -> bool:
         """Whether `poll` need not wait: there is a frame, an end, or a file."""
-        return not self.ended and (self._grabber is None or self._grabber.ready)
+        return not self.ended and not self._patient and (self._grabber is None or self._grabber.ready)
 
     @property
     def reconnects(self) -> int:
@@ -83,7 +85,7 @@ class Feed:
 
     def _waited(self) -> FrameError | None:
         silent = time.monotonic_ns() - self._heard_ns > self._silence_s * 1e9
-        if self._comes_back is None and silent:
+        if self._comes_back is None and not self._patient and silent:
             raise self._silence()
         hanging = self._grabber is not None and self._grabber.hanging_s > self._silence_s
         if self._comes_back is not None and hanging and not self.away:

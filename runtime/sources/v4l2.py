@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from csflow.runtime.errors import SourceError
-from csflow.runtime.options import Option, read_options, size_option
+from csflow.runtime.options import Option, read_options, size_option, switch_option
 
 __all__ = ["BY_ID", "CameraSettings", "apply_settings", "bound_uri", "split_uri"]
 
@@ -160,12 +160,6 @@ def _buffers(text: str) -> int:
     return value
 
 
-def _switch(text: str) -> bool:
-    if text not in ("0", "1"):
-        raise ValueError(text)
-    return text == "1"
-
-
 _OPTIONS: dict[str, Option] = {
     "format": (_format, "MJPG"),
     "size": (size_option, "1280x720"),
@@ -175,5 +169,5 @@ _OPTIONS: dict[str, Option] = {
     "gain": (_finite, "0"),
     "white_balance": (_above_zero, "4600"),
     "focus": (_finite, "30"),
-    "strict": (_switch, "0 or 1"),
+    "strict": (switch_option, "0 or 1"),
 }
