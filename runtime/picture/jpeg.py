@@ -26,7 +26,8 @@ def decode_jpeg(data: bytes) -> NDArray[np.uint8]:
     """The picture (H, W, 3) uint8 RGB, equal to Pillow's (islow IDCT, smooth upsampling), upright as its EXIF says.
 
     Raises:
-        DataError: `data` is no JPEG, has no end-of-image marker, lacks data in between, or is too large.
+        DataError: `data` is no JPEG, has no end-of-image marker, lacks data in between, or has too many pixels.
+        ConfigError: as `pixel_limit`.
         ImportError: simplejpeg is not installed.
     """
     import simplejpeg

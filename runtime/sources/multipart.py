@@ -13,7 +13,7 @@ from csflow.runtime.picture.jpeg import end_of_jpeg
 
 __all__ = ["MAX_PART_BYTES", "MultipartReader", "boundary_of"]
 
-MAX_PART_BYTES = 1 << 25
+MAX_PART_BYTES = 1 << 27
 """A part longer than this is no picture."""
 MAX_LINE_BYTES = 256
 _BLANK = re.compile(rb"\r?\n\r?\n")

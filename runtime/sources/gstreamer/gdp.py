@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from csflow.runtime.errors import DataError, SourceError
+from csflow.runtime.picture.images import pixel_limit
 from csflow.runtime.picture.jpeg import decode_jpeg
 
 __all__ = ["MAX_SIDE_PX", "GdpReader", "Packet"]
@@ -32,7 +33,6 @@ BUFFER, CAPS = 1, 2
 JPEG = "image/jpeg"
 CHANNELS = {"RGB": 3, "GRAY8": 1}
 MAX_SIDE_PX = 32768
-MAX_PAYLOAD_BYTES = 3 * 8192 * 8192
 _CAPS = re.compile(r"(format|width|height)=\((?:string|int)\)(\w+)")
 
 
@@ -87,7 +87,7 @@ class GdpReader:
         data = self._buffer
         if self._type is None:
             major, _minor, kind, length = HEADER.unpack_from(data.data)
-            if major != 1 or length > MAX_PAYLOAD_BYTES:
+            if major != 1 or length > 4 * pixel_limit():
                 raise SourceError("the pipeline writes something else than GDP: let csflow append gdppay and fdsink")
             self._type = kind
             (self._flags,) = FLAGS.unpack_from(data.data, FLAGS_AT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image
 
 from csflow.runtime.errors import DataError
-from csflow.runtime.picture import images
+from csflow.runtime.picture.images import read_image
 from csflow.runtime.picture.jpeg import decode_jpeg, end_of_jpeg
 from csflow.runtime.synthetic.product import part_at
 
@@ -92,6 +93,15 @@ def test_what_is_no_jpeg_is_refused(data: bytes) -> None:
 
 
 def test_a_header_that_claims_an_enormous_picture_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images, "MAX_PIXELS", 256 * 191)
-    with pytest.raises(DataError, match="claims 256x192"):
-        decode_jpeg(encode())
+    monkeypatch.setenv("CSFLOW_MAX_MEGAPIXELS", "1")
+    with pytest.raises(DataError, match="claims 1100x1000 pixels; at most 1000000"):
+        decode_jpeg(encode(np.zeros((1000, 1100, 3), np.uint8)))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_picture_is_turned_upright_as_in_a_file(orientation: int, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encode(quality=90, exif=exif)
+    (tmp_path / "a.jpg").write_bytes(data)
+    assert np.array_equal(decode_jpeg(data), read_image(tmp_path / "a.jpg"))

@@ -16,6 +16,7 @@ from PIL import Image
 
 from csflow.runtime.errors import EndOfStream, FrameError, SourceError, SourceLost
 from csflow.runtime.source import FrameSource, open_source
+from csflow.runtime.sources import multipart
 from csflow.runtime.sources.http import HttpSource
 from csflow.runtime.sources.multipart import MultipartReader, boundary_of
 from csflow.runtime.synthetic.product import part_at
@@ -80,7 +81,8 @@ def test_a_part_is_given_before_the_next_one_begins(length: int | None) -> None:
     assert reader.part() == PICTURES[0]
 
 
-def test_a_part_without_end_is_given_up() -> None:
+def test_a_part_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(multipart, "MAX_PART_BYTES", 1 << 22)
     parts = itertools.chain([part(b"", None)], itertools.repeat(bytes(1 << 20)))
     with pytest.raises(ValueError, match="without the end"):
         MultipartReader(lambda: next(parts), "frame").part()
