@@ -15,7 +15,8 @@ ORDER = ("runtime", "calibration", "toolkit", "export")
 LIGHT = {"runtime": {"numpy", "PIL", "click"}, "calibration": {"numpy", "click"}}
 MAX_LINES = 300
 MAX_MODULES = 12
-MODULES = sorted(p for package in ORDER for p in (ROOT / package).rglob("*.py") if "native" not in p.parts)
+NATIVE = ROOT / "runtime" / "native"
+MODULES = sorted(p for package in ORDER for p in (ROOT / package).rglob("*.py") if NATIVE not in p.parents)
 
 
 def relative(path: Path) -> str:

@@ -47,7 +47,7 @@ MAX_SIDE_PX = 65535
 MAX_IGNORED = 4096
 IGNORED_RGB = (124, 116, 104)
 """The mean colour of ImageNet: after normalisation by the backbone it is about zero."""
-_METHOD = re.compile(r"[a-z][a-z0-9-]{0,31}")
+_METHOD = re.compile(r"[a-z][a-z0-9-]{0,30}")
 _GRAPH = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*(/[A-Za-z0-9_][A-Za-z0-9_.+-]*)*")
 
@@ -135,7 +135,7 @@ class Manifest:
 
     def __post_init__(self) -> None:
         if not _METHOD.fullmatch(self.method):
-            raise ValueError("method must be 1 to 32 of a-z, 0-9 and -, beginning with a letter")
+            raise ValueError("method must be 1 to 31 of a-z, 0-9 and -, beginning with a letter")
         if not 1 <= len(self.graphs) <= MAX_GRAPHS or len(set(self.graphs)) != len(self.graphs):
             raise ValueError(f"graphs must be 1 to {MAX_GRAPHS} different names")
         if not all(map(_GRAPH.fullmatch, self.graphs)):

@@ -23,6 +23,7 @@ from csflow.runtime.bundle.calibration import Calibration
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.golden import load_golden
 from csflow.runtime.bundle.verification import VERIFICATION, EngineRecord, Figures, Verification, load_verification
+from csflow.runtime.engines.name import EngineName
 from csflow.runtime.engines.stages import engine_files
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -105,8 +106,16 @@ def probe(built: Path) -> ctypes.CDLL:
     loaded.probe_kernels.argtypes = [ctypes.c_size_t]
     loaded.probe_kernels.restype = ctypes.c_char_p
     loaded.probe_preprocess.argtypes = [*[pointer] * 3, *[whole] * 3, ctypes.c_size_t, pointer]
-    loaded.probe_distrust.argtypes = [ctypes.c_char_p] * 2 + [ctypes.c_double] * 2 + [ctypes.c_char_p, ctypes.c_size_t]
-    loaded.probe_weights_sha256.argtypes = [ctypes.c_char_p] * 2
+    text, room, real = ctypes.c_char_p, ctypes.c_size_t, ctypes.c_double
+    loaded.probe_distrust.argtypes = [text, text, real, real, whole, text, room]
+    loaded.probe_tolerances.argtypes = [text, whole, pointer]
+    loaded.probe_passed.argtypes = [text, whole, whole, real, real]
+    loaded.probe_band.restype = real
+    loaded.probe_engine_name.argtypes = [text, text, room]
+    loaded.probe_stages.argtypes = [text, room, text, text, room]
+    loaded.probe_code.argtypes = loaded.probe_reason.argtypes = [whole]
+    loaded.probe_code.restype = loaded.probe_reason.restype = ctypes.c_uint16
+    loaded.probe_identity.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p]
     loaded.probe_sha256.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p]
     loaded.probe_sha256.restype = None
     loaded.probe_canonical.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t]
@@ -128,10 +137,13 @@ def with_record() -> Callable[..., Bundle]:
     ) -> Bundle:
         facts = ("library", "machine", "0.1", "now", "golden frames", band)
         figures = Figures(0, 2, 0.0, 0.0, None, 1.0, None, None, 0.0, None, None, 0.0, 0.0)
-        files = engine_files(bundle, engine)
-        record = EngineRecord(files, *facts, reference, scores, figures, faults, None, None, True)
+
+        def files_of(name: str) -> dict[str, str]:
+            return engine_files(bundle, EngineName.parse(name))
+
+        record = EngineRecord(files_of(engine), *facts, reference, scores, figures, faults, None, None, True)
         known = load_verification(bundle) or Verification(bundle.weights_sha256, {})
-        return bundle.update({VERIFICATION: known.merged(bundle, {engine: record}).to_bytes()})
+        return bundle.update({VERIFICATION: known.merged({engine: record}, files_of).to_bytes()})
 
     return write
 

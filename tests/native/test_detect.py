@@ -84,14 +84,11 @@ def test_a_region_of_interest(make_bundle: Any, library: ctypes.CDLL, binding: M
 @pytest.mark.parametrize("ignore", [((3, 4, 50, 20),), ((0, 0, 9, 9), (100, 50, 100, 40))])
 @pytest.mark.parametrize("roi", [None, (30, 20, 100, 50)])
 def test_ignored_rectangles(
-    make_bundle: Any, library: ctypes.CDLL, probe: ctypes.CDLL, binding: ModuleType, picture: Any, roi: Any, ignore: Any
+    make_bundle: Any, library: ctypes.CDLL, binding: ModuleType, picture: Any, roi: Any, ignore: Any
 ) -> None:
     bundle = make_bundle(roi=roi)
     how = dataclasses.replace(bundle.manifest.preprocessing, ignore=ignore)
     bundle = Bundle(bundle.path, dataclasses.replace(bundle.manifest, preprocessing=how)).update({})
-    out = ctypes.create_string_buffer(65)
-    assert probe.probe_weights_sha256(str(bundle.path).encode(), out) == 0
-    assert out.value.decode() == bundle.weights_sha256
     identity = {"weights_sha256": bundle.weights_sha256, "backend": "x", "created_utc": "x"}
     calibration = Calibration(0.5, 0.4, 0.05, 0.95, 0.05, 0.1, (0.1, 0.2), **identity)
     bundle.write_calibration(schema.dump_json(schema.to_mapping(calibration)))
@@ -205,6 +202,42 @@ def test_the_int8_flow_gives_the_same(
     with pytest.raises(binding.LibraryError, match="failed the decision gate: off") as caught:
         openvino(int8, device)
     assert caught.value.status == -107
+
+
+def with_nan_in_dark_pictures(bundle: Bundle) -> Bundle:
+    """The bundle with a first graph whose features are not numbers where a picture's mean lies below 20."""
+    onnx = pytest.importorskip("onnx", reason="the extra export is not installed")
+    file = "graphs/fp32/backbone.onnx"
+    model = onnx.load_model_from_string(bundle.read(file))
+    add, make = model.graph.node.append, onnx.helper.make_node
+    for name, value in (("darkest", -20.0), ("little", 1e-20)):
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(value, np.float32), name))
+    add(make("Cast", ["frame"], ["as_float"], to=1))
+    add(make("ReduceMean", ["as_float"], ["mean"], keepdims=0))
+    add(make("Add", ["mean", "darkest"], ["above"]))
+    add(make("Sqrt", ["above"], ["root"]))
+    add(make("Mul", ["root", "little"], ["nothing"]))
+    features = model.graph.output[0].name
+    for node in model.graph.node:
+        node.output[:] = ["whole" if name == features else name for name in node.output]
+        node.input[:] = ["whole" if name == features else name for name in node.input]
+    add(make("Add", ["whole", "nothing"], [features]))
+    return bundle.update({file: model.SerializeToString()})
+
+
+def test_features_that_are_no_numbers_are_an_error(
+    calibrated: Path, openvino: Any, picture: Any, with_record: Any
+) -> None:
+    device = "openvino-fp32"
+    with_record(with_nan_in_dark_pictures(Bundle.open(calibrated)), device)
+    bright, dark = (np.full((128, 128, 3), level, np.uint8) for level in (90, 5))
+    with openvino(calibrated, device) as detector:
+        before = detector.detect(picture(bright, "RGB8"))
+        lost = detector.detect(picture(dark, "RGB8"))
+        assert (lost.verdict, lost.verdict_code, lost.reason, lost.status) == (4, 0xC3C3, 207, 0)
+        assert math.isnan(lost.score)
+        assert all(math.isnan(value) for value in detector.anomaly_map()[2])
+        assert detector.detect(picture(bright, "RGB8")).score == before.score > 0
 
 
 def test_a_bundle_without_an_int8_flow_says_what_makes_it(calibrated: Path, openvino: Any, binding: ModuleType) -> None:

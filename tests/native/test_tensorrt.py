@@ -74,6 +74,7 @@ def planned(calibrated_bundle: Bundle) -> Callable[..., Path]:
         for name in names:
             onnx = bundle.manifest.files[f"graphs/fp16/{name}.onnx"].sha256
             record = {"onnx_sha256": onnx, "plan_sha256": hashlib.sha256(data).hexdigest(), "format_version": 1}
+            record |= {"plan_size": len(data)}
             record |= {"compute_capabilities": ["8.7"], "flavour": "tensorrt", "audit": {"any": 1}, **changes}
             (folder / f"{name}.plan").write_bytes(data)
             (folder / f"{name}.plan.json").write_text(json.dumps(record))
@@ -107,6 +108,7 @@ def refusal_with(library: Path, bundle: Path, libraries: Path) -> str:
 def test_plans_are_refused_before_any_library_is_loaded(planned: Any, refusal: Any) -> None:
     assert refusal(planned(plan((10, 3, 0), b"nope"))).startswith("-7 ")
     assert "no TensorRT plan" in refusal(planned(b"short"))
+    assert "has 100 bytes, 99 were built" in refusal(planned(plan_size=99))
     assert "cut off" in refusal(planned(b"ftrt" + bytes(30)))
     assert "serialisation" in refusal(planned(b"ftrt\1" + bytes(95)))
     rtx = refusal(planned(plan((1, 7, 1), b"vtrt")))

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from csflow.runtime import schema
-from csflow.runtime.bundle.calibration import load_calibration
+from csflow.runtime.bundle.contents import Contents
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.verification import VERIFICATION, Verification
 from csflow.runtime.detector import Detector
-from csflow.runtime.engines.fake import FakeEngine
-from csflow.runtime.engines.golden_check import golden_problems
+from csflow.runtime.engines.golden_check import GoldenCheck, golden_problems
+from csflow.runtime.engines.name import EngineName
 from csflow.runtime.engines.trust import distrust
 from csflow.runtime.errors import EngineMismatch
 
@@ -27,12 +27,14 @@ Ours = Callable[..., str]
 
 @pytest.fixture
 def ours(probe: ctypes.CDLL) -> Ours:
-    """`ours(bundle, engine, score_error, map_error)`: why libcsflow would not let the engine decide."""
+    """`ours(bundle, engine, score_error, map_error, by_spread)`: why libcsflow would not let the engine decide."""
 
-    def ask(bundle: Bundle, engine: str, score_error: float = 0.0, map_error: float = 0.0) -> str:
+    def ask(
+        bundle: Bundle, engine: str, score_error: float = 0.0, map_error: float = 0.0, by_spread: bool = False
+    ) -> str:
         out = ctypes.create_string_buffer(1000)
         path = str(bundle.path).encode()
-        assert probe.probe_distrust(path, engine.encode(), score_error, map_error, out, len(out)) == 0
+        assert probe.probe_distrust(path, engine.encode(), score_error, map_error, by_spread, out, len(out)) == 0
         return out.value.decode()
 
     return ask
@@ -45,10 +47,9 @@ def graphs(calibrated_bundle: Bundle) -> Bundle:
 
 
 def theirs(bundle: Bundle, engine_name: str) -> str:
-    """What Python says, by a fake engine of that name."""
-    engine = FakeEngine(bundle)
-    engine.name = engine_name  # type: ignore[misc]
-    return distrust(bundle, engine, load_calibration(bundle))
+    """What Python says of an engine that agrees on the golden frames."""
+    contents, check = Contents(bundle), GoldenCheck(2, 0, 0.0, 0.0)
+    return distrust(contents, EngineName.parse(engine_name), check, contents.calibration)
 
 
 def agree(ours: Ours, bundle: Bundle, engine: str, words: str) -> None:
@@ -99,9 +100,11 @@ def test_a_plan_without_a_record_is_judged_by_the_golden_frames(ours: Ours, grap
     for name in ("backbone.plan", "flow.plan"):
         (folder / name).write_bytes(name.encode())
     for errors in ((0.0, 0.0), (0.009, 0.019), (0.011, 0.0), (0.0, 0.021), (0.2, 0.3), (float("inf"), 0.0)):
-        problems = "; ".join(golden_problems("tensorrt-fp16", *errors))
-        said = ours(graphs, "tensorrt-fp16", *errors)
-        assert said == (f"engine tensorrt-fp16 does not decide as the trained model: {problems}" if problems else "")
+        for by_spread in (False, True):
+            problems = "; ".join(golden_problems("tensorrt-fp16", *errors, by_spread))
+            said = ours(graphs, "tensorrt-fp16", *errors, by_spread)
+            expected = f"engine tensorrt-fp16 does not decide as the trained model: {problems}"
+            assert said == (expected if problems else "")
     assert ours(graphs, "tensorrt-fp32", 2e-4) != ""
     agree(ours, with_record(graphs, "tensorrt-fp16", faults=("off",)), "tensorrt-fp16", "gate: off")
 
@@ -111,7 +114,7 @@ def test_a_malformed_file_is_refused(probe: ctypes.CDLL, graphs: Bundle, change:
     body = schema.parse_json(Verification(graphs.weights_sha256, {}).to_bytes())
     bundle = graphs.update({VERIFICATION: schema.dump_json({**body, **change})})
     out = ctypes.create_string_buffer(10)
-    assert probe.probe_distrust(str(bundle.path).encode(), OPENVINO.encode(), 0.0, 0.0, out, 10) == -6
+    assert probe.probe_distrust(str(bundle.path).encode(), OPENVINO.encode(), 0.0, 0.0, 0, out, 10) == -6
 
 
 @pytest.mark.slow

@@ -68,6 +68,7 @@ class Description(Sized):
         ("bundle_sha256", c_char * 72),
         ("weights_sha256", c_char * 72),
         ("distrust", c_char * 256),
+        ("method", c_char * 32),
     )
 
 

@@ -2,7 +2,7 @@
 #include "bundle/png.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const unsigned char *data, std::size_t size) {
-    static std::uint8_t pixels[32 * 32 * 3];
+    std::vector<std::uint8_t> pixels;
     csflow::decode_png(std::string(reinterpret_cast<const char *>(data), size), 32, pixels);
     return 0;
 }

@@ -86,8 +86,7 @@ typedef struct csflow_description {
     uint32_t struct_size;
     int32_t image_size;           /* side of the model's input in pixels */
     int32_t roi[4];               /* x, y, width, height in pixels of the camera's picture; all 0: the whole picture */
-    int32_t map_width;            /* values of the anomaly map */
-    int32_t map_height;
+    int32_t map_width, map_height; /* values of the anomaly map */
     double warn_threshold;        /* score above: UNCERTAIN */
     double reject_threshold;      /* score above: NOK */
     char recipe[64];              /* name of the bundle's folder without .csflow, cut to fit */
@@ -95,6 +94,7 @@ typedef struct csflow_description {
     char bundle_sha256[72];       /* of the manifest, and so of every file but the thresholds */
     char weights_sha256[72];      /* identity of the model; calibration.json is bound to it */
     char distrust[256];           /* why the engine is not verified, cut to fit; empty where it is */
+    char method[32];              /* what detects, such as cs-flow */
 } csflow_description;
 CSFLOW_API csflow_status CSFLOW_CALL csflow_describe(csflow_detector detector, csflow_description *out);
 
@@ -182,7 +182,7 @@ typedef struct csflow_self_test_result {
     int32_t frames;
     int32_t flips;       /* verdicts that differ from the trained model's */
     int32_t reserved;
-    double score_error;  /* largest relative error of a score */
+    double score_error;  /* largest error of a score, see docs/c-api/csflow_self_test.md */
     double map_error;    /* largest error of a map, as a share of its sum */
 } csflow_self_test_result;
 /* Score the golden frames again. CSFLOW_ENGINE_MISMATCH: they do not agree with the trained model. */

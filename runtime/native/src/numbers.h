@@ -5,6 +5,7 @@
 #if defined(__APPLE__)
 #include <xlocale.h>
 #endif
+#include <string>
 
 namespace csflow {
 
@@ -25,5 +26,8 @@ private:
 
     locale_t before_;
 };
+
+/// A share as Python writes it with ".2%".
+std::string percent(double share);
 
 } // namespace csflow

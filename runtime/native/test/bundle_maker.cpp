@@ -1,7 +1,7 @@
 #include "bundle_maker.h"
 #include "bundle/bundle.h"
-#include "check.h"
 #include "bundle/sha256.h"
+#include "check.h"
 
 #include <filesystem>
 #include <fstream>
@@ -63,6 +63,11 @@ void write_file(const std::string &path, const std::string &content) {
     CHECK(file.good());
 }
 
+std::string read_file(const std::string &path) {
+    std::ifstream file(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+}
+
 std::string new_folder(const std::string &name) {
     const std::string folder = std::filesystem::current_path().string() + "/" + name;
     std::filesystem::remove_all(folder);
@@ -92,7 +97,7 @@ void write_calibration(const std::string &folder, const Json &changes) {
     Json content = {{"reject_threshold", 0.6}, {"warn_threshold", 0.5}, {"false_reject_rate", 0.05},
                     {"confidence", 0.95}, {"bound", 0.05}, {"warn_rate", 0.1}, {"scores", {0.1, 0.2, 0.3, 0.4}},
                     {"backend", "fake"}, {"created_utc", "2026-01-01T00:00:00Z"}};
-    content["weights_sha256"] = csflow::Bundle(folder).weights_sha256();
+    content["weights_sha256"] = csflow::Bundle(folder).manifest().weights_sha256;
     content.update(changes);
     write_file(folder + "/calibration.json", content.dump());
 }

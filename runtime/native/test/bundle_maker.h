@@ -19,6 +19,7 @@ void write_calibration(const std::string &folder, const nlohmann::json &changes)
 void write_calibration(const std::string &folder);
 
 void write_file(const std::string &path, const std::string &content);
+std::string read_file(const std::string &path);
 
 /// A new folder below the working directory.
 std::string new_folder(const std::string &name);

@@ -1,10 +1,12 @@
 // Inner functions for tests in Python, by plain pointers.
 #include "bundle/json.h"
+#include "bundle/sha256.h"
+#include "detector/reasons.h"
+#include "engine/stages.h"
+#include "engine/trust.h"
 #include "picture/picture.h"
 #include "picture/resize_kernels.h"
-#include "bundle/sha256.h"
 #include "status.h"
-#include "engine/trust.h"
 
 extern "C" {
 
@@ -31,21 +33,65 @@ __attribute__((visibility("default"))) csflow_status probe_preprocess(const csfl
 }
 
 __attribute__((visibility("default"))) csflow_status probe_distrust(const char *path, const char *engine,
-                                                                    double score_error, double map_error, char *out,
-                                                                    size_t room) {
+                                                                    double score_error, double map_error,
+                                                                    int32_t by_spread, char *out, size_t room) {
     return csflow::guarded([&] {
         const csflow::Bundle bundle(path);
-        const csflow::GoldenCheck check{2, 0, score_error, map_error};
+        const csflow::GoldenCheck check{2, 0, score_error, map_error, by_spread != 0};
         csflow::copy_text(csflow::distrust(bundle, engine, csflow::load_calibration(bundle), check).c_str(), out, room);
     });
 }
 
-__attribute__((visibility("default"))) csflow_status probe_weights_sha256(const char *path, char *out) {
-    return csflow::guarded([&] { csflow::copy_text(csflow::Bundle(path).weights_sha256().c_str(), out, 65); });
+/// The identity of a model by the text of its manifest.
+__attribute__((visibility("default"))) csflow_status probe_identity(const char *text, size_t size, char *out) {
+    return csflow::guarded([&] {
+        csflow::copy_text(csflow::parse_manifest({text, size}, "manifest.json").weights_sha256.c_str(), out, 65);
+    });
 }
 
 __attribute__((visibility("default"))) void probe_sha256(const uint8_t *data, size_t size, char *out) {
     csflow::copy_text(csflow::sha256_hex(data, size).c_str(), out, 65);
+}
+
+/// What the precision in the name of an engine explains on the golden frames: of a score, of a map.
+__attribute__((visibility("default"))) void probe_tolerances(const char *engine, int32_t by_spread, double *out) {
+    const csflow::Tolerances found = csflow::tolerances(engine, by_spread != 0);
+    out[0] = found.score;
+    out[1] = found.map;
+}
+
+/// Whether an engine of that name may start with these errors on the golden frames.
+__attribute__((visibility("default"))) int32_t probe_passed(const char *engine, int32_t by_spread, int32_t flips,
+                                                            double score_error, double map_error) {
+    return csflow::GoldenCheck{2, flips, score_error, map_error, by_spread != 0}.passed(engine);
+}
+
+__attribute__((visibility("default"))) double probe_band() { return csflow::kGoldenBand; }
+
+/// "backend precision narrowest" of an engine's name.
+__attribute__((visibility("default"))) void probe_engine_name(const char *text, char *out, size_t room) {
+    const csflow::EngineName name = csflow::EngineName::parse(text);
+    const std::string words = name.backend + " " + name.precision + " " + name.narrowest();
+    csflow::copy_text(words.c_str(), out, room);
+}
+
+/// "graph precision file" on a line for each stage that an engine of that name runs.
+__attribute__((visibility("default"))) csflow_status probe_stages(const char *text, size_t size, const char *engine,
+                                                                  char *out, size_t room) {
+    return csflow::guarded([&] {
+        std::string lines;
+        const csflow::Manifest manifest = csflow::parse_manifest({text, size}, "manifest.json");
+        for (const csflow::Stage &stage : csflow::stages(manifest, csflow::EngineName::parse(engine))) {
+            lines += stage.graph + " " + stage.precision + " " + stage.file + "\n";
+        }
+        csflow::copy_text(lines.c_str(), out, room);
+    });
+}
+
+/// The wire code of a verdict, and the reason that goes with it where a score decided.
+__attribute__((visibility("default"))) uint16_t probe_code(int32_t verdict) { return csflow::code_of(verdict); }
+__attribute__((visibility("default"))) uint16_t probe_reason(int32_t verdict) {
+    return csflow::reason_of_verdict(verdict);
 }
 
 /// Bytes that the canonical form needs with its final zero, or 0 where the text is refused.

@@ -1,4 +1,5 @@
 // From bundle to verdict with the fake engine: numbers, words, refusals.
+#include "bundle/sha256.h"
 #include "opened.h"
 
 #include <cmath>
@@ -40,7 +41,11 @@ void test_description(csflow_detector detector) {
     CHECK(about.image_size == 64 && about.map_width == 2 && about.map_height == 2 && about.roi[2] == 0);
     CHECK(std::string(about.recipe) == "good" && std::string(about.engine) == "fake");
     CHECK(std::strlen(about.bundle_sha256) == 64 && std::strlen(about.weights_sha256) == 64);
-    CHECK(about.reject_threshold == 0.6);
+    CHECK(about.reject_threshold == 0.6 && std::string(about.method) == "cs-flow");
+    // A caller of the version before knows no method.
+    about.struct_size = offsetof(csflow_description, method);
+    about.method[0] = 'x';
+    CHECK(csflow_describe(detector, &about) == CSFLOW_OK && about.method[0] == 'x' && about.distrust[0] == '\0');
 }
 
 void refused(csflow_detector detector, csflow_image image, csflow_status expected, const char *words) {
@@ -166,8 +171,8 @@ void test_bundles_that_must_not_open() {
 void test_manifests_that_must_not_open() {
     const std::string folder = new_folder("manifests");
     const auto with = [&folder](const Change &change) { make_bundle(folder, change); };
-    with([](nlohmann::json &m) { m["format_version"] = 2; });
-    open_refused(folder, CSFLOW_BUNDLE_VERSION_ERROR, "bundle format 2");
+    with([](nlohmann::json &m) { m["format_version"] = 3; });
+    open_refused(folder, CSFLOW_BUNDLE_VERSION_ERROR, "bundle format 3");
     with([](nlohmann::json &m) { m["format"] = "other"; });
     open_refused(folder, CSFLOW_BUNDLE_ERROR, "not the manifest");
     with([](nlohmann::json &m) { m["preprocessing"]["image_size"] = 33; });
@@ -185,6 +190,57 @@ void test_manifests_that_must_not_open() {
     std::filesystem::remove(manifest);
     std::filesystem::create_symlink("/etc/hostname", manifest);
     open_refused(folder, CSFLOW_BUNDLE_CORRUPTED, "not a plain file");
+}
+
+void to_format_2(nlohmann::json &manifest) {
+    manifest["format_version"] = 2;
+    manifest["preprocessing"].erase("roi");
+    manifest["method"] = "mixture";
+    manifest["graphs"] = {"backbone", "mixture"};
+}
+
+// A format 2 bundle whose second golden frame must score `score`, by the spread of good scores.
+std::string spread_bundle(const std::string &name, double score) {
+    const std::string folder = make_bundle(new_folder(name), to_format_2);
+    const std::string golden = folder + "/golden/golden.json";
+    nlohmann::json content = nlohmann::json::parse(read_file(golden));
+    content["centre"] = 64 / 255.0;
+    content["spread"] = 0.1;
+    content["frames"][1]["score"] = score;
+    make_bundle(folder, [&content](nlohmann::json &m) {
+        to_format_2(m);
+        const std::string text = content.dump();
+        m["files"]["golden/golden.json"] = {{"sha256", csflow::sha256_hex(text.data(), text.size())},
+                                            {"size", text.size()}};
+    });
+    write_file(golden, content.dump());
+    write_calibration(folder);
+    return folder;
+}
+
+// The bright frame lies 0.502 from the centre: an error of 0.1 is a fifth of that, one of 0.14 more than a quarter.
+void test_errors_are_shares_of_the_spread_in_format_2() {
+    const double bright = 192 / 255.0;
+    const csflow_detector detector = opened(spread_bundle("spread", bright + 0.1));
+    csflow_self_test_result test{};
+    csflow_description about{};
+    test.struct_size = sizeof test;
+    about.struct_size = sizeof about;
+    CHECK(csflow_self_test(detector, &test) == CSFLOW_OK);
+    CHECK(std::abs(test.score_error - 0.1 / (128 / 255.0 + 0.1)) < 1e-6);
+    CHECK(csflow_describe(detector, &about) == CSFLOW_OK && std::string(about.method) == "mixture");
+    CHECK(csflow_close(detector) == CSFLOW_OK);
+    open_refused(spread_bundle("far", bright + 0.2), CSFLOW_ENGINE_MISMATCH, "largest error of a score 28.49%");
+}
+
+void test_golden_frames_are_read_once() {
+    const std::string folder = calibrated_bundle("once");
+    const csflow_detector detector = opened(folder);
+    std::filesystem::remove_all(folder + "/golden");
+    csflow_self_test_result test{};
+    test.struct_size = sizeof test;
+    CHECK(csflow_self_test(detector, &test) == CSFLOW_OK && test.frames == 2);
+    CHECK(csflow_close(detector) == CSFLOW_OK);
 }
 
 void test_an_engine_that_disagrees_does_not_open() {
@@ -211,5 +267,7 @@ int main() {
     test_bundles_that_must_not_open();
     test_manifests_that_must_not_open();
     test_an_engine_that_disagrees_does_not_open();
+    test_errors_are_shares_of_the_spread_in_format_2();
+    test_golden_frames_are_read_once();
     return 0;
 }

@@ -13,7 +13,8 @@ static void test_structures_have_no_padding(void) {
     CHECK(NEXT(csflow_result, struct_size, status) && NEXT(csflow_result, status, frame_id));
     CHECK(NEXT(csflow_result, verdict_code, reason) && NEXT(csflow_result, reason, score));
     CHECK(NEXT(csflow_result, p_value, peak_x) && NEXT(csflow_result, peak_y, latency_ns) && NEXT(csflow_result, latency_ns, verified));
-    CHECK(sizeof(csflow_description) == 544 && LAST(csflow_description, distrust));
+    CHECK(sizeof(csflow_description) == 576 && LAST(csflow_description, method));
+    CHECK(NEXT(csflow_description, weights_sha256, distrust) && NEXT(csflow_description, distrust, method));
     CHECK(NEXT(csflow_description, map_height, warn_threshold) && NEXT(csflow_description, reject_threshold, recipe));
     CHECK(LAST(csflow_image, frame_id) && NEXT(csflow_image, height, row_stride));
     CHECK(NEXT(csflow_cycle_in, reserved, image) && LAST(csflow_cycle_in, image));

@@ -1,5 +1,6 @@
 // The functions of csflow.h: each finds the detector, does one thing, and lets nothing out but a status.
 #include "api/handles.h"
+#include "detector/reasons.h"
 #include "structs.h"
 
 #include <cstddef>
@@ -20,16 +21,16 @@ void require(const void *pointer, const char *name) {
     }
 }
 
-/// Run `body(detector)` behind the firewall; what it says becomes the detector's last error too.
+/// Run `body(opened)` behind the firewall; what it says becomes the detector's last error too.
 template <typename Body> csflow_status with(csflow_detector handle, Body &&body) noexcept {
-    const Pinned detector(handle);
-    if (detector.status() != CSFLOW_OK) {
-        store_error(refusal(detector.status()));
-        return detector.status();
+    const Pinned opened(handle);
+    if (opened.status() != CSFLOW_OK) {
+        store_error(refusal(opened.status()));
+        return opened.status();
     }
-    const csflow_status status = guarded([&] { body(*detector); });
+    const csflow_status status = guarded([&] { body(*opened); });
     if (status != CSFLOW_OK) {
-        detector->store_error();
+        opened->detector.store_error();
     }
     return status;
 }
@@ -105,23 +106,23 @@ csflow_status csflow_open(csflow_detector *out, const char *bundle, const csflow
     return guarded([&] {
         require(out, "out");
         *out = 0;
-        *out = add_handle(std::make_unique<Detector>(bundle_path(bundle), checked(options)));
+        *out = add_handle(std::make_unique<Opened>(bundle_path(bundle), checked(options)));
     });
 }
 
 csflow_status csflow_describe(csflow_detector detector, csflow_description *out) {
-    return with(detector, [&](Detector &opened) {
+    return with(detector, [&](Opened &opened) {
         require_writable(out, "out");
-        deliver(opened.describe(), out);
+        deliver(opened.detector.describe(), out);
     });
 }
 
 csflow_status csflow_detect(csflow_detector detector, const csflow_image *image, csflow_result *out) {
     csflow_result result{};
-    const csflow_status refused = with(detector, [&](Detector &opened) {
+    const csflow_status refused = with(detector, [&](Opened &opened) {
         require_writable(out, "out");
-        opened.begin(image, true);
-        result = opened.finish();
+        opened.detector.begin(image, true);
+        result = opened.detector.finish();
     });
     if (refused != CSFLOW_OK) {
         deliver_error(refused, image, out);
@@ -132,7 +133,7 @@ csflow_status csflow_detect(csflow_detector detector, const csflow_image *image,
 }
 
 csflow_status csflow_submit(csflow_detector detector, const csflow_image *image) {
-    return with(detector, [&](Detector &opened) { opened.begin(image, false); });
+    return with(detector, [&](Opened &opened) { opened.detector.begin(image, false); });
 }
 
 csflow_status csflow_poll(csflow_detector detector, csflow_result *out) {
@@ -144,7 +145,7 @@ csflow_status csflow_poll(csflow_detector detector, csflow_result *out) {
         return status;
     }
     csflow_result result{};
-    const csflow_status status = opened->poll(result);
+    const csflow_status status = opened->detector.poll(result);
     if (status == CSFLOW_OK) {
         deliver(result, out);
     }
@@ -152,11 +153,11 @@ csflow_status csflow_poll(csflow_detector detector, csflow_result *out) {
 }
 
 csflow_status csflow_anomaly_map(csflow_detector detector, const float **values, int32_t *width, int32_t *height) {
-    return with(detector, [&](Detector &opened) {
+    return with(detector, [&](Opened &opened) {
         require(values, "values");
         require(width, "width");
         require(height, "height");
-        const Map map = opened.map();
+        const Map map = opened.detector.map();
         *values = map.values;
         *width = map.width;
         *height = map.height;
@@ -165,16 +166,16 @@ csflow_status csflow_anomaly_map(csflow_detector detector, const float **values,
 
 csflow_status csflow_render_map(csflow_detector detector, float *out, int64_t row_stride, int32_t width,
                                 int32_t height) {
-    return with(detector, [&](Detector &opened) { opened.render_map(out, row_stride, width, height); });
+    return with(detector, [&](Opened &opened) { opened.detector.render_map(out, row_stride, width, height); });
 }
 
 csflow_status csflow_cycle(csflow_detector detector, const csflow_cycle_in *in, csflow_cycle_out *out) {
     csflow_cycle_out shown{};
-    csflow_status status = with(detector, [&](Detector &opened) {
+    csflow_status status = with(detector, [&](Opened &opened) {
         require(in, "in");
         require_writable(out, "out");
         const csflow_cycle_in copy = taken_struct(*in, sizeof *in, "csflow_cycle_in");
-        if (opened.cycle(copy, shown) != CSFLOW_OK) {
+        if (opened.cycle.step(copy, shown) != CSFLOW_OK) {
             fail(CSFLOW_BUSY, "another thread is in csflow_cycle with this detector: one task calls it");
         }
     });
@@ -187,11 +188,11 @@ csflow_status csflow_cycle(csflow_detector detector, const csflow_cycle_in *in, 
 }
 
 csflow_status csflow_self_test(csflow_detector detector, csflow_self_test_result *out) {
-    return with(detector, [&](Detector &opened) {
+    return with(detector, [&](Opened &opened) {
         require_writable(out, "out");
-        const GoldenCheck check = opened.self_test();
+        const GoldenCheck check = opened.detector.self_test();
         deliver(csflow_self_test_result{0, check.frames, check.flips, 0, check.score_error, check.map_error}, out);
-        if (!check.passed(opened.describe().engine)) {
+        if (!check.passed(opened.detector.describe().engine)) {
             fail(CSFLOW_ENGINE_MISMATCH, "the golden frames do not get the scores they must: run 'csflow export' "
                                          "again");
         }
@@ -205,7 +206,8 @@ csflow_status csflow_close(csflow_detector detector) {
 size_t csflow_last_error(csflow_detector detector, char *text, size_t size) {
     const std::size_t room = text != nullptr ? size : 0;
     const Pinned opened(detector);
-    return opened.status() == CSFLOW_OK ? opened->last_error(text, room) : copy_text(stored_error(), text, room);
+    return opened.status() == CSFLOW_OK ? opened->detector.last_error(text, room)
+                                        : copy_text(stored_error(), text, room);
 }
 
 } // extern "C"

@@ -26,6 +26,7 @@ csflow_description described(const Bundle &bundle, const Calibration &calibratio
     about.reject_threshold = calibration.reject_threshold;
     copy_text(recipe_of(bundle.path()).c_str(), about.recipe, sizeof about.recipe);
     copy_text(engine.name(), about.engine, sizeof about.engine);
+    copy_text(manifest.method.c_str(), about.method, sizeof about.method);
     copy_text(manifest.sha256.c_str(), about.bundle_sha256, sizeof about.bundle_sha256);
     copy_text(calibration.weights_sha256.c_str(), about.weights_sha256, sizeof about.weights_sha256);
     return about;

@@ -16,7 +16,7 @@ struct Slot {
     std::atomic<csflow_detector> handle{0};
     std::atomic<std::uint32_t> users{0};
     std::uint64_t generation = 0; // of who occupies
-    Detector *detector = nullptr;
+    Opened *opened = nullptr;
 };
 
 // Never destroyed: a thread of the host may still call while the process ends.
@@ -46,14 +46,14 @@ const char *refusal(csflow_status status) noexcept {
                                    : "no such detector: it was closed already, or never opened";
 }
 
-csflow_detector add_handle(std::unique_ptr<Detector> detector) {
+csflow_detector add_handle(std::unique_ptr<Opened> opened) {
     for (std::uint64_t index = 0; index < kSlots; ++index) {
         Slot &slot = slots[index];
         if (slot.occupied.exchange(true)) {
             continue;
         }
         slot.generation = slot.generation % (kGenerations - 1) + 1;
-        slot.detector = detector.release();
+        slot.opened = opened.release();
         const csflow_detector handle = number(slot.generation, index);
         slot.handle.store(handle);
         return handle;
@@ -70,8 +70,8 @@ void remove_handle(csflow_detector handle) {
         fail(CSFLOW_BAD_HANDLE, "%s", refusal(CSFLOW_BAD_HANDLE));
     }
     wait_until_unused(*slot);
-    delete slot->detector;
-    slot->detector = nullptr;
+    delete slot->opened;
+    slot->opened = nullptr;
     slot->occupied.store(false);
 }
 
@@ -86,12 +86,12 @@ Pinned::Pinned(csflow_detector handle) noexcept : handle_(handle) {
         slot->users.fetch_sub(1);
         return;
     }
-    detector_ = slot->detector;
-    status_ = detector_->process() == getpid() ? CSFLOW_OK : CSFLOW_FORKED;
+    opened_ = slot->opened;
+    status_ = opened_->detector.process() == getpid() ? CSFLOW_OK : CSFLOW_FORKED;
 }
 
 Pinned::~Pinned() {
-    if (detector_ != nullptr) {
+    if (opened_ != nullptr) {
         slot_of(handle_)->users.fetch_sub(1);
     }
 }

@@ -1,12 +1,20 @@
 // Numbers for detectors: a stale or invented one is refused and never followed.
 #pragma once
 
-#include "detector/detector.h"
+#include "detector/cycle.h"
 
 namespace csflow {
 
+/// What a number stands for.
+struct Opened {
+    Opened(const std::string &bundle, const OpenOptions &options) : detector(bundle, options), cycle(detector) {}
+
+    Detector detector;
+    Cycle cycle;
+};
+
 /// The number of a new detector. CONFIG_ERROR: too many are open.
-csflow_detector add_handle(std::unique_ptr<Detector> detector);
+csflow_detector add_handle(std::unique_ptr<Opened> opened);
 
 /// Take the detector out, wait until no call uses it, and delete it. BAD_HANDLE, FORKED.
 void remove_handle(csflow_detector handle);
@@ -23,13 +31,13 @@ public:
     Pinned &operator=(const Pinned &) = delete;
 
     csflow_status status() const noexcept { return status_; } // OK, BAD_HANDLE or FORKED
-    Detector *operator->() const noexcept { return detector_; }
-    Detector &operator*() const noexcept { return *detector_; }
+    Opened *operator->() const noexcept { return opened_; }
+    Opened &operator*() const noexcept { return *opened_; }
 
 private:
     csflow_detector handle_;
     csflow_status status_ = CSFLOW_BAD_HANDLE;
-    Detector *detector_ = nullptr;
+    Opened *opened_ = nullptr;
 };
 
 } // namespace csflow

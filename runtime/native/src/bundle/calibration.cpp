@@ -71,7 +71,7 @@ Calibration load_calibration(const Bundle &bundle) {
     }
     const std::string where = bundle.path() + "/calibration.json";
     Calibration calibration = parse_calibration(text, where);
-    if (calibration.weights_sha256 != bundle.weights_sha256()) {
+    if (calibration.weights_sha256 != bundle.manifest().weights_sha256) {
         fail(CSFLOW_CALIBRATION_ERROR, "%s belongs to another model; run 'csflow calibrate' for this one",
              where.c_str());
     }

@@ -1,5 +1,7 @@
 #include "bundle/files.h"
+#include "bundle/sha256.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
@@ -9,6 +11,8 @@
 
 namespace csflow {
 namespace {
+
+constexpr std::size_t kBlockBytes = 1 << 20;
 
 // strerror_r returns int (POSIX) or char * (GNU), by the C library.
 [[maybe_unused]] const char *chosen(int, const char *buffer) noexcept { return buffer; }
@@ -65,10 +69,31 @@ File::File(const std::string &root, const std::string &name)
 
 File::~File() { close(descriptor_); }
 
-std::string File::read() const {
+std::string File::read(std::uint64_t most) const {
+    if (size_ > most) {
+        fail(CSFLOW_BUNDLE_CORRUPTED, "%s has %llu bytes, at most %llu are read: copy the bundle again", path_.c_str(),
+             static_cast<unsigned long long>(size_), static_cast<unsigned long long>(most));
+    }
     std::string content(size_, '\0');
-    for (std::size_t at = 0; at < content.size();) {
-        const ssize_t got = ::read(descriptor_, &content[at], content.size() - at);
+    read_some(content.data(), content.size());
+    return content;
+}
+
+std::string File::sha256() const {
+    Sha256 hash;
+    std::vector<char> block(kBlockBytes);
+    for (std::uint64_t left = size_; left > 0;) {
+        const auto bytes = static_cast<std::size_t>(std::min<std::uint64_t>(left, block.size()));
+        read_some(block.data(), bytes);
+        hash.add(block.data(), bytes);
+        left -= bytes;
+    }
+    return hash.hex();
+}
+
+void File::read_some(char *to, std::size_t bytes) const {
+    while (bytes > 0) {
+        const ssize_t got = ::read(descriptor_, to, bytes);
         if (got < 0 && errno == EINTR) {
             continue;
         }
@@ -76,9 +101,9 @@ std::string File::read() const {
             fail(CSFLOW_BUNDLE_ERROR, "cannot read %s: %s", path_.c_str(),
                  got < 0 ? error_text(errno).c_str() : "it became shorter");
         }
-        at += static_cast<std::size_t>(got);
+        to += got;
+        bytes -= static_cast<std::size_t>(got);
     }
-    return content;
 }
 
 bool is_folder(const std::string &path) {

@@ -9,6 +9,13 @@
 
 namespace csflow {
 
+// The largest files that are read: manifest and thresholds; golden frames' scores and the gate's records; graphs, as
+// protobuf limits them; plans.
+constexpr std::uint64_t kMaxSettings = 8 << 20;
+constexpr std::uint64_t kMaxRecords = 64 << 20;
+constexpr std::uint64_t kMaxGraph = (std::uint64_t{1} << 31) - 1;
+constexpr std::uint64_t kMaxPlan = std::uint64_t{1} << 32;
+
 /// An open file descriptor.
 class File {
 public:
@@ -20,10 +27,16 @@ public:
 
     std::uint64_t size() const noexcept { return size_; }
 
-    /// Everything. BUNDLE_ERROR where reading fails or the file became shorter.
-    std::string read() const;
+    /// Everything. BUNDLE_CORRUPTED where it is larger than `most` bytes, before one is read; BUNDLE_ERROR where
+    /// reading fails or the file became shorter.
+    std::string read(std::uint64_t most) const;
+
+    /// The SHA-256 of everything, in memory of a fixed size. BUNDLE_ERROR as `read`.
+    std::string sha256() const;
 
 private:
+    void read_some(char *to, std::size_t bytes) const;
+
     std::string path_;
     int descriptor_;
     std::uint64_t size_ = 0;

@@ -219,7 +219,7 @@ std::string canonical_json(const Json &value, std::string_view leave_out) {
     return text;
 }
 
-Object::Object(const Json &value, std::initializer_list<std::string_view> known, csflow_status status,
+Object::Object(const Json &value, const std::vector<std::string_view> &known, csflow_status status,
                std::string where)
     : value_(value), status_(status), where_(std::move(where)) {
     require(value.kind == Json::OBJECT, "what should be an object");

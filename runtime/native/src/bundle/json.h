@@ -4,7 +4,6 @@
 #include "status.h"
 
 #include <cstdint>
-#include <initializer_list>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -37,7 +36,7 @@ std::string canonical_json(const Json &value, std::string_view leave_out = {});
 class Object {
 public:
     /// `value` as an object that has no other keys than `known`.
-    Object(const Json &value, std::initializer_list<std::string_view> known, csflow_status status, std::string where);
+    Object(const Json &value, const std::vector<std::string_view> &known, csflow_status status, std::string where);
 
     bool has(const char *key) const noexcept { return value_.find(key) != nullptr; }
     const Json &at(const char *key) const;

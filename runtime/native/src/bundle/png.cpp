@@ -1,7 +1,6 @@
 #include "bundle/png.h"
 
 #include <climits>
-#include <cstdint>
 #include <cstring>
 #include <memory>
 
@@ -38,45 +37,58 @@ std::uint64_t big_endian(const std::string &file, std::uint64_t at) {
     return value;
 }
 
-// stb_image allocates what a chunk announces before it reads, and copies an empty first IDAT chunk to a null pointer.
-bool chunks_fit(const std::string &file) {
+// The compressed rows. Empty where a chunk does not fit the file: stb_image allocates what a chunk announces before it
+// reads, and copies an empty first IDAT chunk to a null pointer.
+std::string compressed_rows(const std::string &file) {
     constexpr std::uint64_t signature_bytes = 8;
     constexpr std::uint64_t frame_bytes = 12; // length, type, checksum
+    std::string rows;
     for (std::uint64_t at = signature_bytes; at + frame_bytes <= file.size();) {
         const std::uint64_t length = big_endian(file, at);
         const std::string type = file.substr(at + 4, 4);
         if (length > file.size() - at - frame_bytes || (length == 0 && type == "IDAT")) {
-            return false;
+            return {};
         }
         if (type == "IEND") {
-            return true;
+            return rows;
+        }
+        if (type == "IDAT") {
+            rows.append(file, at + 8, length);
         }
         at += length + frame_bytes;
     }
-    return false;
+    return {};
+}
+
+// stb_image inflates as far as the data goes, which may be a thousand times its size: here it has no more room than the
+// filtered rows need.
+bool inflates_to(const std::string &rows, std::size_t side) {
+    std::vector<char> room((side * 3 + 1) * side);
+    const int size = static_cast<int>(room.size());
+    return stbi_zlib_decode_buffer(room.data(), size, rows.data(), static_cast<int>(rows.size())) == size;
 }
 
 } // namespace
 
-bool decode_png(const std::string &file, std::int32_t side, std::uint8_t *out) {
-    if (!is_plain_rgb(file) || !chunks_fit(file)) {
+bool decode_png(const std::string &file, std::int32_t side, std::vector<std::uint8_t> &out) {
+    const auto length = static_cast<std::size_t>(side);
+    if (!is_plain_rgb(file) || big_endian(file, 16) != length || big_endian(file, 20) != length) {
+        return false;
+    }
+    const std::string rows = compressed_rows(file);
+    if (rows.empty() || !inflates_to(rows, length)) {
         return false;
     }
     int width = 0;
     int height = 0;
     int channels = 0;
     const auto *bytes = reinterpret_cast<const stbi_uc *>(file.data());
-    const int size = static_cast<int>(file.size());
-    // Before the pixels: a header may announce gigabytes.
-    if (stbi_info_from_memory(bytes, size, &width, &height, &channels) == 0 || width != side || height != side) {
-        return false;
-    }
     const std::unique_ptr<stbi_uc, decltype(&stbi_image_free)> pixels(
-        stbi_load_from_memory(bytes, size, &width, &height, &channels, 3), &stbi_image_free);
-    if (pixels == nullptr || channels != 3) {
+        stbi_load_from_memory(bytes, static_cast<int>(file.size()), &width, &height, &channels, 3), &stbi_image_free);
+    if (pixels == nullptr || channels != 3 || width != side || height != side) {
         return false;
     }
-    std::memcpy(out, pixels.get(), static_cast<std::size_t>(side) * static_cast<std::size_t>(side) * 3);
+    out.assign(pixels.get(), pixels.get() + length * length * 3);
     return true;
 }
 

@@ -1,5 +1,6 @@
 #include "bundle/sha256.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace csflow {
@@ -61,9 +62,7 @@ void compress(State &hash, const std::uint8_t *bytes) noexcept {
 // What is left after the whole blocks, a one bit, zeros, and the length in bits.
 void compress_end(State &hash, const std::uint8_t *rest, std::size_t rest_bytes, std::uint64_t size) noexcept {
     std::uint8_t end[2 * kBlockBytes] = {};
-    if (rest_bytes > 0) {
-        std::memcpy(end, rest, rest_bytes);
-    }
+    std::memcpy(end, rest, rest_bytes);
     end[rest_bytes] = 0x80;
     const std::size_t bytes = rest_bytes + 1 + kLengthBytes <= kBlockBytes ? kBlockBytes : 2 * kBlockBytes;
     for (std::size_t i = 0; i < kLengthBytes; ++i) {
@@ -76,22 +75,48 @@ void compress_end(State &hash, const std::uint8_t *rest, std::size_t rest_bytes,
 
 } // namespace
 
-std::string sha256_hex(const void *data, std::size_t size) {
-    State hash = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
-    const auto *bytes = static_cast<const std::uint8_t *>(data);
-    const std::size_t whole = size / kBlockBytes * kBlockBytes;
-    for (std::size_t at = 0; at < whole; at += kBlockBytes) {
-        compress(hash, bytes + at);
+void Sha256::add(const void *data, std::size_t size) noexcept {
+    if (size == 0) {
+        return; // data may be null then
     }
-    compress_end(hash, whole < size ? bytes + whole : nullptr, size - whole, size);
+    const auto *bytes = static_cast<const std::uint8_t *>(data);
+    const std::size_t kept = size_ % kBlockBytes;
+    size_ += size;
+    if (kept > 0) {
+        const std::size_t taken = std::min(size, kBlockBytes - kept);
+        std::memcpy(rest_.data() + kept, bytes, taken);
+        if (kept + taken < kBlockBytes) {
+            return;
+        }
+        compress(state_, rest_.data());
+        bytes += taken;
+        size -= taken;
+    }
+    for (; size >= kBlockBytes; size -= kBlockBytes) {
+        compress(state_, bytes);
+        bytes += kBlockBytes;
+    }
+    if (size > 0) {
+        std::memcpy(rest_.data(), bytes, size);
+    }
+}
+
+std::string Sha256::hex() {
+    compress_end(state_, rest_.data(), size_ % kBlockBytes, size_);
     constexpr char digits[] = "0123456789abcdef";
     std::string text;
-    for (const std::uint32_t word : hash) {
+    for (const std::uint32_t word : state_) {
         for (int shift = 28; shift >= 0; shift -= 4) {
             text += digits[word >> shift & 15];
         }
     }
     return text;
+}
+
+std::string sha256_hex(const void *data, std::size_t size) {
+    Sha256 hash;
+    hash.add(data, size);
+    return hash.hex();
 }
 
 } // namespace csflow

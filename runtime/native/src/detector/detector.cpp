@@ -1,8 +1,10 @@
 #include "detector/detector.h"
 #include "api/description.h"
+#include "detector/reasons.h"
+#include "engine/finite.h"
+#include "engine/trust.h"
 #include "picture/render.h"
 #include "thread.h"
-#include "engine/trust.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -16,25 +18,6 @@ namespace csflow {
 namespace {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
-
-std::uint16_t code_of(std::int32_t verdict) noexcept {
-    switch (verdict) {
-    case CSFLOW_VERDICT_OK: return CSFLOW_CODE_OK;
-    case CSFLOW_VERDICT_NOK: return CSFLOW_CODE_NOK;
-    case CSFLOW_VERDICT_UNCERTAIN: return CSFLOW_CODE_UNCERTAIN;
-    case CSFLOW_VERDICT_ERROR: return CSFLOW_CODE_ERROR;
-    default: return CSFLOW_CODE_NONE;
-    }
-}
-
-std::uint16_t reason_of_verdict(std::int32_t verdict) noexcept {
-    switch (verdict) {
-    case CSFLOW_VERDICT_NOK: return CSFLOW_REASON_ABOVE_REJECT;
-    case CSFLOW_VERDICT_UNCERTAIN: return CSFLOW_REASON_ABOVE_WARN;
-    case CSFLOW_VERDICT_ERROR: return CSFLOW_REASON_NOT_FINITE;
-    default: return CSFLOW_REASON_NONE;
-    }
-}
 
 std::int32_t widest(const PictureLimits &limits, std::int32_t region, std::int32_t most) {
     return limits.roi.width == 0 ? most : region;
@@ -69,32 +52,6 @@ std::int64_t now_ns() noexcept {
     return std::int64_t{now.tv_sec} * 1000000000 + now.tv_nsec;
 }
 
-std::uint16_t reason_of(csflow_status status) noexcept {
-    switch (status) {
-    case CSFLOW_OK: return CSFLOW_REASON_NONE;
-    case CSFLOW_INVALID_ARGUMENT:
-    case CSFLOW_SOURCE_ERROR: return CSFLOW_REASON_PICTURE;
-    case CSFLOW_INFERENCE_ERROR: return CSFLOW_REASON_INFERENCE;
-    case CSFLOW_BUSY: return CSFLOW_REASON_BUSY;
-    case CSFLOW_DEADLINE: return CSFLOW_REASON_DEADLINE;
-    case CSFLOW_WORKER_CRASHED: return CSFLOW_REASON_WORKER_CRASHED;
-    case CSFLOW_WORKER_HUNG: return CSFLOW_REASON_WORKER_HUNG;
-    default: return CSFLOW_REASON_INTERNAL;
-    }
-}
-
-csflow_result error_result(csflow_status status, std::uint16_t reason, std::uint64_t frame_id) noexcept {
-    csflow_result result{};
-    result.status = status;
-    result.frame_id = frame_id;
-    result.verdict = CSFLOW_VERDICT_ERROR;
-    result.verdict_code = CSFLOW_CODE_ERROR;
-    result.reason = reason;
-    result.score = result.warn_threshold = result.reject_threshold = result.p_value = kNaN;
-    result.peak_x = result.peak_y = -1;
-    return result;
-}
-
 /// The detector for the time of a call that needs the engine, or what it left behind.
 class Detector::Taken {
 public:
@@ -114,7 +71,7 @@ private:
 };
 
 Detector::Detector(const std::string &bundle, const OpenOptions &options)
-    : bundle_(bundle), calibration_(load_calibration(bundle_)),
+    : bundle_(bundle), calibration_(load_calibration(bundle_)), golden_(bundle_),
       limits_(checked_limits(bundle_.manifest(), options)), process_(getpid()), engine_(opened(options)),
       description_(described(bundle_, calibration_, *engine_)),
       resizer_(bundle_.manifest().image_size, widest(limits_, limits_.roi.width, options.max_width),
@@ -138,7 +95,7 @@ std::unique_ptr<Engine> Detector::opened(const OpenOptions &options) {
 }
 
 std::string Detector::require_trust(Engine &engine, bool unverified) const {
-    const GoldenCheck check = check_golden(engine, bundle_, calibration_);
+    const GoldenCheck check = golden_.check(engine, calibration_);
     require_passed(check, engine);
     std::string problem = distrust(bundle_, engine.name(), calibration_, check);
     if (!problem.empty() && !unverified) {
@@ -199,8 +156,7 @@ void Detector::infer(csflow_result &result) {
 void Detector::judge(float score, csflow_result &result) noexcept {
     const Map map = engine_->map();
     const float *end = map.values + map.size();
-    const bool finite = std::all_of(map.values, end, [](float value) { return std::isfinite(value); });
-    result.score = finite ? static_cast<double>(score) : kNaN;
+    result.score = all_finite(map.values, map.size()) ? static_cast<double>(score) : kNaN;
     result.verdict = calibration_.verdict(result.score);
     result.verdict_code = code_of(result.verdict);
     result.reason = reason_of_verdict(result.verdict);
@@ -254,7 +210,7 @@ csflow_status Detector::poll(csflow_result &result) noexcept {
 GoldenCheck Detector::self_test() {
     const Taken taken(*this);
     has_map_ = false;
-    return check_golden(*engine_, bundle_, calibration_);
+    return golden_.check(*engine_, calibration_);
 }
 
 Map Detector::map() {
@@ -279,6 +235,16 @@ void Detector::render_map(float *out, std::int64_t row_stride, std::int32_t widt
              static_cast<long long>(least));
     }
     render(values, region_in(limits_.roi, width, height), out, row_stride, width, height);
+}
+
+void Detector::store_error() noexcept {
+    const std::lock_guard<std::mutex> lock(error_mutex_);
+    copy_text(stored_error(), error_, sizeof error_);
+}
+
+std::size_t Detector::last_error(char *text, std::size_t size) noexcept {
+    const std::lock_guard<std::mutex> lock(error_mutex_);
+    return copy_text(error_, text, size);
 }
 
 } // namespace csflow

@@ -41,7 +41,6 @@ public:
     GoldenCheck self_test();
     Map map();
     void render_map(float *out, std::int64_t row_stride, std::int32_t width, std::int32_t height);
-    csflow_status cycle(const csflow_cycle_in &in, csflow_cycle_out &out) noexcept;
 
     void store_error() noexcept; // this thread's last error becomes the detector's
     std::size_t last_error(char *text, std::size_t size) noexcept;
@@ -51,14 +50,6 @@ private:
     enum State : int { FREE, TAKEN, WAITED, SUBMITTED, DONE };
 
     class Taken;
-    struct Cycle {
-        enum Phase { WAITING, RUNNING, ENDED } phase = WAITING;
-        bool req = false;  // at the last call
-        bool late = false; // a picture that missed its deadline is still in work
-        std::uint32_t calls = 0;
-        std::int64_t deadline_ns = 0; // 0: none
-        csflow_cycle_out out{};
-    };
 
     static void *thread_main(void *detector) noexcept;
     void work() noexcept;
@@ -67,12 +58,10 @@ private:
     std::unique_ptr<Engine> opened(const OpenOptions &options);
     std::string require_trust(Engine &engine, bool unverified) const;
     csflow_result blank_result(const csflow_image &image) const noexcept;
-    void begin_cycle(const csflow_cycle_in &in) noexcept;
-    void watch_cycle() noexcept;
-    void end_cycle(csflow_status status, const csflow_result &result) noexcept;
 
     const Bundle bundle_;
     const Calibration calibration_;
+    const GoldenSet golden_;
     const PictureLimits limits_;
     const pid_t process_;
     std::atomic<bool> verified_{false};
@@ -82,7 +71,6 @@ private:
 
     std::atomic<int> state_{FREE};
     std::atomic<bool> stop_{false};
-    std::atomic_flag in_cycle_ = ATOMIC_FLAG_INIT;
     sem_t wake_{}, finished_{};
     pthread_t thread_{};
 
@@ -90,7 +78,6 @@ private:
     View view_{};
     csflow_result result_{};
     bool has_map_ = false;
-    Cycle cycle_;
 
     std::mutex error_mutex_;
     char error_[512] = "";
@@ -98,11 +85,5 @@ private:
 
 /// CLOCK_MONOTONIC in nanoseconds.
 std::int64_t now_ns() noexcept;
-
-/// The result of a picture that has none: ERROR.
-csflow_result error_result(csflow_status status, std::uint16_t reason, std::uint64_t frame_id) noexcept;
-
-/// CSFLOW_REASON_... for the status of a picture that was refused or failed.
-std::uint16_t reason_of(csflow_status status) noexcept;
 
 } // namespace csflow

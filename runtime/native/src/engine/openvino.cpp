@@ -1,7 +1,10 @@
-// OpenVINO on the CPU, through its C API, loaded when a detector is opened. As csflow.runtime.engines.openvino.engine does:
-// two compiled models, the flow's inputs are the backbone's output buffers.
+// OpenVINO on the CPU, through its C API, loaded when a detector is opened. As csflow.runtime.engines.openvino: one
+// compiled model for each graph; what a graph reads are the output buffers of those before it.
+#include "bundle/files.h"
 #include "engine/engine.h"
+#include "engine/finite.h"
 #include "engine/library.h"
+#include "engine/stages.h"
 
 #if defined(CSFLOW_WITH_OPENVINO)
 
@@ -9,24 +12,20 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 #include <thread>
 
 namespace csflow {
 namespace {
 
-constexpr const char *kBackbone = "graphs/fp32/backbone.onnx";
-constexpr const char *kFlow = "graphs/fp32/flow.onnx";
-constexpr const char *kInt8Flow = "graphs/int8/flow.onnx"; // its convolutions; all else in float32
+constexpr const char *kExportAgain = "run 'csflow export' again";
 
-const char *flow_of(const Bundle &bundle, const std::string &device) {
-    if (device != "openvino-int8") {
-        return kFlow;
-    }
-    if (!bundle.has(kInt8Flow)) {
+std::string graph_of(const Bundle &bundle, const Stage &stage) {
+    if (stage.precision == "int8" && !bundle.has(stage.file)) {
         fail(CSFLOW_BUNDLE_ERROR, "bundle %s has no %s: run 'csflow export --int8 --bundle %s'", bundle.path().c_str(),
-             kInt8Flow, bundle.path().c_str());
+             stage.file.c_str(), bundle.path().c_str());
     }
-    return kInt8Flow;
+    return bundle.read(stage.file, kMaxGraph);
 }
 
 /// The functions that are used, by their declarations in OpenVINO's headers.
@@ -34,7 +33,8 @@ struct Api {
     explicit Api(const Library &library)
 #define CSFLOW_LOAD(name) name(library.function<decltype(&::name)>(#name))
         : CSFLOW_LOAD(ov_core_create), CSFLOW_LOAD(ov_core_free), CSFLOW_LOAD(ov_core_get_property),
-          CSFLOW_LOAD(ov_core_read_model_from_memory_buffer), CSFLOW_LOAD(ov_core_compile_model), CSFLOW_LOAD(ov_model_free), CSFLOW_LOAD(ov_model_inputs_size),
+          CSFLOW_LOAD(ov_core_read_model_from_memory_buffer), CSFLOW_LOAD(ov_core_compile_model),
+          CSFLOW_LOAD(ov_model_free), CSFLOW_LOAD(ov_model_inputs_size),
           CSFLOW_LOAD(ov_model_const_input_by_index), CSFLOW_LOAD(ov_model_reshape_by_port_indexes),
           CSFLOW_LOAD(ov_port_get_any_name), CSFLOW_LOAD(ov_port_get_partial_shape),
           CSFLOW_LOAD(ov_output_const_port_free), CSFLOW_LOAD(ov_partial_shape_free),
@@ -42,6 +42,7 @@ struct Api {
           CSFLOW_LOAD(ov_infer_request_free), CSFLOW_LOAD(ov_infer_request_get_tensor),
           CSFLOW_LOAD(ov_infer_request_set_tensor), CSFLOW_LOAD(ov_infer_request_infer), CSFLOW_LOAD(ov_tensor_free),
           CSFLOW_LOAD(ov_tensor_data), CSFLOW_LOAD(ov_tensor_get_byte_size), CSFLOW_LOAD(ov_tensor_get_shape),
+          CSFLOW_LOAD(ov_tensor_get_element_type),
           CSFLOW_LOAD(ov_shape_free), CSFLOW_LOAD(ov_free), CSFLOW_LOAD(ov_get_last_err_msg) {}
 #undef CSFLOW_LOAD
 
@@ -69,6 +70,7 @@ struct Api {
     CSFLOW_MEMBER(ov_tensor_data);
     CSFLOW_MEMBER(ov_tensor_get_byte_size);
     CSFLOW_MEMBER(ov_tensor_get_shape);
+    CSFLOW_MEMBER(ov_tensor_get_element_type);
     CSFLOW_MEMBER(ov_shape_free);
     CSFLOW_MEMBER(ov_free);
     CSFLOW_MEMBER(ov_get_last_err_msg);
@@ -102,44 +104,66 @@ private:
     T *object_ = nullptr;
 };
 
+/// What a later graph reads of an earlier one.
+struct Features {
+    const float *values;
+    std::size_t count;
+};
+
+/// A graph at work.
+struct Running {
+    Running(const Api &api, const Stage &what)
+        : stage(what), model(api.ov_model_free), compiled(api.ov_compiled_model_free),
+          request(api.ov_infer_request_free) {}
+
+    Stage stage;
+    Held<ov_model_t> model;
+    Held<ov_compiled_model_t> compiled;
+    Held<ov_infer_request_t> request;
+    std::vector<Features> features; // that it gives
+};
+
 class OpenVino final : public Engine {
 public:
     OpenVino(const Bundle &bundle, const EngineOptions &options)
         : library_(openvino_library(options.library)), api_(library_), name_(options.device), core_(api_.ov_core_free),
-          backbone_(api_), flow_(api_), input_(api_.ov_tensor_free), score_(api_.ov_tensor_free),
-          map_tensor_(api_.ov_tensor_free) {
+          input_(api_.ov_tensor_free), score_(api_.ov_tensor_free), map_tensor_(api_.ov_tensor_free) {
         api_.check(api_.ov_core_create(core_.out()), CSFLOW_BACKEND_UNAVAILABLE, "start");
         std::thread(&OpenVino::load_plugin, this).join();
-        if (lacks_bf16_ && options.device == "openvino-bf16") {
-            fail(CSFLOW_BACKEND_UNAVAILABLE, "this processor has no bfloat16: open openvino-fp32");
+        for (const Stage &stage : stages(bundle.manifest(), EngineName::parse(options.device))) {
+            running_.push_back(std::make_unique<Running>(api_, stage));
+            compile(*running_.back(), bundle, options.cache);
+            join(running_.size() - 1);
         }
-        compile(backbone_, bundle, kBackbone, options);
-        compile(flow_, bundle, flow_of(bundle, options.device), options);
-        connect();
         const auto side = static_cast<std::size_t>(bundle.manifest().image_size);
-        input_data_ = tensor(backbone_, "frame", input_, side * side * 3);
-        score_data_ = static_cast<float *>(tensor(flow_, "score", score_, sizeof(float)));
-        find_map();
+        input_data_ = tensor(*running_.front(), "frame", input_, side * side * 3);
+        score_data_ = static_cast<float *>(tensor(*running_.back(), "score", score_, sizeof(float)));
+        find_map(*running_.back());
     }
 
     const char *name() const noexcept override { return name_.c_str(); }
     std::uint8_t *input() noexcept override { return static_cast<std::uint8_t *>(input_data_); }
-    Map map() const noexcept override { return map_; }
+    Map map() const noexcept override { return {map_data_, map_width_, map_height_}; }
 
     float infer() override {
-        run(backbone_);
-        run(flow_);
+        for (const auto &running : running_) {
+            api_.check(api_.ov_infer_request_infer(running->request.get()), CSFLOW_INFERENCE_ERROR, "run on a frame");
+            for (const Features &features : running->features) {
+                if (!all_finite(features.values, features.count)) {
+                    return no_score();
+                }
+            }
+        }
         return *score_data_;
     }
 
 private:
-    struct Stage {
-        explicit Stage(const Api &api)
-            : model(api.ov_model_free), compiled(api.ov_compiled_model_free), request(api.ov_infer_request_free) {}
-        Held<ov_model_t> model;
-        Held<ov_compiled_model_t> compiled;
-        Held<ov_infer_request_t> request;
-    };
+    // The map of the picture before must not pass for this one's.
+    float no_score() noexcept {
+        constexpr float none = std::numeric_limits<float>::quiet_NaN();
+        std::fill_n(map_data_, map().size(), none);
+        return none;
+    }
 
     // The CPU plugin gives the thread that loads it a signal stack, and unmaps that when it is unloaded: were it the
     // host's thread, the host's next signal could find no stack. A thread that ends at once loads it; what fails here
@@ -152,48 +176,45 @@ private:
         }
     }
 
-    void run(const Stage &stage) const {
-        api_.check(api_.ov_infer_request_infer(stage.request.get()), CSFLOW_INFERENCE_ERROR, "run on a frame");
-    }
-
-    void compile(Stage &stage, const Bundle &bundle, const char *graph, const EngineOptions &options) {
-        const std::string onnx = bundle.read(graph);
+    void compile(Running &running, const Bundle &bundle, const std::string &cache) {
+        const bool bf16 = running.stage.precision == "bf16";
+        if (bf16 && lacks_bf16_) {
+            fail(CSFLOW_BACKEND_UNAVAILABLE, "this processor has no bfloat16: open openvino-fp32");
+        }
+        const std::string onnx = graph_of(bundle, running.stage);
         api_.check(api_.ov_core_read_model_from_memory_buffer(core_.get(), onnx.data(), onnx.size(), nullptr,
-                                                              stage.model.out()),
-                   CSFLOW_BUNDLE_CORRUPTED, (std::string("read ") + graph).c_str());
-        reshape(stage);
-        const char *hint = options.device == "openvino-bf16" ? "bf16" : "f32";
-        const std::size_t words = options.cache.empty() ? 4 : 6;
-        api_.check(api_.ov_core_compile_model(core_.get(), stage.model.get(), "CPU", words, stage.compiled.out(),
-                                              "INFERENCE_PRECISION_HINT", hint, "PERFORMANCE_HINT", "LATENCY",
-                                              "CACHE_DIR", options.cache.c_str()),
+                                                              running.model.out()),
+                   CSFLOW_BUNDLE_CORRUPTED, ("read " + running.stage.file).c_str());
+        reshape(running);
+        const std::size_t words = cache.empty() ? 4 : 6;
+        api_.check(api_.ov_core_compile_model(core_.get(), running.model.get(), "CPU", words, running.compiled.out(),
+                                              "INFERENCE_PRECISION_HINT", bf16 ? "bf16" : "f32", "PERFORMANCE_HINT",
+                                              "LATENCY", "CACHE_DIR", cache.c_str()),
                    CSFLOW_INFERENCE_ERROR, "compile the graphs");
-        api_.check(api_.ov_compiled_model_create_infer_request(stage.compiled.get(), stage.request.out()),
+        api_.check(api_.ov_compiled_model_create_infer_request(running.compiled.get(), running.request.out()),
                    CSFLOW_INFERENCE_ERROR, "prepare the graphs");
     }
 
     // Every input takes one frame at a time.
-    void reshape(Stage &stage) {
-        std::size_t count = 0;
-        api_.check(api_.ov_model_inputs_size(stage.model.get(), &count), CSFLOW_BUNDLE_CORRUPTED, "list the inputs");
+    void reshape(Running &running) {
+        const std::size_t count = inputs_of(running);
         std::vector<std::size_t> indices(count);
         std::vector<ov_partial_shape_t> shapes(count);
         std::vector<std::vector<ov_dimension_t>> sides(count);
         for (std::size_t i = 0; i < count; ++i) {
             indices[i] = i;
-            sides[i] = shape_of(stage, i);
+            sides[i] = shape_of(running, i);
             sides[i].front() = {1, 1};
             shapes[i].rank = {static_cast<std::int64_t>(sides[i].size()), static_cast<std::int64_t>(sides[i].size())};
             shapes[i].dims = sides[i].data();
         }
-        api_.check(api_.ov_model_reshape_by_port_indexes(stage.model.get(), indices.data(), shapes.data(), count),
+        api_.check(api_.ov_model_reshape_by_port_indexes(running.model.get(), indices.data(), shapes.data(), count),
                    CSFLOW_BUNDLE_CORRUPTED, "set the batch to 1");
     }
 
-    std::vector<ov_dimension_t> shape_of(const Stage &stage, std::size_t index) const {
+    std::vector<ov_dimension_t> shape_of(const Running &running, std::size_t index) const {
         Held<ov_output_const_port_t> port(api_.ov_output_const_port_free);
-        api_.check(api_.ov_model_const_input_by_index(stage.model.get(), index, port.out()), CSFLOW_BUNDLE_CORRUPTED,
-                   "read an input");
+        find_input(running, index, port);
         ov_partial_shape_t shape{};
         api_.check(api_.ov_port_get_partial_shape(port.get(), &shape), CSFLOW_BUNDLE_CORRUPTED, "read a shape");
         const bool fixed = shape.rank.min == shape.rank.max && shape.rank.min > 0;
@@ -203,60 +224,97 @@ private:
         }
         api_.ov_partial_shape_free(&shape);
         if (!fixed) {
-            fail(CSFLOW_BUNDLE_CORRUPTED, "a graph has an input without a fixed number of dimensions: run 'csflow "
-                                          "export' again");
+            fail(CSFLOW_BUNDLE_CORRUPTED, "%s has an input without a fixed number of dimensions: %s",
+                 running.stage.file.c_str(), kExportAgain);
         }
         return sides;
     }
 
-    // The flow reads where the backbone wrote.
-    void connect() {
+    std::size_t inputs_of(const Running &running) const {
         std::size_t count = 0;
-        api_.check(api_.ov_model_inputs_size(flow_.model.get(), &count), CSFLOW_BUNDLE_CORRUPTED, "list the inputs");
+        api_.check(api_.ov_model_inputs_size(running.model.get(), &count), CSFLOW_BUNDLE_CORRUPTED, "list the inputs");
+        return count;
+    }
+
+    void find_input(const Running &running, std::size_t index, Held<ov_output_const_port_t> &port) const {
+        api_.check(api_.ov_model_const_input_by_index(running.model.get(), index, port.out()), CSFLOW_BUNDLE_CORRUPTED,
+                   "read an input");
+    }
+
+    // A graph reads where those before it wrote: tensors are joined by their names.
+    void join(std::size_t reader) {
+        const Running &running = *running_[reader];
+        const std::size_t count = reader == 0 ? 0 : inputs_of(running);
         for (std::size_t i = 0; i < count; ++i) {
             Held<ov_output_const_port_t> port(api_.ov_output_const_port_free);
-            api_.check(api_.ov_model_const_input_by_index(flow_.model.get(), i, port.out()), CSFLOW_BUNDLE_CORRUPTED,
-                       "read an input");
+            find_input(running, i, port);
             char *found = nullptr;
             api_.check(api_.ov_port_get_any_name(port.get(), &found), CSFLOW_BUNDLE_CORRUPTED, "name an input");
             const std::string name = found;
             api_.ov_free(found);
             Held<ov_tensor_t> tensor(api_.ov_tensor_free);
-            api_.check(api_.ov_infer_request_get_tensor(backbone_.request.get(), name.c_str(), tensor.out()),
-                       CSFLOW_BUNDLE_CORRUPTED, "join backbone and flow");
-            api_.check(api_.ov_infer_request_set_tensor(flow_.request.get(), name.c_str(), tensor.get()),
-                       CSFLOW_BUNDLE_CORRUPTED, "join backbone and flow");
+            Running &writer = writer_of(name, reader, tensor);
+            api_.check(api_.ov_infer_request_set_tensor(running.request.get(), name.c_str(), tensor.get()),
+                       CSFLOW_BUNDLE_CORRUPTED, "join the graphs");
+            watch(writer, name, tensor);
         }
     }
 
-    void *tensor(const Stage &stage, const char *name, Held<ov_tensor_t> &held, std::size_t bytes) {
-        api_.check(api_.ov_infer_request_get_tensor(stage.request.get(), name, held.out()), CSFLOW_BUNDLE_CORRUPTED,
+    // The last graph before `reader` that has a tensor of this name.
+    Running &writer_of(const std::string &name, std::size_t reader, Held<ov_tensor_t> &tensor) {
+        for (std::size_t i = reader; i-- > 0;) {
+            if (api_.ov_infer_request_get_tensor(running_[i]->request.get(), name.c_str(), tensor.out()) ==
+                ov_status_e::OK) {
+                return *running_[i];
+            }
+        }
+        fail(CSFLOW_BUNDLE_CORRUPTED, "%s reads %.60s, which no graph before it gives: %s",
+             running_[reader]->stage.file.c_str(), name.c_str(), kExportAgain);
+    }
+
+    void watch(Running &writer, const std::string &name, const Held<ov_tensor_t> &tensor) {
+        ov_element_type_e type{};
+        std::size_t bytes = 0;
+        void *data = nullptr;
+        api_.check(api_.ov_tensor_get_element_type(tensor.get(), &type), CSFLOW_BUNDLE_CORRUPTED, "read a type");
+        api_.check(api_.ov_tensor_get_byte_size(tensor.get(), &bytes), CSFLOW_BUNDLE_CORRUPTED, "measure a tensor");
+        api_.check(api_.ov_tensor_data(tensor.get(), &data), CSFLOW_BUNDLE_CORRUPTED, "reach a tensor");
+        if (type == ov_element_type_e::F32) {
+            writer.features.push_back({static_cast<const float *>(data), bytes / sizeof(float)});
+        } else if (type != ov_element_type_e::U8) {
+            fail(CSFLOW_BUNDLE_CORRUPTED, "%.60s between the graphs is neither float32 nor uint8: %s", name.c_str(),
+                 kExportAgain);
+        }
+    }
+
+    void *tensor(const Running &running, const char *name, Held<ov_tensor_t> &held, std::size_t bytes) {
+        api_.check(api_.ov_infer_request_get_tensor(running.request.get(), name, held.out()), CSFLOW_BUNDLE_CORRUPTED,
                    (std::string("find ") + name).c_str());
         void *data = nullptr;
         std::size_t size = 0;
         api_.check(api_.ov_tensor_get_byte_size(held.get(), &size), CSFLOW_BUNDLE_CORRUPTED, "measure a tensor");
         api_.check(api_.ov_tensor_data(held.get(), &data), CSFLOW_BUNDLE_CORRUPTED, "reach a tensor");
         if (size != bytes) {
-            fail(CSFLOW_BUNDLE_CORRUPTED, "%s of the graphs has %zu bytes, %zu expected: run 'csflow export' again",
-                 name, size, bytes);
+            fail(CSFLOW_BUNDLE_CORRUPTED, "%s of the graphs has %zu bytes, %zu expected: %s", name, size, bytes,
+                 kExportAgain);
         }
         return data;
     }
 
-    void find_map() {
+    void find_map(const Running &last) {
         Held<ov_tensor_t> probe(api_.ov_tensor_free);
-        api_.check(api_.ov_infer_request_get_tensor(flow_.request.get(), "anomaly_map", probe.out()),
+        api_.check(api_.ov_infer_request_get_tensor(last.request.get(), "anomaly_map", probe.out()),
                    CSFLOW_BUNDLE_CORRUPTED, "find anomaly_map");
         ov_shape_t shape{};
         api_.check(api_.ov_tensor_get_shape(probe.get(), &shape), CSFLOW_BUNDLE_CORRUPTED, "read a shape");
         const bool fits = shape.rank == 3 && shape.dims[0] == 1 && is_side(shape.dims[1]) && is_side(shape.dims[2]);
-        map_ = fits ? Map{nullptr, static_cast<std::int32_t>(shape.dims[2]), static_cast<std::int32_t>(shape.dims[1])}
-                    : Map{nullptr, 0, 0};
+        map_height_ = fits ? static_cast<std::int32_t>(shape.dims[1]) : 0;
+        map_width_ = fits ? static_cast<std::int32_t>(shape.dims[2]) : 0;
         api_.ov_shape_free(&shape);
         if (!fits) {
-            fail(CSFLOW_BUNDLE_CORRUPTED, "anomaly_map of the graphs is not (1, h, w): run 'csflow export' again");
+            fail(CSFLOW_BUNDLE_CORRUPTED, "anomaly_map of the graphs is not (1, h, w): %s", kExportAgain);
         }
-        map_.values = static_cast<float *>(tensor(flow_, "anomaly_map", map_tensor_, map_.size() * sizeof(float)));
+        map_data_ = static_cast<float *>(tensor(last, "anomaly_map", map_tensor_, map().size() * sizeof(float)));
     }
 
     static bool is_side(std::int64_t value) { return value >= 1 && value <= 8192; }
@@ -265,11 +323,12 @@ private:
     const Api api_;
     const std::string name_;
     Held<ov_core_t> core_;
-    Stage backbone_, flow_;
+    std::vector<std::unique_ptr<Running>> running_;
     Held<ov_tensor_t> input_, score_, map_tensor_;
     void *input_data_ = nullptr;
     float *score_data_ = nullptr;
-    Map map_{};
+    float *map_data_ = nullptr;
+    std::int32_t map_width_ = 0, map_height_ = 0;
     bool lacks_bf16_ = false;
 };
 

@@ -24,6 +24,7 @@ std::int32_t byte_at(std::string_view bytes, std::size_t at) { return static_cas
 /// The fields of a plan's record that decide whether it may run.
 struct Record {
     std::string onnx_sha256, plan_sha256;
+    std::uint64_t plan_size;
     std::vector<std::string> compute_capabilities;
 };
 
@@ -35,6 +36,14 @@ std::string text_at(const Json &record, const char *key, const std::string &wher
     return found->text;
 }
 
+std::uint64_t size_at(const Json &record, const std::string &where) {
+    const Json *found = record.find("plan_size");
+    if (found == nullptr || found->kind != Json::WHOLE || found->whole < 0) {
+        fail(CSFLOW_ENGINE_ERROR, "%s: plan_size is missing; %s", where.c_str(), kRebuild);
+    }
+    return static_cast<std::uint64_t>(found->whole);
+}
+
 // Not strict: what else the builder writes down is of no consequence here.
 Record parse_record(const std::string &text, const std::string &where) {
     const Json json = parse_json(text, CSFLOW_ENGINE_ERROR, where, kRebuild);
@@ -42,7 +51,7 @@ Record parse_record(const std::string &text, const std::string &where) {
     if (version != nullptr && !(version->kind == Json::WHOLE && version->whole == 1)) {
         fail(CSFLOW_ENGINE_ERROR, "%s is of a version that this libcsflow does not read: update csflow", where.c_str());
     }
-    Record record{text_at(json, "onnx_sha256", where), text_at(json, "plan_sha256", where), {}};
+    Record record{text_at(json, "onnx_sha256", where), text_at(json, "plan_sha256", where), size_at(json, where), {}};
     if (const Json *listed = json.find("compute_capabilities")) {
         for (const Json &item : listed->items) {
             record.compute_capabilities.push_back(item.text);
@@ -82,15 +91,20 @@ PlanHeader parse_plan_header(std::string_view plan, const std::string &where) {
     return {rtx, byte_at(plan, 24), byte_at(plan, 25), byte_at(plan, 26), byte_at(plan, 27)};
 }
 
-Plan load_plan(const Bundle &bundle, const std::string &precision, const std::string &graph) {
-    const std::string name = "engines/tensorrt/" + precision + "/" + graph + ".plan";
+Plan load_plan(const Bundle &bundle, const EngineName &engine, const Stage &stage) {
+    const std::string name = plan_file(engine, stage.graph);
     const std::string where = bundle.path() + "/" + name;
     if (!exists(where)) {
         fail(CSFLOW_BUNDLE_ERROR, "there is no %s: run 'csflow export --%s' on this machine", where.c_str(),
-             precision.c_str());
+             engine.precision.c_str());
     }
-    const Record record = parse_record(File(bundle.path(), name + ".json").read(), where + ".json");
-    Plan plan{File(bundle.path(), name).read(), {}, record.compute_capabilities};
+    const Record record = parse_record(File(bundle.path(), name + ".json").read(kMaxSettings), where + ".json");
+    const File file(bundle.path(), name);
+    if (file.size() != record.plan_size) {
+        fail(CSFLOW_BUNDLE_CORRUPTED, "%s has %llu bytes, %llu were built: %s", where.c_str(),
+             static_cast<unsigned long long>(file.size()), static_cast<unsigned long long>(record.plan_size), kRebuild);
+    }
+    Plan plan{file.read(kMaxPlan), {}, record.compute_capabilities};
     if (sha256_hex(plan.bytes.data(), plan.bytes.size()) != record.plan_sha256) {
         fail(CSFLOW_BUNDLE_CORRUPTED, "%s is not what was built (its SHA-256 differs): %s", where.c_str(), kRebuild);
     }
@@ -99,7 +113,7 @@ Plan load_plan(const Bundle &bundle, const std::string &precision, const std::st
         fail(CSFLOW_ENGINE_MISMATCH, "%s was built by TensorRT for RTX, expected TensorRT: %s", where.c_str(),
              kRebuild);
     }
-    const auto built_from = bundle.manifest().files.find("graphs/" + precision + "/" + graph + ".onnx");
+    const auto built_from = bundle.manifest().files.find(stage.file);
     if (built_from == bundle.manifest().files.end() || built_from->second.sha256 != record.onnx_sha256) {
         fail(CSFLOW_ENGINE_MISMATCH, "%s was built from another graph than the bundle's: %s", where.c_str(), kRebuild);
     }

@@ -1,8 +1,8 @@
-// What a TensorRT plan says about itself, read without TensorRT and without a GPU. The twin of csflow.runtime.engines.tensorrt.plan_header and
-// csflow.runtime.engines.tensorrt.plan_record.
+// What a TensorRT plan says about itself, read without TensorRT and without a GPU. The twin of plan_header and
+// plan_record in csflow.runtime.engines.tensorrt.
 #pragma once
 
-#include "bundle/bundle.h"
+#include "engine/stages.h"
 
 #include <string>
 #include <string_view>
@@ -29,9 +29,9 @@ struct Plan {
     std::vector<std::string> compute_capabilities; // GPUs that it runs on, such as "8.7"
 };
 
-/// engines/tensorrt/<precision>/<graph>.plan. BUNDLE_ERROR: there is none; BUNDLE_CORRUPTED: it is damaged;
-/// ENGINE_MISMATCH: it was built from another graph, or for TensorRT for RTX.
-Plan load_plan(const Bundle &bundle, const std::string &precision, const std::string &graph);
+/// The plan of a stage. BUNDLE_ERROR: there is none; BUNDLE_CORRUPTED: it is damaged; ENGINE_MISMATCH: it was built
+/// from another graph, or for TensorRT for RTX.
+Plan load_plan(const Bundle &bundle, const EngineName &engine, const Stage &stage);
 
 /// ENGINE_MISMATCH where the plan was built by another version than `library_version` (as getInferLibVersion has it).
 void require_version(const Plan &plan, std::int32_t library_version);

@@ -19,14 +19,22 @@ Library shim_library(std::int32_t major) {
             "build libcsflow with -DCSFLOW_TENSORRT_INCLUDE=... for this version of TensorRT"};
 }
 
+std::vector<Plan> load_plans(const Bundle &bundle, const EngineName &name) {
+    std::vector<Plan> plans;
+    for (const Stage &stage : stages(bundle.manifest(), name)) {
+        plans.push_back(load_plan(bundle, name, stage));
+    }
+    return plans;
+}
+
 class TensorRt final : public Engine {
 public:
     TensorRt(const Bundle &bundle, const EngineOptions &options)
-        : name_(options.device), precision_(options.device.substr(options.device.find('-') + 1)),
-          backbone_(load_plan(bundle, precision_, "backbone")), flow_(load_plan(bundle, precision_, "flow")),
-          library_(inference_library(options, backbone_.header.major)), session_(open(bundle.manifest().image_size)) {}
+        : name_(EngineName::parse(options.device)), text_(options.device), plans_(load_plans(bundle, name_)),
+          library_(inference_library(options, plans_.front().header.major)),
+          session_(open(bundle.manifest().image_size)) {}
 
-    const char *name() const noexcept override { return name_.c_str(); }
+    const char *name() const noexcept override { return text_.c_str(); }
     std::uint8_t *input() noexcept override { return session_->input(); }
     Map map() const noexcept override { return {session_->map(), session_->map_width(), session_->map_height()}; }
 
@@ -43,27 +51,32 @@ private:
     std::unique_ptr<TrtSession> open(std::int32_t image_size) {
         // The library first: it can be asked without a GPU.
         const std::int32_t version = library_.function<std::int32_t (*)()>("getInferLibVersion")();
-        require_version(backbone_, version);
-        require_version(flow_, version);
+        for (const Plan &plan : plans_) {
+            require_version(plan, version);
+        }
         cuda_ = std::make_unique<CudaDriver>();
-        require_gpu(backbone_, cuda_->compute_capability());
-        require_gpu(flow_, cuda_->compute_capability());
-        const Library shim = shim_library(backbone_.header.major);
+        std::vector<const void *> bytes;
+        std::vector<std::size_t> sizes;
+        for (const Plan &plan : plans_) {
+            require_gpu(plan, cuda_->compute_capability());
+            bytes.push_back(plan.bytes.data());
+            sizes.push_back(plan.bytes.size());
+        }
+        const Library shim = shim_library(plans_.front().header.major);
         const auto create = library_.function<void *(*)(void *, std::int32_t)>("createInferRuntime_INTERNAL");
-        const TrtConfig config{{backbone_.bytes.data(), flow_.bytes.data()},
-                               {backbone_.bytes.size(), flow_.bytes.size()}, image_size, create, cuda_.get()};
+        const TrtConfig config{bytes.data(), sizes.data(), bytes.size(), image_size, create, cuda_.get()};
         char error[300] = "";
         std::unique_ptr<TrtSession> session(shim.function<TrtOpen>("csflow_trt_open")(&config, error, sizeof error));
         if (session == nullptr) {
-            fail(CSFLOW_ENGINE_ERROR, "%s; run 'csflow export --%s' on this machine", error, precision_.c_str());
+            fail(CSFLOW_ENGINE_ERROR, "%s; run 'csflow export --%s' on this machine", error, name_.precision.c_str());
         }
-        backbone_.bytes.clear();
-        flow_.bytes.clear();
+        plans_.clear(); // TensorRT has copied them
         return session;
     }
 
-    const std::string name_, precision_;
-    Plan backbone_, flow_;
+    const EngineName name_;
+    const std::string text_;
+    std::vector<Plan> plans_; // until they are loaded
     const Library library_;
     std::unique_ptr<CudaDriver> cuda_; // outlives the session
     std::unique_ptr<TrtSession> session_;

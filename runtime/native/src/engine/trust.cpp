@@ -1,6 +1,6 @@
 #include "engine/trust.h"
 #include "bundle/files.h"
-#include "bundle/sha256.h"
+#include "engine/stages.h"
 #include "numbers.h"
 
 #include <algorithm>
@@ -67,42 +67,9 @@ std::optional<Verification> load_verification(const Bundle &bundle) {
     if (!bundle.has(kVerification)) {
         return std::nullopt;
     }
-    Verification found = parse_verification(bundle.read(kVerification), bundle.path() + "/" + kVerification);
-    return found.weights_sha256 == bundle.weights_sha256() ? std::optional(std::move(found)) : std::nullopt;
-}
-
-bool has_plans(const std::string &engine) { return engine.rfind("tensorrt-", 0) == 0; }
-
-Files plans(const Bundle &bundle, const std::string &precision) {
-    const std::string folder = "engines/tensorrt/" + precision;
-    Files files;
-    for (const std::string &name : names_in(bundle.path() + "/" + folder, ".plan")) {
-        const std::string content = File(bundle.path(), folder + "/" + name).read();
-        files[folder + "/" + name] = sha256_hex(content.data(), content.size());
-    }
-    return files;
-}
-
-// What an engine of this name runs; what is not there is left out.
-Files engine_files(const Bundle &bundle, const std::string &engine) {
-    if (has_plans(engine)) {
-        return plans(bundle, engine.substr(engine.find('-') + 1));
-    }
-    Files files;
-    const char *flow = engine == "openvino-int8" ? "graphs/int8/flow.onnx" : "graphs/fp32/flow.onnx";
-    for (const char *name : {"graphs/fp32/backbone.onnx", flow}) {
-        if (bundle.has(name)) {
-            files[name] = bundle.manifest().files.at(name).sha256;
-        }
-    }
-    return files;
-}
-
-std::string percent(double share) {
-    const PlainNumbers plain;
-    char text[48];
-    std::snprintf(text, sizeof text, "%.2f%%", share * 100.0);
-    return text;
+    const std::string text = bundle.read(kVerification, kMaxRecords);
+    Verification found = parse_verification(text, bundle.path() + "/" + kVerification);
+    return found.weights_sha256 == bundle.manifest().weights_sha256 ? std::optional(std::move(found)) : std::nullopt;
 }
 
 std::string joined(const std::vector<std::string> &texts) {
@@ -128,18 +95,8 @@ std::vector<std::string> problems_of(const Record &record, const Calibration &ca
     return problems;
 }
 
-void add_problem(const char *what, double error, double limit, std::vector<std::string> &problems) {
-    if (!(error <= limit)) {
-        problems.push_back(std::string("a ") + what + " on the golden frames is off by " + percent(error) +
-                           ", at most " + percent(limit) + " is rounding");
-    }
-}
-
 std::string first_start_problem(const std::string &engine, const GoldenCheck &check) {
-    const Tolerances limits = tolerances(engine);
-    std::vector<std::string> problems;
-    add_problem("score", check.score_error, limits.score, problems);
-    add_problem("map", check.map_error, limits.map, problems);
+    const std::vector<std::string> problems = problems_of(check, engine);
     return problems.empty() ? "" : "engine " + engine + " does not decide as the trained model: " + joined(problems);
 }
 
@@ -178,15 +135,16 @@ std::string distrust(const Bundle &bundle, const std::string &engine, const Cali
     if (engine == "fake") {
         return "";
     }
+    const EngineName name = EngineName::parse(engine);
     const std::optional<Verification> verification = load_verification(bundle);
     if (verification.has_value()) {
         const auto record = verification->engines.find(engine);
-        if (record != verification->engines.end() && record->second.files == engine_files(bundle, engine)) {
+        if (record != verification->engines.end() && record->second.files == engine_files(bundle, name)) {
             const std::vector<std::string> problems = problems_of(record->second, calibration);
             return problems.empty() ? "" : "engine " + engine + " failed the decision gate: " + joined(problems);
         }
     }
-    if (has_plans(engine)) {
+    if (runs_plans(name)) {
         return first_start_problem(engine, check);
     }
     return "engine " + engine + " is not verified: the bundle " +

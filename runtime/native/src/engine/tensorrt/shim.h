@@ -6,7 +6,7 @@
 
 namespace csflow {
 
-/// Backbone and flow on the GPU, one frame at a time.
+/// The plans of a bundle on the GPU, one frame at a time.
 class TrtSession {
 public:
     virtual ~TrtSession() = default;
@@ -14,13 +14,14 @@ public:
     virtual const float *map() const noexcept = 0; // (map_height, map_width) in pinned memory
     virtual std::int32_t map_width() const noexcept = 0;
     virtual std::int32_t map_height() const noexcept = 0;
-    /// False with words in `error`.
+    /// False with words in `error`. Where a tensor between two plans is not finite, score and map are NaN.
     virtual bool infer(float *score, char *error, std::size_t size) noexcept = 0;
 };
 
 struct TrtConfig {
-    const void *plans[2]; // backbone, flow
-    std::size_t sizes[2];
+    const void *const *plans; // in running order; tensors are joined by their names
+    const std::size_t *sizes;
+    std::size_t count;
     std::int32_t image_size;
     void *(*create_runtime)(void *logger, std::int32_t version); // createInferRuntime_INTERNAL
     const CudaDriver *cuda;

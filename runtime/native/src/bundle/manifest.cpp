@@ -1,0 +1,193 @@
+#include "bundle/manifest.h"
+#include "bundle/identity.h"
+#include "bundle/sha256.h"
+
+#include <algorithm>
+
+namespace csflow {
+namespace {
+
+constexpr const char *kManifest = "manifest.json";
+constexpr const char *kCalibration = "calibration.json";
+constexpr const char *kSelfHash = "manifest_sha256";
+constexpr const char *kCopyAgain = "copy the bundle again";
+constexpr std::int32_t kMaxVersion = 2;
+constexpr std::int32_t kMaxSide = 65535;
+constexpr std::size_t kMaxIgnored = 4096;
+constexpr std::size_t kMaxGraphs = 8;
+constexpr std::size_t kMaxMethod = 31; // csflow_description has room for it
+constexpr std::size_t kMaxGraphName = 32;
+constexpr std::size_t kMaxDefinition = 200;
+
+bool is_lower(char c) { return c >= 'a' && c <= 'z'; }
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool plain(char c) { return is_lower(c) || (c >= 'A' && c <= 'Z') || is_digit(c) || c == '_'; }
+
+// Relative, at most 200 plain characters, no hidden parts, no "..".
+bool allowed_file(const std::string &name) {
+    if (name.empty() || name.size() > 200 || name == kManifest || name == kCalibration) {
+        return false;
+    }
+    bool first = true;
+    for (const char c : name) {
+        const bool fits = plain(c) || (!first && (c == '.' || c == '+' || c == '-' || c == '/'));
+        if (!fits) {
+            return false;
+        }
+        first = c == '/';
+    }
+    return !first;
+}
+
+// A letter, then letters, digits and `joint`.
+bool allowed_name(const std::string &name, char joint, std::size_t most) {
+    const auto fits = [joint](char c) { return is_lower(c) || is_digit(c) || c == joint; };
+    return !name.empty() && name.size() <= most && is_lower(name[0]) && std::all_of(name.begin(), name.end(), fits);
+}
+
+bool is_hash(const std::string &text) {
+    return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string::npos;
+}
+
+Roi parse_box(const Json &value, const Object &in, const char *name) {
+    in.require(value.kind == Json::ARRAY && value.items.size() == 4, name);
+    std::int32_t sides[4];
+    for (std::size_t i = 0; i < 4; ++i) {
+        const Json &side = value.items[i];
+        in.require(side.kind == Json::WHOLE && side.whole >= (i < 2 ? 0 : 1) && side.whole <= kMaxSide, name);
+        sides[i] = static_cast<std::int32_t>(side.whole);
+    }
+    return {sides[0], sides[1], sides[2], sides[3]};
+}
+
+std::vector<Roi> parse_ignore(const Object &how) {
+    const std::vector<Json> &boxes = how.array("ignore").items;
+    how.require(boxes.size() <= kMaxIgnored, "ignore (at most 4096 rectangles)");
+    std::vector<Roi> ignore;
+    ignore.reserve(boxes.size());
+    for (const Json &box : boxes) {
+        ignore.push_back(parse_box(box, how, "ignore"));
+    }
+    return ignore;
+}
+
+void parse_preprocessing(const Json &value, Manifest &manifest, const std::string &where) {
+    const Object how(value, {"image_size", "roi", "resize", "colour", "ignore"}, CSFLOW_BUNDLE_CORRUPTED, where);
+    const std::int64_t size = how.whole("image_size");
+    how.require(size >= 32 && size <= 8192 && size % 32 == 0, "image_size");
+    how.require(!how.has("resize") || how.text("resize") == "pillow-bilinear", "resize");
+    how.require(!how.has("colour") || how.text("colour") == "RGB", "colour");
+    manifest.image_size = static_cast<std::int32_t>(size);
+    const bool whole = !how.has("roi") || how.at("roi").kind == Json::NOTHING;
+    manifest.roi = whole ? Roi{} : parse_box(how.at("roi"), how, "roi");
+    manifest.ignore = how.has("ignore") ? parse_ignore(how) : std::vector<Roi>{};
+    // In format 2 a default is left out, so that the identity does not depend on who wrote the file.
+    const bool spare = !how.has("resize") && !how.has("colour") && how.has("roi") != whole &&
+                       how.has("ignore") != manifest.ignore.empty();
+    how.require(manifest.format_version == 1 || spare, "preprocessing (a default is spelt out)");
+}
+
+void parse_definition(const Object &in, const char *key, const char *otherwise, std::int32_t format_version) {
+    if (!in.has(key)) {
+        return;
+    }
+    const std::string &text = in.text(key);
+    const bool printable = std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c <= '~'; });
+    in.require(!text.empty() && text.size() <= kMaxDefinition && printable, key);
+    in.require(format_version == 1 || text != otherwise, "definitions (a default is spelt out)");
+}
+
+void parse_definitions(const Json &value, const Manifest &manifest, const std::string &where) {
+    const Object names(value, {"score", "anomaly_map"}, CSFLOW_BUNDLE_CORRUPTED, where);
+    parse_definition(names, "score", "mean-half-z2", manifest.format_version);
+    parse_definition(names, "anomaly_map", "scale0-mean-z2", manifest.format_version);
+}
+
+void parse_method(const Object &in, Manifest &manifest) {
+    manifest.method = in.text("method");
+    in.require(allowed_name(manifest.method, '-', kMaxMethod), "method");
+    manifest.graphs.clear();
+    for (const Json &graph : in.array("graphs").items) {
+        const std::vector<std::string> &known = manifest.graphs;
+        const bool fresh = std::find(known.begin(), known.end(), graph.text) == known.end();
+        in.require(graph.kind == Json::TEXT && allowed_name(graph.text, '_', kMaxGraphName) && fresh, "graphs");
+        manifest.graphs.push_back(graph.text);
+    }
+    in.require(!manifest.graphs.empty() && manifest.graphs.size() <= kMaxGraphs, "graphs (1 to 8 of them)");
+}
+
+void parse_files(const Json &value, Manifest &manifest, const Object &in, const std::string &where) {
+    for (std::size_t i = 0; i < value.keys.size(); ++i) {
+        const std::string &name = value.keys[i];
+        in.require(allowed_file(name), "a file's name");
+        const Object entry(value.items[i], {"sha256", "size"}, CSFLOW_BUNDLE_CORRUPTED, where + ": " + name);
+        const std::int64_t size = entry.whole("size");
+        entry.require(is_hash(entry.text("sha256")), "sha256");
+        entry.require(size >= 0, "size");
+        manifest.files[name] = {entry.text("sha256"), static_cast<std::uint64_t>(size)};
+    }
+    for (const auto &[name, entry] : manifest.files) {
+        for (std::size_t slash = name.find('/'); slash != std::string::npos; slash = name.find('/', slash + 1)) {
+            in.require(manifest.files.count(name.substr(0, slash)) == 0, "a file that is also a folder");
+        }
+    }
+}
+
+std::int32_t checked_version(const Json &body, const std::string &where) {
+    const Json *found = body.find("format_version");
+    const bool whole = found != nullptr && (found->kind == Json::WHOLE || found->kind == Json::BIG);
+    if (!whole || found->real < 1.0) {
+        fail(CSFLOW_BUNDLE_CORRUPTED, "%s: format_version must be a positive whole number", where.c_str());
+    }
+    if (found->real > kMaxVersion) {
+        fail(CSFLOW_BUNDLE_VERSION_ERROR, "%s has bundle format %.0f; this libcsflow reads up to %d: update csflow",
+             where.c_str(), found->real, kMaxVersion);
+    }
+    return static_cast<std::int32_t>(found->whole);
+}
+
+std::string checked_self_hash(const Json &body, const std::string &where) {
+    const std::string canonical = canonical_json(body, kSelfHash);
+    std::string hash = sha256_hex(canonical.data(), canonical.size());
+    const Json *claimed = body.find(kSelfHash);
+    if (claimed == nullptr || claimed->kind != Json::TEXT || claimed->text != hash) {
+        fail(CSFLOW_BUNDLE_CORRUPTED, "%s was edited or damaged: its own hash does not fit; %s", where.c_str(),
+             kCopyAgain);
+    }
+    return hash;
+}
+
+std::vector<std::string_view> keys_of(std::int32_t format_version) {
+    std::vector<std::string_view> keys = {"preprocessing", "definitions", "model", "provenance", "files", "format",
+                                          "format_version", kSelfHash};
+    if (format_version > 1) {
+        keys.insert(keys.end(), {"method", "graphs"});
+    }
+    return keys;
+}
+
+} // namespace
+
+Manifest parse_manifest(std::string_view text, const std::string &where) {
+    const Json body = parse_json(text, CSFLOW_BUNDLE_CORRUPTED, where, kCopyAgain);
+    const Json *format = body.find("format");
+    if (format == nullptr || format->kind != Json::TEXT || format->text != "csflow-bundle") {
+        fail(CSFLOW_BUNDLE_ERROR, "%s is not the manifest of a csflow bundle", where.c_str());
+    }
+    Manifest manifest;
+    manifest.format_version = checked_version(body, where);
+    manifest.sha256 = checked_self_hash(body, where);
+    const Object known(body, keys_of(manifest.format_version), CSFLOW_BUNDLE_CORRUPTED, where);
+    parse_preprocessing(known.object("preprocessing"), manifest, where);
+    parse_definitions(known.object("definitions"), manifest, where);
+    known.object("model");
+    known.object("provenance");
+    if (manifest.format_version > 1) {
+        parse_method(known, manifest);
+    }
+    parse_files(known.object("files"), manifest, known, where);
+    manifest.weights_sha256 = identity(body, manifest);
+    return manifest;
+}
+
+} // namespace csflow

@@ -1,0 +1,37 @@
+// manifest.json: what a bundle is, and the hash of every file in it. The twin of csflow.runtime.bundle.manifest.
+#pragma once
+
+#include "bundle/json.h"
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace csflow {
+
+struct Roi {
+    std::int32_t x, y, width, height; // pixels of the picture; width 0: the whole picture
+};
+
+struct FileEntry {
+    std::string sha256;
+    std::uint64_t size;
+};
+
+struct Manifest {
+    std::int32_t format_version = 1;
+    std::int32_t image_size = 0;
+    Roi roi{};
+    std::vector<Roi> ignore; // painted over before anything else
+    std::string method = "cs-flow";
+    std::vector<std::string> graphs = {"backbone", "flow"}; // in running order
+    std::map<std::string, FileEntry> files;
+    std::string sha256;         // of the canonical manifest
+    std::string weights_sha256; // identity of the trained model, see identity.h
+};
+
+/// Read and check manifest.json. BUNDLE_ERROR: not csflow's; BUNDLE_VERSION_ERROR: newer; BUNDLE_CORRUPTED: damaged.
+Manifest parse_manifest(std::string_view text, const std::string &where);
+
+} // namespace csflow
