@@ -1,5 +1,6 @@
 # Every target sets up .venv by itself.  PYTHON=python3.12 make test  chooses another interpreter.
 PYTHON ?= python3
+SUDO ?= $(if $(filter 0,$(shell id -u)),,sudo)
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check
@@ -9,7 +10,7 @@ DEMO := $(OUT)/demo
 FUZZERS := manifest calibration verification plan png
 FUZZ_S ?= 150
 
-.PHONY: demo test lint fuzz fuzz-native soak bench clean
+.PHONY: demo test skipped packages lint fuzz fuzz-native soak bench clean
 
 demo: $(VENV)/.demo
 	@rm -rf $(DEMO)
@@ -24,8 +25,17 @@ demo: $(VENV)/.demo
 	@echo
 	@echo "Report: $(abspath $(DEMO)/report/report.html)"
 
-test: lint
+test: skipped lint
 	$(BIN)/pytest
+
+# Which groups of tests this machine will skip.
+skipped:
+	@sh tests/missing.sh | awk -F'|' 'NR == 1 { print "These groups of tests are skipped, as packages are missing:" } \
+	    { printf "  %-30s %s\n", $$1, $$2 } END { if (NR) print "make packages installs them (apt-get, as root)." }'
+
+packages:
+	@set -- $$(sh tests/missing.sh | cut -d'|' -f2); [ $$# = 0 ] || { $(SUDO) apt-get update -q && \
+	    $(SUDO) apt-get install -y -q --no-install-recommends "$$@"; }
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

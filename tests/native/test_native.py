@@ -226,6 +226,7 @@ def test_the_default_wheel_is_pure_and_holds_no_native_sources(checkout: Path, r
     assert not [n for n in content if n.endswith((".so", ".cpp", ".h", ".txt")) and "dist-info" not in n]
 
 
+@pytest.mark.usefixtures("build")
 def test_the_native_wheel_holds_the_library_and_its_worker(checkout: Path, run: Run) -> None:
     name, content = wheel(checkout, run, native="1")
     assert "-py3-none-linux_" in name
