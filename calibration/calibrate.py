@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from csflow.calibration.pictures import check_sizes, find_pictures, refuse_seen
 from csflow.calibration.thresholds import (
     check_rate,
     conformal_rank,
@@ -25,18 +25,18 @@ from csflow.runtime import schema
 from csflow.runtime.bundle.calibration import MAX_SCORES, Calibration
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.manifest import Preprocessing
+from csflow.runtime.bundle.pictures import CALIBRATION_PICTURES, PictureSizes
 from csflow.runtime.engine import Engine
-from csflow.runtime.errors import BundleError, CalibrationError, ConfigError, DataError, SourceError
-from csflow.runtime.picture.images import list_images, read_image
+from csflow.runtime.errors import CalibrationError, ConfigError, DataError, SourceError
+from csflow.runtime.line.frame_health import Look
+from csflow.runtime.picture.images import image_size, read_image
 from csflow.runtime.picture.preprocess import preprocess
 from csflow.runtime.types import Frame
 
-__all__ = ["TRAINING_IMAGES", "CalibrationReport", "Thresholds", "calibrate", "choose_thresholds"]
+__all__ = ["CalibrationReport", "Thresholds", "calibrate", "choose_thresholds", "outliers_of"]
 
-TRAINING_IMAGES = "provenance/training_images.json"
-"""File of a bundle that lists the pictures it was trained on, by SHA-256 of their bytes."""
 SHOWN_HIGHEST = 5
-SHOWN_NAMES = 3
+FEWEST, FENCE = 8, 5.0
 
 
 class Thresholds(NamedTuple):
@@ -69,11 +69,6 @@ class CalibrationReport:
         return self.k / (len(self.calibration.scores) + 1)
 
 
-@dataclass(frozen=True)
-class _TrainingImages:
-    files: dict[str, str]
-
-
 def calibrate(
     bundle: Bundle,
     paths: Sequence[Path | str],
@@ -82,6 +77,8 @@ def calibrate(
     confidence: float = 0.95,
     warn_rate: float | None = None,
     progress: Callable[[int, int], None] | None = None,
+    any_size: bool = False,
+    keep_outliers: bool = False,
 ) -> CalibrationReport:
     """Score pictures of good parts, one a part, choose the thresholds and write calibration.json.
 
@@ -97,19 +94,25 @@ def calibrate(
         warn_rate: expected share of good parts above the warn threshold, in 0..1; by default five times
             `rate`, at most 0.1, never below `rate`.
         progress: called as progress(pictures scored, pictures in all).
+        any_size: take pictures of another size or aspect than the training's.
+        keep_outliers: take pictures whose scores lie far outside of the others' (`outliers_of`).
 
     Raises:
         ConfigError: a share is out of range, or `warn_rate` lies below `rate`.
-        CalibrationError: too few parts, a picture twice or from the training, a score that is not finite.
-        DataError: no pictures where they were looked for, or one that cannot be read.
+        CalibrationError: too few parts, a picture twice or from the training, an outlier, a score that is not finite.
+        DataError: no pictures where they were looked for, one that cannot be read, or one of another size.
         BundleError, BundleCorrupted: the bundle's list of training pictures cannot be read.
         InferenceError: the engine failed.
     """
     warn_rate = _warn_rate(rate, warn_rate)
-    files = _find(paths)
+    files = find_pictures(paths)
     _rank(len(files), rate, confidence)
-    training_checked = _refuse_seen(bundle, files)
-    scored = _score(files, engine, bundle.manifest.preprocessing, progress)
+    sizes = PictureSizes.of(map(image_size, files)) if any_size else check_sizes(bundle, files)
+    training_checked = refuse_seen(bundle, files)
+    look = Look()
+    scored = _score(files, engine, bundle.manifest.preprocessing, look, progress)
+    if not keep_outliers:
+        _refuse_outliers(scored)
     scores = sorted(scored.values())
     thresholds = choose_thresholds(scores, rate, confidence, warn_rate)
     calibration = Calibration(
@@ -124,6 +127,8 @@ def calibrate(
         backend=engine.name,
         created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )
+    if "training" not in bundle.manifest.provenance:
+        bundle = bundle.update({CALIBRATION_PICTURES: schema.dump_json(schema.to_mapping(look.record(sizes)))})
     bundle.write_calibration(schema.dump_json(schema.to_mapping(calibration)))
     highest = sorted(scored.items(), key=lambda item: -item[1])[:SHOWN_HIGHEST]
     return CalibrationReport(calibration, thresholds.k, tuple(highest), training_checked)
@@ -189,91 +194,56 @@ def _too_few(n: int, rate: float, confidence: float) -> str:
     return f"{text} or pass --false-reject-rate {reachable.normalize():f}%"
 
 
-def _find(paths: Sequence[Path | str]) -> list[Path]:
-    files: dict[Path, Path] = {}
-    for path in map(Path, paths):
-        if not path.exists():
-            raise DataError(f"{path} does not exist: name a picture, or a folder with pictures of good parts")
-        for file in _pictures(path) if path.is_dir() else [path]:
-            files.setdefault(file.resolve(), file)
-    if not files:
-        raise DataError("no pictures were named: name a folder with pictures of good parts")
-    return list(files.values())
+def outliers_of(scores: Sequence[float]) -> list[int]:
+    """Positions of scores that lie above the upper quartile by more than five times the quartiles' distance, both on
+    the logarithms (7.4 standard deviations of a normal distribution): defects, or pictures of something else.
+
+    Fewer than eight scores have no outliers.
+    """
+    if len(scores) < FEWEST:
+        return []
+    logs = np.log(np.maximum(np.asarray(scores, dtype=np.float64), np.finfo(np.float64).tiny))
+    low, high = np.quantile(logs, (0.25, 0.75))
+    # Scores that agree to some percent have outliers at any factor: those that double the highest of the rest count.
+    far = (logs > high + FENCE * (high - low)) & (logs > high + np.log(2.0))
+    return [int(i) for i in np.flatnonzero(far)]
 
 
-def _pictures(folder: Path) -> list[Path]:
-    pictures = list_images(folder)
-    if pictures:
-        return pictures
-    inside = [p for p in sorted(folder.iterdir()) if p.is_dir() and list_images(p)]
-    if not inside:
-        raise DataError(f"{folder} holds no pictures: name a folder with pictures of good parts")
-    choice = next((p for p in inside if p.name == "good"), inside[0])
-    raise DataError(
-        f"{folder} itself holds no pictures, its folders do ({_names(inside)}): "
-        f"name the ones with good parts, for example {choice}"
+def _refuse_outliers(scored: dict[Path, float]) -> None:
+    files, scores = list(scored), list(scored.values())
+    if not (far := outliers_of(scores)):
+        return
+    middle = float(np.median(scores))
+    worst = sorted(far, key=lambda i: -scores[i])[:SHOWN_HIGHEST]
+    listed = "; ".join(f"{files[i]} scores {scores[i]:.4g}" for i in worst)
+    raise CalibrationError(
+        f"{len(far)} of {len(scores)} pictures lie far outside of the others, whose median is {middle:.4g}: {listed}. "
+        "Nothing was written. Look at them: a defect, or a picture of something else, spoils the threshold. Remove "
+        "them, or pass --keep-outliers where they are good parts"
     )
 
 
-def _refuse_seen(bundle: Bundle, files: Sequence[Path]) -> bool:
-    training = _training_hashes(bundle)
-    first: dict[str, Path] = {}
-    copies: list[Path] = []
-    for file in files:
-        digest = _sha256(file)
-        if digest in first:
-            copies.append(file)
-        first.setdefault(digest, file)
-    seen = [file for digest, file in first.items() if digest in training]
-    if seen:
-        raise CalibrationError(
-            f"{len(seen)} of {len(files)} pictures were used in training ({_names(seen)}): their scores are "
-            "lower than those of new parts; calibrate on good parts that the training never saw"
-        )
-    if copies:
-        raise CalibrationError(
-            f"{len(copies)} of {len(files)} pictures are copies of others ({_names(copies)}): "
-            "each part counts once; remove the copies"
-        )
-    return bundle.has(TRAINING_IMAGES)
-
-
-def _training_hashes(bundle: Bundle) -> frozenset[str]:
-    if not bundle.has(TRAINING_IMAGES):
-        return frozenset()
-    try:
-        listed = schema.from_mapping(_TrainingImages, schema.parse_json(bundle.read(TRAINING_IMAGES)))
-    except schema.SchemaError as error:
-        raise BundleError(f"{bundle.path / TRAINING_IMAGES}: {error}; train again with this csflow") from None
-    return frozenset(listed.files.values())
-
-
-def _sha256(file: Path) -> str:
-    try:
-        if file.exists() and not file.is_file():
-            # Reading a pipe would wait for a writer, perhaps for ever.
-            raise DataError(f"{file} is no file: name a picture or a folder")
-        return hashlib.sha256(file.read_bytes()).hexdigest()
-    except OSError as error:
-        raise DataError(f"cannot read {file}: {error.strerror}; name a picture or a folder") from None
-
-
 def _score(
-    files: Sequence[Path], engine: Engine, how: Preprocessing, progress: Callable[[int, int], None] | None
+    files: Sequence[Path],
+    engine: Engine,
+    how: Preprocessing,
+    look: Look,
+    progress: Callable[[int, int], None] | None,
 ) -> dict[Path, float]:
     scored: dict[Path, float] = {}
     for index, file in enumerate(files):
-        scored[file] = _score_one(file, index, engine, how)
+        scored[file] = _score_one(file, index, engine, how, look)
         if progress is not None:
             progress(index + 1, len(files))
     return scored
 
 
-def _score_one(file: Path, index: int, engine: Engine, how: Preprocessing) -> float:
+def _score_one(file: Path, index: int, engine: Engine, how: Preprocessing, look: Look) -> float:
     try:
         image = preprocess(read_image(file), how)
     except SourceError as error:
         raise DataError(f"{file}: {error}") from None
+    look.add(image)
     (prediction,) = engine.infer([Frame(image, index, source=str(file))])
     if not (math.isfinite(prediction.score) and np.isfinite(prediction.anomaly_map).all()):
         raise CalibrationError(
@@ -281,8 +251,3 @@ def _score_one(file: Path, index: int, engine: Engine, how: Preprocessing) -> fl
             "can rest on it: look at the picture, then try another --backend or train again"
         )
     return float(prediction.score)
-
-
-def _names(files: Sequence[Path]) -> str:
-    more = f" and {len(files) - SHOWN_NAMES} more" if len(files) > SHOWN_NAMES else ""
-    return ", ".join(file.name for file in files[:SHOWN_NAMES]) + more

@@ -53,6 +53,8 @@ def rate(text: str) -> float:
     metavar="NAME",
     help="Engine that scores: auto, openvino or torch; take the one the line uses.",
 )
+@click.option("--any-size", is_flag=True, help="Take pictures of another size or aspect than the training's.")
+@click.option("--keep-outliers", is_flag=True, help="Take pictures whose scores lie far outside of the others'.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def calibrate(
     paths: tuple[str, ...],
@@ -61,6 +63,8 @@ def calibrate(
     confidence: float,
     warn_rate: float | None,
     backend: str,
+    any_size: bool,
+    keep_outliers: bool,
     as_json: bool,
 ) -> None:
     """Find the thresholds from pictures of good parts that the training never saw.
@@ -81,7 +85,7 @@ def calibrate(
             bar.length = total
             bar.update(done - bar.pos)
 
-        report = run(opened, paths, engine, false_reject_rate, confidence, warn_rate, advance)
+        report = run(opened, paths, engine, false_reject_rate, confidence, warn_rate, advance, any_size, keep_outliers)
     _print_json(report, opened) if as_json else _print(report, opened)
 
 

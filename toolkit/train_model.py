@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from csflow.calibration.calibrate import TRAINING_IMAGES
 from csflow.calibration.metrics import GOOD
 from csflow.runtime import schema
 from csflow.runtime.bundle.directory import Bundle
@@ -27,7 +26,7 @@ from csflow.toolkit.backbones.efficientnet import Backbone
 from csflow.toolkit.backbones.weights import WeightsRecord, load_backbone
 from csflow.toolkit.config import ModelConfig, TrainConfig, checked
 from csflow.toolkit.data.dataset import Dataset
-from csflow.toolkit.data.provenance import file_hashes, listing
+from csflow.toolkit.data.provenance import file_hashes, listing, training_record
 from csflow.toolkit.features import FLIPS, cached_features, extract_features, features_key
 from csflow.toolkit.golden import golden_pictures, score_golden
 from csflow.toolkit.methods.flow.checkpoint import Checkpoint
@@ -107,9 +106,9 @@ def train_model(dataset: Dataset, path: Path, plan: TrainPlan, reporter: Reporte
     with reporter.epochs(plan.train.epochs) as on_epoch:
         variants = features[0].shape[0] // len(paths)
         losses = train_flow(flow.to(device), features, variants, plan.train, checkpoint, on_epoch)
-    provenance = _provenance(plan, record, len(hashes), losses[-1])
+    provenance = _provenance(plan, record, training_record(hashes), losses[-1])
     manifest = Manifest(how, Definitions(), schema.to_mapping(model), provenance, {})
-    files = {**weight_files(backbone, flow), **score_golden(backbone, flow, golden), TRAINING_IMAGES: training_images}
+    files = {**weight_files(backbone, flow), **score_golden(backbone, flow, golden), **training_images}
     bundle = Bundle.create(path, manifest, files)
     checkpoint.discard()
     return bundle
@@ -154,12 +153,12 @@ def _check_room(path: Path, *modules: torch.nn.Module) -> None:
         )
 
 
-def _provenance(plan: TrainPlan, record: WeightsRecord, images: int, loss: float) -> dict[str, object]:
+def _provenance(plan: TrainPlan, record: WeightsRecord, pictures: dict[str, object], loss: float) -> dict[str, object]:
     return {
         "csflow": version("csflow"),
         "created_utc": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "backbone_weights": {"source": record.source, "sha256": record.sha256},
-        "training": {**schema.to_mapping(plan.train), "flips": plan.flips, "images": images},
+        "training": {**schema.to_mapping(plan.train), "flips": plan.flips, **pictures},
         "loss": loss,
     }
 

@@ -103,6 +103,11 @@ _OPTIONS = (
         metavar="SHARE",
         help="A picture with less than this share of the training pictures' sharpness is an ERROR; 0 never.",
     ),
+    click.option(
+        "--any-size",
+        is_flag=True,
+        help="Judge pictures of another aspect or far smaller than the training's too; else they are an ERROR.",
+    ),
 )
 
 
@@ -153,7 +158,9 @@ def stream_policy(options: Mapping[str, Any]) -> StreamPolicy:
     return StreamPolicy(
         depth=options["queue"],
         deadline_s=None if deadline_ms is None else deadline_ms / 1e3,
-        health=HealthLimits(options["max_age"], options["frozen"], options["exposure"], options["blur"]),
+        health=HealthLimits(
+            options["max_age"], options["frozen"], options["exposure"], options["blur"], not options["any_size"]
+        ),
         silence_s=options["timeout"],
         max_results=options["frames"],
     )

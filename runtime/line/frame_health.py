@@ -6,19 +6,31 @@ and a smooth one no blurred one.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.golden import load_golden
+from csflow.runtime.bundle.pictures import CalibrationPictures, PictureSizes, calibration_pictures, picture_sizes
 from csflow.runtime.detector import Detector
 from csflow.runtime.errors import BundleError
 from csflow.runtime.faults import FaultWord
 from csflow.runtime.types import Frame
 
-__all__ = ["CameraHealth", "HealthLimits", "HealthReference", "PictureHealth", "reference_of", "sharpness"]
+__all__ = [
+    "CameraHealth",
+    "HealthLimits",
+    "HealthReference",
+    "Look",
+    "PictureHealth",
+    "SizeHealth",
+    "reference_of",
+    "sharpness",
+]
 
 DARK, WHITE = 12, 250
 """Grey levels at or below, at or above which a pixel tells nothing."""
@@ -31,6 +43,8 @@ BLOCK_ROWS = 16
 FILLED_SHARE = 0.9
 """Share of columns that change at once where black or white rows are a filling, and not a background."""
 UNMEASURED_SHARE = 0.9
+
+log = logging.getLogger("csflow.frames")
 
 
 @dataclass(frozen=True)
@@ -45,6 +59,8 @@ class HealthLimits:
     """Share of what is not dark (white) in the golden good frames; so much of it dark (white) is no picture."""
     blur: float = 0.2
     """Share of the least sharp golden good frame's sharpness that a frame must have, along rows and along columns."""
+    size: bool = True
+    """Whether a picture of another aspect than the training's, or of less than half its size, is refused."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +87,44 @@ class HealthReference:
             (min(s[0] for s in sharp), min(s[1] for s in sharp)),
         )
 
+    @property
+    def measured(self) -> bool:
+        """Whether exposure and sharpness can be judged at all."""
+        return self != HealthReference()
+
+
+class Look:
+    """What good parts look like, measured picture by picture."""
+
+    def __init__(self) -> None:
+        self._seen: list[HealthReference] = []
+
+    def add(self, image: NDArray[np.uint8]) -> None:
+        """Measure one (S, S, 3) uint8 picture."""
+        self._seen.append(HealthReference.of([image]))
+
+    def record(self, sizes: PictureSizes) -> CalibrationPictures:
+        """For the bundle; at least one picture was added."""
+        seen = self._seen
+        sharp = [s.sharpness for s in seen]
+        return CalibrationPictures(
+            sizes,
+            max(s.dark_share for s in seen),
+            max(s.white_share for s in seen),
+            (min(s[0] for s in sharp), min(s[1] for s in sharp)),
+        )
+
 
 def reference_of(detector: Detector) -> HealthReference:
-    """The reference for a detector's bundle; without measurements where it has no golden good frames."""
+    """The reference for a detector's bundle: golden good frames, or the pictures an import was calibrated with.
+
+    Without measurements where there is neither: the golden frames of an import show another product.
+    """
+    seen = calibration_pictures(detector.bundle)
+    if seen is not None:
+        return HealthReference(seen.dark_share, seen.white_share, seen.sharpness)
+    if "imported" in detector.bundle.manifest.provenance:
+        return HealthReference()
     try:
         golden = detector.golden or load_golden(detector.bundle)
     except BundleError:
@@ -124,6 +175,32 @@ class PictureHealth:
                     f"along its {word} the picture has {share:.0%} of the sharpness of the training pictures: "
                     "check focus, exposure time and lens"
                 )
+        return None
+
+
+class SizeHealth:
+    """Compares the size of pictures with that of the training's, camera by camera."""
+
+    def __init__(self, limits: HealthLimits, bundle: Bundle) -> None:
+        self._known = picture_sizes(bundle) if limits.size else None
+        how = bundle.manifest.preprocessing
+        self._exact = how.roi is not None or bool(how.ignore)
+        self._told: set[str] = set()
+
+    def problem(self, camera: str, frame: Frame) -> tuple[FaultWord, str] | None:
+        """Fault and reason for the next frame, or None where it is usable; another size of one aspect is logged."""
+        height, width = frame.image.shape[:2]
+        if self._known is None or not height or not width:
+            return None
+        if why := self._known.misfit((width, height), self._exact):
+            return "size", f"{why}, which the model was made with: set the camera to that format, or pass --any-size"
+        if camera not in self._told and not self._known.contains((width, height)):
+            self._told.add(camera)
+            log.warning(
+                "%s gives pictures of %dx%d pixels, the model was made with %s: scores may differ; calibrate with "
+                "pictures of this camera",
+                *(camera, width, height, self._known),
+            )
         return None
 
 

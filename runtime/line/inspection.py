@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from csflow.runtime.detector import Detector
 from csflow.runtime.errors import ConfigError, CSFlowError
 from csflow.runtime.line.cameras import CameraPolicy, open_cameras
+from csflow.runtime.line.frame_health import reference_of
 from csflow.runtime.line.outputs import OutputOptions, Outputs, open_outputs
 from csflow.runtime.line.stream import StreamPolicy, run_stream
 from csflow.runtime.machine.service import Service
@@ -20,6 +21,10 @@ from csflow.runtime.source import FrameSource
 from csflow.runtime.trigger import SupervisedTrigger, Trigger, open_trigger
 
 __all__ = ["Ended", "Inspection", "Opened", "inspect"]
+
+UNMEASURED = (
+    "exposure and sharpness are not judged: the bundle does not know how good parts look; run 'csflow calibrate' again"
+)
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,7 @@ class Opened:
             *([] if not self.detector.distrust else [f"WARNING    {self.detector.distrust}"]),
             *(f"source     {source.name} ({'live' if source.live else 'every frame'})" for source in self.sources),
             *([] if self.trigger is None else [f"trigger    {self.trigger.name}"]),
+            *([] if reference_of(self.detector).measured else [f"WARNING    {UNMEASURED}"]),
             f"thresholds warn {calibration.warn_threshold:.4g}, reject {calibration.reject_threshold:.4g}",
             *([] if self.page_url is None else [f"page       {self.page_url}"]),
         ]

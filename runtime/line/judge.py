@@ -15,7 +15,7 @@ from csflow.runtime.detector import Detector
 from csflow.runtime.errors import FrameError, InferenceError, SourceError
 from csflow.runtime.faults import FaultWord
 from csflow.runtime.line.engine_thread import EngineThread
-from csflow.runtime.line.frame_health import CameraHealth, HealthLimits, PictureHealth, reference_of
+from csflow.runtime.line.frame_health import CameraHealth, HealthLimits, PictureHealth, SizeHealth, reference_of
 from csflow.runtime.trigger import Request
 from csflow.runtime.types import Frame, Result, Verdict
 
@@ -60,6 +60,7 @@ class Judge:
         self._detector = detector
         self._limits = limits or HealthLimits()
         self._picture = PictureHealth(self._limits, reference_of(detector))
+        self._sizes = SizeHealth(self._limits, detector.bundle)
         self._cameras: dict[str, CameraHealth] = {}
         self._deadline_s = deadline_s
         self._worker = EngineThread() if deadline_s is not None else None
@@ -79,7 +80,7 @@ class Judge:
                 continue
             one = _Taken(position, case, item, (time.monotonic_ns() - item.captured_ns) / 1e9)
             health = self._cameras.setdefault(case.camera, CameraHealth(self._limits, case.live))
-            if found := health.problem(item, one.age_s):
+            if found := health.problem(item, one.age_s) or self._sizes.problem(case.camera, item):
                 yield position, one.told(self._refused(item, *found))
             else:
                 taken.append(one)

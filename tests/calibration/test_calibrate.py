@@ -6,17 +6,21 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
-from csflow.calibration.calibrate import TRAINING_IMAGES, calibrate, choose_thresholds
+from csflow.calibration.calibrate import calibrate, choose_thresholds, outliers_of
+from csflow.calibration.pictures import TRAINING_IMAGES, TRAINING_PIXELS, pixels_sha256
+from csflow.runtime import schema
 from csflow.runtime.bundle.calibration import load_calibration
 from csflow.runtime.bundle.directory import Bundle
+from csflow.runtime.bundle.pictures import CalibrationPictures, PictureSizes, calibration_pictures, picture_sizes
 from csflow.runtime.detector import Detector
 from csflow.runtime.engines.fake import FakeEngine
 from csflow.runtime.errors import BundleError, CalibrationError, ConfigError, DataError
@@ -53,6 +57,90 @@ def test_thresholds_are_order_statistics_in_score_units(make_bundle: MakeBundle,
     assert made.bound <= 0.05
     assert (len(made.scores), made.backend, made.weights_sha256) == (93, "fake", bundle.weights_sha256)
     assert report.expected_reject_share == pytest.approx(2 / 94)
+
+
+def resized(folder: Path, name: str, size: tuple[int, int]) -> None:
+    with Image.open(folder / name) as picture:
+        picture.resize(size).save(folder / name)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_picture_of_another_size_is_refused_before_any_is_scored(
+    make_bundle: MakeBundle, make_parts: MakeParts, known: bool
+) -> None:
+    bundle, folder = make_bundle(), make_parts("good", range(100, 160))
+    if known:
+        pictures = schema.to_mapping(PictureSizes.of([(64, 64)]))
+        manifest = replace(bundle.manifest, provenance={"training": {"pictures": pictures}})
+        bundle = Bundle.create(bundle.path, manifest, {"weights/flow.safetensors": b"x"})
+    for size in ((16, 12), (65, 64), (32, 32)):
+        resized(folder, "130.png", size)
+        with pytest.raises(DataError, match=rf"130\.png has {size[0]}x{size[1]} pixels, .* 64 x 64: .*--any-size"):
+            calibrate(bundle, [folder], Unused(bundle), 0.05)
+    assert load_calibration(bundle) is None
+    calibrate(bundle, [folder], FakeEngine(bundle), 0.05, any_size=True)
+    assert load_calibration(bundle) is not None
+
+
+def test_pictures_whose_sizes_varied_in_training_may_vary_again(make_bundle: MakeBundle, make_parts: MakeParts) -> None:
+    bundle, folder = make_bundle(), make_parts("good", range(100, 160))
+    pictures = schema.to_mapping(PictureSizes.of([(64, 64), (90, 80), (60, 70)]))
+    manifest = replace(bundle.manifest, provenance={"training": {"pictures": pictures}})
+    bundle = Bundle.create(bundle.path, manifest, {"weights/flow.safetensors": b"x"})
+    resized(folder, "130.png", (100, 90))
+    calibrate(bundle, [folder], FakeEngine(bundle), 0.05)
+    resized(folder, "130.png", (100, 50))
+    with pytest.raises(DataError, match="the training had 60 to 90 x 64 to 80"):
+        calibrate(bundle, [folder], FakeEngine(bundle), 0.05)
+
+
+def test_equal_pixels_are_one_part_whatever_the_file_says_besides(
+    make_bundle: MakeBundle, make_parts: MakeParts
+) -> None:
+    bundle, folder = make_bundle(), make_parts("good", range(100, 160))
+    with Image.open(folder / "120.png") as picture:
+        note = PngImagePlugin.PngInfo()
+        note.add_text("operator", "second shift")
+        picture.save(folder / "130.png", pnginfo=note)
+    assert (folder / "120.png").read_bytes() != (folder / "130.png").read_bytes()
+    with pytest.raises(CalibrationError, match=r"1 of 60 pictures are copies of others \(130\.png\)"):
+        calibrate(bundle, [folder], Unused(bundle), 0.05)
+    listed = schema.dump_json({"pixels": [pixels_sha256(folder / "140.png")]})
+    bundle = bundle.update({TRAINING_PIXELS: listed})
+    with pytest.raises(CalibrationError, match=r"1 of 60 pictures were used in training \(140\.png\)"):
+        calibrate(bundle, [folder], Unused(bundle), 0.05)
+
+
+def test_a_picture_far_outside_of_the_others_ends_before_anything_is_written(
+    make_bundle: MakeBundle, make_parts: MakeParts
+) -> None:
+    bundle, folder = make_bundle(), make_parts("good", [*range(100, 160), 700])
+    with pytest.raises(CalibrationError, match=r"1 of 61 pictures lie far outside .*700\.png scores 0\.915") as caught:
+        calibrate(bundle, [folder], FakeEngine(bundle), 0.05)
+    assert "--keep-outliers" in str(caught.value)
+    assert load_calibration(bundle) is None
+    made = calibrate(bundle, [folder], FakeEngine(bundle), 0.05, keep_outliers=True).calibration
+    assert made.reject_threshold == pytest.approx(700 / 765, abs=1e-6)
+
+
+def test_scores_of_good_parts_have_no_outliers() -> None:
+    draw = np.random.default_rng(5)
+    found = sum(bool(outliers_of(list(np.exp(draw.normal(0.0, 0.5, 60))))) for _ in range(500))
+    assert found <= 2
+    assert outliers_of([1.0, 1.01, 1.02, 1.0, 1.01, 1.02, 1.0, 1.5]) == []
+    assert outliers_of([1.0, 1.01, 1.02, 1.0, 1.01, 1.02, 1.0, 2.5]) == [7]
+    assert outliers_of([1.0, 1.0, 9.0]) == []
+
+
+def test_without_a_training_the_calibration_tells_how_good_parts_look(
+    make_bundle: MakeBundle, make_parts: MakeParts
+) -> None:
+    bundle, folder = make_bundle(), make_parts("good", range(100, 160))
+    assert picture_sizes(bundle) is None
+    calibrate(bundle, [folder], FakeEngine(bundle), 0.05)
+    seen = calibration_pictures(Bundle.open(bundle.path))
+    assert seen == CalibrationPictures(PictureSizes.of([(64, 64)]), 0.0, 0.0, (0.0, 0.0))
+    assert picture_sizes(Bundle.open(bundle.path)) == PictureSizes.of([(64, 64)])
 
 
 def test_the_bundle_takes_decisions_afterwards(make_bundle: MakeBundle, make_parts: MakeParts) -> None:
@@ -251,5 +339,5 @@ def test_impossible_shares_are_refused(make_bundle: MakeBundle, make_parts: Make
 def test_a_pipe_is_refused_and_not_waited_for(make_bundle: MakeBundle, make_parts: MakeParts, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     bundle = make_bundle()
-    with pytest.raises(DataError, match=r"pipe\.png is no file"):
+    with pytest.raises(DataError, match=r"pipe\.png cannot be decoded: it is a folder, pipe"):
         calibrate(bundle, [make_parts("good", range(100, 400)), tmp_path / "pipe.png"], Unused(bundle))

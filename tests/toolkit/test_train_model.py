@@ -13,14 +13,16 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from safetensors import SafetensorError
 
-from csflow.calibration.calibrate import TRAINING_IMAGES
+from csflow.calibration.pictures import TRAINING_IMAGES, refuse_seen
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.golden import load_golden
 from csflow.runtime.bundle.manifest import IGNORED_RGB
+from csflow.runtime.bundle.pictures import PictureSizes, picture_sizes
 from csflow.runtime.engines.opening import open_engine
-from csflow.runtime.errors import BundleError, ConfigError, DataError, SinkError, SourceError
+from csflow.runtime.errors import BundleError, CalibrationError, ConfigError, DataError, SinkError, SourceError
 from csflow.runtime.picture.images import read_image
 from csflow.runtime.picture.preprocess import preprocess
 from csflow.runtime.types import Frame
@@ -217,6 +219,17 @@ def test_names_that_are_not_utf8_do_not_end_a_training(
     listed = json.loads(made.read(TRAINING_IMAGES).decode("utf-8"))["files"]
     assert list(listed) == [f"train/good/Pr\\xfcfteil {i}.png" for i in range(3)]
     assert len(trained_on(made, load_dataset(root).train)) == 3
+
+
+def test_the_bundle_remembers_the_sizes_and_the_pixels_of_its_training_pictures(
+    trained: Path, product_line: Path, tmp_path: Path
+) -> None:
+    bundle = Bundle.open(trained)
+    assert picture_sizes(bundle) == PictureSizes((128, 128), (128, 128), (1.0, 1.0))
+    copy = tmp_path / "copy.bmp"
+    Image.fromarray(read_image(sorted((product_line / "train/good").iterdir())[3])).save(copy)
+    with pytest.raises(CalibrationError, match="1 of 1 pictures were used in training"):
+        refuse_seen(bundle, [copy])
 
 
 def test_golden_good_frames_are_training_pictures(trained: Path, product_line: Path) -> None:

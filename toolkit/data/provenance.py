@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from csflow.calibration.calibrate import TRAINING_IMAGES
+from csflow.calibration.pictures import TRAINING_IMAGES, TRAINING_PIXELS, pixels_sha256
 from csflow.runtime import schema
 from csflow.runtime.bundle.directory import Bundle
+from csflow.runtime.bundle.pictures import PictureSizes
 from csflow.runtime.errors import DataError
 from csflow.runtime.machine.names import shown
+from csflow.runtime.picture.images import image_size
 from csflow.toolkit.data.dataset import Sample
 
-__all__ = ["file_hashes", "listing", "trained_on"]
+__all__ = ["file_hashes", "listing", "trained_on", "training_record"]
 
 
 def file_hashes(samples: Sequence[Sample]) -> dict[Path, str]:
@@ -27,13 +29,23 @@ def file_hashes(samples: Sequence[Sample]) -> dict[Path, str]:
     return hashes
 
 
-def listing(root: Path, hashes: Mapping[Path, str]) -> bytes:
-    """The file `TRAINING_IMAGES` of a bundle; names are paths below `root`, where two read alike they are numbered."""
+def training_record(paths: Collection[Path]) -> dict[str, object]:
+    """For `provenance.training` of a manifest: how many pictures, and of what size. Raises DataError."""
+    return {"images": len(paths), "pictures": schema.to_mapping(PictureSizes.of(map(image_size, paths)))}
+
+
+def listing(root: Path, hashes: Mapping[Path, str]) -> dict[str, bytes]:
+    """The files `TRAINING_IMAGES` and `TRAINING_PIXELS` of a bundle, by their names in it.
+
+    Pictures are named by their paths below `root`; where two read alike they are numbered. Raises DataError for a
+    picture that cannot be decoded.
+    """
     files: dict[str, str] = {}
     for path, digest in hashes.items():
         name = shown(path.relative_to(root).as_posix())
         files[name if name not in files else f"{name} #{len(files)}"] = digest
-    return schema.dump_json({"files": files})
+    pixels = sorted(pixels_sha256(path) for path in hashes)
+    return {TRAINING_IMAGES: schema.dump_json({"files": files}), TRAINING_PIXELS: schema.dump_json({"pixels": pixels})}
 
 
 def trained_on(bundle: Bundle, samples: Sequence[Sample]) -> list[Path]:

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageFilter
 
+from csflow.runtime import schema
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.golden import GoldenFrame, write_golden
-from csflow.runtime.line.frame_health import CameraHealth, HealthLimits, HealthReference, PictureHealth, reference_of
+from csflow.runtime.bundle.pictures import CALIBRATION_PICTURES, PictureSizes
+from csflow.runtime.line.frame_health import (
+    CameraHealth,
+    HealthLimits,
+    HealthReference,
+    Look,
+    PictureHealth,
+    SizeHealth,
+    reference_of,
+)
+from csflow.runtime.line.judge import Case, Judge
 from csflow.runtime.synthetic.product import part_at
-from csflow.runtime.types import Frame, Prediction
+from csflow.runtime.types import Frame, Prediction, Verdict
 
 from .playing import detector
 
@@ -92,6 +105,74 @@ def test_the_reference_is_measured_from_the_golden_good_frames_of_the_bundle(cal
         [(sharp, GoldenFrame.of("0.png", "good", empty)), (flat, GoldenFrame.of("1.png", "scratch", empty))]
     )
     assert reference_of(detector(calibrated_bundle.update(files))) == HealthReference.of([sharp])
+
+
+def test_an_import_is_judged_by_its_calibration_pictures_and_until_then_not_at_all(calibrated_bundle: Bundle) -> None:
+    plate = part(0)
+    empty = Prediction(1.0, np.ones((2, 2), np.float32))
+    files = write_golden([(plate[:64, :64], GoldenFrame.of("0.png", "good", empty))])
+    updated = calibrated_bundle.update(files)
+    imported = Bundle(updated.path, replace(updated.manifest, provenance={"imported": {}}))
+    assert not reference_of(detector(imported)).measured
+    look = Look()
+    for index in range(3):
+        look.add(blurred(part(index), 6.0))
+    record = schema.to_mapping(look.record(PictureSizes.of([(256, 256)])))
+    known = reference_of(detector(imported.update({CALIBRATION_PICTURES: schema.dump_json(record)})))
+    assert known.measured
+    # The product is smooth: sharp for it is blurred for a plate.
+    assert fault(PictureHealth(HealthLimits(), HealthReference.of([plate])).problem(blurred(part(4), 6.0))) == "blurred"
+    assert PictureHealth(HealthLimits(), known).problem(blurred(part(4), 6.0)) is None
+    assert fault(PictureHealth(HealthLimits(), known).problem(blurred(part(4), 60.0))) == "blurred"
+
+
+# The size of pictures, for every source
+
+
+def sized(bundle: Bundle, *sizes: tuple[int, int], **how: Any) -> Bundle:
+    pictures = schema.to_mapping(PictureSizes.of(sizes))
+    manifest = replace(bundle.manifest, provenance={"training": {"pictures": pictures}})
+    return Bundle(bundle.path, replace(manifest, preprocessing=replace(manifest.preprocessing, **how)))
+
+
+def size_faults(bundle: Bundle, *sizes: tuple[int, int], limits: HealthLimits | None = None) -> list[str]:
+    judge = SizeHealth(limits or HealthLimits(), bundle)
+    return [fault(judge.problem("0", Frame(np.zeros((h, w, 3), np.uint8)))) for w, h in sizes]
+
+
+def test_pictures_of_another_aspect_or_far_smaller_are_refused(calibrated_bundle: Bundle) -> None:
+    square = sized(calibrated_bundle, (256, 256))
+    sizes = ((256, 256), (640, 480), (480, 640), (512, 512), (258, 256), (127, 127), (128, 128))
+    assert size_faults(square, *sizes) == ["", "size", "size", "", "", "size", ""]
+    assert size_faults(square, (640, 480), limits=HealthLimits(size=False)) == [""]
+    assert size_faults(calibrated_bundle, (640, 480)) == [""]
+    varied = sized(calibrated_bundle, (100, 100), (300, 200))
+    assert size_faults(varied, (200, 150), (400, 380), (300, 100), (40, 30)) == ["", "", "size", "size"]
+
+
+@pytest.mark.parametrize("how", [{"roi": (10, 10, 50, 50)}, {"ignore": ((0, 0, 9, 9),)}])
+def test_a_region_in_pixels_needs_pictures_of_the_very_size(calibrated_bundle: Bundle, how: dict[str, Any]) -> None:
+    regional = sized(calibrated_bundle, (256, 256), **how)
+    assert size_faults(regional, (256, 256), (512, 512), (200, 200)) == ["", "size", "size"]
+
+
+def test_another_size_of_the_same_aspect_is_told_once_a_camera(
+    calibrated_bundle: Bundle, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert size_faults(sized(calibrated_bundle, (256, 256)), (300, 300), (300, 300), (256, 256)) == ["", "", ""]
+    assert [r.getMessage()[:31] for r in caplog.records] == ["0 gives pictures of 300x300 pix"]
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_the_line_refuses_a_picture_of_another_aspect_whatever_its_source(
+    calibrated_bundle: Bundle, live: bool
+) -> None:
+    square = sized(calibrated_bundle, (64, 64))
+    wide = np.random.default_rng(2).integers(40, 60, (48, 64, 3)).astype(np.uint8)
+    for limits, verdict in ((HealthLimits(), Verdict.ERROR), (HealthLimits(size=False), Verdict.OK)):
+        judge = Judge(detector(square), limits)
+        ((_, result),) = judge.results([Case(Frame(wide), "camera", live)])
+        assert (result.verdict, result.fault) == (verdict, "size" if verdict is Verdict.ERROR else "")
 
 
 # One camera's frames in their order

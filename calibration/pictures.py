@@ -1,0 +1,158 @@
+"""The pictures of a calibration: found, and compared with each other and with the training's before any is scored."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from csflow.runtime import schema
+from csflow.runtime.bundle.directory import Bundle
+from csflow.runtime.bundle.pictures import PictureSizes, picture_sizes
+from csflow.runtime.errors import BundleError, CalibrationError, DataError
+from csflow.runtime.machine.names import shown
+from csflow.runtime.picture.images import image_size, list_images, read_image
+
+__all__ = [
+    "TRAINING_IMAGES",
+    "TRAINING_PIXELS",
+    "check_sizes",
+    "find_pictures",
+    "names_of",
+    "pixels_sha256",
+    "refuse_seen",
+]
+
+TRAINING_IMAGES = "provenance/training_images.json"
+"""File of a bundle that lists the pictures it was trained on, by SHA-256 of their bytes."""
+TRAINING_PIXELS = "provenance/training_pixels.json"
+"""The same by SHA-256 of their pixels: a copy with other metadata is the same picture."""
+SHOWN_NAMES = 3
+
+
+@dataclass(frozen=True)
+class _TrainingImages:
+    files: dict[str, str]
+
+
+@dataclass(frozen=True)
+class _TrainingPixels:
+    pixels: tuple[str, ...]
+
+
+def find_pictures(paths: Sequence[Path | str]) -> list[Path]:
+    """The pictures in folders (directly inside) and single pictures, each once.
+
+    Raises DataError where there are none, or a path does not exist.
+    """
+    files: dict[Path, Path] = {}
+    for path in map(Path, paths):
+        if not path.exists():
+            raise DataError(f"{path} does not exist: name a picture, or a folder with pictures of good parts")
+        for file in _pictures(path) if path.is_dir() else [path]:
+            files.setdefault(file.resolve(), file)
+    if not files:
+        raise DataError("no pictures were named: name a folder with pictures of good parts")
+    return list(files.values())
+
+
+def _pictures(folder: Path) -> list[Path]:
+    pictures = list_images(folder)
+    if pictures:
+        return pictures
+    inside = [p for p in sorted(folder.iterdir()) if p.is_dir() and list_images(p)]
+    if not inside:
+        raise DataError(f"{folder} holds no pictures: name a folder with pictures of good parts")
+    choice = next((p for p in inside if p.name == "good"), inside[0])
+    raise DataError(
+        f"{folder} itself holds no pictures, its folders do ({names_of(inside)}): "
+        f"name the ones with good parts, for example {choice}"
+    )
+
+
+def check_sizes(bundle: Bundle, files: Sequence[Path]) -> PictureSizes:
+    """The sizes of the pictures, by their headers.
+
+    Raises DataError for one of another size or aspect than the training's (a range where those varied), or, where the
+    bundle does not tell, than most.
+    """
+    sizes = {file: image_size(file) for file in files}
+    trained = picture_sizes(bundle)
+    if trained is None:
+        usual, _ = Counter(sizes.values()).most_common(1)[0]
+        known, whose = PictureSizes.of([usual]), "most others have"
+    else:
+        known, whose = trained, "the training had"
+    for file, size in sizes.items():
+        if known.misfit(size, exact=True):
+            raise DataError(
+                f"{file} has {size[0]}x{size[1]} pixels, {whose} {known}: one threshold cannot serve both; remove it, "
+                "or pass --any-size if that is meant"
+            )
+    return PictureSizes.of(sizes.values())
+
+
+def refuse_seen(bundle: Bundle, files: Sequence[Path]) -> bool:
+    """Whether the bundle lists its training pictures, none of which is among `files`.
+
+    Raises CalibrationError for a picture from the training, or one that is there twice, by file or by pixels.
+    """
+    trained = _listed(bundle)
+    first: set[str] = set()
+    copies: list[Path] = []
+    seen: list[Path] = []
+    for file in files:
+        digests = {_sha256(file), pixels_sha256(file)}
+        if digests & trained:
+            seen.append(file)
+        elif digests & first:
+            copies.append(file)
+        first |= digests
+    if seen:
+        raise CalibrationError(
+            f"{len(seen)} of {len(files)} pictures were used in training ({names_of(seen)}): their scores are "
+            "lower than those of new parts; calibrate on good parts that the training never saw"
+        )
+    if copies:
+        raise CalibrationError(
+            f"{len(copies)} of {len(files)} pictures are copies of others ({names_of(copies)}): "
+            "each part counts once; remove the copies"
+        )
+    return bundle.has(TRAINING_IMAGES)
+
+
+def _listed(bundle: Bundle) -> frozenset[str]:
+    digests: set[str] = set()
+    try:
+        if bundle.has(TRAINING_IMAGES):
+            images = schema.from_mapping(_TrainingImages, schema.parse_json(bundle.read(TRAINING_IMAGES)))
+            digests.update(images.files.values())
+        if bundle.has(TRAINING_PIXELS):
+            pixels = schema.from_mapping(_TrainingPixels, schema.parse_json(bundle.read(TRAINING_PIXELS)))
+            digests.update(pixels.pixels)
+    except schema.SchemaError as error:
+        raise BundleError(f"{bundle.path / TRAINING_IMAGES}: {error}; train again with this csflow") from None
+    return frozenset(digests)
+
+
+def pixels_sha256(file: Path) -> str:
+    """SHA-256 of the decoded picture, (H, W, 3) uint8 RGB, its size included. Raises DataError."""
+    image = read_image(file)
+    digest = hashlib.sha256(f"{image.shape[1]}x{image.shape[0]}:".encode())
+    digest.update(image.data)
+    return digest.hexdigest()
+
+
+def _sha256(file: Path) -> str:
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError as error:
+        raise DataError(f"cannot read {file}: {error.strerror}; name a picture or a folder") from None
+
+
+def names_of(files: Sequence[Path]) -> str:
+    """The first few names, and how many more there are."""
+    more = f" and {len(files) - SHOWN_NAMES} more" if len(files) > SHOWN_NAMES else ""
+    return ", ".join(shown(file.name) for file in files[:SHOWN_NAMES]) + more

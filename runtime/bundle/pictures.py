@@ -1,0 +1,115 @@
+"""Of what size the pictures were that a bundle was made with, so that others are noticed at the line.
+
+A trained bundle has them under `provenance.training.pictures` of its manifest; where there was no training, as for an
+imported model, `csflow calibrate` writes the file `CALIBRATION_PICTURES`, with what good parts look like.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from csflow.runtime import schema
+from csflow.runtime.bundle.directory import Bundle
+from csflow.runtime.errors import BundleCorrupted
+
+__all__ = ["CALIBRATION_PICTURES", "CalibrationPictures", "PictureSizes", "calibration_pictures", "picture_sizes"]
+
+CALIBRATION_PICTURES = "provenance/calibration_pictures.json"
+SAME_ASPECT, SIMILAR_ASPECT = 0.02, 0.1
+"""Relative differences of width/height that are taken, where the pictures were all alike, and where they varied."""
+FACTOR = 2
+"""A picture of less than half the size lacks what the model learned from."""
+
+
+@dataclass(frozen=True)
+class PictureSizes:
+    """The least and the largest of each, over all pictures."""
+
+    width_px: tuple[int, int]
+    height_px: tuple[int, int]
+    aspect: tuple[float, float]
+    """Width / height."""
+
+    def __post_init__(self) -> None:
+        for low, high in (self.width_px, self.height_px, self.aspect):
+            if not 0 < low <= high:
+                raise ValueError("sizes must be positive, the least before the largest")
+
+    @classmethod
+    def of(cls, sizes: Iterable[tuple[int, int]]) -> PictureSizes:
+        """The ranges of (width, height) in pixels; at least one."""
+        listed = list(sizes)
+        widths, heights = [size[0] for size in listed], [size[1] for size in listed]
+        aspects = [width / height for width, height in listed]
+        return cls((min(widths), max(widths)), (min(heights), max(heights)), (min(aspects), max(aspects)))
+
+    @property
+    def varied(self) -> bool:
+        """Whether there were pictures of more than one size."""
+        return self.width_px[0] < self.width_px[1] or self.height_px[0] < self.height_px[1]
+
+    def __str__(self) -> str:
+        sides = (f"{low}" if low == high else f"{low} to {high}" for low, high in (self.width_px, self.height_px))
+        return " x ".join(sides)
+
+    def contains(self, size: tuple[int, int]) -> bool:
+        """Whether width and height lie in the ranges."""
+        pairs = zip(size, (self.width_px, self.height_px), strict=True)
+        return all(low <= side <= high for side, (low, high) in pairs)
+
+    def misfit(self, size: tuple[int, int], exact: bool) -> str | None:
+        """Why a picture of (width, height) pixels is another picture than those, or None.
+
+        Args:
+            exact: the size must be the same, as for a region in pixels; where sizes varied, up to a factor of 2.
+        """
+        width, height = size
+        tolerance = SIMILAR_ASPECT if self.varied else SAME_ASPECT
+        low, high = self.aspect
+        if not low / (1 + tolerance) <= width / height <= high * (1 + tolerance):
+            return f"{width}x{height} pixels have another aspect than {self}"
+        larger = FACTOR if self.varied or not exact else 1
+        if width * larger < self.width_px[0] or height * larger < self.height_px[0]:
+            return f"{width}x{height} pixels are {'less' if larger == 1 else 'less than half'} of {self}"
+        if exact and (width > self.width_px[1] * larger or height > self.height_px[1] * larger):
+            return f"{width}x{height} pixels are more than {self}"
+        return None
+
+
+@dataclass(frozen=True)
+class CalibrationPictures:
+    """What `csflow calibrate` saw where the bundle knows no training pictures."""
+
+    sizes: PictureSizes
+    dark_share: float
+    white_share: float
+    sharpness: tuple[float, float]
+    """As `csflow.runtime.line.frame_health.HealthReference` has them."""
+
+
+def calibration_pictures(bundle: Bundle) -> CalibrationPictures | None:
+    """What `csflow calibrate` saw; None where it wrote nothing. Raises BundleCorrupted."""
+    if not bundle.has(CALIBRATION_PICTURES):
+        return None
+    try:
+        return schema.from_mapping(CalibrationPictures, schema.parse_json(bundle.read(CALIBRATION_PICTURES)))
+    except schema.SchemaError as error:
+        raise BundleCorrupted(f"{bundle.path / CALIBRATION_PICTURES}: {error}; run 'csflow calibrate' again") from None
+
+
+def picture_sizes(bundle: Bundle) -> PictureSizes | None:
+    """The sizes of the pictures that `bundle` was trained on, else calibrated with; None where it does not tell.
+
+    Raises BundleCorrupted.
+    """
+    training: Any = bundle.manifest.provenance.get("training")
+    stated = training.get("pictures") if isinstance(training, dict) else None
+    if stated is not None:
+        try:
+            return schema.from_mapping(PictureSizes, stated)
+        except schema.SchemaError as error:
+            raise BundleCorrupted(f"{bundle.path}: provenance.training.pictures: {error}; train again") from None
+    seen = calibration_pictures(bundle)
+    return None if seen is None else seen.sizes
