@@ -63,7 +63,7 @@ bench: $(VENV)/.dev
 
 soak: $(VENV)/.dev
 	$(BIN)/python tests/soak/soak.py $(SOAK)
-	$(BIN)/pytest -m soak tests/native
+	$(BIN)/pytest -m soak tests/native tests/runtime/plc
 
 clean:
 	rm -rf $(VENV) $(OUT) build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -12,6 +12,8 @@ __all__ = ["COMMANDS", "OWN", "main"]
 
 OWN = {
     "run": "csflow.runtime.cli.run:run",
+    "plc": "csflow.runtime.cli.plc:plc",
+    "plc-simulate": "csflow.runtime.cli.plc_simulate:plc_simulate",
     "roi": "csflow.runtime.cli.roi:roi",
     "doctor": "csflow.runtime.cli.doctor:doctor",
 }

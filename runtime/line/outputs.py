@@ -14,7 +14,6 @@ from csflow.runtime.sink import ResultSink
 from csflow.runtime.sinks.background import TERMINAL, BackgroundSink, OutputReport
 from csflow.runtime.sinks.rule import ResultRule, SelectingSink
 from csflow.runtime.source import FrameSource
-from csflow.runtime.sources.reconnect import Reconnecting
 from csflow.runtime.types import Frame, Result
 
 __all__ = ["OutputOptions", "Outputs", "open_outputs"]
@@ -177,11 +176,8 @@ def _open_views(outputs: Outputs, options: OutputOptions, detector: Detector, so
             reject_threshold=detector.calibration.reject_threshold,
             cameras=tuple(source.name for source in sources),
             roi=detector.bundle.manifest.preprocessing.roi,
-            distrust=detector.distrust,
         )
-        waited_for = [source for source in sources if isinstance(source, Reconnecting)]
-        token = os.environ.get("CSFLOW_SERVE_TOKEN") or None
-        page = PageSink(options.serve, info, token, outputs.reports, lambda: {s.name for s in waited_for if s.away})
+        page = PageSink(options.serve, info, os.environ.get("CSFLOW_SERVE_TOKEN") or None, outputs.reports)
         outputs.page_url = page.url
         outputs.add(page)
 

@@ -52,7 +52,6 @@ class Reject:
             "reason": result.reason,
             "unix_s": self.seen.unix_s,
             "picture": bool(self.sheet),
-            "verified": result.verified,
         }
 
 

@@ -144,14 +144,18 @@ def program(name: str) -> str:
     return found
 
 
-def test_the_packaged_unit_is_one_that_systemd_takes(tmp_path: Path) -> None:
-    text = (resources.files("csflow.runtime") / "systemd" / "csflow@.service").read_text()
-    for promise in ("Type=notify", "WatchdogSec=", "RestartPreventExitStatus=1 2 3", "StartLimitBurst="):
+@pytest.mark.parametrize(
+    ("name", "command", "never_again"),
+    [("csflow@", "csflow-run", "1 2 3"), ("csflow-plc@", "csflow-plc", "1 2 4")],
+)
+def test_the_packaged_unit_is_one_that_systemd_takes(tmp_path: Path, name: str, command: str, never_again: str) -> None:
+    text = (resources.files("csflow.runtime") / "systemd" / f"{name}.service").read_text()
+    for promise in ("Type=notify", "WatchdogSec=", f"RestartPreventExitStatus={never_again}\n", "StartLimitBurst="):
         assert promise in text
     analyze = shutil.which("systemd-analyze")
     if analyze is None:
         pytest.skip("there is no systemd-analyze")
-    unit = tmp_path / "csflow@line1.service"
-    unit.write_text(text.replace("/opt/csflow/bin/csflow-run", program("csflow-run")))
+    unit = tmp_path / f"{name}line1.service"
+    unit.write_text(text.replace(f"/opt/csflow/bin/{command}", program(command)))
     done = subprocess.run([analyze, "verify", str(unit)], capture_output=True, text=True, timeout=60, check=False)
-    assert "csflow@" not in done.stderr, done.stderr
+    assert name not in done.stderr, done.stderr

@@ -1,0 +1,71 @@
+"""`csflow plc`: a station that a controller talks to."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from csflow.runtime.cli.command import Command, tell
+from csflow.runtime.errors import ConfigError
+
+if TYPE_CHECKING:
+    from csflow.runtime.plc.settings import Settings
+
+__all__ = ["plc"]
+
+EPILOG = """\b
+Exit codes:
+  0    stopped by SIGTERM or Ctrl-C, or --check found nothing
+  1    station.toml is wrong, an address is taken, or --check found something
+  4    a library is missing; the message names the extra
+"""
+
+
+@click.command(cls=Command, epilog=EPILOG)
+@click.argument("station", type=click.Path(path_type=Path, dir_okay=False), default="station.toml")
+@click.option("--check", is_flag=True, help="Examine the file and what it names, without a controller; start nothing.")
+def plc(station: Path, check: bool) -> None:
+    """Answer the triggers of a controller, each exactly once, as STATION says (station.toml by default).
+
+    This process speaks with the controller and inspects nothing itself: each recipe is inspected by a `csflow run` of
+    its own, which is ended and started again when it fails.
+    """
+    from csflow.runtime.plc.examine import examine
+    from csflow.runtime.plc.settings import read_settings
+
+    settings = read_settings(station)
+    if not check:
+        _run(settings)
+        return
+    findings = examine(settings)
+    for finding in findings:
+        click.echo(finding.line)
+    if wrong := sum(not finding.good for finding in findings):
+        raise ConfigError(f"{station}: {wrong} of {len(findings)} checks failed")
+
+
+def _run(settings: Settings) -> None:
+    from csflow.runtime.cli.logs import run_logs
+    from csflow.runtime.machine.service import Service
+    from csflow.runtime.plc.adapters.adapter import open_adapters
+    from csflow.runtime.plc.station import Station
+    from csflow.runtime.plc.worker.process import start_worker
+
+    stop, service = threading.Event(), Service()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(run_logs(None))
+        station = Station(settings, start_worker)
+        stack.callback(station.close)
+        for adapter in open_adapters(settings, station.exchange):
+            stack.callback(adapter.close)
+            tell(f"adapter    {adapter.name}")
+        tell(f"control    {settings.station.control or 'nobody'}")
+        station.run(stop, service.beat)
+        service.stopping()

@@ -1,0 +1,36 @@
+"""`csflow plc-simulate`: the controller's side of a station, without a controller."""
+
+from __future__ import annotations
+
+import click
+
+from csflow.runtime.cli.command import Command
+from csflow.runtime.errors import CSFlowError
+
+__all__ = ["plc_simulate"]
+
+LINKS = ("null", "modbus")
+
+
+@click.command(cls=Command)
+@click.option("--over", type=click.Choice(LINKS), default="modbus", show_default=True, help="Which adapter carries it.")
+@click.option("--handshakes", type=click.IntRange(1, 10_000_000), default=1000, show_default=True, metavar="N")
+@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Of everything random.")
+@click.option(
+    "--calm",
+    is_flag=True,
+    help="Nothing goes wrong, and the worker answers at once: the latency is that of the handshake.",
+)
+def plc_simulate(over: str, handshakes: int, seed: int, calm: bool) -> None:
+    """Rehearse the handshake: a real station and its adapter on loopback, a simulated controller, line and worker.
+
+    Telegrams are lost, doubled, torn and kept by a gateway, workers hang and die, station and controller start anew
+    with parts on the line. Ends with 1 if a defective part passed, or a trigger had no or more than one result.
+    """
+    from csflow.runtime.plc.simulator.rehearsal import CALM, Plan, rehearse
+    from csflow.runtime.plc.simulator.served import SERVED
+
+    account = rehearse(handshakes, SERVED[over], seed, CALM if calm else Plan())
+    click.echo("\n".join(account.lines()))
+    if not account.good:
+        raise CSFlowError("the rehearsal failed: keep its seed and report it")

@@ -1,0 +1,124 @@
+"""Where adapters and station meet: one block each way, replaced whole, so that nobody ever reads half of one."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from csflow.runtime.plc.process_image import Orders, Report
+
+__all__ = ["Exchange", "Published"]
+
+
+class Published(NamedTuple):
+    """A report with its number: the next one has a higher number."""
+
+    number: int
+    report: Report
+
+
+class Exchange:
+    """The station publishes reports and takes the orders of one controller; adapters do the reverse.
+
+    Only the holder of control may give orders. Nobody takes it from a holder that shows itself; the station releases it
+    when there was no sign for too long, and then the orders are all zero.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._woken = False
+        self._published = Published(0, Report())
+        self._orders = Orders()
+        self._holder = ""
+        self._seen_ns = 0
+
+    @property
+    def published(self) -> Published:
+        """The newest report. Never waits."""
+        return self._published
+
+    @property
+    def report(self) -> Report:
+        """The newest report. Never waits."""
+        return self._published.report
+
+    @property
+    def orders(self) -> Orders:
+        """What is wanted now. Never waits."""
+        return self._orders
+
+    @property
+    def holder(self) -> str:
+        """Who has control; empty where nobody has it."""
+        return self._holder
+
+    def wait_report(self, number: int, timeout_s: float) -> Published:
+        """The newest report, once it has a higher number, or after `timeout_s` seconds whatever it is."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._published.number > number, timeout_s)
+            return self._published
+
+    def order(self, who: str, change: Callable[[Orders], Orders]) -> bool:
+        """Change the orders as one; False where somebody else has control."""
+        with self._changed:
+            if self._holder not in ("", who):
+                return False
+            self._holder = who
+            self._seen_ns = time.monotonic_ns()
+            orders = change(self._orders)
+            if orders != self._orders:
+                self._orders = orders
+                self._notify()
+            return True
+
+    def show(self, who: str) -> None:
+        """A sign of life of whoever this is."""
+        if who == self._holder:
+            self._seen_ns = time.monotonic_ns()
+
+    def leave(self, who: str) -> None:
+        """Give control back."""
+        with self._changed:
+            if who == self._holder:
+                self._release()
+
+    def _release(self) -> None:
+        self._holder, self._orders = "", Orders()
+        self._notify()
+
+    def take(self, silence_ns: int) -> tuple[Orders, str]:
+        """For the station: the orders, and who lost control just now because there was no sign for `silence_ns`.
+
+        `silence_ns` of 0 waits for ever.
+        """
+        with self._changed:
+            lost = ""
+            if self._holder and silence_ns and time.monotonic_ns() - self._seen_ns > silence_ns:
+                lost = self._holder
+                self._release()
+            return self._orders, lost
+
+    def publish(self, report: Report) -> None:
+        """For the station: everybody reads this from now on."""
+        if report == self._published.report:
+            return
+        with self._changed:
+            self._published = Published(self._published.number + 1, report)
+            self._changed.notify_all()
+
+    def wake(self) -> None:
+        """Something has happened that the station should look at."""
+        with self._changed:
+            self._notify()
+
+    def _notify(self) -> None:
+        self._woken = True
+        self._changed.notify_all()
+
+    def wait(self, timeout_s: float) -> None:
+        """For the station: until there are orders, or somebody called `wake`, at most so long."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._woken, timeout_s)
+            self._woken = False

@@ -1,0 +1,132 @@
+"""station.toml: recipes, who has control, and what the adapters listen on."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import zlib
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from csflow.runtime.errors import BackendUnavailable, ConfigError
+from csflow.runtime.schema import SchemaError, dump_json, from_mapping, to_mapping
+
+__all__ = ["ADAPTERS", "Modbus", "Recipe", "Settings", "Station", "read_settings"]
+
+POLICIES = ("reject", "accept")
+LONGEST_MS = 0xFFFF
+ADAPTERS = {
+    "modbus": ("csflow.runtime.plc.adapters.modbus", "ModbusServer"),
+}
+"""Section of station.toml: (module, what opens it)."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A product: how its parts are looked at, and what is done in doubt."""
+
+    bundle: str
+    """Folder of the bundle, with its region of interest; relative to station.toml."""
+    camera: str
+    """As `csflow run --camera`, with settings: '0?size=1280x720&exposure=100'."""
+    name: str = ""
+    deadline_ms: int = 1000
+    """From trigger to result where the controller gives no other, 1 to 65535."""
+    uncertain: str = "reject"
+    """A score between the thresholds: 'reject' tells UNCERTAIN, which no controller accepts; 'accept' tells OK."""
+    options: tuple[str, ...] = ()
+    """More options of `csflow run`, such as '--backend', 'openvino?threads=2'."""
+    number: int = 0
+    """1 to 65535; its key in the file."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.deadline_ms <= LONGEST_MS:
+            raise ValueError(f"deadline_ms {self.deadline_ms}: expected 1 to {LONGEST_MS}")
+        if self.uncertain not in POLICIES:
+            raise ValueError(f"uncertain {self.uncertain!r}: expected {' or '.join(POLICIES)}")
+
+    def crc(self, *contents: str) -> int:
+        """A number, not 0, that changes with these settings and with `contents`, the hashes of the bundle."""
+        return zlib.crc32(dump_json([to_mapping(self), *contents])) or 1
+
+
+@dataclass(frozen=True)
+class Station:
+    """The station itself."""
+
+    recipe: int
+    """In force at the first start; later the one that was in force last."""
+    control: str = ""
+    """Name of the adapter that commands; all others show only. Empty: none commands."""
+    automatic: bool = True
+    """Go on by itself after a start and after Reset; else the controller commands SelectAutomatic."""
+    state: str = "state"
+    """Folder for what survives a restart; relative to station.toml."""
+    plc_timeout_ms: int = 1000
+    """So long without a sign of the controller in command, and control is taken from it; 0: for ever."""
+    start_timeout_s: int = 900
+    """Longest time in seconds for a worker to open its engine, pass the golden frames and open the camera."""
+    hang_ms: int = 10000
+    """A worker that does not answer for so long is ended; must be longer than any inspection."""
+
+    def __post_init__(self) -> None:
+        if self.hang_ms < 100 or self.plc_timeout_ms < 0 or self.start_timeout_s < 1:
+            raise ValueError("expected hang_ms of at least 100, plc_timeout_ms of at least 0, start_timeout_s of 1")
+
+
+@dataclass(frozen=True)
+class Modbus:
+    """The Modbus TCP server."""
+
+    listen: str = "127.0.0.1:502"
+    clients: tuple[str, ...] = ("127.0.0.1",)
+    """Addresses and networks ('192.168.0.0/24') that may connect."""
+    low_word_first: bool = False
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All of station.toml."""
+
+    station: Station
+    recipes: dict[str, Recipe]
+    modbus: Modbus | None = None
+    folder: Path = field(default=Path(), init=False)
+    """Where station.toml lies."""
+
+    def __post_init__(self) -> None:
+        for key in self.recipes:
+            if not (key.isascii() and key.isdecimal() and 1 <= int(key) <= 0xFFFF and str(int(key)) == key):
+                raise ValueError(f"recipe {key!r}: expected a number from 1 to 65535")
+        if str(self.station.recipe) not in self.recipes:
+            raise ValueError(f"station.recipe {self.station.recipe}: there is no [recipes.{self.station.recipe}]")
+        present = [name for name in ADAPTERS if getattr(self, name) is not None]
+        if self.station.control not in ("", *present):
+            raise ValueError(f"station.control {self.station.control!r}: expected one of {present or 'the adapters'}")
+
+    def recipe(self, number: int) -> Recipe | None:
+        """The recipe of this number, with its paths absolute; None where there is none."""
+        recipe = self.recipes.get(str(number))
+        if recipe is None:
+            return None
+        return replace(recipe, number=number, bundle=str(self.folder / recipe.bundle))
+
+
+def read_settings(path: Path) -> Settings:
+    """What the file says. Raises ConfigError, with the place and what was expected, and BackendUnavailable."""
+    try:
+        data = _toml().loads(path.read_text(encoding="utf-8"))
+        settings = from_mapping(Settings, data, path.name)
+    except (SchemaError, ValueError) as error:
+        raise ConfigError(f"{path}: {error}") from None
+    object.__setattr__(settings, "folder", path.parent.absolute())
+    return settings
+
+
+def _toml() -> Any:
+    name = "tomllib" if sys.version_info >= (3, 11) else "tomli"
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise BackendUnavailable(f"station.toml needs {name}: pip install 'csflow[plc]'") from None

@@ -1,0 +1,196 @@
+"""The station: one scan reads what the controller wants and what workers say, steps the handshake, and publishes."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from csflow.runtime.faults import Reason
+from csflow.runtime.plc.durable import Durable
+from csflow.runtime.plc.events import (
+    Abandon,
+    Action,
+    Begin,
+    Condition,
+    Counters,
+    Decided,
+    Event,
+    Execute,
+    Finished,
+    Overdue,
+)
+from csflow.runtime.plc.exchange import Exchange
+from csflow.runtime.plc.finding import failure
+from csflow.runtime.plc.handshake import Handshake
+from csflow.runtime.plc.process_image import Orders
+from csflow.runtime.plc.recipes import Recipes
+from csflow.runtime.plc.settings import Settings
+from csflow.runtime.plc.states import State
+from csflow.runtime.plc.worker.inspector import Budget
+from csflow.runtime.plc.worker.process import Start
+
+__all__ = ["Station"]
+
+IDLE_S = 0.05
+"""Longest time between two scans."""
+HEARTBEAT_S = 0.1
+OWNER_WARNING_S = 10.0
+
+log = logging.getLogger("csflow.plc")
+
+
+class Station:
+    """Ties handshake, recipes, workers and what survives together; adapters meet it in `exchange`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        start: Start,
+        finished: Callable[[Finished], None] | None = None,
+        budget: Budget | None = None,
+    ) -> None:
+        """Begin a new boot and start the worker of the recipe in force.
+
+        Args:
+            settings: station.toml.
+            start: makes a worker for a recipe.
+            finished: takes each terminal result, in the scan: it must not wait.
+            budget: restarts of workers; three in ten minutes where None.
+
+        Raises OSError where the folder for the state cannot be written.
+        """
+        station = settings.station
+        self.exchange = Exchange()
+        self._durable = Durable(settings.folder / station.state, station.recipe)
+        if self._durable.words:
+            log.error("%s", self._durable.words)
+        kept = self._durable.kept
+        self._handshake = Handshake(
+            kept.boot_id, station.automatic, replace(kept.counters), self._durable.first_result_id
+        )
+        self._recipes = Recipes(settings, kept.recipe, start, self.exchange.wake, budget)
+        self._settings = settings
+        self._finished = finished
+        self._silence_ns = station.plc_timeout_ms * 1_000_000
+        self._deadlines: dict[int, int] = {}
+        self._pending: list[Event] = []
+        self._begun_s = self._beat_s = time.monotonic()
+        self._heartbeat = 0
+        self._plc_beat = (0, time.monotonic_ns())
+        self._client_lost_s = -OWNER_WARNING_S
+        self._told: tuple[object, ...] = ()
+
+    @property
+    def counters(self) -> Counters:
+        """What was counted; read it from the thread that scans, or when none does."""
+        return self._handshake.counters
+
+    @property
+    def busy(self) -> bool:
+        """Whether a part is in work."""
+        return self._handshake.ticket != 0
+
+    def run(self, stop: threading.Event, beat: Callable[[], None] | None = None) -> None:
+        """Scan until `stop` is set; `beat` is called at each turn."""
+        while not stop.is_set():
+            self.scan()
+            if beat is not None:
+                beat()
+            self.exchange.wait(self._pause_s())
+
+    def _pause_s(self) -> float:
+        if self._pending:
+            return 0.0
+        due = min(self._deadlines.values(), default=None)
+        return IDLE_S if due is None else min(IDLE_S, max(0.0, (due - time.monotonic_ns()) / 1e9))
+
+    def scan(self) -> None:
+        """Once round."""
+        now_ns = time.monotonic_ns()
+        orders = self._orders(now_ns)
+        events, self._pending = self._pending, []
+        events += self._recipes.step(idle=self._handshake.ticket == 0)
+        events += [Overdue(ticket) for ticket, due in self._deadlines.items() if due <= now_ns]
+        report, actions = self._handshake.step(orders, self._condition(now_ns), events)
+        self.exchange.publish(report)
+        for action in actions:
+            self._do(action, now_ns)
+        self._durable.note(self._handshake.result_id, self._recipes.number, self._handshake.counters)
+        self._tell()
+
+    def _orders(self, now_ns: int) -> Orders:
+        """What the controller wants; nothing where its heartbeat stands still."""
+        orders, lost = self.exchange.take(self._silence_ns)
+        if orders.heartbeat != self._plc_beat[0]:
+            self._plc_beat = (orders.heartbeat, now_ns)
+        still = orders.heartbeat and self._silence_ns and now_ns - self._plc_beat[1] > self._silence_ns
+        if still:
+            lost = self.exchange.holder
+            self.exchange.leave(lost)
+        if lost:
+            self._client_lost_s = time.monotonic()
+            log.warning("control was taken from %s: no sign of it for %d ms", lost, self._silence_ns // 1_000_000)
+        return Orders() if still else orders
+
+    def _condition(self, now_ns: int) -> Condition:
+        running = self._recipes.running
+        ready = running is not None and running.ready is not None
+        now_s = now_ns / 1e9
+        if now_s - self._beat_s >= HEARTBEAT_S and (running is None or not ready or running.alive):
+            self._beat_s = now_s
+            self._heartbeat += 1
+        return Condition(
+            recipe=running.recipe.number if running is not None and ready else 0,
+            recipe_crc=running.crc if running is not None else 0,
+            fault=Reason.NONE if running is None else running.fault,
+            warning=self._warning(now_s),
+            heartbeat=self._heartbeat & 0xFFFF,
+            worker_restarts=self._recipes.budget.total,
+            uptime_s=int(now_s - self._begun_s),
+        )
+
+    def _warning(self, now_s: float) -> Reason:
+        running = self._recipes.running
+        if now_s - self._client_lost_s < OWNER_WARNING_S:
+            return Reason.CLIENT_LOST
+        if running is not None and running.away:
+            return Reason.CAMERA_LOST
+        return Reason.DISK if self._durable.words else Reason.NONE
+
+    def _do(self, action: Action, now_ns: int) -> None:
+        running = self._recipes.running
+        if isinstance(action, Begin):
+            if running is None:
+                self._pending.append(Decided(action.ticket, failure(Reason.BUSY, "no recipe")))
+                return
+            deadline_ms = action.deadline_ms or running.recipe.deadline_ms
+            self._deadlines[action.ticket] = now_ns + deadline_ms * 1_000_000
+            running.ask(action, now_ns, deadline_ms)
+        elif isinstance(action, Abandon):
+            self._deadlines.pop(action.ticket, None)
+            if running is not None:
+                running.abandon(action.ticket)
+        elif isinstance(action, Execute):
+            self._pending += self._recipes.execute(action)
+        else:
+            self._deadlines.pop(action.ticket, None)
+            if self._finished is not None:
+                self._finished(action)
+
+    def _tell(self) -> None:
+        """A line in the log for each change that people should know of."""
+        running, report = self._recipes.running, self.exchange.report
+        words = "" if running is None else running.words
+        told = (report.state, report.recipe, words, self._recipes.refusal, self._durable.words)
+        if told != self._told:
+            self._told = told
+            said = [text for text in (words, self._recipes.refusal, self._durable.words) if text]
+            log.info("%s, recipe %d%s", State(report.state).name, report.recipe, "".join(f"; {text}" for text in said))
+
+    def close(self) -> None:
+        """End the workers and write the state."""
+        self._recipes.close()
+        self._durable.close()

@@ -1,0 +1,1 @@
+"""The process that inspects: started, asked, watched, ended and started again."""

@@ -1,0 +1,68 @@
+"""The handshake over real servers on loopback, with everything that goes wrong; and that a rehearsal can fail."""
+
+from __future__ import annotations
+
+import pytest
+from click.testing import CliRunner
+
+from csflow.runtime.cli.plc_simulate import LINKS, plc_simulate
+from csflow.runtime.plc.simulator.controller import Guards
+from csflow.runtime.plc.simulator.gateway import Faults
+from csflow.runtime.plc.simulator.oracle import Misdeeds
+from csflow.runtime.plc.simulator.rehearsal import CALM, Account, Plan, rehearse
+from csflow.runtime.plc.simulator.served import SERVED
+
+ROUGH = Plan(misdeeds=Misdeeds(hang=0.005, crash=0.01, late=0.01), station_restart=0.03, controller_restart=0.02)
+
+
+@pytest.mark.parametrize("over", SERVED)
+def test_no_defect_passes_whatever_goes_wrong(over: str) -> None:
+    account = rehearse(200, SERVED[over], seed=1, plan=ROUGH)
+    assert account.good, account
+    assert account.decisions.total() >= 200
+    assert account.decisions[""] > 40
+    assert account.decisions["not OK"] > 20
+    assert account.restarts > 0
+
+
+@pytest.mark.parametrize("over", SERVED)
+def test_where_nothing_goes_wrong_both_sides_count_the_same(over: str) -> None:
+    account = rehearse(150, SERVED[over], seed=2, plan=CALM)
+    assert account.good
+    assert account.terminal["OK"] == account.decisions[""]
+    assert account.terminal["NOK"] == account.decisions["not OK"]
+    assert account.decisions.total() == 150
+
+
+def test_a_controller_without_checks_lets_defects_pass() -> None:
+    plan = Plan(Faults(frozen=0.02, frozen_ms=200), guards=Guards(fresh=False, id_echo=False, boot_id=False))
+    account = Account()
+    for seed in range(10):
+        account = rehearse(300, SERVED["null"], seed, plan)
+        if account.escapes:
+            break
+    assert account.escapes > 0
+    assert not account.good
+
+
+def test_the_command_prints_counts_and_fails_on_an_escape(monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = ["--over", "null", "--handshakes", "50", "--calm"]
+    done = CliRunner().invoke(plc_simulate, arguments)
+    assert done.exit_code == 0, done.output
+    assert "handshakes  50:" in done.output
+    assert "escapes     0, duplicates 0, unanswered 0" in done.output
+    monkeypatch.setattr(Account, "good", False)
+    done = CliRunner().invoke(plc_simulate, arguments)
+    assert done.exit_code == 1
+    assert "the rehearsal failed" in done.output
+
+
+def test_the_command_knows_every_adapter_that_can_be_rehearsed() -> None:
+    assert tuple(SERVED) == LINKS
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("over", SERVED)
+def test_many_handshakes(over: str) -> None:
+    account = rehearse(20_000, SERVED[over], seed=3)
+    assert account.good, account

@@ -1,0 +1,299 @@
+"""The station with workers that are silent, dead, hung, poisoned or slow, and recipes that come and go."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from csflow.runtime.faults import Quality, Reason, Verdict
+from csflow.runtime.plc.process_image import Control, Status
+from csflow.runtime.plc.settings import Recipe
+from csflow.runtime.plc.states import Command, State
+from csflow.runtime.triggers import pipe_message as pipe
+
+from .conftest import READY, Bench, MakeBench
+
+E, X = Control.ENABLE, Control.EXECUTE
+
+
+def test_a_part_from_trigger_to_result(make_bench: MakeBench) -> None:
+    bench = make_bench()
+    assert bench.scan().state == State.INITIALIZED
+    report = bench.ready()
+    assert (report.state, report.recipe) == (State.READY, 1)
+    assert report.recipe_crc != 0
+    ask = bench.trigger(42, part_id="K-7", deadline_ms=500)
+    assert (ask.part, ask.deadline_ms) == ("K-7", 500)
+    bench.worker.answer(ask)
+    report = bench.scan()
+    assert (report.verdict, report.result_trigger_id, report.recipe_used) == (0x5AA5, 42, 1)
+    assert (report.acquisition_ms, report.processing_ms, report.total_ms) == (1, 4, 5)
+    assert (report.peak_x, report.peak_y, report.ratio_x1000) == (3, 4, 500)
+    assert report.recipe_crc_used == report.recipe_crc
+    assert len(bench.finished) == 1
+
+
+def test_nothing_is_asked_before_the_golden_frames_passed(make_bench: MakeBench) -> None:
+    bench = make_bench()
+    bench.write(E)
+    report = bench.write(E | Control.TRIGGER, 1)
+    assert Status.MISSED_TRIGGER in Status(report.status)
+    assert bench.worker.asks() == []
+
+
+def test_a_silent_worker_is_an_error_by_the_deadline(make_bench: MakeBench) -> None:
+    bench = make_bench()
+    bench.ready()
+    begun = time.monotonic()
+    ask = bench.trigger(1, deadline_ms=30)
+    while not (report := bench.scan()).verdict:
+        time.sleep(0.001)
+    assert 0.03 <= time.monotonic() - begun < 1.0
+    assert (report.verdict, report.reason, report.quality) == (0xC3C3, Reason.DEADLINE, Quality.DEADLINE_MISSED)
+    bench.worker.answer(ask)
+    assert bench.scan().verdict == 0xC3C3, "a late answer changes nothing"
+
+
+def test_a_worker_that_dies_with_a_part_is_an_error_and_comes_back(make_bench: MakeBench) -> None:
+    bench = make_bench()
+    bench.ready()
+    bench.trigger(1)
+    bench.worker.lost = "the worker has closed its pipe"
+    report = bench.scan()
+    assert (report.verdict, report.reason) == (0xC3C3, Reason.WORKER_CRASHED)
+    assert (report.state, report.error_code, report.worker_restarts) == (State.ERROR, Reason.WORKER_CRASHED, 1)
+    assert len(bench.workers) == 2
+    bench.worker.says.append(READY)
+    bench.write(E | Control.RESULT_ACK)
+    report = bench.write(E)
+    assert (report.state, Status.READY in Status(report.status)) == (State.READY, True)
+
+
+def test_a_worker_that_says_why_it_ends(make_bench: MakeBench) -> None:
+    bench = make_bench()
+    bench.ready()
+    bench.worker.says.append(pipe.Failed(Reason.CAMERA_LOST, "the camera is gone"))
+    assert bench.scan().error_code == Reason.CAMERA_LOST
+
+
+def test_a_worker_that_takes_nothing_is_killed(make_bench: MakeBench) -> None:
+    bench = make_bench()
+    bench.ready()
+    first = bench.worker
+    first.full = True
+    bench.write(E)
+    bench.write(E | Control.TRIGGER, 1)
+    report = bench.scan()
+    assert (report.verdict, report.reason) == (0xC3C3, Reason.WORKER_HUNG)
+    assert first.ended == "killed"
+
+
+def test_a_worker_that_hangs_is_killed_and_replaced(make_bench: MakeBench) -> None:
+    bench = make_bench(hang_ms=100)
+    bench.ready()
+    first, end = bench.worker, time.monotonic() + 5
+    while len(bench.workers) == 1 and time.monotonic() < end:
+        bench.scan()
+        time.sleep(0.005)
+    assert first.ended == "killed"
+    assert bench.scan().error_code == Reason.WORKER_HUNG
+
+
+def test_the_heartbeat_stands_still_while_a_ready_worker_does_not_answer(make_bench: MakeBench) -> None:
+    bench = make_bench(hang_ms=60_000, plc_timeout_ms=0)
+    bench.ready()
+
+    def beats(seconds: float, pong: bool) -> int:
+        before, end = bench.scan().heartbeat, time.monotonic() + seconds
+        while time.monotonic() < end:
+            if pong:
+                bench.worker.says += [pipe.Pong(p.number, "") for p in bench.worker.pings()[-1:]]
+            bench.scan()
+            time.sleep(0.01)
+        return bench.station.exchange.report.heartbeat - before
+
+    assert beats(0.6, pong=True) >= 4
+    beats(0.6, pong=False)
+    assert beats(0.4, pong=False) == 0
+    assert beats(0.6, pong=True) >= 3
+
+
+def test_three_restarts_then_latched_until_reset(make_bench: MakeBench) -> None:
+    bench = make_bench()
+    for _ in range(4):
+        bench.worker.lost = "gone"
+        report = bench.scan()
+    assert len(bench.workers) == 4
+    assert (report.state, report.error_code) == (State.ERROR, Reason.RESTART_LIMIT)
+    bench.scan()
+    assert len(bench.workers) == 4
+    bench.write(E | X, command=Command.RESET)
+    report = bench.write(E)
+    assert len(bench.workers) == 5
+    assert bench.ready().state == State.READY
+
+
+@pytest.mark.parametrize("reason", [Reason.BUNDLE, Reason.NOT_CALIBRATED, Reason.UNVERIFIED, Reason.SELF_TEST])
+def test_what_no_restart_mends_is_latched_at_once(make_bench: MakeBench, reason: Reason) -> None:
+    bench = make_bench()
+    bench.worker.says.append(pipe.Failed(reason, "in words"))
+    report = bench.scan()
+    assert (report.state, report.error_code, len(bench.workers)) == (State.ERROR, reason, 1)
+
+
+def test_the_camera_that_is_away_is_a_warning(make_bench: MakeBench) -> None:
+    bench = make_bench()
+    bench.ready()
+    bench.worker.says.append(pipe.Pong(1, "unplugged"))
+    report = bench.scan()
+    assert (report.warning_code, Status.WARNING in Status(report.status)) == (Reason.CAMERA_LOST, True)
+
+
+class TestRecipes:
+    def prepare(self, bench: Bench, number: int) -> None:
+        bench.write(E)
+        bench.write(E | X, command=Command.PREPARE_RECIPE, argument=number)
+
+    def test_the_next_one_is_prepared_beside_the_running_one(self, make_bench: MakeBench) -> None:
+        bench = make_bench()
+        bench.ready()
+        self.prepare(bench, 2)
+        bench.scan()
+        assert [w.recipe.number for w in bench.workers] == [1, 2]
+        report = bench.scan()
+        assert (report.recipe, Status.READY in Status(report.status)) == (1, True)
+        bench.worker.says.append(READY)
+        report = bench.scan()
+        assert (report.recipe, Status.CMD_DONE in Status(report.status)) == (2, True)
+        assert Status.READY in Status(report.status)
+        assert bench.workers[0].ended == "closed"
+
+    def test_it_waits_for_the_part_in_work(self, make_bench: MakeBench) -> None:
+        bench = make_bench()
+        bench.ready()
+        ask = bench.trigger(1)
+        self.prepare(bench, 2)
+        bench.scan()
+        bench.workers[1].says.append(READY)
+        assert bench.scan().recipe == 1
+        bench.workers[0].answer(ask)
+        report = bench.scan()
+        assert (report.verdict, report.recipe_used) == (0x5AA5, 1)
+        assert bench.scan().recipe == 2
+
+    def test_one_that_fails_is_refused_in_words_and_the_running_one_stays(
+        self, make_bench: MakeBench, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        bench = make_bench()
+        bench.ready()
+        self.prepare(bench, 2)
+        bench.scan()
+        bench.workers[1].says.append(pipe.Failed(Reason.NOT_CALIBRATED, "no thresholds: csflow calibrate"))
+        with caplog.at_level("INFO", "csflow.plc"):
+            bench.scan()
+            report = bench.scan()
+        assert Status.CMD_FAILED in Status(report.status)
+        assert (report.error_code, report.recipe, report.state) == (Reason.NOT_CALIBRATED, 1, State.READY)
+        assert "recipe 2 was refused: no thresholds: csflow calibrate" in caplog.text
+        assert report.worker_restarts == 0
+
+    def test_one_that_is_not_there(self, make_bench: MakeBench) -> None:
+        bench = make_bench()
+        bench.ready()
+        self.prepare(bench, 9)
+        report = bench.scan()
+        assert (report.error_code, report.recipe) == (Reason.UNKNOWN_RECIPE, 1)
+
+    def test_unprepare(self, make_bench: MakeBench) -> None:
+        bench = make_bench()
+        bench.ready()
+        bench.write(E | X, command=Command.UNPREPARE_RECIPE)
+        report = bench.scan()
+        assert (report.state, report.recipe) == (State.INITIALIZED, 0)
+        assert bench.workers[0].ended == "closed"
+
+    def test_the_one_in_force_survives_a_restart(self, make_bench: MakeBench) -> None:
+        bench = make_bench()
+        bench.ready()
+        self.prepare(bench, 2)
+        bench.scan()
+        bench.worker.says.append(READY)
+        before = bench.scan()
+        bench.station.close()
+        again = make_bench()
+        assert [w.recipe.number for w in again.workers] == [2]
+        after = again.scan()
+        assert after.boot_id not in (0, before.boot_id)
+
+    @pytest.mark.parametrize(("number", "code"), [(1, 0x3C5A), (2, 0x5AA5)])
+    def test_doubt_is_told_as_the_recipe_says(self, make_bench: MakeBench, number: int, code: int) -> None:
+        recipes = {"1": Recipe("a.csflow", "0", uncertain="reject" if number == 1 else "accept")}
+        bench = make_bench(recipes)
+        bench.ready()
+        bench.worker.answer(bench.trigger(1), Verdict.UNCERTAIN, score=1.7)
+        assert bench.scan().verdict == code
+
+
+def test_a_self_test_passes_or_latches(make_bench: MakeBench) -> None:
+    bench = make_bench()
+    bench.ready()
+    bench.write(E | X, command=Command.SELF_TEST)
+    bench.scan()
+    assert isinstance(bench.worker.heard[-1], pipe.SelfTest)
+    assert Status.READY not in Status(bench.scan().status)
+    bench.worker.says.append(READY)
+    assert Status.CMD_DONE in Status(bench.scan().status)
+    bench.write(E)
+    bench.write(E | X, command=Command.SELF_TEST)
+    bench.worker.says.append(pipe.Failed(Reason.SELF_TEST, "the golden frames differ"))
+    report = bench.scan()
+    assert Status.CMD_FAILED in Status(report.status)
+    assert (report.state, report.error_code) == (State.ERROR, Reason.SELF_TEST)
+
+
+def test_a_controller_that_is_gone_loses_control_and_its_part(make_bench: MakeBench) -> None:
+    bench = make_bench(plc_timeout_ms=50)
+    bench.ready()
+    bench.trigger(1)
+    time.sleep(0.07)
+    report = bench.scan()
+    assert (report.warning_code, report.completed, report.error) == (Reason.CLIENT_LOST, 1, 1)
+    assert Status(report.status) & (Status.BUSY | Status.READY) == Status(0)
+    assert bench.station.exchange.holder == ""
+    assert bench.station.exchange.order("another", lambda orders: orders)
+
+
+def test_a_heartbeat_that_stands_still_is_no_controller(make_bench: MakeBench) -> None:
+    bench = make_bench(plc_timeout_ms=50)
+    bench.ready()
+    for _ in range(3):
+        report = bench.write(E, heartbeat=7)
+        time.sleep(0.03)
+    report = bench.write(E, heartbeat=7)
+    assert Status.READY not in Status(report.status)
+    report = bench.write(E, heartbeat=8)
+    report = bench.write(E, heartbeat=9)
+    assert Status.READY in Status(report.status)
+
+
+def test_an_answer_from_before_the_trigger_is_no_evidence(make_bench: MakeBench) -> None:
+    bench = make_bench()
+    bench.ready()
+    ask = bench.trigger(1)
+    bench.worker.answer(pipe.Ask(ask.id, ask.since_ns - 5_000_000, 0))
+    report = bench.scan()
+    assert (report.verdict, report.quality) == (0xC3C3, Quality.FRAME_STALE)
+
+
+def test_the_process_needs_no_library_of_vision() -> None:
+    code = """
+import sys
+import csflow.runtime.plc.station, csflow.runtime.plc.examine, csflow.runtime.plc.adapters.modbus
+heavy = {"cv2", "torch", "openvino", "tensorrt", "cuda", "pycuda"} & {name.split(".")[0] for name in sys.modules}
+print(sorted(heavy))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"
