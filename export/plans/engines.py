@@ -22,7 +22,7 @@ from csflow.export.plans.build.log import Report
 from csflow.export.plans.build.memory import require_disk, require_memory
 from csflow.export.plans.graph_products import graph_products
 from csflow.export.plans.plan import BuiltPlan, build_plan
-from csflow.export.plans.precision_audit import audit_plan, require_half_graph
+from csflow.export.plans.precision_audit import audit_plan, require_half_graph, require_turing_graph
 from csflow.runtime.atomic import atomic_file, sync_directory, write_atomic
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.engines.stages import graph_file
@@ -83,6 +83,10 @@ def build_engines(
     if missing := [name for name in names.values() if not bundle.has(name)]:
         raise BundleError(f"bundle {bundle.path} has no {missing[0]}: run 'csflow export --{precision}' where torch is")
     check_options(library, options)
+    if library.flavour == "tensorrt-rtx" and "7.5" in options.compute_capabilities:
+        # Before the first build, not after minutes of it.
+        for file in names.values():
+            require_turing_graph(graph_products(bundle.read(file), str(bundle.path / file)), file)
     work = _Work(bundle, library, precision, options, machine or Machine())
     sizes = {name: bundle.manifest.files[file].size for name, file in names.items()}
     with _staging(bundle.path) as folder:

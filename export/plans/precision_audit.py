@@ -11,9 +11,9 @@ from collections.abc import Iterable, Sequence
 from csflow.export.plans.graph_products import Product
 from csflow.export.plans.layers import EngineLayer
 from csflow.runtime.engines.tensorrt.plan_record import PlanAudit
-from csflow.runtime.errors import EngineError
+from csflow.runtime.errors import ConfigError, EngineError
 
-__all__ = ["HALF_SHARE", "audit_plan", "half_share", "require_half_graph"]
+__all__ = ["HALF_SHARE", "audit_plan", "half_share", "require_half_graph", "require_turing_graph"]
 
 HALF_SHARE = 0.99
 """Least share of multiply-accumulates that a graph called fp16 must do in half precision."""
@@ -42,6 +42,19 @@ def require_half_graph(products: Sequence[Product], where: str) -> None:
         f"{where} does {share:.1%} of its multiply-accumulates in half precision, at least {HALF_SHARE:.0%} was "
         f"expected; {named}: run 'csflow export --fp16' again with this csflow"
     )
+
+
+def require_turing_graph(products: Sequence[Product], where: str) -> None:
+    """Raises ConfigError where a graph has a float32 matrix product: TensorRT for RTX builds none for 7.5 (Turing).
+
+    Tried with 1.7.1, for MatMul and Gemm of any size; convolutions and half precision it builds.
+    """
+    refused = [p for p in products if p.operator in ("MatMul", "Gemm") and p.type == "FLOAT"]
+    if refused:
+        raise ConfigError(
+            f"TensorRT for RTX builds no float32 matrix product for compute capability 7.5 (Turing), and {where} has "
+            f"{len(refused)}, the first {refused[0].name!r}: leave 75 out of --compute-capability, or export --fp16"
+        )
 
 
 def audit_plan(products: Sequence[Product], layers: Sequence[EngineLayer], source: str, what: str) -> PlanAudit:

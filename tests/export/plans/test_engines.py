@@ -18,14 +18,16 @@ from typing import Any
 import pytest
 
 from csflow.export.facts.inspection import inspect_path
+from csflow.export.graphs.resize_graph import write_resizes
 from csflow.export.plans.build.log import Report
 from csflow.export.plans.build.memory import available_memory, needed_memory
 from csflow.export.plans.engines import build_engines
+from csflow.export.plans.plan import build_plan
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.manifest import CS_FLOW_GRAPHS
 from csflow.runtime.engines.tensorrt.library import Library, load_library
 from csflow.runtime.engines.tensorrt.plan_record import BuildOptions, plan_path, read_plan, read_record
-from csflow.runtime.errors import BundleError, EngineError, EngineMismatch, SinkError
+from csflow.runtime.errors import BundleError, ConfigError, EngineError, EngineMismatch, SinkError
 from csflow.runtime.machine.machine import Machine
 
 Silent = Callable[[str], Any]
@@ -53,6 +55,25 @@ def test_plans_and_records(rtx: Library, half_bundle: Bundle, silent: Silent) ->
         assert (len(data), data[:4]) == (record.plan_size, b"vtrt")
         with pytest.raises(EngineMismatch, match="another graph"):
             read_plan(plan, onnx_sha256="0" * 64, **here)  # type: ignore[arg-type]
+
+
+def test_float32_products_for_turing_are_refused_before_the_first_build(
+    rtx: Library, half_bundle: Bundle, silent: Silent
+) -> None:
+    files = {f"graphs/fp32/{name}.onnx": half_bundle.read(f"graphs/fp16/{name}.onnx") for name in CS_FLOW_GRAPHS}
+    write_resizes(half_bundle.update(files), [(48, 64)], "fp16")
+    write_resizes(Bundle.open(half_bundle.path), [(48, 64)], "fp32")
+    bundle, turing = Bundle.open(half_bundle.path), BuildOptions(compute_capabilities=("7.5", "8.6"))
+    assert [r.compute_capabilities for r in build_engines(bundle, rtx, "fp16", turing, silent)] == [("7.5", "8.6")] * 3
+    with pytest.raises(ConfigError, match=r"resize_48x64\.onnx has 2, the first 'resize_columns'"):
+        build_engines(bundle, rtx, "fp32", turing, never_asked)
+    # That it still refuses them: where it no longer does, this check can go.
+    with pytest.raises(EngineError, match="turing"):
+        build_plan(rtx, "resize", bundle.read("graphs/fp32/resize_48x64.onnx"), turing, lambda *_: None)
+
+
+def never_asked(name: str) -> Any:
+    raise AssertionError(f"{name} is being built")
 
 
 def test_a_bundle_with_or_without_plans_opens(
@@ -150,7 +171,9 @@ def test_what_a_killed_build_left_is_removed(rtx: Library, half_bundle: Bundle, 
 def test_a_killed_build_leaves_a_bundle_that_opens(rtx: Library, half_bundle: Bundle) -> None:
     code = f"""
 import os, signal
+from csflow.export.graphs.resize_graph import write_resizes
 from csflow.export.plans.engines import build_engines
+from csflow.export.plans.plan import build_plan
 from csflow.runtime.engines.tensorrt.library import load_library
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.engines.tensorrt.plan_record import BuildOptions
