@@ -99,7 +99,7 @@ def test_inspect_shows_plans_and_whether_they_belong(rtx: Library, half_bundle: 
     assert f"{name}: TensorRT for RTX {rtx.version}" in text
     assert "batch 1 to 4, tuned for 2, 100.0% of products in half precision (build log)" in text
     assert "of another" not in text
-    assert "built, not yet verified" in "\n".join(inspect_path(half_bundle.path / name).lines)
+    assert "without a GPU" in "\n".join(inspect_path(half_bundle.path / name).lines)
     half_bundle.update({"graphs/fp16/flow.onnx": b"changed"})
     assert "of another graphs/fp16/flow.onnx: run 'csflow export' again" in "\n".join(
         inspect_path(half_bundle.path).lines
