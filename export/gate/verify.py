@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from functools import partial
 from hashlib import sha256
 from importlib.metadata import version
 
@@ -105,12 +106,13 @@ class _Pictures:
     def names(self) -> tuple[str, ...]:
         return (*(frame.source for frame, _ in self.golden), *(str(sample.path) for sample in self.samples))
 
-    def frames(self) -> Iterator[Frame]:
-        yield from (frame for frame, _ in self.golden)
-        yield from self.added()
+    def frames(self, engine: Engine) -> Iterator[Callable[[], Frame]]:
+        """What makes each frame the way a run with `engine` does; the engine may fail at that already."""
+        yield from (partial(_itself, frame) for frame, _ in self.golden)
+        yield from self.added(engine)
 
-    def added(self) -> Iterator[Frame]:
-        yield from (frame_of(sample, self.how) for sample in self.samples)
+    def added(self, engine: Engine) -> Iterator[Callable[[], Frame]]:
+        yield from (partial(frame_of, sample, self.how, engine) for sample in self.samples)
 
     def truths(self) -> list[Truth]:
         rows, columns = np.array(self.golden.pictures[0][1].anomaly_map).shape
@@ -149,7 +151,7 @@ def verify(
     reference = pictures.expected()
     if samples:
         with load_engine(bundle, "torch") as engine, progress(len(samples), engine.name) as advance:
-            reference += _answers(engine, pictures.added(), pictures.cell, advance)
+            reference += _answers(engine, pictures.added(engine), pictures.cell, advance)
     truths = pictures.truths()
     records: dict[str, EngineRecord] = {}
     left_out: dict[str, str] = {}
@@ -164,7 +166,7 @@ def verify(
             left_out[backend] = str(error)
             continue
         with engine, progress(len(pictures), engine.name) as advance:
-            answers = _answers(engine, pictures.frames(), pictures.cell, advance)
+            answers = _answers(engine, pictures.frames(engine), pictures.cell, advance)
         records[engine.name] = run.record(engine.name, truths, reference, answers)
     return GateReport(bundle, calibration, pictures.names, records, left_out, pictures.golden.spread is not None)
 
@@ -180,17 +182,23 @@ def merged_records(bundle: Bundle, report: GateReport) -> Verification:
     )
 
 
-def _answers(engine: Engine, frames: Iterable[Frame], cell: int, advance: Callable[[int], None]) -> list[Answer]:
+def _itself(frame: Frame) -> Frame:
+    return frame
+
+
+def _answers(
+    engine: Engine, frames: Iterable[Callable[[], Frame]], cell: int, advance: Callable[[int], None]
+) -> list[Answer]:
     answers = []
-    for frame in frames:
-        answers.append(_answer(engine, frame, cell))
+    for make in frames:
+        answers.append(_answer(engine, make, cell))
         advance(1)
     return answers
 
 
-def _answer(engine: Engine, frame: Frame, cell: int) -> Answer:
+def _answer(engine: Engine, make: Callable[[], Frame], cell: int) -> Answer:
     try:
-        (prediction,) = engine.infer([frame])
+        (prediction,) = engine.infer([make()])
         anomaly_map = means(prediction.anomaly_map, cell)
     except (InferenceError, ValueError):
         # An engine that fails on a picture, or gives a map of an odd size, shall fail the gate, not end it.

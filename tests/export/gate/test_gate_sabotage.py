@@ -1,17 +1,22 @@
 """What the gate is for: each of these faults runs, looks like a csflow engine, and must not pass."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from csflow.export.gate.pictures import choose_samples
 from csflow.export.gate.verify import GateReport, verify
 from csflow.runtime.bundle.calibration import Calibration, load_calibration
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.engine import Engine
 from csflow.runtime.engines.opening import load_engine
+from csflow.runtime.errors import InferenceError
 from csflow.runtime.types import Frame, Prediction, Verdict
+from csflow.toolkit.data.dataset import Sample, load_dataset
 from csflow.toolkit.methods.flow.coupling import CouplingBlock
 from csflow.toolkit.methods.flow.flow import anomaly_map
 from csflow.toolkit.torch_engine import TorchEngine
@@ -25,6 +30,7 @@ class Honest(TorchEngine):
     def __init__(self, bundle: Bundle, precision: str) -> None:
         super().__init__(bundle)
         self.name = f"torch-{precision}"  # type: ignore[misc]
+        self.side = bundle.manifest.preprocessing.image_size
 
 
 class Swapped(Honest):
@@ -33,6 +39,26 @@ class Swapped(Honest):
     def infer(self, frames: Sequence[Frame]) -> list[Prediction]:
         """Predict for the wrong colours."""
         return super().infer([Frame(np.ascontiguousarray(f.image[:, :, ::-1])) for f in frames])
+
+
+class SwappedResize(Honest):
+    """Resizes pictures on its device and takes BGR for RGB there; on the golden frames it is honest."""
+
+    def takes(self, image: np.ndarray) -> bool:
+        """Every picture."""
+        return image.ndim == 3
+
+    def resize(self, image: np.ndarray) -> np.ndarray:
+        """A picture of the right size and the wrong colours."""
+        return np.asarray(Image.fromarray(image).resize((self.side, self.side)))[:, :, ::-1].copy()
+
+
+class FailingResize(SwappedResize):
+    """Its device fails at every picture."""
+
+    def resize(self, image: np.ndarray) -> np.ndarray:
+        """Fails."""
+        raise InferenceError("out of memory")
 
 
 class HalfSum(Honest):
@@ -74,12 +100,12 @@ def bundle(calibrated: Bundle) -> Bundle:
     return calibrated
 
 
-def gate(bundle: Bundle, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> GateReport:
+def gate(bundle: Bundle, engine: Engine, monkeypatch: pytest.MonkeyPatch, samples: Sequence[Sample] = ()) -> GateReport:
     def load(opened: Bundle, backend: str) -> Engine:
         return engine if backend == "suspect" else load_engine(opened, backend)
 
     monkeypatch.setattr("csflow.export.gate.verify.load_engine", load)
-    return verify(bundle, load_calibration(bundle), ("suspect",))
+    return verify(bundle, load_calibration(bundle), ("suspect",), samples)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16", "int8"])
@@ -98,6 +124,17 @@ def test_a_sabotaged_engine_fails(
 ) -> None:
     report = gate(bundle, sabotage(bundle, precision), monkeypatch)
     assert report.failed == (f"torch-{precision}",), report.records
+
+
+@pytest.mark.parametrize("resize", [SwappedResize, FailingResize])
+def test_the_gate_takes_the_way_of_a_run_so_a_wrong_resize_of_the_device_fails(
+    bundle: Bundle, product_line: Path, resize: type[Honest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = choose_samples(load_dataset(product_line), 6)
+    honest, wrong = Honest(bundle, "bf16"), resize(bundle, "bf16")
+    assert not gate(bundle, honest, monkeypatch, samples).failed
+    assert not gate(bundle, wrong, monkeypatch).failed, "golden frames have the model's size already"
+    assert gate(bundle, wrong, monkeypatch, samples).failed == ("torch-bf16",)
 
 
 def test_a_rounded_threshold_fails(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,7 +67,7 @@ def invoke(bundle: Path, *arguments: str) -> Result:
 @pytest.fixture
 def no_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     """A device: the command does not find torch."""
-    monkeypatch.setattr(cli, "find_spec", lambda name: None if name == "torch" else object())
+    monkeypatch.setattr("csflow.export.export.find_spec", lambda name: None if name == "torch" else object())
 
 
 @pytest.mark.usefixtures("no_torch", "rtx")
@@ -117,7 +117,7 @@ def test_where_no_tensorrt_builds_the_command_says_where_one_does(
     named = invoke(half_bundle.path, "--fp16", "--target", "tensorrt")
     assert named.exit_code == BackendUnavailable.exit_code
     assert "graphs" not in named.output
-    monkeypatch.setattr(cli, "find_spec", lambda _: None)
+    monkeypatch.setattr("csflow.export.export.find_spec", lambda _: None)
     neither = invoke(half_bundle.path, "--fp16")
     assert neither.exit_code == BackendUnavailable.exit_code
     assert "export needs torch" in neither.output
