@@ -56,7 +56,7 @@ class SwappedResize(Honest):
 class FailingResize(SwappedResize):
     """Its device fails at every picture."""
 
-    def resize(self, image: np.ndarray) -> np.ndarray:
+    def resize(self, image: np.ndarray) -> np.ndarray:  # noqa: ARG002 - the protocol's
         """Fails."""
         raise InferenceError("out of memory")
 

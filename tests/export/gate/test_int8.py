@@ -60,7 +60,7 @@ def test_int8_that_is_faster_is_kept_and_runs(
     with Detector.open(now.path, "openvino-int8") as detector:
         assert detector.engine.name == "openvino-int8"
         assert not detector.distrust
-    monkeypatch.setattr("csflow.runtime.engines.openvino.engine.ADVANTAGE", 0.0)
+    monkeypatch.setattr("csflow.runtime.engines.precision.ADVANTAGE", 0.0)
     with OpenVINOEngine(now) as engine:
         assert engine.name == "openvino-fp32", "no precision is infinitely faster"
 
