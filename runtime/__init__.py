@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from csflow.runtime.moved import install
+
 if TYPE_CHECKING:
     from csflow.runtime.bundle.directory import Bundle
     from csflow.runtime.detector import Detector
@@ -49,6 +51,8 @@ __all__ = [
     "open_engine",
     "open_source",
 ]
+
+install()
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""The rules of design.md section 2, read from the sources: who may import whom, how large, how documented."""
+"""The rules of docs/architecture.md, read from the sources: who may import whom, how large, how documented."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An edge box has numpy, Pillow and click: the runtime and every --help must work there (design.md 2)."""
+"""An edge box has numpy, Pillow and click: the runtime and every --help must work there (docs/architecture.md)."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from PIL import Image
 from csflow.calibration.metrics import GOOD
 from csflow.runtime.bundle.manifest import Preprocessing
 from csflow.runtime.bundle.verification import MAX_PICTURES
-from csflow.runtime.engine import CameraEngine, Engine
+from csflow.runtime.engine import CameraEngine
 from csflow.runtime.errors import DataError, SourceError
 from csflow.runtime.picture.images import read_image
 from csflow.runtime.picture.preprocess import preprocess
@@ -53,16 +53,16 @@ def choose_samples(dataset: Dataset, limit: int | None = None) -> tuple[Sample, 
     return (*_evenly(good, of_good), *_evenly(defective, limit - of_good))
 
 
-def frame_of(sample: Sample, how: Preprocessing, engine: Engine | None = None) -> Frame:
+def frame_of(sample: Sample, how: Preprocessing, resizer: CameraEngine | None = None) -> Frame:
     """One picture as an engine takes it, (S, S, 3) uint8 RGB. Raises DataError where it cannot be read.
 
     Args:
-        engine: resizes the picture itself where it does so for pictures of this size, as in a run.
+        resizer: an engine that resizes the picture itself where it does so for pictures of this size, as in a run.
     """
     try:
         image = read_image(sample.path)
-        if isinstance(engine, CameraEngine) and engine.takes(image):
-            return Frame(engine.resize(image), source=str(sample.path))
+        if resizer is not None and resizer.takes(image):
+            return Frame(resizer.resize(image), source=str(sample.path))
         return Frame(preprocess(image, how), source=str(sample.path))
     except SourceError as error:
         raise DataError(f"{sample.path}: {error}") from None

@@ -33,7 +33,7 @@ from csflow.runtime.bundle.verification import (
     levels,
     load_verification,
 )
-from csflow.runtime.engine import Engine
+from csflow.runtime.engine import CameraEngine, Engine
 from csflow.runtime.engines.golden_check import BAND
 from csflow.runtime.engines.name import EngineName
 from csflow.runtime.engines.opening import AUTO, engine_names, load_engine
@@ -112,7 +112,8 @@ class _Pictures:
         yield from self.added(engine)
 
     def added(self, engine: Engine) -> Iterator[Callable[[], Frame]]:
-        yield from (partial(frame_of, sample, self.how, engine) for sample in self.samples)
+        resizer = engine if isinstance(engine, CameraEngine) else None
+        yield from (partial(frame_of, sample, self.how, resizer) for sample in self.samples)
 
     def truths(self) -> list[Truth]:
         rows, columns = np.array(self.golden.pictures[0][1].anomaly_map).shape

@@ -1,4 +1,4 @@
-"""The channel permutations of each origin. None of them is part of a state dict (methods.md C2 row 17, C6.2)."""
+"""The channel permutations of each origin. None of them is part of a state dict: the origins draw them anew."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PUBLISHED = {
         ("aa6b2ee2811767d4",) * SCALES,
     ),
 }
-"""`digest` of the first blocks' permutations of 304 channels, as measured on the origins (methods.md C7)."""
+"""`digest` of the first blocks' permutations of 304 channels, as the origins draw them."""
 
 
 def draw(generation: str, blocks: int, channels: int) -> Permutations:

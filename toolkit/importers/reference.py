@@ -1,4 +1,4 @@
-"""Pickles of the authors' code: `torch.save(model)` of a whole `freia_funcs.ReversibleGraphNet` (methods.md C7)."""
+"""Pickles of the authors' code: `torch.save(model)` of a whole `freia_funcs.ReversibleGraphNet`."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ REFERENCE_CLASSES = {
     "torch.nn.modules.conv": {"Conv2d"},
     "torch.nn.modules.upsampling": {"Upsample"},
 }
-"""methods.md C7: what a pickle of the authors' module holds beside tensors and containers."""
+"""What a pickle of the authors' `freia_funcs` modules holds beside tensors and containers."""
 PLAIN_CLASSES = {
     "_codecs": {"encode"},
     "_operator": {"getitem"},
@@ -209,7 +209,7 @@ class _Reader(pickle.Unpickler):
         return made
 
     def _member(self, owner: Any, name: Any) -> Any:
-        """How pickles name a class inside a class (methods.md C7), a bound method, and Python 3.11 an enumeration's."""
+        """How pickles name a class inside a class, a bound method, and Python 3.11 an enumeration's."""
         kind = owner if isinstance(owner, type) else type(owner)
         qualname = kind.qualname if issubclass(kind, Inert) else ""
         if qualname == "freia_funcs.OutputNode" and name == "dummy":

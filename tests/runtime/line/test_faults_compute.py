@@ -1,4 +1,4 @@
-"""Compute faults (industrial.md section 9, G1 to G11): whatever fails, no part becomes OK, and nothing leaks."""
+"""Compute faults, G1 to G11: whatever fails, no part becomes OK, and nothing leaks."""
 
 from __future__ import annotations
 

