@@ -211,6 +211,9 @@ def compute(driver: FakeDriver, plan: dict[str, Any], places: dict[str, int], fr
         grey = memory("frame").astype(np.float32).mean(axis=3) / 255
         memory("features_0")[...] = grey.reshape(frames, 1, CELLS, 32, CELLS, 32).mean(axis=(3, 5))
         memory("features_1")[...] = grey.mean(axis=(1, 2)).reshape(frames, 1, 1, 1)
+        if grey.max() == 1.0 and "none" in plan:
+            memory(plan["none"][0])[np.argmax(grey.max(axis=(1, 2)))] = plan["none"][1]
     else:
-        memory("score")[...] = memory("features_1")[:, 0, 0, 0]
-        memory("anomaly_map")[...] = memory("features_0")[:, 0]
+        # As real ones may, it turns what is not a number into one.
+        memory("score")[...] = np.fmin(np.fmax(memory("features_1")[:, 0, 0, 0], 0), 1)
+        memory("anomaly_map")[...] = np.fmin(np.fmax(memory("features_0")[:, 0], 0), 1)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from csflow.runtime.bundle.directory import Bundle
+from csflow.runtime.engines.finite import all_finite, no_score
 from csflow.runtime.engines.name import EngineName
 from csflow.runtime.engines.openvino.core import has_bf16, new_core
 from csflow.runtime.engines.stages import Stage, stages
@@ -122,6 +123,8 @@ class _Lane:
 
     def __init__(self, models: Sequence[Any], inputs: Sequence[Sequence[str]]) -> None:
         self._requests = [model.create_infer_request() for model in models]
+        self._features = [_outputs(model, request) for model, request in zip(models, self._requests, strict=True)]
+        self._sound = True
         for i, names in enumerate(inputs[1:], 1):
             for name in names:
                 self._requests[i].set_tensor(name, self._given(name, i))
@@ -140,25 +143,34 @@ class _Lane:
 
     def start(self, frame: Frame) -> None:
         """Begin the first stage; OpenVINO reads the frame where it lies, if it lies in one piece."""
+        self._sound = True
         self._requests[0].start_async({"frame": np.ascontiguousarray(frame.image)[None]}, share_inputs=True)
 
     def proceed(self, stage: int) -> None:
-        """Wait for the stage before and begin this one."""
+        """Wait for the stage before, look at what it gives, and begin this one."""
         self._requests[stage - 1].wait()
+        self._sound = self._sound and all(map(all_finite, self._features[stage - 1]))
         self._requests[stage].start_async()
 
     def finish(self) -> Prediction:
         """Wait for the last stage; what it wrote is copied, for the next frame overwrites it."""
         last = self._requests[-1]
         last.wait()
-        score = float(last.get_tensor("score").data[0])
-        return Prediction(score, last.get_tensor("anomaly_map").data[0].astype(np.float32, copy=True))
+        score, anomaly_map = float(last.get_tensor("score").data[0]), last.get_tensor("anomaly_map").data[0]
+        if not self._sound:
+            return no_score(anomaly_map.shape)
+        return Prediction(score, anomaly_map.astype(np.float32, copy=True))
 
     def settle(self) -> None:
         """Wait for whatever still computes, and forget what it says."""
         for request in self._requests:
             with contextlib.suppress(RuntimeError):
                 request.wait()
+
+
+def _outputs(model: Any, request: Any) -> list[Any]:
+    """The arrays that a stage writes."""
+    return [request.get_tensor(port).data for port in model.outputs]
 
 
 def _width(compiled: Sequence[Any]) -> int:

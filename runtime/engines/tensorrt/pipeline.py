@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from csflow.runtime.engines.cuda.session import Session
+from csflow.runtime.engines.finite import all_finite, no_score
 from csflow.runtime.engines.tensorrt.cuda_graphs import Graphs
 from csflow.runtime.engines.tensorrt.plans import Plan, Port
 from csflow.runtime.errors import EngineMismatch
@@ -22,6 +23,26 @@ GRAPH_SIZES = 8
 AGREEMENT = 0.01
 """How far a graph's scores may lie from those of a plain run, as a share; it launches the same kernels."""
 REBUILD = "build all again with 'csflow export --fp16'"
+
+
+class _Features:
+    """What one stage gives to later ones. It stays on the GPU, and a copy crosses to be looked at (`all_finite`)."""
+
+    def __init__(self, session: Session, port: Port, most: int) -> None:
+        self.port = port
+        self.device = session.malloc(most * port.frame_bytes)
+        self._session = session
+        self._seen = session.host_alloc(most * port.frame_bytes)
+
+    def to_host(self, frames: int) -> None:
+        """Enqueue the copy."""
+        size = frames * self.port.frame_bytes
+        self._session.driver.copy_to_host(self._seen, self.device, size, self._session.stream)
+
+    def finite(self, frame: int) -> bool:
+        """Whether one frame's are numbers."""
+        size = self.port.frame_bytes
+        return all_finite(self._seen.array[frame * size : (frame + 1) * size].view(self.port.dtype))
 
 
 class Pipeline:
@@ -44,11 +65,11 @@ class Pipeline:
         self.shape = frame.shape
         """(S, S, 3) of a frame."""
         self._frames = session.stage(most * frame.frame_bytes)
-        features = {p.name: session.malloc(most * p.frame_bytes) for plan in chain[:-1] for p in plan.outputs}
+        self._features = [_Features(session, port, most) for plan in chain[:-1] for port in plan.outputs]
         self._results = {port.name: session.stage(most * port.frame_bytes) for port in chain[-1].outputs}
         results = {name: staged.device for name, staged in self._results.items()}
         for plan in chain:
-            plan.bind({frame.name: self._frames.device, **features, **results})
+            plan.bind({frame.name: self._frames.device, **{f.port.name: f.device for f in self._features}, **results})
         self._frames_set = 0
 
     def predict(self, images: Sequence[NDArray[np.uint8]]) -> list[Prediction]:
@@ -91,10 +112,15 @@ class Pipeline:
             plan.enqueue(self._session.stream)
         for name, staged in self._results.items():
             staged.to_host(frames * self._chain[-1].ports[name].frame_bytes)
+        for features in self._features:
+            features.to_host(frames)
 
     def _predictions(self, frames: int) -> list[Prediction]:
         scores, maps = (self._result(name, frames) for name in ("score", "anomaly_map"))
-        return [Prediction(float(score), one.copy()) for score, one in zip(scores, maps, strict=True)]
+        return [
+            Prediction(float(score), one.copy()) if all(f.finite(i) for f in self._features) else no_score(one.shape)
+            for i, (score, one) in enumerate(zip(scores, maps, strict=True))
+        ]
 
     def _result(self, name: str, frames: int) -> NDArray[np.float32]:
         port = self._chain[-1].ports[name]

@@ -53,6 +53,28 @@ def test_order_and_batch_do_not_change_scores(trained_copy: Path) -> None:
     assert together == alone[::-1]
 
 
+@pytest.mark.parametrize("mode", ["latency", "throughput"])
+def test_features_that_are_no_numbers_give_no_score_though_the_flow_makes_one_of_them(
+    trained_copy: Path, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    onnx = pytest.importorskip("onnx", reason="the extra export is not installed")
+    bundle = Bundle.open(trained_copy)
+    model = onnx.load_model_from_string(bundle.read("graphs/fp32/backbone.onnx"))
+    (last,) = (node for node in model.graph.node if model.graph.output[0].name in node.output)
+    last.output[list(last.output).index(model.graph.output[0].name)] = "sound"
+    none = onnx.numpy_helper.from_array(np.array(np.nan, np.float32), "none")
+    model.graph.initializer.append(none)
+    model.graph.node.append(onnx.helper.make_node("Add", ["sound", "none"], [model.graph.output[0].name], name="spoil"))
+    bundle = bundle.update({"graphs/fp32/backbone.onnx": model.SerializeToString()})
+    with OpenVINOEngine(bundle, "fp32", mode) as engine:
+        for prediction in engine.infer(frames(3)):
+            assert np.isnan(prediction.score)
+            assert np.isnan(prediction.anomaly_map).all()
+        monkeypatch.setattr("csflow.runtime.engines.openvino.engine.all_finite", lambda _: True)
+        (believed,) = engine.infer(frames(1))
+        assert np.isfinite(believed.score), "OpenVINO no longer makes a number of it: the look at features can go"
+
+
 @pytest.fixture
 def calibrated(trained_copy: Path, product_line: Path) -> Bundle:
     bundle = Bundle.open(trained_copy)

@@ -62,8 +62,11 @@ def test_the_flow_reads_what_the_backbone_wrote_and_addresses_are_set_once(trt_b
     assert len({a for addresses in scene.addresses.values() for a in addresses}) == 5
 
 
-def test_a_discrete_gpu_copies_in_and_out_once_and_an_integrated_one_never(trt_bundle: Bundle, stage: Install) -> None:
-    for integrated, copies in ((False, ["copy_to_device", "copy_to_host", "copy_to_host"]), (True, [])):
+def test_a_discrete_gpu_copies_all_and_an_integrated_one_the_features_that_are_looked_at(
+    trt_bundle: Bundle, stage: Install
+) -> None:
+    features = ["copy_to_host"] * 2
+    for integrated, copies in ((False, ["copy_to_device", *["copy_to_host"] * 2, *features]), (True, features)):
         scene = stage(FakeDriver(integrated=integrated, no_capture="not here"))
         with opened(trt_bundle, scene) as engine:
             before, allocated = len(scene.driver.calls), scene.driver.names().count("malloc")
@@ -72,6 +75,21 @@ def test_a_discrete_gpu_copies_in_and_out_once_and_an_integrated_one_never(trt_b
             assert called == ["push", *copies, "record", "wait", "pop"]
             assert scene.driver.names().count("malloc") == allocated == (2 if integrated else 5)
             assert ("shared memory" in engine.describe()) is integrated
+
+
+@pytest.mark.parametrize("name", ["features_0", "features_1"])
+@pytest.mark.parametrize("none", ["nan", "inf", "-inf"])
+def test_features_that_are_no_numbers_give_no_score_though_a_later_stage_makes_numbers_of_them(
+    trt_bundle: Bundle, fake_trt: ModuleType, stage: Install, name: str, none: str
+) -> None:
+    fake_trt.write_plan(trt_bundle, "backbone", none=(name, none))
+    with opened(trt_bundle, stage()) as engine:
+        predictions = engine.infer([frame(51), frame(255), frame(102)])
+        assert np.isnan(predictions[1].score)
+        assert np.isnan(predictions[1].anomaly_map).all()
+        assert predictions[1].anomaly_map.shape == (2, 2)
+        assert [p.score for p in predictions[::2]] == pytest.approx([0.2, 0.4], rel=1e-3)
+        assert engine.infer([frame(51)])[0].score == pytest.approx(0.2, rel=1e-3)
 
 
 def test_order_of_one_run_and_of_the_end(trt_bundle: Bundle, stage: Install) -> None:
