@@ -14,6 +14,7 @@ from csflow.runtime.sink import ResultSink
 from csflow.runtime.sinks.background import TERMINAL, BackgroundSink, OutputReport
 from csflow.runtime.sinks.rule import ResultRule, SelectingSink
 from csflow.runtime.source import FrameSource
+from csflow.runtime.sources.reconnect import Reconnecting
 from csflow.runtime.types import Frame, Result
 
 __all__ = ["OutputOptions", "Outputs", "open_outputs"]
@@ -176,8 +177,11 @@ def _open_views(outputs: Outputs, options: OutputOptions, detector: Detector, so
             reject_threshold=detector.calibration.reject_threshold,
             cameras=tuple(source.name for source in sources),
             roi=detector.bundle.manifest.preprocessing.roi,
+            distrust=detector.distrust,
         )
-        page = PageSink(options.serve, info, os.environ.get("CSFLOW_SERVE_TOKEN") or None, outputs.reports)
+        waited_for = [source for source in sources if isinstance(source, Reconnecting)]
+        token = os.environ.get("CSFLOW_SERVE_TOKEN") or None
+        page = PageSink(options.serve, info, token, outputs.reports, lambda: {s.name for s in waited_for if s.away})
         outputs.page_url = page.url
         outputs.add(page)
 

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
 
 from csflow.runtime.page.state import LiveState
 
@@ -26,46 +32,65 @@ class Metrics:
 
     def collect(self) -> Iterator[Metric]:
         """What the registry asks for."""
-        summary = self._state.tally.summary()
-        info = InfoMetricFamily("csflow", "What runs.")
-        info.add_metric([], {"bundle": self._state.info.bundle, "engine": self._state.info.engine})
-        yield info
+        yield from self._engine()
         yield from self._results()
-        yield CounterMetricFamily("csflow_frames_dropped", "Frames that nobody looked at.", value=summary.dropped)
-        latency = GaugeMetricFamily(
-            "csflow_latency_seconds", "Capture to verdict over the whole run.", labels=["quantile"]
-        )
-        values = (summary.latency_p50_s, summary.latency_p95_s, summary.latency_p99_s)
-        for name, value in zip(("0.5", "0.95", "0.99"), values, strict=True):
-            if value is not None:
-                latency.add_metric([name], value)
-        yield latency
+        yield from self._cameras()
+        yield from self._outputs()
         yield from self._newest()
 
+    def _engine(self) -> Iterator[Metric]:
+        info = self._state.info
+        about = InfoMetricFamily("csflow", "What runs.")
+        about.add_metric([], {"bundle": info.bundle, "engine": info.engine})
+        yield about
+        yield GaugeMetricFamily(
+            "csflow_engine_verified", "1 where the decision gate has passed the engine.", value=not info.distrust
+        )
+        thresholds = GaugeMetricFamily("csflow_threshold", "Thresholds in score units.", labels=["kind"])
+        thresholds.add_metric(["warn"], info.warn_threshold)
+        thresholds.add_metric(["reject"], info.reject_threshold)
+        yield thresholds
+
     def _results(self) -> Iterator[Metric]:
-        verdicts, cameras, outputs = self._state.counters()
         results = CounterMetricFamily("csflow_results", "Results by verdict.", labels=["verdict"])
-        for verdict, count in verdicts.items():
+        for verdict, count in self._state.counters()[0].items():
             results.add_metric([verdict], count)
         yield results
+        yield CounterMetricFamily(
+            "csflow_unverified_results", "Results of an engine that is not verified.", value=self._state.unverified
+        )
+        dropped = self._state.tally.summary().dropped
+        yield CounterMetricFamily("csflow_frames_dropped", "Frames that nobody looked at.", value=dropped)
+        buckets, sum_s = self._state.latency()
+        yield HistogramMetricFamily("csflow_latency_seconds", "Capture to verdict.", buckets=buckets, sum_value=sum_s)
+
+    def _cameras(self) -> Iterator[Metric]:
         given = CounterMetricFamily("csflow_camera_results", "Results by camera.", labels=["camera"])
         errors = CounterMetricFamily("csflow_camera_errors", "ERROR results by camera.", labels=["camera"])
-        for camera, (results_given, failed) in cameras.items():
-            given.add_metric([camera], results_given)
-            errors.add_metric([camera], failed)
-        yield given
-        yield errors
+        up = GaugeMetricFamily("csflow_camera_up", "1 while the camera is there and gives frames.", labels=["camera"])
+        last = GaugeMetricFamily(
+            "csflow_camera_last_result_timestamp_seconds", "Capture of the camera's newest result.", labels=["camera"]
+        )
+        for name, camera in self._state.counters()[1].items():
+            given.add_metric([name], camera.results)
+            errors.add_metric([name], camera.errors)
+            up.add_metric([name], camera.up)
+            if camera.last_unix_s is not None:
+                last.add_metric([name], camera.last_unix_s)
+        yield from (given, errors, up, last)
+
+    def _outputs(self) -> Iterator[Metric]:
         fates = CounterMetricFamily("csflow_output_results", "Results by output and fate.", labels=["output", "fate"])
-        for report in outputs:
+        for report in self._state.counters()[2]:
             for fate in ("written", "failed", "dropped"):
                 fates.add_metric([report.name, fate], getattr(report, fate))
         yield fates
 
     def _newest(self) -> Iterator[Metric]:
-        info, newest = self._state.info, self._state.newest()
-        thresholds = GaugeMetricFamily("csflow_threshold", "Thresholds in score units.", labels=["kind"])
-        thresholds.add_metric(["warn"], info.warn_threshold)
-        thresholds.add_metric(["reject"], info.reject_threshold)
-        yield thresholds
-        if newest is not None:
-            yield GaugeMetricFamily("csflow_score", "Score of the newest result.", value=newest.result.score)
+        newest = self._state.newest()
+        if newest is None:
+            return
+        yield GaugeMetricFamily("csflow_score", "Score of the newest result.", value=newest.result.score)
+        yield GaugeMetricFamily(
+            "csflow_last_result_timestamp_seconds", "Capture of the newest result.", value=newest.unix_s
+        )

@@ -52,6 +52,7 @@ class Reject:
             "reason": result.reason,
             "unix_s": self.seen.unix_s,
             "picture": bool(self.sheet),
+            "verified": result.verified,
         }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from csflow.runtime.errors import BackendUnavailable, SinkError
 from csflow.runtime.page.access import Address
@@ -22,6 +22,7 @@ class PageSink:
         info: PageInfo,
         token: str | None = None,
         reports: Callable[[], Sequence[OutputReport]] = lambda: (),
+        absent: Callable[[], Collection[str]] = lambda: (),
     ) -> None:
         """Begin to serve.
 
@@ -29,13 +30,14 @@ class PageSink:
             address: HOST:PORT; port 0 takes a free one.
             token: who gives it may see the page; needed where other machines can reach the address.
             reports: gives the counts of the run's other outputs, which the page shows.
+            absent: gives the names of the cameras that are not there.
 
         Raises:
             ConfigError: no address, or one that needs a token.
             SinkError: the address is taken, or is not of this machine.
             BackendUnavailable: a library is missing.
         """
-        self._state = LiveState(info, reports)
+        self._state = LiveState(info, reports, absent)
         self._closed = False
         try:
             from csflow.runtime.page.server import PageServer

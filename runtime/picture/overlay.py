@@ -19,6 +19,7 @@ CALM = 8.0
 PANEL_PX = (256, 1024)
 STRIP_PX = 44
 STRIP_MIN_PX = 420
+GREY = (90, 90, 90)
 VERDICT_COLOURS = {
     Verdict.OK: (38, 166, 91),
     Verdict.NOK: (214, 40, 57),
@@ -164,7 +165,8 @@ def _fit(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _strip(result: Result, width: int) -> NDArray[np.uint8]:
-    strip = Image.new("RGB", (width, STRIP_PX), VERDICT_COLOURS.get(result.verdict, (90, 90, 90)))
+    colour = VERDICT_COLOURS.get(result.verdict, GREY) if result.verified else GREY
+    strip = Image.new("RGB", (width, STRIP_PX), colour)
     draw = ImageDraw.Draw(strip)
     large, small = ImageFont.load_default(18), ImageFont.load_default(12)
     draw.text((8, 2), _headline(result), fill="white", font=large)

@@ -63,6 +63,11 @@ class Reconnecting:
         self._told = ""
         self._closed = False
 
+    @property
+    def away(self) -> bool:
+        """Whether it is not there: never yet, or not any more."""
+        return bool(self._absent) or self._away_s is not None
+
     def read(self, timeout_s: float) -> Frame | None:
         """The next frame; None when none came in time, also while the camera is away.
 

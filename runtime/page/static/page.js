@@ -52,6 +52,8 @@ function update(state) {
   warnRatio = state.warn_ratio;
   show("bundle", state.bundle);
   show("engine", state.engine);
+  element("distrust").hidden = state.distrust === "";
+  show("distrust", "NOT VERIFIED: " + state.distrust + ". No verdict here is proof of a good part.");
   for (const [verdict, count] of Object.entries(state.counts)) show("n-" + verdict, String(count));
   show("frames", String(state.frames));
   show("fps", fixed(state.fps, 1));
@@ -66,9 +68,11 @@ function update(state) {
 function showVerdict(shown) {
   document.body.dataset.verdict = shown ? shown.verdict : "NONE";
   const word = shown ? shown.verdict : "WAITING";
+  const unverified = shown !== null && !shown.verified;
+  document.body.dataset.verified = unverified ? "no" : "yes";
   show("word", word);
   element("verdict").classList.toggle("long", word.length > 5);
-  document.title = word + " – csflow";
+  document.title = word + (unverified ? " (not verified)" : "") + " – csflow";
   if (!shown) {
     show("score", "");
     show("detail", "for the first part");
@@ -76,7 +80,7 @@ function showVerdict(shown) {
   }
   const old = shown.age_s > OLD_AFTER_S ? "last part " + duration(shown.age_s) + " ago" : null;
   const ratio = shown.ratio === null ? null : fixed(shown.ratio, 2) + " × threshold";
-  show("score", [ratio, old].filter(Boolean).join(", "));
+  show("score", [unverified ? "NOT VERIFIED" : null, ratio, old].filter(Boolean).join(", "));
   show("detail", shown.verdict === "ERROR" ? shown.reason : fixed(shown.latency_ms, 1) + " ms · " + shown.source);
 }
 
@@ -158,7 +162,7 @@ function showRejects(rejects) {
     const text = document.createElement("span");
     const verdict = document.createElement("b");
     verdict.className = reject.verdict;
-    verdict.textContent = reject.verdict;
+    verdict.textContent = reject.verdict + (reject.verified ? "" : " ?");
     const when = document.createElement("span");
     when.textContent = new Date(reject.unix_s * 1000).toLocaleTimeString([], { hour12: false }) + (reject.ratio === null ? "" : " · " + fixed(reject.ratio, 2) + "\u00a0×");
     text.append(verdict, when);
@@ -173,7 +177,7 @@ function showRejects(rejects) {
 function enlarge(reject) {
   element("large-picture").hidden = !reject.picture;
   if (reject.picture) element("large-picture").src = "reject/" + reject.number + ".jpg?" + run;
-  show("large-text", [reject.verdict, reject.reason, reject.source].filter(Boolean).join(" · "));
+  show("large-text", [reject.verdict, reject.verified ? "" : "NOT VERIFIED", reject.reason, reject.source].filter(Boolean).join(" · "));
   element("large").showModal();
 }
 

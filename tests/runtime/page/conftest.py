@@ -41,6 +41,8 @@ class Browser:
         self._session = ""
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self._complaints: list[str] = []
+        self.call("Log.enable")
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         self._next += 1
@@ -50,6 +52,8 @@ class Browser:
         os.write(self._commands, json.dumps(message).encode() + b"\0")
         while True:
             answer = self._read()
+            if answer.get("method") == "Log.entryAdded":
+                self._complaints.append(answer["params"]["entry"]["text"])
             if answer.get("id") == self._next:
                 assert "error" not in answer, answer
                 return dict(answer["result"])
@@ -76,6 +80,12 @@ class Browser:
         result = self.call("Runtime.evaluate", expression=script, returnByValue=True)
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")
+
+    def complaints(self) -> list[str]:
+        """What the console said since the last call."""
+        self.value("0")
+        told, self._complaints = self._complaints, []
+        return told
 
     def wait(self, script: str, timeout_s: float = 60.0) -> Any:
         """The first true value of `script`; it may fail as long as the page loads."""

@@ -135,6 +135,40 @@ def test_nothing_is_loaded_from_elsewhere(page: PageSink, browser: Any) -> None:
     assert origins == [page.url]
 
 
+@pytest.mark.parametrize("verdict", [Verdict.OK, Verdict.NOK])
+def test_an_engine_that_is_not_verified_is_told_and_no_verdict_has_its_plain_colour(
+    verdict: Verdict, browser: Any
+) -> None:
+    info = replace(INFO, distrust="engine fake failed the decision gate")
+    with PageSink("127.0.0.1:0", info) as page:
+        page.write(replace(OK, verdict=verdict, verified=False), Frame(IMAGE))
+        browser.open(page.url)
+        browser.wait(f"{WORD} === '{verdict.name}'")
+        assert "failed the decision gate" in browser.value("document.getElementById('distrust').innerText")
+        assert "NOT VERIFIED" in browser.value("document.getElementById('score').innerText")
+        assert browser.value("document.title") == f"{verdict.name} (not verified) – csflow"
+        style = browser.value("getComputedStyle(document.getElementById('verdict')).backgroundImage")
+        assert style.startswith("repeating-linear-gradient")
+
+
+def test_a_verified_engine_shows_no_warning(page: PageSink, browser: Any) -> None:
+    page.write(OK, Frame(IMAGE))
+    browser.open(page.url)
+    browser.wait(f"{WORD} === 'OK'")
+    assert browser.value("document.getElementById('distrust').hidden") is True
+    assert browser.value("getComputedStyle(document.getElementById('verdict')).backgroundImage") == "none"
+
+
+@pytest.mark.parametrize("token", [None, "one-more-token-of-letters"])
+def test_the_browser_has_nothing_to_complain_about(token: str | None, browser: Any) -> None:
+    with PageSink("127.0.0.1:0", INFO, token) as page:
+        page.write(NOK, Frame(IMAGE))
+        browser.complaints()
+        browser.open(page.url + ("" if token is None else f"?token={token}"))
+        browser.wait("document.querySelectorAll('#rejects img').length === 1")
+        assert browser.complaints() == []
+
+
 def test_a_token_opens_the_page_and_leaves_the_address_bar(browser: Any) -> None:
     token = "a-token-of-enough-letters"
     with PageSink("127.0.0.1:0", INFO, token) as page:
