@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 import socket
-import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +19,9 @@ from csflow.runtime.sinks.background import BackgroundSink
 from csflow.runtime.sinks.mqtt import WINDOW, MqttAddress, MqttSink
 from csflow.runtime.types import Result, Verdict
 
+from .servers import BROKER, Broker, wait_until
+
 NOK = Result(Verdict.NOK, 2.0, 1.0, 0.1, np.zeros((1, 1), np.float32), (0, 0), "why", 7, 0, 0.1, "cam")
-BROKER = shutil.which("mosquitto") or shutil.which("/usr/sbin/mosquitto")
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    until_s = time.monotonic() + 60.0
-    while not condition():
-        assert time.monotonic() < until_s
-        time.sleep(0.005)
 
 
 @pytest.mark.parametrize(
@@ -64,31 +56,6 @@ def test_without_paho_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(__import__("sys").modules, "paho.mqtt.client", None)
     with pytest.raises(BackendUnavailable, match=r"csflow\[mqtt\]"):
         MqttSink("mqtt://127.0.0.1:1")
-
-
-class Broker:
-    """Mosquitto on a free port of loopback."""
-
-    def __init__(self, folder: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
-        self._config = folder / "mosquitto.conf"
-        self._config.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\n")
-        self.start()
-
-    def start(self) -> None:
-        assert BROKER is not None
-        self._process = subprocess.Popen([BROKER, "-c", str(self._config)], stderr=subprocess.DEVNULL)
-        wait_until(self._answers)
-
-    def _answers(self) -> bool:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1.0):
-            return True
-        return False
-
-    def stop(self) -> None:
-        self._process.kill()
-        self._process.wait(30)
 
 
 class Listener:

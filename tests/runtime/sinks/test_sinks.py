@@ -17,9 +17,7 @@ import pytest
 from PIL import Image
 
 from csflow.runtime.errors import SinkError
-from csflow.runtime.sink import ResultSink
 from csflow.runtime.sinks.files.jsonl import JsonLinesSink
-from csflow.runtime.sinks.memory import MemorySink
 from csflow.runtime.sinks.overlay import OverlaySink
 from csflow.runtime.sinks.terminal import TerminalSink, result_line
 from csflow.runtime.types import Frame, Result, Verdict
@@ -48,47 +46,6 @@ ERROR = replace(
     peak_xy=(-1, -1),
     reason="parts/17.png is not a picture",
 )
-
-SINKS: dict[str, Callable[[Path], ResultSink]] = {
-    "memory": lambda _: MemorySink(),
-    "jsonl": lambda tmp: JsonLinesSink(tmp / "new" / "results.jsonl"),
-    "standard output": lambda _: JsonLinesSink("-"),
-    "overlay": lambda tmp: OverlaySink(tmp / "new" / "pictures"),
-    "terminal": lambda _: TerminalSink(io.StringIO()),
-}
-
-
-@pytest.fixture(params=list(SINKS))
-def sink(request: pytest.FixtureRequest, tmp_path: Path) -> ResultSink:
-    return SINKS[request.param](tmp_path)
-
-
-def test_a_sink_takes_every_kind_of_result_with_and_without_a_picture(sink: ResultSink) -> None:
-    assert isinstance(sink, ResultSink)
-    with sink:
-        for result in (
-            OK,
-            NOK,
-            ERROR,
-            replace(NOK, verdict=Verdict.UNCERTAIN),
-            replace(NOK, threshold=math.nan),
-        ):
-            sink.write(result, Frame(IMAGE, source=result.source))
-            sink.write(result, None)
-
-
-def test_a_sink_may_be_closed_twice(sink: ResultSink) -> None:
-    sink.close()
-    sink.close()
-
-
-@pytest.mark.parametrize("kind", ["memory", "jsonl", "standard output", "overlay"])
-def test_a_closed_sink_refuses_results(kind: str, tmp_path: Path) -> None:
-    sink = SINKS[kind](tmp_path)
-    sink.close()
-    with pytest.raises(SinkError, match="closed"):
-        sink.write(NOK, None)
-
 
 # JSON lines
 

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import base64
-import json
 import socket
-import threading
-import time
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -20,47 +15,16 @@ from csflow.runtime.sinks.background import BackgroundSink
 from csflow.runtime.sinks.webhook import WebhookSink
 from csflow.runtime.types import Result, Verdict
 
+from .servers import Hook, wait_until
+
 NOK = Result(Verdict.NOK, 2.0, 1.0, 0.1, np.zeros((1, 1), np.float32), (0, 0), "why", 7, 0, 0.1, "cam")
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    until_s = time.monotonic() + 60.0
-    while not condition():
-        assert time.monotonic() < until_s
-        time.sleep(0.005)
-
-
-class Hook:
-    """A web server that answers with the statuses it is given, then with 204."""
-
-    def __init__(self) -> None:
-        self.statuses: list[int] = []
-        self.bodies: list[dict[str, Any]] = []
-        self.headers: list[dict[str, str]] = []
-        hook = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                hook.bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-                hook.headers.append({name.lower(): value for name, value in self.headers.items()})
-                self.send_response(hook.statuses.pop(0) if hook.statuses else 204)
-                self.send_header("Location", "/elsewhere")
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/parts?line=1"
-        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
 
 
 @pytest.fixture
 def hook() -> Iterator[Hook]:
     server = Hook()
     yield server
-    server.server.shutdown()
-    server.server.server_close()
+    server.close()
 
 
 def test_a_result_is_posted_as_json(hook: Hook) -> None:
