@@ -73,6 +73,9 @@ class Trigger(Protocol):
 class SupervisedTrigger(Trigger, Protocol):
     """A trigger whose asker watches over this process."""
 
+    def hold(self) -> None:
+        """The golden frames passed: wait until the camera may be opened. Raises SourceLost where it never may."""
+
     def ready(self, identity: Identity, self_test: Callable[[], None]) -> None:
         """The golden frames passed; `self_test` scores them again, in the thread that calls it, or raises."""
 

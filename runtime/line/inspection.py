@@ -101,6 +101,8 @@ def inspect(
         trigger = _trigger(wish, stack)
         with _told(trigger):
             detector = stack.enter_context(Detector.open(wish.bundle, wish.backend, wish.unverified))
+            if isinstance(trigger, SupervisedTrigger):
+                trigger.hold()
             sources = open_cameras(wish.cameras, wish.camera_policy, stack)
             outputs = stack.enter_context(open_outputs(wish.outputs, detector, sources, service.stopping))
             if isinstance(trigger, SupervisedTrigger):

@@ -27,13 +27,15 @@ class Recipes:
         self.budget = budget or Budget()
         self.running = self._inspector(number, self.budget)
         self._prepared: Inspector | None = None
+        self._leaving: Inspector | None = None
+        self._changing = False
         self._testing = False
         self.refusal = ""
         """Why the last recipe was refused, in words."""
 
-    def _inspector(self, number: int, budget: Budget) -> Inspector | None:
+    def _inspector(self, number: int, budget: Budget, hold: bool = False) -> Inspector | None:
         recipe = self._settings.recipe(number)
-        return None if recipe is None else Inspector(recipe, self._start, budget, self._limits, self._wake)
+        return None if recipe is None else Inspector(recipe, self._start, budget, self._limits, self._wake, hold=hold)
 
     @property
     def number(self) -> int:
@@ -58,7 +60,7 @@ class Recipes:
 
     def _prepare(self, number: int) -> list[Event]:
         # No restarts: a recipe whose worker does not come up is refused, and the running one stays.
-        self._prepared = self._inspector(number, Budget(0))
+        self._prepared = self._inspector(number, Budget(0), hold=True)
         if self._prepared is None:
             self.refusal = f"there is no recipe {number} in station.toml"
             return [CommandEnded(Reason.UNKNOWN_RECIPE)]
@@ -70,13 +72,13 @@ class Recipes:
         self.running = inspector
 
     def step(self, idle: bool) -> list[Event]:
-        """What happened; with `idle` no job is in work, and a recipe that is prepared comes into force."""
+        """What happened; with `idle` no part is in work, and a recipe that is prepared comes into force."""
         events = [] if self.running is None else self.running.step()
         events += self._tested()
         if self._prepared is not None:
             self._prepared.step()
             events += self._swapped(self._prepared, idle)
-        return events
+        return events + self._handed_over()
 
     def _tested(self) -> list[Event]:
         running = self.running
@@ -90,13 +92,25 @@ class Recipes:
             self._prepared = None
             self.refusal = f"recipe {prepared.recipe.number} was refused: {prepared.words}"
             return [CommandEnded(prepared.cause)]
-        if prepared.ready is None or not idle:
+        if prepared.held and idle:
+            self._prepared = None
+            prepared.budget = self.budget
+            self.refusal, self._leaving, self._changing = "", self.running, True
+            self._replace(prepared)
+        return []
+
+    def _handed_over(self) -> list[Event]:
+        """The camera goes from the recipe that was in force to the one that is: no trigger is taken meanwhile."""
+        running = self.running
+        if running is None or not self._changing:
             return []
-        self._prepared = None
-        prepared.budget = self.budget
-        self.refusal = ""
-        self._replace(prepared)
-        return [CommandEnded()]
+        if running.held and (self._leaving is None or self._leaving.ended):
+            self._leaving = None
+            running.open_camera()
+        if running.ready is None and not running.fault:
+            return []
+        self._changing = False
+        return [CommandEnded(running.fault)]
 
     def close(self) -> None:
         """End every worker."""

@@ -2,6 +2,7 @@
 
 pipe:        standard input and output; what else is printed goes to standard error
 pipe:3,4     two inherited file descriptors: read 3, write 4
+pipe:3,4?hold    the same, and the camera stays closed until the supervisor says Open
 """
 
 from __future__ import annotations
@@ -43,8 +44,10 @@ from csflow.runtime.triggers.pipe_message import (
     Encoder,
     Exposed,
     Failed,
+    Held,
     Hello,
     Message,
+    Open,
     Ping,
     Pong,
     Ready,
@@ -75,12 +78,13 @@ REASONS = (
 class PipeTrigger:
     """Takes `Ask` messages, answers each with `Exposed` and `Answer`; ends when the supervisor closes its pipe."""
 
-    def __init__(self, reading: int, writing: int, name: str = "pipe:") -> None:
-        """Take over two file descriptors and say hello."""
+    def __init__(self, reading: int, writing: int, name: str = "pipe:", holding: bool = False) -> None:
+        """Take over two file descriptors and say hello; `holding` makes `hold` wait."""
         self.name = name
         self._reading, self._writing = reading, writing
         self._encoder, self._decoder = Encoder(), Decoder(FROM_SUPERVISOR)
-        self._queue: queue.SimpleQueue[Request | Ping | SelfTest | Exception] = queue.SimpleQueue()
+        self._holding = holding
+        self._queue: queue.SimpleQueue[Request | Ping | SelfTest | Open | Exception] = queue.SimpleQueue()
         self._ready: Ready | None = None
         self._failed = False
         self._self_test: Callable[[], None] = lambda: None
@@ -89,6 +93,21 @@ class PipeTrigger:
         self._send(Hello(PROTOCOL, version("csflow"), os.getpid()))
         self._thread = threading.Thread(target=self._read, name="csflow-trigger", daemon=True)
         self._thread.start()
+
+    def hold(self) -> None:
+        """Where the pipe says so: tell that the golden frames passed, and wait until the camera may be opened.
+
+        Raises SourceLost where the supervisor is gone, or has changed its mind, meanwhile.
+        """
+        if not self._holding:
+            return
+        self._send(Held())
+        while not isinstance(item := self._queue.get(), Open):
+            if isinstance(item, Ping):
+                self._send(Pong(item.number, ""))
+            elif isinstance(item, Exception):
+                self._queue.put(item)
+                raise SourceLost(f"{self.name}: the supervisor has left before the camera was opened")
 
     def ready(self, identity: Identity, self_test: Callable[[], None]) -> None:
         """Say that the golden frames passed; `self_test` scores them again and raises where they do not."""
@@ -124,7 +143,8 @@ class PipeTrigger:
                 raise item
             if isinstance(item, Request):
                 return item
-            self._respond(item)
+            if not isinstance(item, Open):
+                self._respond(item)
 
     def _respond(self, message: Ping | SelfTest) -> None:
         if isinstance(message, Ping):
@@ -174,7 +194,7 @@ class PipeTrigger:
             since_ns = min(message.since_ns, time.monotonic_ns())
             limit_s = message.deadline_ms / 1e3 if message.deadline_ms > 0 else None
             self._queue.put(Request(short(message.id), since_ns, short(message.part), limit_s, missed))
-        elif isinstance(message, Ping | SelfTest):
+        elif isinstance(message, Ping | SelfTest | Open):
             self._queue.put(message)
 
     def _send(self, message: Message) -> None:
@@ -215,15 +235,15 @@ def open_pipe(text: str) -> PipeTrigger:
     """
     if text == "pipe:":
         return PipeTrigger(*_standard(), text)
-    match = re.fullmatch(r"pipe:(\d{1,4}),(\d{1,4})", text)
+    match = re.fullmatch(r"pipe:(\d{1,4}),(\d{1,4})(\?hold)?", text)
     if match is None:
         raise ConfigError(f"no pipe {text!r}: expected pipe: or two file descriptors, as in pipe:3,4")
     try:
-        for number in match.groups():
+        for number in match.groups()[:2]:
             os.set_inheritable(int(number), False)
     except OSError as error:
         raise ConfigError(f"{text!r}: {error.strerror}; whoever starts csflow must pass both descriptors on") from None
-    return PipeTrigger(int(match[1]), int(match[2]), text)
+    return PipeTrigger(int(match[1]), int(match[2]), text, holding=match[3] is not None)
 
 
 def _standard() -> tuple[int, int]:

@@ -15,7 +15,9 @@ Both sides send `Hello` first, and end where the other's protocol is another. Th
     supervisor   Ask        give this part a verdict                      answered by Exposed (maybe) and Answer, once
                  Ping       prove that the loop turns                     answered by Pong, between two parts
                  SelfTest   score the golden frames again                 answered by Ready, or Failed
-    worker       Ready      golden frames passed, and what it is          before the first Answer, and after a SelfTest
+                 Open       open the camera; once, after Held             answered by Ready, or Failed
+    worker       Held       golden frames passed, the camera is not open  before Ready, where the pipe says hold
+                 Ready      golden frames passed, and what it is          before the first Answer, and after a SelfTest
                  Exposed    the picture is taken, the part may move       at most once an Ask, before its Answer
                  Answer     the verdict
                  Failed     why it ends                                   the last message of a worker that fails
@@ -47,9 +49,11 @@ __all__ = [
     "Encoder",
     "Exposed",
     "Failed",
+    "Held",
     "Hello",
     "Message",
     "MessageError",
+    "Open",
     "Ping",
     "Pong",
     "Ready",
@@ -62,8 +66,7 @@ MAX_PAYLOAD = 65536
 MAX_WORDS = 1000
 """Characters of a text that are sent; what is longer is cut."""
 _HEADER = struct.Struct("<2sBBIII")
-_CHECKED = 12
-_MAGIC, _VERSION = b"CF", 1
+_MAGIC, _VERSION, _CHECKED = b"CF", 1, 12
 
 
 class MessageError(SourceLost):
@@ -106,6 +109,16 @@ class Ping:
 @dataclass(frozen=True)
 class SelfTest:
     """Score the golden frames again."""
+
+
+@dataclass(frozen=True)
+class Open:
+    """Open the camera: whoever had it has let go of it."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """The golden frames passed; `Open` is waited for."""
 
 
 @dataclass(frozen=True)
@@ -186,22 +199,24 @@ class Failed:
     words: str
 
 
-Message: TypeAlias = "Hello | Ask | Ping | SelfTest | Ready | Exposed | Answer | Pong | Failed"
+Message: TypeAlias = "Hello | Ask | Ping | SelfTest | Open | Held | Ready | Exposed | Answer | Pong | Failed"
 
 KINDS: dict[int, type[Message]] = {
     1: Hello,
     2: Ask,
     3: Ping,
     4: SelfTest,
+    5: Open,
     16: Ready,
     17: Exposed,
     18: Answer,
     19: Pong,
     20: Failed,
+    21: Held,
 }
 """Every message by its number in the header; numbers are never used again."""
-FROM_SUPERVISOR = (Hello, Ask, Ping, SelfTest)
-FROM_WORKER = (Hello, Ready, Exposed, Answer, Pong, Failed)
+FROM_SUPERVISOR = (Hello, Ask, Ping, SelfTest, Open)
+FROM_WORKER = (Hello, Held, Ready, Exposed, Answer, Pong, Failed)
 _NUMBERS = {cls: number for number, cls in KINDS.items()}
 
 
@@ -216,8 +231,8 @@ class Encoder:
         fields = {k: _sendable(v) if isinstance(v, str) else v for k, v in to_mapping(message).items()}
         payload = json.dumps(fields, allow_nan=False, separators=(",", ":")).encode()
         self._sequence = self._sequence + 1 & 0xFFFFFFFF
-        number = _NUMBERS[type(message)]
-        head = _HEADER.pack(_MAGIC, _VERSION, number, self._sequence, len(payload), 0)[:_CHECKED]
+        kind = _NUMBERS[type(message)]
+        head = _HEADER.pack(_MAGIC, _VERSION, kind, self._sequence, len(payload), 0)[:_CHECKED]
         return head + struct.pack("<I", zlib.crc32(payload, zlib.crc32(head))) + payload
 
 
@@ -227,9 +242,7 @@ class Decoder:
     def __init__(self, expected: tuple[type[Message], ...]) -> None:
         """Expect `FROM_SUPERVISOR` or `FROM_WORKER`."""
         self._expected = expected
-        self._sequence = 0
-        self._bytes = b""
-        self._greeted = False
+        self._sequence, self._bytes, self._greeted = 0, b"", False
 
     def feed(self, data: bytes) -> Iterator[Message]:
         """The messages that `data` completes, in their order; those before a wrong one are given.

@@ -41,14 +41,15 @@ class OracleWorker:
         good: Callable[[], bool],
         generator: random.Random,
         misdeeds: Misdeeds,
+        hold: bool = False,
     ) -> None:
-        """Be ready at once; `good` tells whether the part before the camera is good."""
+        """Be ready at once, or after `Open`; `good` tells whether the part before the camera is good."""
         self._recipe, self._wake, self._good = recipe, wake, good
         self._random, self._misdeeds = generator, misdeeds
         self._inbox: queue.SimpleQueue[pipe.Message | None] = queue.SimpleQueue()
         self._outbox: queue.SimpleQueue[pipe.Message] = queue.SimpleQueue()
         self._gone = threading.Event()
-        self._say(pipe.Ready(recipe.name, "b" * 64, "w" * 64, "c" * 64, "oracle-fp32", True, 1.5, 2.0))
+        self._say(pipe.Held() if hold else self._ready())
         threading.Thread(target=self._run, name="csflow-oracle", daemon=True).start()
 
     def send(self, message: pipe.Message) -> None:
@@ -75,6 +76,14 @@ class OracleWorker:
         """End."""
         self.close()
 
+    @property
+    def ended(self) -> bool:
+        """Whether it was closed: it has no camera to let go of."""
+        return self._gone.is_set()
+
+    def _ready(self) -> pipe.Ready:
+        return pipe.Ready(self._recipe.name, "b" * 64, "w" * 64, "c" * 64, "oracle-fp32", True, 1.5, 2.0)
+
     def _say(self, message: pipe.Message) -> None:
         self._outbox.put(message)
         self._wake()
@@ -83,6 +92,8 @@ class OracleWorker:
         while (message := self._inbox.get()) is not None and not self._gone.is_set():
             if isinstance(message, pipe.Ping):
                 self._say(pipe.Pong(message.number, ""))
+            elif isinstance(message, pipe.Open):
+                self._say(self._ready())
             elif isinstance(message, pipe.Ask):
                 self._inspect(message)
 

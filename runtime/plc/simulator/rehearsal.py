@@ -130,9 +130,9 @@ class _Line:
         self.account.unanswered += counters.triggers - counters.completed - self._open_before - self._station.busy
         self._station.close()
 
-    def _worker(self, recipe: Recipe, wake: Callable[[], None]) -> OracleWorker:
+    def _worker(self, recipe: Recipe, wake: Callable[[], None], hold: bool) -> OracleWorker:
         generator = random.Random(self.random.random())
-        return OracleWorker(recipe, wake, lambda: self.good, generator, self._plan.misdeeds)
+        return OracleWorker(recipe, wake, lambda: self.good, generator, self._plan.misdeeds, hold)
 
     def _finished(self, done: Finished) -> None:
         self.account.duplicates += done.ticket in self._seen

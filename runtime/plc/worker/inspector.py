@@ -71,6 +71,7 @@ class Inspector:
         limits: Limits,
         wake: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
+        hold: bool = False,
     ) -> None:
         """Start the worker.
 
@@ -81,6 +82,7 @@ class Inspector:
             limits: of time.
             wake: called from any thread when `step` has something to do.
             clock: seconds, monotonic.
+            hold: keep the camera closed until `open_camera`.
         """
         self.recipe = recipe
         self.ready: pipe.Ready | None = None
@@ -89,6 +91,8 @@ class Inspector:
         """Why it cannot be asked; NONE while it starts for the first time."""
         self.words = ""
         """The same for people."""
+        self.held = False
+        """The golden frames passed, and the camera is closed."""
         self.away = ""
         """Why the camera is away."""
         self.latched = False
@@ -101,8 +105,9 @@ class Inspector:
         self._open: dict[str, tuple[int, int]] = {}
         self._events: list[Event] = []
         self._worker: Worker | None = None
+        self._closed: Worker | None = None
         self._pings = self._answered = 0
-        self._begin()
+        self._begin(hold)
 
     @property
     def crc(self) -> int:
@@ -116,12 +121,12 @@ class Inspector:
         waiting = self._pings > self._answered and self._clock() - self._pinged_s > PONG_S
         return self.ready is not None and (bool(self._open) or not waiting)
 
-    def _begin(self) -> None:
-        self.ready = None
+    def _begin(self, hold: bool = False) -> None:
+        self.ready, self.held = None, False
         self._since_s = self._heard_s = self._pinged_s = self._clock()
         self._pings = self._answered = 0
         try:
-            self._worker = self._start(self.recipe, self._wake)
+            self._worker = self._start(self.recipe, self._wake, hold)
         except (OSError, SourceLost) as error:
             self._lose(Reason.WORKER_CRASHED, f"the worker does not start ({error})")
 
@@ -134,6 +139,17 @@ class Inspector:
     def abandon(self, ticket: int) -> None:
         """Nobody waits for this part any more."""
         self._open.pop(str(ticket), None)
+
+    def open_camera(self) -> None:
+        """Nobody else has the camera any more; `ready` follows."""
+        self.held = False
+        self._since_s = self._clock()
+        self._send(pipe.Open())
+
+    @property
+    def ended(self) -> bool:
+        """Whether the worker that was closed has let go of its camera."""
+        return self._closed is None or self._closed.ended
 
     def self_test(self) -> None:
         """Score the golden frames again; until they passed nothing may be asked."""
@@ -163,6 +179,8 @@ class Inspector:
         self._heard_s = self._clock()
         if isinstance(message, pipe.Ready):
             self.ready, self.fault, self.words = message, Reason.NONE, ""
+        elif isinstance(message, pipe.Held):
+            self.held = True
         elif isinstance(message, pipe.Pong):
             self._answered, self.away = message.number, message.away
         elif isinstance(message, pipe.Failed):
@@ -219,6 +237,7 @@ class Inspector:
         """End the worker in order. May be called twice."""
         worker, self._worker, self.ready = self._worker, None, None
         if worker is not None:
+            self._closed = worker
             worker.close()
 
 

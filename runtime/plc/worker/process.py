@@ -40,9 +40,14 @@ class Worker(Protocol):
     def kill(self) -> None:
         """End it now."""
 
+    @property
+    def ended(self) -> bool:
+        """Whether it has let go of camera and engine."""
 
-Start = Callable[[Recipe, Callable[[], None]], Worker]
-"""Starts a worker for a recipe; the function it takes is called, from any thread, when there is something to read."""
+
+Start = Callable[[Recipe, Callable[[], None], bool], Worker]
+"""Starts a worker for a recipe; the function it takes is called, from any thread, when there is something to read. The
+flag keeps the camera closed until `Open`."""
 
 
 class WorkerProcess:
@@ -93,6 +98,7 @@ class WorkerProcess:
         os.close(self._reading)
         self._wake()
         self._process.wait()
+        self._wake()
 
     def send(self, message: Message) -> None:
         """As `Worker.send`: a worker that does not empty its pipe counts as gone."""
@@ -130,6 +136,11 @@ class WorkerProcess:
         self._end_pipe()
         self._process.kill()
 
+    @property
+    def ended(self) -> bool:
+        """Whether the process is gone."""
+        return self._process.poll() is not None
+
     def join(self, timeout_s: float) -> bool:
         """Whether it has ended, after at most so long."""
         self._thread.join(timeout_s)
@@ -141,12 +152,13 @@ class WorkerProcess:
             os.close(self._writing)
 
 
-def run_arguments(recipe: Recipe) -> list[str]:
-    """The arguments of `csflow` that make it the worker of a recipe."""
-    fixed = ["run", "--trigger", "{pipe}", "--quiet", "--bundle", recipe.bundle, "--camera", recipe.camera]
+def run_arguments(recipe: Recipe, hold: bool = False) -> list[str]:
+    """The arguments of `csflow` that make it the worker of a recipe; with `hold` it opens its camera on `Open` only."""
+    pipe = "{pipe}?hold" if hold else "{pipe}"
+    fixed = ["run", "--trigger", pipe, "--quiet", "--bundle", recipe.bundle, "--camera", recipe.camera]
     return [*fixed, "--deadline-ms", str(recipe.deadline_ms), *recipe.options]
 
 
-def start_worker(recipe: Recipe, wake: Callable[[], None]) -> Worker:
+def start_worker(recipe: Recipe, wake: Callable[[], None], hold: bool) -> Worker:
     """A worker process for a recipe: a `Start`."""
-    return WorkerProcess(run_arguments(recipe), wake)
+    return WorkerProcess(run_arguments(recipe, hold), wake)

@@ -21,13 +21,18 @@ READY = pipe.Ready("model.csflow", "a" * 64, "b" * 64, "c" * 64, "fake", True, 1
 class ScriptedWorker:
     """A `Worker` without a process: `says` is what the station hears next, `heard` what it was told."""
 
-    def __init__(self, recipe: Recipe) -> None:
-        self.recipe = recipe
+    def __init__(self, recipe: Recipe, hold: bool = False) -> None:
+        self.recipe, self.hold = recipe, hold
         self.says: list[pipe.Message] = []
         self.heard: list[pipe.Message] = []
         self.lost = ""
         self.full = False
-        self.ended = ""
+        self.end = ""
+        self.lingers = False
+
+    @property
+    def ended(self) -> bool:
+        return bool(self.end) and not self.lingers
 
     def send(self, message: pipe.Message) -> None:
         if self.full:
@@ -41,10 +46,10 @@ class ScriptedWorker:
         return said
 
     def close(self) -> None:
-        self.ended = "closed"
+        self.end = "closed"
 
     def kill(self) -> None:
-        self.ended = "killed"
+        self.end = "killed"
 
     def asks(self) -> list[pipe.Ask]:
         return [m for m in self.heard if isinstance(m, pipe.Ask)]
@@ -72,9 +77,9 @@ class Bench:
         self.finished: list[object] = []
         self.station = Station(settings, self.start, self.finished.append)
 
-    def start(self, recipe: Recipe, wake: Callable[[], None]) -> ScriptedWorker:
+    def start(self, recipe: Recipe, wake: Callable[[], None], hold: bool) -> ScriptedWorker:
         del wake
-        self.workers.append(ScriptedWorker(recipe))
+        self.workers.append(ScriptedWorker(recipe, hold))
         return self.workers[-1]
 
     @property

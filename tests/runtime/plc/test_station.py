@@ -88,7 +88,7 @@ def test_a_worker_that_takes_nothing_is_killed(make_bench: MakeBench) -> None:
     bench.write(E | Control.TRIGGER, 1)
     report = bench.scan()
     assert (report.verdict, report.reason) == (0xC3C3, Reason.WORKER_HUNG)
-    assert first.ended == "killed"
+    assert first.end == "killed"
 
 
 def test_a_worker_that_hangs_is_killed_and_replaced(make_bench: MakeBench) -> None:
@@ -98,7 +98,7 @@ def test_a_worker_that_hangs_is_killed_and_replaced(make_bench: MakeBench) -> No
     while len(bench.workers) == 1 and time.monotonic() < end:
         bench.scan()
         time.sleep(0.005)
-    assert first.ended == "killed"
+    assert first.end == "killed"
     assert bench.scan().error_code == Reason.WORKER_HUNG
 
 
@@ -165,11 +165,20 @@ class TestRecipes:
         assert [w.recipe.number for w in bench.workers] == [1, 2]
         report = bench.scan()
         assert (report.recipe, Status.READY in Status(report.status)) == (1, True)
+        assert bench.worker.hold
+        bench.workers[0].lingers = True
+        bench.worker.says.append(pipe.Held())
+        report = bench.scan()
+        assert bench.workers[0].end == "closed"
+        assert Status(report.status) & (Status.READY | Status.CMD_EXECUTING) == Status.CMD_EXECUTING
+        assert bench.worker.heard == [], "the camera is not free yet"
+        bench.workers[0].lingers = False
+        bench.scan()
+        assert bench.worker.heard == [pipe.Open()]
         bench.worker.says.append(READY)
         report = bench.scan()
         assert (report.recipe, Status.CMD_DONE in Status(report.status)) == (2, True)
         assert Status.READY in Status(report.status)
-        assert bench.workers[0].ended == "closed"
 
     def test_it_waits_for_the_part_in_work(self, make_bench: MakeBench) -> None:
         bench = make_bench()
@@ -177,11 +186,13 @@ class TestRecipes:
         ask = bench.trigger(1)
         self.prepare(bench, 2)
         bench.scan()
-        bench.workers[1].says.append(READY)
+        bench.workers[1].says.append(pipe.Held())
         assert bench.scan().recipe == 1
         bench.workers[0].answer(ask)
         report = bench.scan()
         assert (report.verdict, report.recipe_used) == (0x5AA5, 1)
+        bench.scan()
+        bench.workers[1].says.append(READY)
         assert bench.scan().recipe == 2
 
     def test_one_that_fails_is_refused_in_words_and_the_running_one_stays(
@@ -200,6 +211,19 @@ class TestRecipes:
         assert "recipe 2 was refused: no thresholds: csflow calibrate" in caplog.text
         assert report.worker_restarts == 0
 
+    def test_one_that_does_not_get_the_camera_is_in_error(self, make_bench: MakeBench) -> None:
+        bench = make_bench()
+        bench.ready()
+        self.prepare(bench, 2)
+        bench.scan()
+        bench.worker.says.append(pipe.Held())
+        bench.scan()
+        bench.worker.says.append(pipe.Failed(Reason.CAMERA_LOST, "no such camera"))
+        report = bench.scan()
+        assert (report.state, report.error_code) == (State.ERROR, Reason.CAMERA_LOST)
+        assert Status.CMD_FAILED in Status(report.status)
+        assert [w.hold for w in bench.workers] == [False, True, False]
+
     def test_one_that_is_not_there(self, make_bench: MakeBench) -> None:
         bench = make_bench()
         bench.ready()
@@ -213,12 +237,14 @@ class TestRecipes:
         bench.write(E | X, command=Command.UNPREPARE_RECIPE)
         report = bench.scan()
         assert (report.state, report.recipe) == (State.INITIALIZED, 0)
-        assert bench.workers[0].ended == "closed"
+        assert bench.workers[0].end == "closed"
 
     def test_the_one_in_force_survives_a_restart(self, make_bench: MakeBench) -> None:
         bench = make_bench()
         bench.ready()
         self.prepare(bench, 2)
+        bench.scan()
+        bench.worker.says.append(pipe.Held())
         bench.scan()
         bench.worker.says.append(READY)
         before = bench.scan()

@@ -39,8 +39,10 @@ from csflow.runtime.triggers.pipe_message import (
     Ask,
     Exposed,
     Failed,
+    Held,
     Hello,
     MessageError,
+    Open,
     Ping,
     Pong,
     Ready,
@@ -50,7 +52,7 @@ from csflow.runtime.types import Frame, Identity, Result
 
 from .supervisor import Supervisor
 
-IDENTITY = Identity("model.csflow", "a" * 64, "b" * 64, "c" * 64, "fake", "", 0.5, 0.6, True)
+IDENTITY = Identity("model.csflow", "a" * 64, "b" * 64, "c" * 64, "fake", 0.5, 0.6, True)
 READY = Ready("model.csflow", "a" * 64, "b" * 64, "c" * 64, "fake", True, 0.5, 0.6)
 
 
@@ -79,6 +81,34 @@ def test_it_says_hello_then_ready_with_what_answers(supervisor: Supervisor, trig
     assert (hello.protocol, hello.process) == (PROTOCOL, os.getpid())
     trigger.ready(IDENTITY, lambda: None)
     assert supervisor.hear() == READY
+
+
+def test_one_that_holds_waits_for_the_camera_and_shows_that_it_lives(supervisor: Supervisor) -> None:
+    with PipeTrigger(supervisor.worker_reads, supervisor.worker_writes, holding=True) as trigger:
+        supervisor.hear()
+        held = threading.Thread(target=trigger.hold)
+        held.start()
+        assert supervisor.hear() == Held()
+        supervisor.say(Ping(3))
+        assert supervisor.hear() == Pong(3, "")
+        assert held.is_alive()
+        supervisor.say(Open())
+        held.join(30.0)
+        assert not held.is_alive()
+
+
+def test_one_that_holds_ends_where_its_supervisor_leaves(supervisor: Supervisor) -> None:
+    with PipeTrigger(supervisor.worker_reads, supervisor.worker_writes, holding=True) as trigger:
+        supervisor.leave()
+        with pytest.raises(SourceLost, match="before the camera was opened"):
+            trigger.hold()
+
+
+def test_one_that_does_not_hold_goes_on_at_once(supervisor: Supervisor, trigger: PipeTrigger) -> None:
+    supervisor.hear()
+    supervisor.say(Open())
+    trigger.hold()
+    assert trigger.next(0.2) is None
 
 
 def test_an_ask_is_a_request_with_its_own_deadline_and_part(supervisor: Supervisor, trigger: PipeTrigger) -> None:

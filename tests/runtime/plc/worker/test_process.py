@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from csflow.runtime.faults import Reason
 from csflow.runtime.plc.process_image import Control, Orders, Report, Status
 from csflow.runtime.plc.settings import Recipe, Settings
 from csflow.runtime.plc.settings import Station as StationSettings
-from csflow.runtime.plc.states import State
+from csflow.runtime.plc.states import Command, State
 from csflow.runtime.plc.station import Station
 from csflow.runtime.plc.worker.process import WorkerProcess, run_arguments, start_worker
 from csflow.runtime.triggers import pipe_message as pipe
@@ -97,18 +98,19 @@ class Line:
 
     def __init__(self, recipe: Recipe, folder: Path) -> None:
         self.processes: list[int] = []
-        settings = Settings(StationSettings(1, state=str(folder), plc_timeout_ms=0), {"1": recipe})
+        recipes = {"1": recipe, "2": replace(recipe, number=2)}
+        settings = Settings(StationSettings(1, state=str(folder), plc_timeout_ms=0), recipes)
         self.station = Station(settings, self._start)
         self._orders = Orders()
 
-    def _start(self, recipe: Recipe, wake: Callable[[], None]) -> WorkerProcess:
-        made = start_worker(recipe, wake)
+    def _start(self, recipe: Recipe, wake: Callable[[], None], hold: bool) -> WorkerProcess:
+        made = start_worker(recipe, wake, hold)
         assert isinstance(made, WorkerProcess)
         self.processes.append(made.process)
         return made
 
-    def until(self, what: Callable[[Report], bool], control: Control, trigger_id: int = 0) -> Report:
-        orders = Orders(control, trigger_id=trigger_id, deadline_ms=10_000)
+    def until(self, what: Callable[[Report], bool], control: Control, trigger_id: int = 0, command: int = 0) -> Report:
+        orders = Orders(control, 0, trigger_id, command, argument=2, deadline_ms=10_000)
         assert self.station.exchange.order("test", lambda _: orders)
         end = time.monotonic() + LONG_S
         while time.monotonic() < end:
@@ -146,3 +148,17 @@ def test_a_station_with_a_real_worker_which_is_killed_with_a_part(line: Line) ->
     report = line.until(bit(Status.READY), Control.ENABLE)
     assert (report.state, report.error_code) == (State.READY, 0)
     assert len(line.processes) == 2
+
+
+def test_a_recipe_takes_the_camera_over(line: Line) -> None:
+    line.until(bit(Status.READY), Control.ENABLE)
+    prepare = Control.ENABLE | Control.EXECUTE
+    line.until(bit(Status.CMD_EXECUTING), prepare, command=Command.PREPARE_RECIPE)
+    away = line.until(lambda r: not r.status & Status.READY, prepare, command=Command.PREPARE_RECIPE)
+    begun = time.monotonic()
+    report = line.until(bit(Status.CMD_DONE), prepare, command=Command.PREPARE_RECIPE)
+    print(f"recipe swap {1e3 * (time.monotonic() - begun):.0f} ms")
+    assert (away.recipe, report.recipe, bool(report.status & Status.READY)) == (0, 2, True)
+    assert len(line.processes) == 2
+    report = line.until(bit(Status.RESULT_VALID), Control.ENABLE | Control.TRIGGER, 9)
+    assert (report.recipe_used, report.verdict) == (2, 0x5AA5)
