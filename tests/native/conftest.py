@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -82,6 +83,43 @@ def build(run: Run) -> Build:
 def built(build: Build) -> Path:
     """The folder of the plain build."""
     return build("plain")
+
+
+class Shim(NamedTuple):
+    """The part of libcsflow that talks to one major version of TensorRT, and the headers it was made with."""
+
+    library: Path
+    include: Path
+    cuda: Path
+
+
+def headers(variable: str, candidates: list[Path], file: str) -> list[Path]:
+    """Folders that hold `file`: those of an environment variable, else those of `candidates`."""
+    named = [Path(folder) for folder in os.environ.get(variable, "").split(";") if folder]
+    return [folder for folder in named or candidates if (folder / file).is_file()]
+
+
+@pytest.fixture(scope="session")
+def shims(run: Run) -> dict[int, Shim]:
+    """The shim for each major version of TensorRT whose headers are here."""
+    kept = sorted((ROOT / "out/native/headers").glob("*/include"))
+    tensorrt = headers("CSFLOW_TENSORRT_INCLUDE", kept, "NvInferRuntime.h")
+    wheels = [Path(folder) / "nvidia" / "cu13" / "include" for folder in sys.path]
+    toolkits = sorted(Path("/usr/local").glob("cuda*/include"))
+    cuda = headers("CSFLOW_CUDA_INCLUDE", wheels + toolkits, "crt/host_defines.h")
+    if not tensorrt or not cuda:
+        pytest.skip("no headers of TensorRT or CUDA: see docs/native.md")
+    folder = ROOT / "out" / "native" / "tensorrt"
+    include = (f"-DCSFLOW_TENSORRT_INCLUDE={';'.join(map(str, tensorrt))}", f"-DCSFLOW_CUDA_INCLUDE={cuda[0]}")
+    run("cmake", "-S", ROOT, "-B", folder, "-DCSFLOW_BUILD_TESTS=OFF", "-DCSFLOW_WARNINGS_AS_ERRORS=ON", *include)
+    made = {}
+    for path in tensorrt:
+        found = re.search(r"MAJOR\D* (\d+)", (path / "NvInferVersion.h").read_text())
+        assert found is not None
+        major = int(found[1])
+        run("cmake", "--build", folder, "--target", f"csflow_trt{major}")
+        made[major] = Shim(folder / f"libcsflow_trt{major}.so", path, cuda[0])
+    return made
 
 
 @pytest.fixture(scope="session")

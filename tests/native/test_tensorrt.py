@@ -16,28 +16,21 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
+from csflow.runtime import schema
 from csflow.runtime.bundle.directory import Bundle
+from csflow.runtime.bundle.golden import GoldenFrame, write_golden
+from csflow.runtime.bundle.manifest import Definitions, Manifest, Preprocessing
+from csflow.runtime.types import Prediction
 
 ROOT = Path(__file__).resolve().parents[2]
 NVINFER = """
 int getInferLibVersion(void) { return VERSION; }
 void *createInferRuntime_INTERNAL(void *logger, int version) { (void)logger; (void)version; return 0; }
 """
-CUDA = """
-#include <stddef.h>
-int cuInit(unsigned flags) { (void)flags; return FAULT; }
-int cuDeviceGetCount(int *count) { *count = 1; return 0; }
-int cuDeviceGetAttribute(int *value, int which, int device) { (void)device; *value = which == 75 ? 8 : 7; return 0; }
-""" + "\n".join(
-    f"int {name}(void) {{ return 0; }}"
-    for name in (
-        "cuDeviceGet cuDevicePrimaryCtxRetain cuDevicePrimaryCtxRelease_v2 cuCtxPushCurrent_v2 cuCtxPopCurrent_v2 "
-        "cuMemAlloc_v2 cuMemFree_v2 cuMemHostAlloc cuMemFreeHost cuMemcpyHtoDAsync_v2 cuMemcpyDtoHAsync_v2 "
-        "cuStreamCreate cuStreamDestroy_v2 cuStreamSynchronize"
-    ).split()
-)
+CUDA = (ROOT / "tests" / "native" / "stand_ins" / "cuda.c").read_text()
 OPENER = """
 import sys
 sys.path.insert(0, sys.argv[1])
@@ -47,6 +40,27 @@ try:
 except c.LibraryError as error:
     print(error.status, error)
 """
+DETECTOR = """
+import ctypes, json, math, sys
+sys.path.insert(0, sys.argv[1])
+import csflow_ctypes as c
+said = []
+with c.Detector(c.load(sys.argv[2]), sys.argv[3], device=b"tensorrt-fp16") as detector:
+    for level in (50, 90, 200, 5):
+        pixels = bytes([level]) * (64 * 64 * 3)
+        picture = c.Picture(format=1, width=64, height=64, row_stride=192)
+        picture.data = ctypes.cast(ctypes.c_char_p(pixels), ctypes.c_void_p)
+        result = detector.detect(picture)
+        numbers = [None if math.isnan(v) else v for v in (result.score, *detector.anomaly_map()[2])]
+        said.append([result.verdict, result.reason, numbers[0], numbers[1:]])
+print(json.dumps(said))
+"""
+STAGES = {
+    "backbone": "in frame u8 -1 64 64 3\nout features_0 f32 -1 4 2 2\nout features_1 f32 -1 4 2 2\n",
+    "neck": "in features_0 f32 1 4 2 2\nin features_1 f32 1 4 2 2\nout narrow f32 1 4 2 2\n",
+    "head": "in narrow f32 1 4 2 2\nin features_0 f32 1 4 2 2\nout score f32 1\nout anomaly_map f32 1 2 2\n",
+}
+"""What stand_ins/nvinfer.cpp makes three plans of: the head gives three times the picture."""
 Run = Callable[..., str]
 
 
@@ -69,15 +83,7 @@ def planned(calibrated_bundle: Bundle) -> Callable[..., Path]:
     def make(data: bytes = plan((10, 3, 0)), **changes: Any) -> Path:
         names = ("backbone", "flow")
         bundle = calibrated_bundle.update({f"graphs/fp16/{name}.onnx": name.encode() for name in names})
-        folder = bundle.path / "engines" / "tensorrt" / "fp16"
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in names:
-            onnx = bundle.manifest.files[f"graphs/fp16/{name}.onnx"].sha256
-            record = {"onnx_sha256": onnx, "plan_sha256": hashlib.sha256(data).hexdigest(), "format_version": 1}
-            record |= {"plan_size": len(data)}
-            record |= {"compute_capabilities": ["8.7"], "flavour": "tensorrt", "audit": {"any": 1}, **changes}
-            (folder / f"{name}.plan").write_bytes(data)
-            (folder / f"{name}.plan.json").write_text(json.dumps(record))
+        write_plans(bundle, dict.fromkeys(names, data), **changes)
         return bundle.path
 
     return make
@@ -95,14 +101,67 @@ def refusal(library: ctypes.CDLL, binding: ModuleType) -> Callable[[Path], str]:
     return opened
 
 
-def refusal_with(library: Path, bundle: Path, libraries: Path) -> str:
-    """As `refusal`, in a process that finds NVIDIA's libraries in `libraries` first."""
+def said_with(program: str, library: Path, bundle: Path, libraries: Path) -> str:
+    """What a program prints that finds NVIDIA's libraries in `libraries` first."""
     examples = ROOT / "runtime" / "native" / "examples"
-    command = [sys.executable, "-c", OPENER, str(examples), str(library), str(bundle)]
+    command = [sys.executable, "-c", program, str(examples), str(library), str(bundle)]
     environment = {**os.environ, "LD_LIBRARY_PATH": str(libraries)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def refusal_with(library: Path, bundle: Path, libraries: Path) -> str:
+    """As `refusal`, in a process of its own."""
+    return said_with(OPENER, library, bundle, libraries)
+
+
+def write_plans(bundle: Bundle, plans: dict[str, bytes], **changes: Any) -> None:
+    """Plans of half precision, each with its record."""
+    folder = bundle.path / "engines" / "tensorrt" / "fp16"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in plans.items():
+        onnx = bundle.manifest.files[f"graphs/fp16/{name}.onnx"].sha256
+        record = {"onnx_sha256": onnx, "plan_sha256": hashlib.sha256(data).hexdigest(), "format_version": 1}
+        record |= {"plan_size": len(data), "compute_capabilities": ["8.7"], "flavour": "tensorrt", "audit": {"any": 1}}
+        (folder / f"{name}.plan").write_bytes(data)
+        (folder / f"{name}.plan.json").write_text(json.dumps({**record, **changes}))
+
+
+def stubs(include: Path) -> str:
+    """C++ classes with every function that TensorRT's own classes call, each of which ends the process."""
+    text = "#include <NvInferRuntime.h>\n#include <cstdlib>\nusing namespace nvinfer1;\n"
+    header = (include / "NvInferImpl.h").read_text()
+    for name in ("Runtime", "CudaEngine", "ExecutionContext"):
+        (body,) = re.findall(rf"class V{name} : public VRoot\n{{(.*?)\n}};", header, re.DOTALL)
+        functions = re.findall(r"virtual ([^;]+?)\s*= 0;", body)
+        lines = "\n".join(f"    {function} override {{ std::abort(); }}" for function in functions)
+        text += f"struct Stub{name} : apiv::V{name} {{\n{lines}\n}};\n"
+    return text
+
+
+@pytest.fixture
+def staged(tmp_path: Path) -> Callable[..., Path]:
+    """`staged(major, neck=...) -> bundle`: three plans for the stand-in of that TensorRT, and fitting golden frames."""
+
+    def make(major: int, **changed: str) -> Path:
+        manifest = Manifest(Preprocessing(64), Definitions(), {}, {}, {}, "three-graphs", tuple(STAGES))
+        golden = []
+        for level in (40, 100):
+            score = 3 * level / 255
+            frame = GoldenFrame.of(f"{level}.png", "plain", Prediction(score, np.full((2, 2), score, np.float32)))
+            golden.append((np.full((64, 64, 3), level, np.uint8), frame))
+        graphs = {f"graphs/fp16/{name}.onnx": name.encode() for name in STAGES}
+        bundle = Bundle.create(tmp_path / "three.csflow", manifest, {**graphs, **write_golden(golden, [0.1, 0.2])})
+        identity = {"weights_sha256": bundle.weights_sha256, "backend": "x", "created_utc": "x"}
+        rates = {"false_reject_rate": 0.05, "confidence": 0.95, "bound": 0.05, "warn_rate": 0.1}
+        calibration = {"reject_threshold": 0.9, "warn_threshold": 0.7, "scores": [0.1], **rates, **identity}
+        bundle.write_calibration(schema.dump_json(calibration))
+        texts = {**STAGES, **changed}
+        write_plans(bundle, {name: plan((major, 3, 0)) + text.encode() for name, text in texts.items()})
+        return bundle.path
+
+    return make
 
 
 def test_plans_are_refused_before_any_library_is_loaded(planned: Any, refusal: Any) -> None:
@@ -148,35 +207,35 @@ def test_libraries_and_gpus_that_do_not_fit(built: Path, planned: Any, run: Run,
     assert "-DCSFLOW_TENSORRT_INCLUDE" in without_shim
 
 
-def headers(variable: str, candidates: list[Path], file: str) -> list[Path]:
-    """Folders that hold `file`: those of an environment variable, else those of `candidates`."""
-    named = [Path(folder) for folder in os.environ.get(variable, "").split(";") if folder]
-    return [folder for folder in named or candidates if (folder / file).is_file()]
-
-
 @pytest.mark.slow
-def test_the_shims_compile_and_load(built: Path, planned: Any, run: Run, tmp_path: Path) -> None:
-    tensorrt = headers(
-        "CSFLOW_TENSORRT_INCLUDE", sorted((ROOT / "out/native/headers").glob("*/include")), "NvInferRuntime.h"
-    )
-    wheels = [Path(folder) / "nvidia" / "cu13" / "include" for folder in sys.path]
-    toolkits = sorted(Path("/usr/local").glob("cuda*/include"))
-    cuda = headers("CSFLOW_CUDA_INCLUDE", wheels + toolkits, "crt/host_defines.h")
-    if not tensorrt or not cuda:
-        pytest.skip("no headers of TensorRT or CUDA: see docs/native.md")
-    folder = ROOT / "out" / "native" / "tensorrt"
-    include = (f"-DCSFLOW_TENSORRT_INCLUDE={';'.join(map(str, tensorrt))}", f"-DCSFLOW_CUDA_INCLUDE={cuda[0]}")
-    run("cmake", "-S", ROOT, "-B", folder, "-DCSFLOW_BUILD_TESTS=OFF", "-DCSFLOW_WARNINGS_AS_ERRORS=ON", *include)
-    majors = [re.search(r"MAJOR\D* (\d+)", (path / "NvInferVersion.h").read_text()) for path in tensorrt]
+def test_the_shims_compile_and_load(built: Path, shims: dict[int, Any], planned: Any, run: Run, tmp_path: Path) -> None:
     stand_ins = tmp_path / "lib"
     shared(run, stand_ins, "libcuda.so.1", CUDA, FAULT=0)
-    for found in majors:
-        assert found is not None
-        major = int(found[1])
-        run("cmake", "--build", folder, "--target", f"csflow_trt{major}")
-        shim = folder / f"libcsflow_trt{major}.so"
-        assert "nv" not in run("ldd", shim).lower()
-        shutil.copy(shim, stand_ins)
+    for major, shim in shims.items():
+        assert "nv" not in run("ldd", shim.library).lower()
+        shutil.copy(shim.library, stand_ins)
         shared(run, stand_ins, f"libnvinfer.so.{major}", NVINFER, VERSION=major * 10000 + 300)
         said = refusal_with(built / "libcsflow.so", planned(plan((major, 3, 0))), stand_ins)
         assert said.startswith("-7 TensorRT cannot start: no reason given; run 'csflow export --fp16'")
+
+
+def test_plans_run_in_order_joined_by_name(
+    built: Path, shims: dict[int, Any], run: Run, tmp_path: Path, staged: Callable[..., Path]
+) -> None:
+    stand_ins = tmp_path / "lib"
+    shared(run, stand_ins, "libcuda.so.1", CUDA, FAULT=0)
+    for major, shim in shims.items():
+        shutil.copy(shim.library, stand_ins)
+        (stand_ins / "stubs.h").write_text(stubs(shim.include))
+        source = ROOT / "tests" / "native" / "stand_ins" / "nvinfer.cpp"
+        flags = ("-std=c++17", "-shared", "-fPIC", "-w", f"-I{stand_ins}", f"-I{shim.include}", f"-I{shim.cuda}")
+        version = f"-DVERSION={major * 10000 + 300}"
+        run("c++", *flags, version, source, "-o", stand_ins / f"libnvinfer.so.{major}")
+        said = json.loads(said_with(DETECTOR, built / "libcsflow.so", staged(major), stand_ins))
+        for (verdict, reason, score, values), level in zip(said[:3], (50, 90, 200), strict=True):
+            assert (verdict, reason) == ((1, 0) if level == 50 else (2, 2))
+            assert [score, *values] == pytest.approx([3 * level / 255] * 5, rel=1e-6)
+        # The head's maximum has swallowed a NaN of the backbone's.
+        assert said[3] == [4, 207, None, [None] * 4]
+        other = staged(major, neck=STAGES["neck"].replace("narrow f32 1 4 2 2", "narrow f32 1 4 2 3"))
+        assert "do not agree on the type or size of narrow" in refusal_with(built / "libcsflow.so", other, stand_ins)

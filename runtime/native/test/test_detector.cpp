@@ -1,9 +1,11 @@
 // From bundle to verdict with the fake engine: numbers, words, refusals.
 #include "bundle/sha256.h"
+#include "engine/finite.h"
 #include "opened.h"
 
 #include <cmath>
 #include <filesystem>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 using namespace csflow_test;
@@ -192,6 +194,27 @@ void test_manifests_that_must_not_open() {
     open_refused(folder, CSFLOW_BUNDLE_CORRUPTED, "not a plain file");
 }
 
+void test_what_is_finite() {
+    const float infinity = std::numeric_limits<float>::infinity();
+    const float most = std::numeric_limits<float>::max();
+    std::vector<float> values = {0.0F, -0.0F, 1e-45F, most, -most};
+    values.resize(37, 1.0F); // more than a vector register, and a rest
+    CHECK(csflow::all_finite(values.data(), values.size()) && csflow::all_finite(values.data(), 0));
+    for (const float odd : {infinity, -infinity, std::nanf(""), -std::nanf("")}) {
+        for (float &value : values) {
+            const float before = value;
+            value = odd;
+            CHECK(!csflow::all_finite(values.data(), values.size()));
+            value = before;
+        }
+    }
+    // float16: the largest and the least number, then infinity and NaN of both signs.
+    for (const std::uint16_t half : {0x0000, 0x7BFF, 0xFBFF, 0x0001, 0x7C00, 0xFC00, 0x7E00, 0xFC01}) {
+        const std::uint16_t halves[2] = {0x3C00, half};
+        CHECK(csflow::all_finite(halves, 2) == ((half & 0x7C00) != 0x7C00));
+    }
+}
+
 void to_format_2(nlohmann::json &manifest) {
     manifest["format_version"] = 2;
     manifest["preprocessing"].erase("roi");
@@ -269,5 +292,6 @@ int main() {
     test_an_engine_that_disagrees_does_not_open();
     test_errors_are_shares_of_the_spread_in_format_2();
     test_golden_frames_are_read_once();
+    test_what_is_finite();
     return 0;
 }
