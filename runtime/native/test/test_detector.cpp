@@ -209,9 +209,10 @@ void test_what_is_finite() {
         }
     }
     // float16: the largest and the least number, then infinity and NaN of both signs.
-    for (const std::uint16_t half : {0x0000, 0x7BFF, 0xFBFF, 0x0001, 0x7C00, 0xFC00, 0x7E00, 0xFC01}) {
+    for (const int bits : {0x0000, 0x7BFF, 0xFBFF, 0x0001, 0x7C00, 0xFC00, 0x7E00, 0xFC01}) {
+        const auto half = static_cast<std::uint16_t>(bits);
         const std::uint16_t halves[2] = {0x3C00, half};
-        CHECK(csflow::all_finite(halves, 2) == ((half & 0x7C00) != 0x7C00));
+        CHECK(csflow::all_finite(halves, 2) == ((bits & 0x7C00) != 0x7C00));
     }
 }
 
