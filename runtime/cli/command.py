@@ -9,8 +9,10 @@ import contextlib
 import errno
 import importlib
 import io
+import logging
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from importlib.metadata import entry_points
 from importlib.util import find_spec
@@ -29,7 +31,18 @@ GROUP = "csflow.commands"
 
 
 class _Guarded(click.Command):
-    """Standard output that is full or knows few letters costs no traceback, not even for --help."""
+    """Standard output that is full or knows few letters costs no traceback, not even for --help.
+
+    As a program it ends with its own exit code whatever a camera, an engine or an output still does in its thread.
+    """
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run as the whole program, which ends here."""
+        try:
+            return super().__call__(*args, **kwargs)
+        except SystemExit as end:
+            _leave_hanging_threads(end.code)
+            raise
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run as a program: see click."""
@@ -146,6 +159,19 @@ def release_stdout() -> None:
             sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _leave_hanging_threads(code: object) -> None:
+    """End at once where a thread hangs: inside OpenCV or OpenVINO it would abort the interpreter that waits for it."""
+    others = (thread for thread in threading.enumerate() if thread is not threading.current_thread())
+    if not any(thread.name.startswith("csflow-") for thread in others):
+        return
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        if writable(stream, 0.0):
+            with contextlib.suppress(OSError):
+                stream.flush()
+    os._exit(code if isinstance(code, int) else int(code is not None))
 
 
 def _described(error: OSError) -> tuple[str, int]:

@@ -267,3 +267,39 @@ def test_a_timeout_out_of_range_is_wrong_usage(value: str, invoke: Invoke) -> No
     result = invoke("--timeout", value)
     assert result.exit_code == 2
     assert "does not lie between 0.1 and 604800 seconds" in result.stderr
+
+
+HANGING = """
+import sys, time
+import cv2
+import numpy as np
+import csflow.runtime.source
+from csflow.runtime.cli.run import run
+from csflow.runtime.sources.fake import FakeSource
+
+PICTURE = cv2.imencode(".jpg", np.full((2000, 2000, 3), 90, np.uint8))[1]
+
+
+class Hanging(FakeSource):
+    def read(self, timeout_s):
+        if not self.closed:
+            self.closed = True
+            return self._play(np.full((64, 64, 3), 51, np.uint8), timeout_s)
+        while True:
+            cv2.imdecode(PICTURE, cv2.IMREAD_COLOR)
+
+
+csflow.runtime.source.open_source = lambda *_: Hanging([], live=True)
+run()
+"""
+
+
+def test_a_camera_that_hangs_in_its_library_costs_no_exit_code(calibrated_bundle: Bundle) -> None:
+    # What comes back from C++ after the interpreter's end would abort the process: exit 134.
+    pytest.importorskip("cv2", reason="cameras need csflow[camera]")
+    options = ["--backend", "fake", "--warm-up", "0", "--frames", "1", "--bundle", str(calibrated_bundle.path)]
+    done = subprocess.run(
+        [sys.executable, "-c", HANGING, *options], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr.splitlines()[-1].split()[0]) == (0, "thresholds")
+    assert "1 frames in" in done.stdout
