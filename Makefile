@@ -10,7 +10,7 @@ DEMO := $(OUT)/demo
 FUZZERS := manifest calibration verification plan png
 FUZZ_S ?= 150
 
-.PHONY: demo test skipped packages lint fuzz fuzz-native soak bench clean
+.PHONY: demo test skipped packages lint fuzz fuzz-native soak bench constraints clean
 
 demo: $(VENV)/.demo
 	@rm -rf $(DEMO)
@@ -64,6 +64,14 @@ bench: $(VENV)/.dev
 soak: $(VENV)/.dev
 	$(BIN)/python tests/soak/soak.py $(SOAK)
 	$(BIN)/pytest -m soak tests/native tests/runtime/plc
+
+# Newer versions for every Python and processor that README names; those of 3.11 and later stay where they are.
+constraints: $(VENV)/.dev
+	sed -E '/^#/d; /;/d; s/$$/ ; python_full_version >= "3.11"/' constraints.txt > $(OUT)/kept.txt
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 -c $(OUT)/kept.txt \
+	    --no-annotate --no-header -q -o $(OUT)/constraints.txt
+	(head -1 constraints.txt; grep -vE "win32|emscripten|darwin" $(OUT)/constraints.txt) > $(OUT)/new.txt
+	mv $(OUT)/new.txt constraints.txt
 
 clean:
 	rm -rf $(VENV) $(OUT) build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,42 @@
+"""What pyproject.toml and constraints.txt promise: every Python and processor that README names can install csflow."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PYTHONS = ("3.10", "3.11", "3.12", "3.13")
+PLATFORMS = ("x86_64-manylinux_2_28", "aarch64-manylinux_2_35")
+UNREACHABLE = ("error sending request", "Failed to fetch", "dns error", "timed out", "Could not connect")
+
+
+def uv() -> str:
+    program = shutil.which("uv", path=str(Path(sys.executable).parent))
+    if program is None:
+        pytest.skip("uv is not installed: it resolves for Pythons that are not here (pip install uv)")
+    return program
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_the_constraints_can_be_met(python: str, platform: str) -> None:
+    options = ["--extra", "dev", "--python-version", python, "--python-platform", platform, "-c", "constraints.txt"]
+    command = [uv(), "pip", "compile", "-q", "--no-header", "--no-annotate", "pyproject.toml", *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    if done.returncode and any(word in done.stderr for word in UNREACHABLE):
+        pytest.skip("no package index can be reached from here")
+    assert done.returncode == 0, done.stderr
+    pinned = set((ROOT / "constraints.txt").read_text().splitlines())
+    loose = {line for line in done.stdout.splitlines() if not any(p.split(" ;")[0] == line for p in pinned)}
+    assert not loose, "constraints.txt does not say which version: run 'make constraints'"
+
+
+def test_every_constraint_is_a_pin() -> None:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    assert all(line.startswith("#") or re.fullmatch(r"[a-z0-9.-]+==[0-9a-z.]+( ; .+)?", line) for line in lines)
