@@ -168,7 +168,7 @@ def _leave_hanging_threads(code: object) -> None:
         return
     logging.shutdown()
     for stream in (sys.stdout, sys.stderr):
-        if writable(stream, 0.0):
+        if stream is not None and writable(stream, 0.0):
             with contextlib.suppress(OSError):
                 stream.flush()
     os._exit(code if isinstance(code, int) else int(code is not None))
