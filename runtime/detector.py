@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 
@@ -21,10 +20,12 @@ from csflow.runtime.bundle.calibration import Calibration
 from csflow.runtime.bundle.contents import Contents
 from csflow.runtime.bundle.directory import Bundle, default_path
 from csflow.runtime.bundle.golden import GoldenSet, load_golden
+from csflow.runtime.bundle.manifest import canonical
 from csflow.runtime.engine import BatchEngine, CameraEngine, DescribedEngine, Engine
 from csflow.runtime.engines.golden_check import require_golden
 from csflow.runtime.engines.name import EngineName
 from csflow.runtime.engines.opening import open_checked
+from csflow.runtime.engines.stages import engine_files
 from csflow.runtime.engines.trust import distrust
 from csflow.runtime.errors import CalibrationError, EngineMismatch, InferenceError
 from csflow.runtime.picture.preprocess import preprocess, to_rgb
@@ -67,6 +68,9 @@ class Detector:
         self._resizer = engine if isinstance(engine, CameraEngine) else None
         self._turn = threading.Lock()
         self._closed = False
+        # Now, not at the first result: what is on the disk may be another plan then.
+        self.identity = _identity(bundle, engine.name, calibration, verified=not distrust)
+        """What judges here; every result carries it."""
 
     @property
     def batch(self) -> int:
@@ -103,10 +107,10 @@ class Detector:
             problem = distrust(contents, EngineName.parse(engine.name), check, calibration)
             if problem and not unverified:
                 raise EngineMismatch(f"{problem}; run 'csflow verify', or pass --unverified to run it all the same")
+            return cls(bundle, engine, calibration, problem, contents.golden)
         except BaseException:
             engine.close()
             raise
-        return cls(bundle, engine, calibration, problem, contents.golden)
 
     def detect(self, image: NDArray[np.uint8] | Image.Image | Frame) -> Result:
         """The result for one picture.
@@ -202,21 +206,6 @@ class Detector:
             return f"score {score:.4g} above warn threshold {self.calibration.warn_threshold:.4g}"
         return ""
 
-    @cached_property
-    def identity(self) -> Identity:
-        """What judges here; every result carries it."""
-        calibration, manifest = self.calibration, self.bundle.manifest
-        return Identity(
-            bundle=self.bundle.path.resolve().name,
-            bundle_sha256=schema.parse_json(manifest.to_bytes())["manifest_sha256"],
-            weights_sha256=self.bundle.weights_sha256,
-            calibration_sha256=hashlib.sha256(schema.dump_json(schema.to_mapping(calibration))).hexdigest(),
-            engine=self.engine.name,
-            warn_threshold=calibration.warn_threshold,
-            reject_threshold=calibration.reject_threshold,
-            verified=not self.distrust,
-        )
-
     def self_test(self) -> None:
         """Score the golden frames again.
 
@@ -245,3 +234,18 @@ class Detector:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _identity(bundle: Bundle, engine: str, calibration: Calibration, verified: bool) -> Identity:
+    files = engine_files(bundle, EngineName.parse(engine))
+    return Identity(
+        bundle=bundle.path.resolve().name,
+        bundle_sha256=schema.parse_json(bundle.manifest.to_bytes())["manifest_sha256"],
+        weights_sha256=bundle.weights_sha256,
+        calibration_sha256=hashlib.sha256(schema.dump_json(schema.to_mapping(calibration))).hexdigest(),
+        engine=engine,
+        engine_sha256=hashlib.sha256(canonical(files).encode()).hexdigest() if files else "",
+        warn_threshold=calibration.warn_threshold,
+        reject_threshold=calibration.reject_threshold,
+        verified=verified,
+    )

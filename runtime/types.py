@@ -59,6 +59,8 @@ class Identity:
     """Of calibration.json as csflow writes it."""
     engine: str
     """Back end and precision."""
+    engine_sha256: str
+    """Of the names and hashes of the graphs or plans that it runs; empty where it runs the weights themselves."""
     warn_threshold: float
     reject_threshold: float
     """In score units."""

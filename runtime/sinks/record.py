@@ -52,6 +52,7 @@ def _judged_by(identity: Identity | None) -> dict[str, Any]:
     return {
         "warn_threshold": None if identity is None else _finite(identity.warn_threshold),
         "engine": None if identity is None else identity.engine,
+        "engine_sha256": None if identity is None else identity.engine_sha256 or None,
         "bundle": None if identity is None else identity.bundle,
         "bundle_sha256": None if identity is None else identity.bundle_sha256,
         "weights_sha256": None if identity is None else identity.weights_sha256,

@@ -18,12 +18,15 @@ from csflow.runtime.types import Result
 __all__ = ["HttpTrigger", "open_http"]
 
 ANSWER_S = 60.0
-"""Longest time in seconds that a request over HTTP waits for its result, however long the deadline."""
+"""Longest time in seconds that a request over HTTP waits for its result, and so its longest deadline."""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class HttpTrigger(PendingTrigger):
-    """POST /trigger?id=...&part=... on a loopback address; the answer is the result, 200 whatever its verdict."""
+    """POST /trigger?id=...&part=...&deadline_ms=... on a loopback address, each of them if wanted.
+
+    The answer is the result, 200 whatever its verdict.
+    """
 
     def __init__(self, host: str, port: int) -> None:
         """Listen. Raises ConfigError where the address is taken or not of this machine alone."""
@@ -43,11 +46,11 @@ class HttpTrigger(PendingTrigger):
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True)
         self._thread.start()
 
-    def ask(self, name: str, part: str = "") -> Result | None:
+    def ask(self, name: str, part: str = "", deadline_s: float | None = None) -> Result | None:
         """The result for a new request; None when none came. Called by the server's threads."""
         box: queue.SimpleQueue[Result | None] = queue.SimpleQueue()
         with self._lock:
-            request = self._pending.add(name, part=part)
+            request = self._pending.add(name, part=part, deadline_s=deadline_s)
             self._answers[id(request)] = box
         try:
             return box.get(timeout=ANSWER_S)
@@ -87,6 +90,15 @@ def open_http(text: str) -> HttpTrigger:
     return HttpTrigger(host, port)
 
 
+def _deadline_s(text: str | None) -> float | None:
+    if text is None:
+        return None
+    seconds = float(text) / 1e3
+    if not 0 < seconds <= ANSWER_S:
+        raise ValueError(text)
+    return seconds
+
+
 def _handler(trigger: HttpTrigger) -> type[http.server.BaseHTTPRequestHandler]:
     class Handler(http.server.BaseHTTPRequestHandler):
         timeout = 10.0
@@ -97,8 +109,13 @@ def _handler(trigger: HttpTrigger) -> type[http.server.BaseHTTPRequestHandler]:
             if parts.path != "/trigger" or self.headers.get("Origin"):
                 self.send_error(404, "POST /trigger?id=...")
                 return
-            given = parse_qs(parts.query)
-            result = trigger.ask(given.get("id", [""])[0], given.get("part", [""])[0])
+            given = {name: values[0] for name, values in parse_qs(parts.query).items()}
+            try:
+                deadline_s = _deadline_s(given.get("deadline_ms"))
+            except ValueError:
+                self.send_error(400, "deadline_ms is a number above 0, at most 60000")
+                return
+            result = trigger.ask(given.get("id", ""), given.get("part", ""), deadline_s)
             if result is None:
                 self.send_error(504, "no result")
                 return

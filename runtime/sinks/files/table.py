@@ -36,6 +36,7 @@ COLUMNS = (
     "reason",
     "verified",
     "engine",
+    "engine_sha256",
     "bundle",
     "bundle_sha256",
     "weights_sha256",

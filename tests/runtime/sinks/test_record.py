@@ -7,12 +7,16 @@ import json
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
 
+from csflow.runtime.bundle.calibration import load_calibration
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.detector import Detector
+from csflow.runtime.engines.fake import FakeEngine
 from csflow.runtime.sinks.files.jsonl import JsonLinesSink
 from csflow.runtime.sinks.files.table import CsvSink
 from csflow.runtime.sinks.overlay import OverlaySink
@@ -20,7 +24,15 @@ from csflow.runtime.sinks.record import result_record, utc_text
 from csflow.runtime.types import Frame, Result, Verdict
 
 GREY = np.full((64, 64, 3), 51, np.uint8)
-IDENTITY_FIELDS = ("warn_threshold", "engine", "bundle", "bundle_sha256", "weights_sha256", "calibration_sha256")
+IDENTITY_FIELDS = (
+    "warn_threshold",
+    "engine",
+    "engine_sha256",
+    "bundle",
+    "bundle_sha256",
+    "weights_sha256",
+    "calibration_sha256",
+)
 
 
 @pytest.fixture
@@ -56,6 +68,22 @@ def test_a_verdict_can_be_derived_again_from_its_record(result: Result) -> None:
     assert record["warn_threshold"] < record["score"] <= record["threshold"]
 
 
+def test_another_plan_is_another_engine(trt_bundle: Bundle, fake_trt: ModuleType) -> None:
+    def judged() -> dict[str, Any]:
+        calibration = load_calibration(trt_bundle)
+        assert calibration is not None
+        engine = FakeEngine(trt_bundle)
+        engine.name = "tensorrt-fp16"
+        return result_record(Detector(trt_bundle, engine, calibration).detect(GREY))
+
+    first = judged()
+    assert first == {**first, "engine": "tensorrt-fp16", "engine_sha256": judged()["engine_sha256"]}
+    fake_trt.write_plan(trt_bundle, "flow", (1, 1, 2))
+    second = judged()
+    assert (first["engine_sha256"] == second["engine_sha256"]) is False
+    assert first["bundle_sha256"] == second["bundle_sha256"]
+
+
 def test_a_changed_threshold_is_another_calibration(calibrated_bundle: Bundle, result: Result) -> None:
     path = calibrated_bundle.path / "calibration.json"
     path.write_text(path.read_text().replace('"reject_threshold": 0.6', '"reject_threshold": 0.7'))
@@ -71,7 +99,7 @@ def test_a_changed_threshold_is_another_calibration(calibrated_bundle: Bundle, r
 def test_a_result_that_no_detector_made_says_so() -> None:
     bare = Result(Verdict.NOK, 2.0, 1.0, 0.1, np.zeros((1, 1), np.float32), (0, 0), "why", 7, 0, 0.1, "cam")
     record = result_record(bare)
-    assert [record[name] for name in IDENTITY_FIELDS] == [None] * 6
+    assert [record[name] for name in IDENTITY_FIELDS] == [None] * 7
 
 
 def test_a_frame_carries_the_wall_clock_of_its_capture() -> None:
@@ -96,4 +124,4 @@ def test_every_output_tells_the_same_moment_however_late_it_writes(tmp_path: Pat
     assert line["time_utc"] == row["time_utc"] == "2026-09-21T14:13:20.123Z"
     assert picture.name.startswith("20260921T141320.123456789Z")
     assert (row["verified"], float(row["warn_threshold"])) == ("True", 0.5)
-    assert [row[name] for name in IDENTITY_FIELDS[1:]] == [line[name] for name in IDENTITY_FIELDS[1:]]
+    assert [row[name] for name in IDENTITY_FIELDS[1:]] == [line[name] or "" for name in IDENTITY_FIELDS[1:]]

@@ -21,6 +21,7 @@ from csflow.runtime.source import FrameSource, open_source
 from csflow.runtime.sources.fake import FakeSource, Step
 from csflow.runtime.sources.files import natural_key
 from csflow.runtime.sources.opencv import OpenCVSource, redact
+from csflow.runtime.sources.reconnect import Reconnecting
 from csflow.runtime.types import Frame
 
 RED = np.full((48, 64, 3), (200, 20, 10), dtype=np.uint8)
@@ -97,6 +98,7 @@ SOURCES: dict[str, Callable[[Path], FrameSource]] = {
     "synthetic live": lambda _: open_source("synthetic://?frames=3&fps=50&size=64x64"),
     "fake": lambda _: FakeSource([RED, RED, RED]),
     "newest": lambda _: Prompt(),
+    "reconnecting": lambda _: Reconnecting(lambda: Prompt(), 60.0),
 }
 
 

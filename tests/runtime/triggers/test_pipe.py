@@ -52,7 +52,7 @@ from csflow.runtime.types import Frame, Identity, Result
 
 from .supervisor import Supervisor
 
-IDENTITY = Identity("model.csflow", "a" * 64, "b" * 64, "c" * 64, "fake", 0.5, 0.6, True)
+IDENTITY = Identity("model.csflow", "a" * 64, "b" * 64, "c" * 64, "fake", "", 0.5, 0.6, True)
 READY = Ready("model.csflow", "a" * 64, "b" * 64, "c" * 64, "fake", True, 0.5, 0.6)
 
 
