@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from csflow.runtime.errors import DataError
 from csflow.runtime.picture.images import pixel_limit
+from csflow.runtime.picture.jpeg_padding import MAX_PADDING, is_padded_only, tidied, told_padding
 from csflow.runtime.picture.orientation import stated_in, upright
 
 __all__ = ["decode_jpeg", "end_of_jpeg"]
@@ -36,14 +37,18 @@ def decode_jpeg(data: bytes) -> NDArray[np.uint8]:
     if not end:
         what = "a JPEG without its end" if data[:2] == b"\xff\xd8" else "something else than a JPEG"
         raise DataError(f"{what} ({len(data)} bytes): it was cut off or damaged on its way")
+    data = tidied(data[:end])
     try:
-        height, width = simplejpeg.decode_jpeg_header(data[:end])[:2]
+        height, width = simplejpeg.decode_jpeg_header(data)[:2]
         if height * width > pixel_limit():
             raise DataError(f"a JPEG that claims {width}x{height} pixels; at most {pixel_limit()} are taken")
-        image = np.asarray(simplejpeg.decode_jpeg(data[:end], "RGB"), dtype=np.uint8)
+        image = np.empty((height, width, 3), dtype=np.uint8)
+        simplejpeg.decode_jpeg(data, "RGB", buffer=image)
     except ValueError as error:
-        reason = " ".join(str(error).split())[:120]
-        raise DataError(f"a JPEG that is cut off or damaged ({reason})") from None
+        # What libjpeg only complains about, it decodes all the same.
+        if not told_padding(str(error)) or not is_padded_only(data):
+            reason = " ".join(str(error).split())[:120]
+            raise DataError(f"a JPEG that is cut off or damaged ({reason})") from None
     orientation = stated_in(data)
     return image if orientation == 1 else upright(image, orientation)
 
@@ -56,7 +61,7 @@ def end_of_jpeg(data: bytes | bytearray, start: int = 0) -> int:
     if data[start : start + 2] != bytes((0xFF, START)):
         return 0
     position = start + 2
-    while position + 4 <= len(data) and data[position] == 0xFF:
+    while (position := data.find(b"\xff", position, position + MAX_PADDING + 1)) >= 0 and position + 4 <= len(data):
         kind = data[position + 1]
         if kind == 0xFF:
             position += 1

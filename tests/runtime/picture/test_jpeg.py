@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +77,49 @@ def test_a_picture_with_a_hole_is_none(kind: str) -> None:
     middle = len(data) // 2
     with pytest.raises(DataError, match="damaged"):
         decode_jpeg(data[:middle] + data[middle + 300 :])
+
+
+def padded(data: bytes, seed: int, at_end: bool = True) -> bytes:
+    """As webcams of Logitech's write it: bytes too many before each restart marker and before the tables."""
+    draw = random.Random(seed)
+
+    def some() -> bytes:
+        return bytes(draw.randrange(1, 0xFE) for _ in range(draw.randrange(0, 10)))
+
+    start = data.index(b"\xff\xda")
+    scan = re.sub(rb"\xff[\xd0-\xd7]", lambda marker: some() + marker[0], data[start:-2])
+    head = data[:start].replace(b"\xff\xdb", b"\x21\xff\xdb", 1)
+    return head + scan + (some() if at_end else b"") + data[-2:]
+
+
+PADDED: dict[str, dict[str, Any]] = {
+    "no restarts": {"quality": 90},
+    "rows": {"quality": 90, "restart_marker_rows": 1},
+    "blocks": {"quality": 80, "restart_marker_blocks": 7},
+    "4:4:4": {"quality": 90, "subsampling": 0, "restart_marker_blocks": 5},
+    "4:2:2": {"quality": 90, "subsampling": 1, "restart_marker_rows": 2},
+}
+
+
+@pytest.mark.parametrize("kind", PADDED)
+@pytest.mark.parametrize("grey", [False, True])
+def test_padding_before_markers_is_no_damage(kind: str, grey: bool) -> None:
+    data = encode(PART[:, :, 1] if grey else PART, **PADDED[kind])
+    expected = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+    for seed in range(3):
+        assert np.array_equal(decode_jpeg(padded(data, seed)), expected)
+
+
+@pytest.mark.parametrize("kind", PADDED)
+def test_a_gap_does_not_hide_behind_padding(kind: str) -> None:
+    data = encode(**PADDED[kind])
+    spoilt = padded(data, 3)
+    start = spoilt.index(b"\xff\xda") + 14
+    for share in (0.3, 0.6, 0.95):
+        at = start + int((len(spoilt) - start) * share)
+        for length in (300, 700):
+            with pytest.raises(DataError, match=r"cut off|damaged"):
+                decode_jpeg(spoilt[:at] + spoilt[at + length :])
 
 
 def test_the_end_of_a_thumbnail_is_not_the_end_of_the_picture() -> None:
