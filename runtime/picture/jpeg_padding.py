@@ -35,7 +35,7 @@ class _Picture(NamedTuple):
     """From behind them to the end of the scan header."""
     blocks: tuple[int, int]
     """Height and width in pixels of one block of all components (an MCU)."""
-    count: int
+    total: int
     """How many there are."""
     interval: int
     """How many lie between two restart markers."""
@@ -64,14 +64,14 @@ def is_padded_only(data: bytes) -> bool:
 
 def _in_order(picture: _Picture) -> bool:
     found = [marker[0] - 0xD0 for marker in _RESTART.findall(picture.scan)]
-    return found == [i % 8 for i in range(math.ceil(picture.count / picture.interval) - 1)]
+    return found == [i % 8 for i in range(math.ceil(picture.total / picture.interval) - 1)]
 
 
 def _intervals(picture: _Picture) -> Iterator[bytes]:
     """Each as a JPEG of its own, one block high."""
     height, width = picture.blocks
     for i, scan in enumerate(_RESTART.split(picture.scan)[::2]):
-        count = min(picture.interval, max(picture.count - i * picture.interval, 1))
+        count = min(picture.interval, max(picture.total - i * picture.interval, 1))
         # Beyond the widest picture that there may be, several rows of one block.
         size = (height, count * width) if count * width <= 0xFFFF else (count * height, width)
         yield (
