@@ -30,6 +30,7 @@ TRAINING_IMAGES = "provenance/training_images.json"
 TRAINING_PIXELS = "provenance/training_pixels.json"
 """The same by SHA-256 of their pixels: a copy with other metadata is the same picture."""
 SHOWN_NAMES = 3
+MOST = 0.8
 
 
 @dataclass(frozen=True)
@@ -76,12 +77,14 @@ def check_sizes(bundle: Bundle, files: Sequence[Path]) -> PictureSizes:
     """The sizes of the pictures, by their headers.
 
     Raises DataError for one of another size or aspect than the training's (a range where those varied), or, where the
-    bundle does not tell, than most.
+    bundle does not tell, than four of five others; where they agree less, sizes vary by nature.
     """
     sizes = {file: image_size(file) for file in files}
     trained = picture_sizes(bundle)
     if trained is None:
-        usual, _ = Counter(sizes.values()).most_common(1)[0]
+        usual, count = Counter(sizes.values()).most_common(1)[0]
+        if count < MOST * len(files):
+            return PictureSizes.of(sizes.values())
         known, whose = PictureSizes.of([usual]), "most others have"
     else:
         known, whose = trained, "the training had"

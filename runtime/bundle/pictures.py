@@ -17,7 +17,7 @@ from csflow.runtime.errors import BundleCorrupted
 __all__ = ["CALIBRATION_PICTURES", "CalibrationPictures", "PictureSizes", "calibration_pictures", "picture_sizes"]
 
 CALIBRATION_PICTURES = "provenance/calibration_pictures.json"
-SAME_ASPECT, SIMILAR_ASPECT = 0.02, 0.1
+SAME_ASPECT, SIMILAR_ASPECT = 0.02, 0.5
 """Relative differences of width/height that are taken, where the pictures were all alike, and where they varied."""
 FACTOR = 2
 """A picture of less than half the size lacks what the model learned from."""
@@ -100,7 +100,9 @@ def calibration_pictures(bundle: Bundle) -> CalibrationPictures | None:
 
 
 def picture_sizes(bundle: Bundle) -> PictureSizes | None:
-    """The sizes of the pictures that `bundle` was trained on, else calibrated with; None where it does not tell.
+    """The sizes of the pictures that `bundle` was trained on, else calibrated with.
+
+    None where it does not tell, and where those of a calibration varied.
 
     Raises BundleCorrupted.
     """
@@ -112,4 +114,5 @@ def picture_sizes(bundle: Bundle) -> PictureSizes | None:
         except schema.SchemaError as error:
             raise BundleCorrupted(f"{bundle.path}: provenance.training.pictures: {error}; train again") from None
     seen = calibration_pictures(bundle)
-    return None if seen is None else seen.sizes
+    # A few pictures that differ by nature say nothing about how far others may.
+    return None if seen is None or seen.sizes.varied else seen.sizes

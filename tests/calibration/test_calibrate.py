@@ -89,7 +89,7 @@ def test_pictures_whose_sizes_varied_in_training_may_vary_again(make_bundle: Mak
     bundle = Bundle.create(bundle.path, manifest, {"weights/flow.safetensors": b"x"})
     resized(folder, "130.png", (100, 90))
     calibrate(bundle, [folder], FakeEngine(bundle), 0.05)
-    resized(folder, "130.png", (100, 50))
+    resized(folder, "130.png", (110, 40))
     with pytest.raises(DataError, match="the training had 60 to 90 x 64 to 80"):
         calibrate(bundle, [folder], FakeEngine(bundle), 0.05)
 
@@ -141,6 +141,10 @@ def test_without_a_training_the_calibration_tells_how_good_parts_look(
     seen = calibration_pictures(Bundle.open(bundle.path))
     assert seen == CalibrationPictures(PictureSizes.of([(64, 64)]), 0.0, 0.0, (0.0, 0.0))
     assert picture_sizes(Bundle.open(bundle.path)) == PictureSizes.of([(64, 64)])
+    for number, name in enumerate(sorted(p.name for p in folder.iterdir())):
+        resized(folder, name, (50 + number, 64))
+    calibrate(bundle, [folder], FakeEngine(bundle), 0.05)
+    assert picture_sizes(Bundle.open(bundle.path)) is None
 
 
 def test_the_bundle_takes_decisions_afterwards(make_bundle: MakeBundle, make_parts: MakeParts) -> None:
