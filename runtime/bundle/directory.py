@@ -15,23 +15,30 @@ Nothing in a bundle is ever unpickled, and no parser sees a file before its hash
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import os
-import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NoReturn
 
 from csflow.runtime.atomic import atomic_file, sync_directory, write_atomic
+from csflow.runtime.bundle.files import (
+    clear_leftovers,
+    is_leftover,
+    most_bytes,
+    open_plain,
+    read_at_most,
+    read_json_file,
+    require_size,
+    sha256_of,
+)
 from csflow.runtime.bundle.identity import identity
 from csflow.runtime.bundle.manifest import CALIBRATION, MANIFEST, FileEntry, Manifest, file_name_problem
 from csflow.runtime.errors import BundleCorrupted, BundleError
 
 __all__ = ["CALIBRATION", "MANIFEST", "Bundle", "default_path"]
 
-MAX_JSON_FILE_BYTES = 8 << 20
+REMEDY = "copy the bundle again"
 
 
 def default_path() -> Path:
@@ -120,6 +127,7 @@ class Bundle:
         entries = {n: FileEntry(hashlib.sha256(data).hexdigest(), len(data)) for n, data in files.items()}
         updated = replace(self.manifest, files={**kept, **entries})
         staged: dict[str, Path] = {}
+        clear_leftovers(self.path)
         try:
             for name, data in files.items():
                 staged[name] = self._stage(name, data)
@@ -149,26 +157,25 @@ class Bundle:
         if entry is None:
             raise BundleError(f"bundle {self.path} has no {name}")
         with self._opened(name, entry) as handle:
-            data = _read_at_most(handle, entry.size)
-        if hashlib.sha256(data).hexdigest() != entry.sha256:
-            raise BundleCorrupted(
-                f"{self.path / name} is not what was written (its SHA-256 differs): copy the bundle again"
-            )
+            data = read_at_most(handle, entry.size)
+        self._require_hash(name, entry, hashlib.sha256(data).hexdigest())
         return data
 
     def verify(self) -> None:
-        """Hash every file. Raises BundleCorrupted naming the first that does not fit."""
-        for name in self.manifest.files:
-            self.read(name)
+        """Hash every file, in memory of a fixed size. Raises BundleCorrupted naming the first that does not fit."""
+        for name, entry in self.manifest.files.items():
+            with self._opened(name, entry) as handle:
+                self._require_hash(name, entry, sha256_of(handle))
 
     def read_calibration(self) -> bytes | None:
         """The bytes of calibration.json, or None where the bundle is not calibrated. It carries no hash."""
         if not os.path.lexists(self.path / CALIBRATION):
             return None
-        return _read_json_file(self.path, CALIBRATION, "correct it or run 'csflow calibrate' again")
+        return read_json_file(self.path, CALIBRATION, "correct it or run 'csflow calibrate' again")
 
     def write_calibration(self, data: bytes) -> None:
         """Replace calibration.json as a whole."""
+        clear_leftovers(self.path)
         write_atomic(self.path / CALIBRATION, data)
 
     @property
@@ -176,22 +183,22 @@ class Bundle:
         """Identity of the trained model: `csflow.runtime.bundle.identity.identity` of the manifest."""
         return identity(self.manifest)
 
+    def _require_hash(self, name: str, entry: FileEntry, got: str) -> None:
+        if got != entry.sha256:
+            raise BundleCorrupted(
+                f"{self.path / name} is not what was written (its SHA-256 differs): copy the bundle again"
+            )
+
     @contextlib.contextmanager
     def _opened(self, name: str, entry: FileEntry) -> Iterator[int]:
-        with _open_plain(self.path, name, "copy the bundle again") as handle:
-            size = os.fstat(handle).st_size
-            if size != entry.size:
-                raise BundleCorrupted(
-                    f"{self.path / name} has {size} bytes, {entry.size} were written: copy the bundle again"
-                )
+        with open_plain(self.path, name, REMEDY) as handle:
+            require_size(self.path / name, handle, entry.size, most_bytes(name))
             yield handle
 
     def _stage(self, name: str, data: bytes) -> Path:
         # Hidden, so that it can never be the name of a file of the bundle.
         target = self.path / name
         staged = target.with_name(f".{target.name}.staged")
-        for leftover in target.parent.glob(f".{staged.name}.*.tmp"):  # of a writer that was killed
-            leftover.unlink(missing_ok=True)
         with atomic_file(staged) as file:
             file.write(data)
         return staged
@@ -216,7 +223,7 @@ def _read_manifest(path: Path) -> Manifest:
         raise BundleError(f"{path} is not a csflow bundle: it has no {MANIFEST}") from None
     except OSError as error:
         raise BundleError(f"cannot read {path}: {error.strerror}") from None
-    return Manifest.from_bytes(_read_json_file(path, MANIFEST, "copy the bundle again"), str(path / MANIFEST))
+    return Manifest.from_bytes(read_json_file(path, MANIFEST, REMEDY), str(path / MANIFEST))
 
 
 def _read_replaceable(path: Path) -> Manifest:
@@ -227,7 +234,7 @@ def _read_replaceable(path: Path) -> Manifest:
 
 
 def _require_vacant(path: Path) -> None:
-    if path.exists() and (not path.is_dir() or any(not _is_leftover(p) for p in path.iterdir())):
+    if path.exists() and (not path.is_dir() or any(not is_leftover(p) for p in path.iterdir())):
         raise BundleError(f"{path} exists and is no bundle: name another path with --bundle")
 
 
@@ -239,51 +246,7 @@ def _require_writable(path: Path) -> None:
         )
 
 
-def _is_leftover(path: Path) -> bool:
-    return path.name.startswith(f".{MANIFEST}.") and path.name.endswith(".tmp")
-
-
 def _check_names(names: Iterable[str]) -> None:
     for name in names:
         if problem := file_name_problem(name):
             raise BundleError(problem)
-
-
-@contextlib.contextmanager
-def _open_plain(root: Path, name: str, remedy: str) -> Iterator[int]:
-    """A file descriptor of root/name: a plain file, reached without a symbolic link below `root`."""
-    path = root / name
-    parents = [root / p for p in Path(name).parents if p != Path()]
-    try:
-        if any(stat.S_ISLNK(p.lstat().st_mode) for p in parents):
-            raise BundleCorrupted(f"{path} lies behind a symbolic link: {remedy}")
-        # O_NONBLOCK: opening a FIFO in place of a file must not wait for a writer.
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        _refuse(path, error, remedy)
-    try:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise BundleCorrupted(f"{path} is not a plain file: {remedy}")
-        yield handle
-    finally:
-        os.close(handle)
-
-
-def _refuse(path: Path, error: OSError, remedy: str) -> NoReturn:
-    if isinstance(error, FileNotFoundError | NotADirectoryError):
-        raise BundleCorrupted(f"{path} is missing: {remedy}") from None
-    if error.errno in (errno.ELOOP, errno.ENXIO):
-        raise BundleCorrupted(f"{path} is not a plain file: {remedy}") from None
-    raise BundleError(f"cannot read {path}: {error.strerror}") from None
-
-
-def _read_json_file(root: Path, name: str, remedy: str) -> bytes:
-    with _open_plain(root, name, remedy) as handle:
-        if os.fstat(handle).st_size > MAX_JSON_FILE_BYTES:
-            raise BundleCorrupted(f"{root / name} is larger than {MAX_JSON_FILE_BYTES} bytes: {remedy}")
-        return _read_at_most(handle, MAX_JSON_FILE_BYTES)
-
-
-def _read_at_most(handle: int, size: int) -> bytes:
-    with open(handle, "rb", closefd=False) as file:
-        return file.read(size)

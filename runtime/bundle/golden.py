@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import math
 import statistics
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -24,6 +25,7 @@ from csflow.runtime.types import Frame, Prediction
 __all__ = ["GOLDEN", "SMALL", "GoldenFrame", "GoldenSet", "load_golden", "means", "write_golden"]
 
 GOLDEN = "golden/golden.json"
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 SMALL = 1e-6
 """Least unit of an error; keeps a score of nothing from being divided by."""
 
@@ -142,10 +144,13 @@ def means(values: NDArray[np.float32], cell: int) -> NDArray[np.float64]:
 
 def _decode(bundle: Bundle, name: str, side: int) -> NDArray[np.uint8]:
     data = bundle.read(f"golden/{name}")
+    # By the header (PNG, clause 11.2.1), before a decoder allocates what it claims.
+    width, height = (int.from_bytes(data[at : at + 4], "big") for at in (16, 20))
+    if data[:8] != PNG_SIGNATURE or data[12:16] != b"IHDR" or (width, height) != (side, side):
+        raise BundleCorrupted(f"golden/{name} is no PNG of {side} pixels square: train again")
     try:
-        with Image.open(io.BytesIO(data), formats=("PNG",)) as picture:
-            if picture.size != (side, side):
-                raise BundleCorrupted(f"golden/{name} is {picture.size}, expected {side} pixels square: train again")
+        with warnings.catch_warnings(), Image.open(io.BytesIO(data), formats=("PNG",)) as picture:
+            warnings.simplefilter("ignore")
             return np.array(picture.convert("RGB"), dtype=np.uint8)
-    except (OSError, SyntaxError, ValueError) as error:
+    except Exception as error:  # noqa: BLE001 - a decoder raises anything on damaged bytes
         raise BundleCorrupted(f"golden/{name} cannot be decoded ({error}): train again") from None

@@ -87,7 +87,7 @@ class OpenVINOEngine:
         try:
             model = self._core.read_model(model=data)
             model.reshape({port: [1, *list(port.partial_shape)[1:]] for port in model.inputs})
-        except RuntimeError as error:
+        except Exception as error:  # noqa: BLE001 - whatever its parsers raise on a damaged graph
             raise BundleCorrupted(
                 f"OpenVINO cannot read {path / stage.file}: {_first_line(error)}; run 'csflow export' again"
             ) from None
@@ -99,7 +99,7 @@ class OpenVINOEngine:
             config["CACHE_DIR"] = str(cache / "openvino")
         try:
             return self._core.compile_model(model, "CPU", config)
-        except RuntimeError as error:
+        except Exception as error:  # noqa: BLE001 - whatever its parsers raise on a damaged graph
             raise InferenceError(f"OpenVINO cannot compile the graphs: {_first_line(error)}") from None
 
     def _together(self, frames: Sequence[Frame]) -> list[Prediction]:
