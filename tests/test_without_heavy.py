@@ -35,6 +35,7 @@ HEAVY = [
     "starlette",
     "uvicorn",
     "prometheus_client",
+    "snap7",
 ]
 BLOCKER = f"""
 import importlib.abc, sys

@@ -12,12 +12,14 @@ from typing import Any
 from csflow.runtime.errors import BackendUnavailable, ConfigError
 from csflow.runtime.schema import SchemaError, dump_json, from_mapping, to_mapping
 
-__all__ = ["ADAPTERS", "Modbus", "Recipe", "Settings", "Station", "read_settings"]
+__all__ = ["ADAPTERS", "S7", "Lines", "Modbus", "Recipe", "Settings", "Station", "read_settings"]
 
 POLICIES = ("reject", "accept")
 LONGEST_MS = 0xFFFF
 ADAPTERS = {
     "modbus": ("csflow.runtime.plc.adapters.modbus", "ModbusServer"),
+    "lines": ("csflow.runtime.plc.adapters.lines", "LineServer"),
+    "s7": ("csflow.runtime.plc.adapters.s7", "S7Client"),
 }
 """Section of station.toml: (module, what opens it)."""
 
@@ -86,12 +88,42 @@ class Modbus:
 
 
 @dataclass(frozen=True)
+class Lines:
+    """The TCP line protocol."""
+
+    listen: str = "127.0.0.1:8500"
+    clients: tuple[str, ...] = ("127.0.0.1",)
+    """Addresses and networks that may connect."""
+
+
+@dataclass(frozen=True)
+class S7:
+    """A data block of a Siemens controller."""
+
+    address: str
+    """Of the controller, with its port: '192.168.0.10:102'."""
+    db: int
+    """Number of the data block, of at least 320 bytes."""
+    rack: int = 0
+    slot: int = 1
+    """1 for S7-1200 and S7-1500, 2 for S7-300."""
+    period_ms: int = 5
+    """Between two reads."""
+
+    def __post_init__(self) -> None:
+        if not (1 <= self.db <= 0xFFFF and 1 <= self.period_ms <= 1000):
+            raise ValueError("expected db from 1 to 65535 and period_ms from 1 to 1000")
+
+
+@dataclass(frozen=True)
 class Settings:
     """All of station.toml."""
 
     station: Station
     recipes: dict[str, Recipe]
     modbus: Modbus | None = None
+    lines: Lines | None = None
+    s7: S7 | None = None
     folder: Path = field(default=Path(), init=False)
     """Where station.toml lies."""
 

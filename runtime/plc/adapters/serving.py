@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from csflow.runtime.errors import ConfigError
 
-__all__ = ["SILENT_S", "Connection", "Server", "address", "networks"]
+__all__ = ["MOST_CONNECTIONS", "SILENT_S", "Connection", "Server", "address", "networks"]
 
 MOST_CONNECTIONS = 16
 SILENT_S = 60.0

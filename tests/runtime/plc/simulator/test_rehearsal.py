@@ -2,22 +2,60 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Callable
+
 import pytest
 from click.testing import CliRunner
+from snap7.server import Server
+from snap7.type import SrvArea
 
 from csflow.runtime.cli.plc_simulate import LINKS, plc_simulate
+from csflow.runtime.plc.adapters.s7 import ORDER_BYTES, REPORT_BYTES, S7Client
+from csflow.runtime.plc.exchange import Exchange
+from csflow.runtime.plc.process_image import Orders, Report, pack, unpack
+from csflow.runtime.plc.settings import S7
 from csflow.runtime.plc.simulator.controller import Guards
 from csflow.runtime.plc.simulator.gateway import Faults
 from csflow.runtime.plc.simulator.oracle import Misdeeds
 from csflow.runtime.plc.simulator.rehearsal import CALM, Account, Plan, rehearse
-from csflow.runtime.plc.simulator.served import SERVED
+from csflow.runtime.plc.simulator.served import SERVED, Served
 
+
+class ServedS7:
+    """A controller's data block, which csflow polls and the simulated program works on."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = int(free.getsockname()[1])
+        self._block = bytearray(ORDER_BYTES + REPORT_BYTES)
+        self._server = Server()
+        self._server.register_area(SrvArea.DB, 1, self._block)
+        self._server.start(port)
+        self._client = S7Client(S7(f"127.0.0.1:{port}", db=1, period_ms=1), exchange, controls=True)
+
+    def link(self) -> ServedS7:
+        return self
+
+    def read(self) -> Report:
+        return unpack(Report, bytes(self._block[ORDER_BYTES:]))
+
+    def write(self, orders: Orders) -> None:
+        self._block[:ORDER_BYTES] = pack(orders)
+
+    def close(self) -> None:
+        self._client.close()
+        self._server.stop()
+        self._server.destroy()
+
+
+OVER: dict[str, Callable[[Exchange], Served]] = {**SERVED, "s7": ServedS7}
 ROUGH = Plan(misdeeds=Misdeeds(hang=0.005, crash=0.01, late=0.01), station_restart=0.03, controller_restart=0.02)
 
 
-@pytest.mark.parametrize("over", SERVED)
+@pytest.mark.parametrize("over", OVER)
 def test_no_defect_passes_whatever_goes_wrong(over: str) -> None:
-    account = rehearse(200, SERVED[over], seed=1, plan=ROUGH)
+    account = rehearse(200, OVER[over], seed=1, plan=ROUGH)
     assert account.good, account
     assert account.decisions.total() >= 200
     assert account.decisions[""] > 40
@@ -25,9 +63,9 @@ def test_no_defect_passes_whatever_goes_wrong(over: str) -> None:
     assert account.restarts > 0
 
 
-@pytest.mark.parametrize("over", SERVED)
+@pytest.mark.parametrize("over", OVER)
 def test_where_nothing_goes_wrong_both_sides_count_the_same(over: str) -> None:
-    account = rehearse(150, SERVED[over], seed=2, plan=CALM)
+    account = rehearse(150, OVER[over], seed=2, plan=CALM)
     assert account.good
     assert account.terminal["OK"] == account.decisions[""]
     assert account.terminal["NOK"] == account.decisions["not OK"]
@@ -62,7 +100,7 @@ def test_the_command_knows_every_adapter_that_can_be_rehearsed() -> None:
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("over", SERVED)
+@pytest.mark.parametrize("over", OVER)
 def test_many_handshakes(over: str) -> None:
-    account = rehearse(20_000, SERVED[over], seed=3)
+    account = rehearse(20_000, OVER[over], seed=3)
     assert account.good, account

@@ -1,0 +1,106 @@
+"""The controller's part of the handshake, for adapters whose clients ask and are answered, without registers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from csflow.runtime.faults import Reason
+from csflow.runtime.plc.exchange import Exchange
+from csflow.runtime.plc.process_image import Control, Orders, Report, Status
+from csflow.runtime.plc.states import Command
+
+__all__ = ["Dialogue"]
+
+STEP_S = 0.05
+READY_S = 0.2
+"""How long a trigger waits for READY before it is tried, and refused, without."""
+ANSWER_S = 2.0
+
+
+class Dialogue:
+    """One client's way through the handshake. Calls wait, at most as long as they say; one thread makes them."""
+
+    def __init__(self, exchange: Exchange, who: str) -> None:
+        self._exchange, self._who = exchange, who
+        self._trigger_id = 0
+
+    def sign(self) -> None:
+        """The client lives."""
+        self._exchange.show(self._who)
+
+    def trigger(self, trigger_id: int, part: str = "", deadline_ms: int = 0) -> Reason:
+        """Ask for a verdict on a part: NONE where exactly one result follows, else why there is none."""
+        if not self._order(control=Control.ENABLE):
+            return Reason.NOT_OWNER
+        self._until(lambda report: bool(report.status & Status.READY), READY_S)
+        missed = self._exchange.report.missed
+        control = Control.ENABLE | Control.TRIGGER
+        if not self._order(control=control, trigger_id=trigger_id, part_id=part, deadline_ms=deadline_ms):
+            return Reason.NOT_OWNER
+        report = self._until(lambda r: bool(r.status & Status.TRIGGER_ACK) or r.missed != missed, ANSWER_S)
+        accepted = bool(report.status & Status.TRIGGER_ACK)
+        if not self._order(control=Control.ENABLE):
+            return Reason.NOT_OWNER
+        self._trigger_id = trigger_id
+        return Reason.NONE if accepted else _reason(report.warning_code)
+
+    def result(self) -> Report | None:
+        """The report with the result of the accepted trigger; None where the part was ended and has none to read."""
+        while self._exchange.holder == self._who:
+            report = self._until(lambda r: self._shown(r) or not r.status & Status.BUSY, STEP_S)
+            if self._shown(report):
+                return report
+            if not report.status & Status.BUSY:
+                return None
+        return None
+
+    def _shown(self, report: Report) -> bool:
+        return bool(report.status & Status.RESULT_VALID) and report.result_trigger_id == self._trigger_id
+
+    def acknowledge(self) -> None:
+        """The result was read."""
+        if self._order(control=Control.ENABLE | Control.RESULT_ACK):
+            self._until(lambda report: not report.status & Status.RESULT_VALID, ANSWER_S)
+            self._order(control=Control.ENABLE)
+
+    def command(self, command: Command, argument: int = 0, timeout_s: float = ANSWER_S) -> Reason:
+        """Have a command done: NONE where it was, INTERNAL where it is not done in time, else why it was not."""
+        control = Control.ENABLE | Control.EXECUTE
+        if not self._order(control=control, command=command, argument=argument):
+            return Reason.NOT_OWNER
+        ended = Status.CMD_DONE | Status.CMD_FAILED
+        end_s, report = time.monotonic() + timeout_s, self._exchange.report
+        while not report.status & ended and time.monotonic() < end_s and self._exchange.holder == self._who:
+            report = self._until(lambda r: bool(r.status & ended), STEP_S)
+            self.sign()
+        self._order(control=Control.ENABLE)
+        self._until(lambda r: not r.status & ended, ANSWER_S)
+        if report.status & Status.CMD_DONE:
+            return Reason.NONE
+        return _reason(report.error_code) if report.status & Status.CMD_FAILED else Reason.INTERNAL
+
+    def leave(self) -> None:
+        """The client is gone: a part in work is ended."""
+        self._exchange.leave(self._who)
+
+    def _order(self, **change: int | str) -> bool:
+        def changed(orders: Orders) -> Orders:
+            return replace(orders, **change)  # type: ignore[arg-type]  # each by its name
+
+        return self._exchange.order(self._who, changed)
+
+    def _until(self, what: Callable[[Report], bool], timeout_s: float) -> Report:
+        end_s = time.monotonic() + timeout_s
+        published = self._exchange.published
+        while not what(published.report) and (left_s := end_s - time.monotonic()) > 0:
+            published = self._exchange.wait_report(published.number, min(left_s, STEP_S))
+        return published.report
+
+
+_REASONS = {int(r): r for r in Reason}
+
+
+def _reason(number: int) -> Reason:
+    return _REASONS.get(number) or Reason.INTERNAL
