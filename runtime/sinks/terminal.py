@@ -19,7 +19,7 @@ COLOURS = {Verdict.OK: "green", Verdict.NOK: "red", Verdict.UNCERTAIN: "yellow",
 
 
 class TerminalSink:
-    """Prints one line a result to a text stream, in colour where it is a terminal."""
+    """Prints one line a result to a text stream, in colour where it is a terminal and the engine is verified."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -31,7 +31,8 @@ class TerminalSink:
         """
         if not writable(self._stream, PATIENCE_S):
             raise TryAgain("nobody reads the lines: the pipe is full, or the terminal is held (Ctrl-Q)")
-        verdict = click.style(f"{result.verdict.name:<9}", fg=COLOURS.get(result.verdict), bold=True)
+        colour = COLOURS.get(result.verdict) if result.verified else None
+        verdict = click.style(f"{result.verdict.name:<9}", fg=colour, bold=True)
         encoding = self._stream.encoding or "utf-8"
         line = result_line(result, verdict).encode(encoding, "backslashreplace").decode(encoding)
         try:

@@ -233,3 +233,14 @@ def test_a_named_pipe_whose_reader_ends_is_told(tmp_path: Path) -> None:
         os.close(reader)
         with pytest.raises(SinkError, match="nobody reads"):
             sink.write(NOK, None)
+
+
+@pytest.mark.parametrize("verified", [True, False])
+def test_the_verdict_of_an_engine_that_is_not_verified_has_no_colour_and_says_so(
+    verified: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("click.utils.should_strip_ansi", lambda *_: False)
+    stream = io.StringIO()
+    TerminalSink(stream).write(replace(OK, verified=verified), None)
+    line = stream.getvalue()
+    assert ("\x1b[32m" in line, "ENGINE NOT VERIFIED" in line) == (verified, not verified)
