@@ -40,17 +40,24 @@ def decode_jpeg(data: bytes) -> NDArray[np.uint8]:
     data = tidied(data[:end])
     try:
         height, width = simplejpeg.decode_jpeg_header(data)[:2]
-        if height * width > pixel_limit():
-            raise DataError(f"a JPEG that claims {width}x{height} pixels; at most {pixel_limit()} are taken")
-        image = np.empty((height, width, 3), dtype=np.uint8)
+    except ValueError as error:
+        raise _damaged(error) from None
+    if height * width > pixel_limit():
+        raise DataError(f"a JPEG that claims {width}x{height} pixels; at most {pixel_limit()} are taken")
+    # Not np.empty: whatever a decoder left out would be an older picture.
+    image = np.zeros((height, width, 3), dtype=np.uint8)
+    try:
         simplejpeg.decode_jpeg(data, "RGB", buffer=image)
     except ValueError as error:
         # What libjpeg only complains about, it decodes all the same.
         if not told_padding(str(error)) or not is_padded_only(data):
-            reason = " ".join(str(error).split())[:120]
-            raise DataError(f"a JPEG that is cut off or damaged ({reason})") from None
+            raise _damaged(error) from None
     orientation = stated_in(data)
     return image if orientation == 1 else upright(image, orientation)
+
+
+def _damaged(error: ValueError) -> DataError:
+    return DataError(f"a JPEG that is cut off or damaged ({' '.join(str(error).split())[:120]})")
 
 
 def end_of_jpeg(data: bytes | bytearray, start: int = 0) -> int:

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from csflow.runtime.errors import DataError
@@ -129,6 +131,17 @@ def test_the_end_of_a_thumbnail_is_not_the_end_of_the_picture() -> None:
     assert end_of_jpeg(outer) == len(outer)
     assert end_of_jpeg(outer[: len(data) + 20]) == 0
     assert end_of_jpeg(b"xx" + outer + b"tail", 2) == len(outer) + 2
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(sorted(PADDED)), st.integers(0, 700), st.binary(max_size=20), st.integers(0, 40))
+def test_whatever_was_damaged_gives_a_picture_or_a_refusal(kind: str, at: int, other: bytes, lost: int) -> None:
+    data = padded(encode(**PADDED[kind]), 1)
+    try:
+        image = decode_jpeg(data[:at] + other + data[at + lost :])
+    except DataError:
+        return
+    assert image.ndim == 3
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff\xd8", b"\x89PNG\r\n", b"\xff\xd8\xff\xd9", b"\xff" * 64])
