@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -251,3 +252,12 @@ def test_all_is_sorted_and_complete(path: Path) -> None:
     assert listed == sorted(set(listed), key=sort_key)
     assert set(listed) <= bound_names(tree), f"{path}: __all__ names what is not there"
     assert public <= set(listed), f"{path}: __all__ lacks {sorted(public - set(listed))}"
+
+
+@pytest.mark.parametrize("folder", [*ORDER, "tests", "docs"])
+def test_no_text_cites_a_page_that_users_do_not_have(folder: str) -> None:
+    absent = re.compile(r"\b(methods|design|tensorrt|industrial|peers|detectors|review|moves)\.md\b")
+    pages = {page.name for page in (ROOT / "docs").glob("*.md")}
+    files = [p for p in (ROOT / folder).rglob("*") if p.suffix in (".py", ".md", ".h", ".cpp", ".txt", ".toml")]
+    cited = {(str(p.relative_to(ROOT)), m[0]) for p in files for m in absent.finditer(p.read_text(errors="replace"))}
+    assert not {(file, page) for file, page in cited if page not in pages and file != "tests/test_layers.py"}

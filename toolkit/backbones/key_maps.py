@@ -9,7 +9,7 @@
       conv_pwl, bn3           _project_conv, _bn2                3.0, 3.1
 
 k counts blocks over all stages. Blocks of the first stage do not expand: there timm's conv_dw, bn1, conv_pw, bn2 are
-_depthwise_conv, _bn1, _project_conv, _bn2 and 0.0, 0.1, 2.0, 2.1 (methods.md C3).
+_depthwise_conv, _bn1, _project_conv, _bn2 and 0.0, 0.1, 2.0, 2.1.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Exact rewrites of the trained model before export (methods.md C5): each changes a copy in place, in float64.
+"""Exact rewrites of the trained model before export: each changes a copy in place, in float64.
 
 What is not folded, because it would not be exact: the mean of the frame and the standardisation into the
 convolutions after them, whose zero padding stands for the mean there and not for 0; and the standardisation into the

@@ -110,7 +110,7 @@ class InferenceBlock(nn.Module):
             self.register_buffer(f"permutation{i}", block.permutation(i).clone())
 
     def forward(self, u: Features) -> Features:
-        """Map (N, C, h_i, w_i) to the same shapes (methods.md C1)."""
+        """Map (N, C, h_i, w_i) to the same shapes."""
         x = [torch.index_select(u_i, 1, self.get_buffer(f"permutation{i}")) for i, u_i in enumerate(u)]
         halves = [x_i.chunk(2, dim=1) for x_i in x]
         a, c = (tuple(pair[k] for pair in halves) for k in range(2))

@@ -25,7 +25,7 @@ class TapConvolution(nn.Module):
     """Equal to `UpConvolution`, for maps of one known size.
 
     A convolution is a sum over its k² taps of a 1x1 convolution and a shift. The 1x1 convolutions commute with the
-    enlargement, which works on each channel alone (methods.md C5.6): they run at the small size, as one
+    enlargement, which works on each channel alone: they run at the small size, as one
     convolution with k² as many outputs. Enlargement and shift together are a small matrix along each axis, whose
     entries 0, ¼, ¾, 1 every floating-point type holds exactly.
     """

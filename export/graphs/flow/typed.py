@@ -1,7 +1,7 @@
 """Half precision written into the modules: convolutions in float16, and float32 where float16 would be wrong.
 
 Stay in float32: the frame's normalisation, the mean of squeeze pooling, the coupling blocks' state and affine maps with
-atan and exp, the clip at ±1e6, z² and every sum (tensorrt.md 5.1 to 5.4). What enters a convolution of the flow is
+atan and exp, the clip at ±1e6, z² and every sum. What enters a convolution of the flow is
 clamped to a bound that its weights give, so that no sum, in whatever order and type it is accumulated, leaves
 the range of float16: strong anomalies saturate and never become infinite or NaN.
 """

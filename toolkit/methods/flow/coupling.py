@@ -19,7 +19,7 @@ CLIP = 1e6
 def soft_clamp(s: Tensor, alpha: float) -> Tensor:
     """L(s) = alpha · 0.636 · atan(s / alpha): the log-factor of a coupling, within ± 0.999 alpha.
 
-    The constant is the reference code's 0.636, not the paper's 2/π (methods.md C2, row 4).
+    The constant is the reference code's 0.636, not the 2/π of the paper's soft clamping.
     """
     return alpha * 0.636 * torch.atan(s / alpha)
 
@@ -73,7 +73,7 @@ class CrossScaleNet(nn.Module):
 class CouplingBlock(nn.Module):
     """Permute channels, then two affine half-couplings, the first half from the second and vice versa.
 
-    With halves a, c of the permuted input (reference order, methods.md C1):
+    With halves a, c of the permuted input (in the order of the reference code):
     (s, t) = net2(c), a' = exp(L(s)) a + t;  (s, t) = net1(a'), c' = exp(L(s)) c + t;  u = clip(a' ‖ c', ±1e6).
     """
 
