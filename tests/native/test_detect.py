@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
+import json
 import math
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -24,6 +26,7 @@ from csflow.runtime.errors import EngineError
 from csflow.runtime.types import Result
 
 MTD = Path(__file__).parents[2].parent / "shared" / "data" / "mtd"
+FORMAT_1 = Path(__file__).parents[1] / "fixtures" / "format1"
 CHANNELS = {"RGB8": 3, "BGR8": 3, "GRAY8": 1, "BGRX8": 4}
 Array = NDArray[np.uint8]
 
@@ -44,6 +47,26 @@ def fake(library: ctypes.CDLL, binding: ModuleType, calibrated_bundle: Bundle) -
     options = {"device": b"fake", "max_width": 600, "max_height": 600}
     with binding.Detector(library, str(calibrated_bundle.path), **options) as detector:
         yield detector
+
+
+@pytest.mark.parametrize("name", ["plain.csflow", "region.csflow"])
+def test_bundles_of_format_1_decide_as_ever(
+    name: str, library: ctypes.CDLL, binding: ModuleType, picture: Any, tmp_path: Path
+) -> None:
+    path = Path(shutil.copytree(FORMAT_1 / name, tmp_path / name))
+    identities = json.loads((FORMAT_1 / "identities.json").read_text())
+    with (
+        binding.Detector(library, str(path), device=b"fake") as ours,
+        Detector.open(path, "fake") as theirs,
+    ):
+        about = ours.describe()
+        assert (about.weights_sha256.decode(), about.method) == (identities[name], b"cs-flow")
+        test = ours.self_test()
+        assert (test.frames, test.flips) == (3, 0)
+        assert test.score_error < 1e-6
+        for frame, _ in load_golden(Bundle.open(path)):
+            pixels = np.tile(frame.image, (5, 5, 1))
+            assert same(ours.detect(picture(pixels, "RGB8")), theirs.detect(pixels))
 
 
 @pytest.mark.parametrize("format_", CHANNELS)

@@ -125,3 +125,11 @@ def test_graphs_that_do_not_join_are_refused(staged: Bundle, openvino: Any, bind
     ) as caught:
         openvino(changed.path, DEVICE)
     assert caught.value.status == -6
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"\xff" * 1000, b"\x08\x0a" + b"\x12" * 50])
+def test_a_graph_that_is_none_is_refused_in_words(staged: Bundle, openvino: Any, binding: Any, content: bytes) -> None:
+    with pytest.raises(binding.LibraryError, match=r"OpenVINO cannot \w+ .*") as caught:
+        openvino(staged.update({"graphs/fp32/neck.onnx": content}).path, DEVICE)
+    assert caught.value.status in (-6, -10)
+    assert "\n" not in str(caught.value)
