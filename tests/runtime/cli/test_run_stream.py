@@ -96,11 +96,11 @@ def test_the_limits_reach_the_checks(invoke: Any, monkeypatch: pytest.MonkeyPatc
 
 def test_every_option_becomes_its_part_of_the_policy() -> None:
     options = {"max_age": 1.0, "frozen": 2, "exposure": 0.3, "blur": 0.4, "queue": 5, "deadline_ms": 600.0}
-    policy = stream_policy({**options, "frames": 7, "timeout": 2.5})
+    policy = stream_policy({**options, "frames": 7, "timeout": 2.5, "any_size": True})
     assert (policy.max_results, policy.silence_s) == (7, 2.5)
     assert (policy.depth, policy.deadline_s) == (5, 0.6)
     health = policy.health
-    assert (health.max_age_s, health.frozen, health.exposure, health.blur) == (1.0, 2, 0.3, 0.4)
+    assert (health.max_age_s, health.frozen, health.exposure, health.blur, health.size) == (1.0, 2, 0.3, 0.4, False)
 
 
 @pytest.mark.parametrize(
