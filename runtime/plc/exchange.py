@@ -30,9 +30,12 @@ class Exchange:
         self._changed = threading.Condition()
         self._woken = False
         self._published = Published(0, Report())
+        self._watching: tuple[Callable[[Report], None], ...] = ()
         self._orders = Orders()
         self._holder = ""
         self._seen_ns = 0
+        self.takes = 0
+        """How often the station has taken the orders: levels between two of these it has not seen."""
 
     @property
     def published(self) -> Published:
@@ -59,6 +62,17 @@ class Exchange:
         with self._changed:
             self._changed.wait_for(lambda: self._published.number > number, timeout_s)
             return self._published
+
+    def watch(self, see: Callable[[Report], None]) -> Callable[[], None]:
+        """Have every report from now on, in the station's thread, where nothing may wait; gives what ends that."""
+        with self._changed:
+            self._watching = (*self._watching, see)
+
+        def forget() -> None:
+            with self._changed:
+                self._watching = tuple(one for one in self._watching if one != see)
+
+        return forget
 
     def order(self, who: str, change: Callable[[Orders], Orders]) -> bool:
         """Change the orders as one; False where somebody else has control."""
@@ -94,6 +108,7 @@ class Exchange:
         `silence_ns` of 0 waits for ever.
         """
         with self._changed:
+            self.takes += 1
             lost = ""
             if self._holder and silence_ns and time.monotonic_ns() - self._seen_ns > silence_ns:
                 lost = self._holder
@@ -107,6 +122,8 @@ class Exchange:
         with self._changed:
             self._published = Published(self._published.number + 1, report)
             self._changed.notify_all()
+        for see in self._watching:
+            see(report)
 
     def wake(self) -> None:
         """Something has happened that the station should look at."""

@@ -12,7 +12,7 @@ from typing import Any
 from csflow.runtime.errors import BackendUnavailable, ConfigError
 from csflow.runtime.schema import SchemaError, dump_json, from_mapping, to_mapping
 
-__all__ = ["ADAPTERS", "S7", "Lines", "Modbus", "Recipe", "Settings", "Station", "read_settings"]
+__all__ = ["ADAPTERS", "S7", "Digital", "Lines", "Modbus", "Mqtt", "Recipe", "Settings", "Station", "read_settings"]
 
 POLICIES = ("reject", "accept")
 LONGEST_MS = 0xFFFF
@@ -20,6 +20,8 @@ ADAPTERS = {
     "modbus": ("csflow.runtime.plc.adapters.modbus", "ModbusServer"),
     "lines": ("csflow.runtime.plc.adapters.lines", "LineServer"),
     "s7": ("csflow.runtime.plc.adapters.s7", "S7Client"),
+    "digital": ("csflow.runtime.plc.adapters.digital", "DigitalPort"),
+    "mqtt": ("csflow.runtime.plc.adapters.mqtt", "MqttPublisher"),
 }
 """Section of station.toml: (module, what opens it)."""
 
@@ -116,6 +118,34 @@ class S7:
 
 
 @dataclass(frozen=True)
+class Digital:
+    """Lines of a GPIO chip, each by its number or its name."""
+
+    ok: str
+    nok: str
+    chip: str = "/dev/gpiochip0"
+    ready: str = ""
+    busy: str = ""
+    trigger: str = ""
+    """An input, with options: 'PART_PRESENT?edge=falling&debounce_ms=5'."""
+    pulse_ms: int = 100
+    """With control: how long a result stands."""
+
+    @property
+    def trigger_uri(self) -> str:
+        """The input as `open_trigger` takes it."""
+        return f"gpio:{self.chip}:{self.trigger}"
+
+
+@dataclass(frozen=True)
+class Mqtt:
+    """An MQTT broker that is told state and results."""
+
+    url: str
+    """mqtt://user:password@host:1883/prefix, or '$NAME' for one that stands in the environment."""
+
+
+@dataclass(frozen=True)
 class Settings:
     """All of station.toml."""
 
@@ -124,6 +154,8 @@ class Settings:
     modbus: Modbus | None = None
     lines: Lines | None = None
     s7: S7 | None = None
+    digital: Digital | None = None
+    mqtt: Mqtt | None = None
     folder: Path = field(default=Path(), init=False)
     """Where station.toml lies."""
 

@@ -19,7 +19,7 @@ from csflow.runtime.types import Frame, Result
 if TYPE_CHECKING:
     from paho.mqtt.client import Client
 
-__all__ = ["MqttAddress", "MqttSink"]
+__all__ = ["KEEP_ALIVE_S", "MqttAddress", "MqttSink", "mqtt_client"]
 
 WINDOW = 100
 KEEP_ALIVE_S = 15
@@ -76,7 +76,7 @@ class MqttSink:
             BackendUnavailable: paho-mqtt is not installed.
         """
         self._address = MqttAddress.parse(url)
-        self._client = _client(self._address)
+        self._client = mqtt_client(self._address)
         self._counting = threading.Lock()
         self._unconfirmed = 0
         self._closed = False
@@ -134,7 +134,8 @@ class MqttSink:
         self.close()
 
 
-def _client(address: MqttAddress) -> Client:
+def mqtt_client(address: MqttAddress) -> Client:
+    """A client with a bounded queue and the last will OFFLINE; not connected yet. Raises BackendUnavailable."""
     try:
         from paho.mqtt.client import Client
         from paho.mqtt.enums import CallbackAPIVersion

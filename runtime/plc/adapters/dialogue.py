@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,6 +18,7 @@ STEP_S = 0.05
 READY_S = 0.2
 """How long a trigger waits for READY before it is tried, and refused, without."""
 ANSWER_S = 2.0
+SEEN_S = 0.0005
 
 
 class Dialogue:
@@ -25,6 +27,8 @@ class Dialogue:
     def __init__(self, exchange: Exchange, who: str) -> None:
         self._exchange, self._who = exchange, who
         self._trigger_id = 0
+        self.open = False
+        """Whether a result may still come."""
 
     def sign(self) -> None:
         """The client lives."""
@@ -41,20 +45,32 @@ class Dialogue:
             return Reason.NOT_OWNER
         report = self._until(lambda r: bool(r.status & Status.TRIGGER_ACK) or r.missed != missed, ANSWER_S)
         accepted = bool(report.status & Status.TRIGGER_ACK)
-        if not self._order(control=Control.ENABLE):
+        if not self._lower(Control.ENABLE):
             return Reason.NOT_OWNER
-        self._trigger_id = trigger_id
+        self._trigger_id, self.open = trigger_id, accepted
         return Reason.NONE if accepted else _reason(report.warning_code)
 
-    def result(self) -> Report | None:
-        """The report with the result of the accepted trigger; None where the part was ended and has none to read."""
-        while self._exchange.holder == self._who:
+    def miss(self, trigger_id: int) -> None:
+        """A trigger that came while the station was not ready: it is refused, counted and told as one."""
+        missed = self._exchange.report.missed
+        control = self._exchange.orders.control
+        if self._order(control=control | Control.TRIGGER, trigger_id=trigger_id):
+            self._until(lambda report: report.missed != missed, ANSWER_S)
+            self._lower(control)
+
+    def result(self, timeout_s: float = math.inf) -> Report | None:
+        """The report with the result of the accepted trigger, within `timeout_s` seconds.
+
+        None where there is none yet, or, with `open` false, none to read ever: the part was ended.
+        """
+        end_s = time.monotonic() + timeout_s
+        while True:
             report = self._until(lambda r: self._shown(r) or not r.status & Status.BUSY, STEP_S)
             if self._shown(report):
                 return report
-            if not report.status & Status.BUSY:
+            self.open = bool(report.status & Status.BUSY) and self._exchange.holder == self._who
+            if not self.open or time.monotonic() >= end_s:
                 return None
-        return None
 
     def _shown(self, report: Report) -> bool:
         return bool(report.status & Status.RESULT_VALID) and report.result_trigger_id == self._trigger_id
@@ -90,6 +106,15 @@ class Dialogue:
             return replace(orders, **change)  # type: ignore[arg-type]  # each by its name
 
         return self._exchange.order(self._who, changed)
+
+    def _lower(self, control: Control | int) -> bool:
+        """Take a level away, and wait until the station has seen that: else it would miss the next edge."""
+        if not self._order(control=control):
+            return False
+        before, end_s = self._exchange.takes, time.monotonic() + ANSWER_S
+        while self._exchange.takes == before and time.monotonic() < end_s:
+            time.sleep(SEEN_S)
+        return True
 
     def _until(self, what: Callable[[Report], bool], timeout_s: float) -> Report:
         end_s = time.monotonic() + timeout_s

@@ -1,0 +1,109 @@
+"""What every adapter keeps to: it has control only where it is given, leaves nothing behind, and names its extra."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from csflow.runtime.errors import BackendUnavailable, CSFlowError
+from csflow.runtime.plc.adapters.adapter import Adapter, open_adapters
+from csflow.runtime.plc.exchange import Exchange
+from csflow.runtime.plc.process_image import Orders, Report, Status
+from csflow.runtime.plc.settings import ADAPTERS, S7, Digital, Lines, Modbus, Mqtt, Recipe, Settings, Station
+
+OK = Report(status=Status.RESULT_VALID | Status.READY, verdict=0x5AA5, state=6)
+SECTIONS: dict[str, Any] = {
+    "modbus": Modbus("127.0.0.1:0"),
+    "lines": Lines("127.0.0.1:0"),
+    "s7": S7("127.0.0.1:9", db=1),
+    "digital": Digital(ok="1", nok="2"),
+    "mqtt": Mqtt("mqtt://127.0.0.1:9/line"),
+}
+LIBRARIES = {"s7": ("snap7", "s7"), "digital": ("gpiod", "gpio"), "mqtt": ("paho", "mqtt")}
+
+
+class Pins:
+    """Lines of a chip that does as it is told."""
+
+    levels: dict[Any, Any]
+
+    def request_lines(self, _chip: str, config: dict[Any, Any], **_: Any) -> Pins:
+        self.levels = {line: settings.output_value for line, settings in config.items()}
+        return self
+
+    def set_values(self, values: dict[Any, Any]) -> None:
+        self.levels.update(values)
+
+    def release(self) -> None:
+        pass
+
+
+@pytest.fixture
+def pins(monkeypatch: pytest.MonkeyPatch) -> Pins:
+    gpiod = pytest.importorskip("gpiod")
+    made = Pins()
+    monkeypatch.setattr(gpiod, "request_lines", made.request_lines)
+    return made
+
+
+@pytest.fixture
+def opened(pins: Pins) -> Callable[[Exchange, str], list[Adapter]]:
+    """`opened(exchange, *kinds)` opens adapters, none in control."""
+    del pins
+
+    def open_them(exchange: Exchange, *kinds: str) -> list[Adapter]:
+        sections = {kind: SECTIONS[kind] for kind in kinds}
+        return open_adapters(Settings(Station(1), {"1": Recipe("a", "0")}, **sections), exchange)
+
+    return open_them
+
+
+def test_every_adapter_is_tried() -> None:
+    assert set(SECTIONS) == set(ADAPTERS)
+
+
+@pytest.mark.parametrize("kind", ADAPTERS)
+def test_it_opens_without_control_and_closes_twice(kind: str, opened: Callable[..., list[Adapter]]) -> None:
+    exchange = Exchange()
+    exchange.publish(OK)
+    (adapter,) = opened(exchange, kind)
+    assert isinstance(adapter, Adapter)
+    assert adapter.name.startswith(kind)
+    adapter.close()
+    adapter.close()
+    assert (exchange.orders, exchange.holder, exchange.report) == (Orders(), "", OK)
+
+
+def test_all_of_them_together(opened: Callable[..., list[Adapter]]) -> None:
+    adapters = opened(Exchange(), *ADAPTERS)
+    assert len(adapters) == len(ADAPTERS)
+    for adapter in adapters:
+        adapter.close()
+
+
+def test_one_that_does_not_open_closes_the_others(opened: Callable[..., list[Adapter]], pins: Pins) -> None:
+    settings = Settings(
+        Station(1), {"1": Recipe("a", "0")}, digital=SECTIONS["digital"], lines=Lines("127.0.0.1:notaport")
+    )
+    del opened, pins
+    with pytest.raises(CSFlowError, match=r"lines\.listen"):
+        open_adapters(settings, Exchange())
+
+
+@pytest.mark.parametrize("kind", LIBRARIES)
+def test_a_missing_library_is_one_error_that_names_the_extra(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    library, extra = LIBRARIES[kind]
+    real = builtins.__import__
+
+    def without(name: str, *rest: Any) -> Any:
+        if name.split(".")[0] == library:
+            raise ImportError(name)
+        return real(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    settings = Settings(Station(1), {"1": Recipe("a", "0")}, **{kind: SECTIONS[kind]})
+    with pytest.raises(BackendUnavailable, match=rf"pip install 'csflow\[{extra}\]'"):
+        open_adapters(settings, Exchange())
