@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from csflow.runtime.cli.command import Command, bundle_option, echo_json, pixels_option
+from csflow.runtime.cli.command import Command, backend_option, bundle_option, echo_json, pixels_option
 
 if TYPE_CHECKING:
     from csflow.calibration.calibrate import CalibrationReport
@@ -46,13 +46,7 @@ def rate(text: str) -> float:
     show_default="5 x false-reject rate, at most 10%",
     help="Share of good parts that may be UNCERTAIN or NOK, on average.",
 )
-@click.option(
-    "--backend",
-    default="auto",
-    show_default=True,
-    metavar="NAME",
-    help="Engine that scores: auto, openvino or torch; take the one the line uses.",
-)
+@backend_option("auto", "Engine that scores: take the one the line uses. ")
 @click.option("--any-size", is_flag=True, help="Take pictures of another size or aspect than the training's.")
 @click.option("--keep-outliers", is_flag=True, help="Take pictures whose scores lie far outside of the others'.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from csflow.runtime.cli.command import Command, bundle_option, echo_json, pixels_option
+from csflow.runtime.cli.command import Command, backend_option, bundle_option, echo_json, pixels_option
 from csflow.runtime.errors import BackendUnavailable, EngineMismatch
 
 if TYPE_CHECKING:
@@ -21,20 +21,14 @@ __all__ = ["verify"]
 @click.argument("images", required=False, type=click.Path(path_type=Path))
 @bundle_option
 @pixels_option
-@click.option(
-    "--backend",
-    "backends",
-    multiple=True,
-    metavar="NAME",
-    help="Engine to verify, for example openvino-bf16; repeatable. Default: every one that runs here.",
-)
+@backend_option(None, "Engine to verify, repeatable; by default every one that runs here. ")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most N pictures of IMAGES, always the same.")
 @click.option("--report", "directory", type=click.Path(path_type=Path), help="Write the page to this folder as well.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as one JSON object.")
 def verify(
     images: Path | None,
     bundle: str,
-    backends: tuple[str, ...],
+    backend: tuple[str, ...],
     limit: int | None,
     directory: Path | None,
     as_json: bool,
@@ -64,7 +58,7 @@ def verify(
     samples = choose_samples(dataset, limit) if dataset else ()
     if directory:
         prepare_directory(directory)
-    report = run(opened, calibration, backends, samples, str(images or ""), reporter.images)
+    report = run(opened, calibration, backend, samples, str(images or ""), reporter.images)
     files = gate_files(opened, report)
     opened.update(files)
     if directory:

@@ -23,11 +23,27 @@ import click
 from csflow.runtime.errors import BackendUnavailable, CSFlowError, SinkError
 from csflow.runtime.machine.writable import writable
 
-__all__ = ["Command", "Group", "bundle_option", "echo_json", "pixels_option", "release_stdout", "require", "tell"]
+__all__ = [
+    "BACKENDS",
+    "Command",
+    "Group",
+    "backend_option",
+    "bundle_option",
+    "echo_json",
+    "pixels_option",
+    "release_stdout",
+    "require",
+    "tell",
+]
 
 PATIENCE_S = 1.0
 INTERRUPTED = 130
 GROUP = "csflow.commands"
+BACKENDS = (
+    "One of auto, openvino[-fp32|-bf16|-int8], tensorrt[-fp16|-fp32], tensorrt-rtx[-fp16|-fp32], fake, torch, "
+    "torch-fp16; options follow a question mark: 'openvino?threads=2'."
+)
+"""The help of every --backend; a test holds it against what can be opened."""
 
 
 class _Guarded(click.Command):
@@ -100,6 +116,17 @@ class Group(_Guarded, click.Group):
 
     def _above(self) -> dict[str, str]:
         return {point.name: point.value for point in entry_points(group=GROUP)}
+
+
+def backend_option(default: str | None, text: str = "") -> Any:
+    """The --backend option, alike wherever it stands; the body receives `backend`, or a tuple of them.
+
+    Args:
+        default: a name; None for an option that may be repeated and has none.
+        text: what this command adds to the help.
+    """
+    again: dict[str, Any] = {"multiple": True} if default is None else {"default": default, "show_default": True}
+    return click.option("--backend", metavar="NAME", help=f"{text}{BACKENDS}", **again)
 
 
 def bundle_option(function: Any) -> Any:

@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from csflow.runtime.cli.command import INTERRUPTED, Command, bundle_option, pixels_option, release_stdout, tell
+from csflow.runtime.cli.command import (
+    INTERRUPTED,
+    Command,
+    backend_option,
+    bundle_option,
+    pixels_option,
+    release_stdout,
+    tell,
+)
 from csflow.runtime.cli.run_options import stream_options
 from csflow.runtime.cli.run_outputs import output_options
 from csflow.runtime.errors import SinkError
@@ -60,13 +68,7 @@ Rejected parts do not change the exit code. The summary is printed at every end 
 )
 @bundle_option
 @pixels_option
-@click.option(
-    "--backend",
-    default="auto",
-    show_default=True,
-    metavar="NAME",
-    help="auto, tensorrt, tensorrt-rtx, openvino, torch or fake; with options: 'openvino?threads=2'.",
-)
+@backend_option("auto", "Engine that inspects. ")
 @output_options
 @stream_options
 @click.option(

@@ -1,7 +1,7 @@
 """Whether features are numbers: looked at between the stages, as a later stage may turn what is none into one.
 
-OpenVINO's CPU plugin does so in Clip, Relu, Exp and ReduceMax, where the larger of NaN and x is x: one feature that is
-not a number would give a finite score.
+OpenVINO's CPU plugin does so in Clip, Relu, Exp, Max and ReduceMax (findings/openvino-nan-to-number.sh): one feature
+that is not a number would give a finite score.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from csflow.runtime.cli.command import Command, bundle_option, echo_json, pixels_option, require
+from csflow.runtime.cli.command import Command, backend_option, bundle_option, echo_json, pixels_option, require
 
 __all__ = ["evaluate"]
 
@@ -15,13 +15,7 @@ __all__ = ["evaluate"]
 @click.argument("images", type=click.Path(path_type=Path))
 @bundle_option
 @pixels_option
-@click.option(
-    "--backend",
-    default="torch",
-    show_default=True,
-    metavar="NAME",
-    help="torch, openvino, openvino-fp32, openvino-bf16 or auto.",
-)
+@backend_option("torch", "Engine that scores. ")
 @click.option(
     "--report",
     "directory",

@@ -13,7 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from csflow.runtime import errors
-from csflow.runtime.cli.command import Command, Group, bundle_option
+from csflow.runtime.cli.command import BACKENDS, Command, Group, bundle_option
+from csflow.runtime.engines.opening import engine_names
 
 ERRORS = [c for c in vars(errors).values() if inspect.isclass(c) and issubclass(c, errors.CSFlowError)]
 
@@ -120,3 +121,12 @@ def test_letters_that_standard_output_lacks_are_escaped_in_every_command() -> No
         click.echo("\u2264")
 
     assert CliRunner(charset="latin-1").invoke(show).stdout == "\\u2264\n"
+
+
+def test_the_help_of_every_backend_option_lists_what_can_be_opened() -> None:
+    listed = BACKENDS.removeprefix("One of ").partition(";")[0].split(", ")
+    names = []
+    for text in listed:
+        name, _, precisions = text.partition("[")
+        names += [name, *(name + p for p in precisions.rstrip("]").split("|") if p)]
+    assert names == engine_names()
