@@ -13,7 +13,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from typing import Any, NoReturn
@@ -118,7 +118,7 @@ class Group(_Guarded, click.Group):
         return {point.name: point.value for point in entry_points(group=GROUP)}
 
 
-def backend_option(default: str | None, text: str = "") -> Any:
+def backend_option(default: str | None, text: str = "") -> Callable[[Any], Any]:
     """The --backend option, alike wherever it stands; the body receives `backend`, or a tuple of them.
 
     Args:
