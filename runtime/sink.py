@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import errno
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from csflow.runtime.errors import SinkError
 from csflow.runtime.types import Frame, Result
 
-__all__ = ["ResultSink", "TryAgain", "sink_error"]
+__all__ = ["TERMINAL", "OutputReport", "ResultSink", "TryAgain", "sink_error"]
+
+TERMINAL = "terminal"
+"""Name of the output that prints a line a result."""
 
 
 class TryAgain(SinkError):
@@ -31,6 +35,31 @@ class ResultSink(Protocol):
     def __enter__(self) -> ResultSink: ...
 
     def __exit__(self, *exc: object) -> None: ...
+
+
+@dataclass(frozen=True)
+class OutputReport:
+    """How an output fared. Every result it was given is written, failed, dropped or still waiting."""
+
+    name: str
+    written: int
+    failed: int
+    """Results that the output refused: disk full, server error."""
+    dropped: int
+    """Results that found no room in the queue, the oldest first, or were left at the end."""
+    waiting: int
+    error: str
+    """The last failure; empty while none came after the last result written."""
+
+    @property
+    def told(self) -> bool:
+        """Whether a summary for people tells of it: always, but of terminal lines only where some were lost."""
+        return self.name != TERMINAL or bool(self.failed or self.dropped)
+
+    def text(self) -> str:
+        """One line for people."""
+        lost = f", {self.failed} failed, {self.dropped} dropped" if self.failed or self.dropped else ""
+        return f"{self.name}: {self.written} written{lost}" + (f" ({self.error})" if self.error else "")
 
 
 def sink_error(error: OSError, target: object) -> SinkError:

@@ -15,7 +15,7 @@ from csflow.runtime.line.frame_health import reference_of
 from csflow.runtime.line.outputs import OutputOptions, Outputs, open_outputs
 from csflow.runtime.line.stream import StreamPolicy, run_stream
 from csflow.runtime.machine.service import Service
-from csflow.runtime.sinks.background import OutputReport
+from csflow.runtime.sink import OutputReport
 from csflow.runtime.sinks.summary import Summary, Tally
 from csflow.runtime.source import FrameSource
 from csflow.runtime.trigger import SupervisedTrigger, Trigger, open_trigger

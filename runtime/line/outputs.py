@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from csflow.runtime.detector import Detector
-from csflow.runtime.sink import ResultSink
-from csflow.runtime.sinks.background import TERMINAL, BackgroundSink, OutputReport
+from csflow.runtime.sink import TERMINAL, OutputReport, ResultSink
+from csflow.runtime.sinks.background import BackgroundSink
 from csflow.runtime.sinks.rule import ResultRule, SelectingSink
 from csflow.runtime.source import FrameSource
 from csflow.runtime.sources.reconnect import Reconnecting

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from csflow.runtime.errors import BackendUnavailable, SinkError
 from csflow.runtime.page.access import Address
 from csflow.runtime.page.state import LiveState, PageInfo
-from csflow.runtime.sinks.background import OutputReport
+from csflow.runtime.sink import OutputReport
 from csflow.runtime.types import Frame, Result
 
 __all__ = ["PageSink"]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from csflow.runtime.sinks.background import OutputReport
+from csflow.runtime.sink import OutputReport
 from csflow.runtime.sinks.summary import Tally
 from csflow.runtime.types import Frame, Result, Verdict
 

@@ -6,46 +6,19 @@ import logging
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
 
 from csflow.runtime.errors import SinkError
-from csflow.runtime.sink import ResultSink, TryAgain
+from csflow.runtime.sink import OutputReport, ResultSink, TryAgain
 from csflow.runtime.types import Frame, Result
 
-__all__ = ["TERMINAL", "BackgroundSink", "OutputReport"]
+__all__ = ["BackgroundSink"]
 
 PATIENCE_S = 5.0
 RETRY_S = 60.0
 PAUSES_S = (0.25, 8.0)
 CLOSE_S = 2.0
-TERMINAL = "terminal"
 
 log = logging.getLogger("csflow.outputs")
-
-
-@dataclass(frozen=True)
-class OutputReport:
-    """How an output fared. Every result it was given is written, failed, dropped or still waiting."""
-
-    name: str
-    written: int
-    failed: int
-    """Results that the output refused: disk full, server error."""
-    dropped: int
-    """Results that found no room in the queue, the oldest first, or were left at the end."""
-    waiting: int
-    error: str
-    """The last failure; empty while none came after the last result written."""
-
-    @property
-    def told(self) -> bool:
-        """Whether a summary for people tells of it: always, but of terminal lines only where some were lost."""
-        return self.name != TERMINAL or bool(self.failed or self.dropped)
-
-    def text(self) -> str:
-        """One line for people."""
-        lost = f", {self.failed} failed, {self.dropped} dropped" if self.failed or self.dropped else ""
-        return f"{self.name}: {self.written} written{lost}" + (f" ({self.error})" if self.error else "")
 
 
 class BackgroundSink:

@@ -27,8 +27,8 @@ from csflow.runtime.detector import Detector
 from csflow.runtime.errors import BundleError, CalibrationError, SinkError
 from csflow.runtime.line.outputs import OutputOptions, open_outputs
 from csflow.runtime.line.stream import run_stream
+from csflow.runtime.sink import OutputReport
 from csflow.runtime.sinks import log as log_sink
-from csflow.runtime.sinks.background import OutputReport
 from csflow.runtime.sinks.log import LogSink
 from csflow.runtime.sinks.memory import MemorySink
 from csflow.runtime.sources.fake import FakeSource

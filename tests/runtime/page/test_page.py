@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from csflow.runtime.page.state import PageInfo
-from csflow.runtime.sinks.background import OutputReport
+from csflow.runtime.sink import OutputReport
 from csflow.runtime.types import Frame, Result, Verdict
 
 pytest.importorskip("starlette", reason="the page needs csflow[serve]")

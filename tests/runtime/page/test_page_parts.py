@@ -21,7 +21,7 @@ from csflow.runtime.page.access import Access, Address
 from csflow.runtime.page.pictures import Pictures
 from csflow.runtime.page.sink import PageSink
 from csflow.runtime.page.state import LiveState, PageInfo
-from csflow.runtime.sinks.background import OutputReport
+from csflow.runtime.sink import OutputReport
 from csflow.runtime.types import Frame, Result, Verdict
 
 TOKEN = "0123456789abcdef-"
