@@ -59,6 +59,9 @@ class BundleFacts:
     """Bytes of all hashed files."""
     weights_sha256: str
     """Identity of the trained model."""
+    method: str
+    graphs: tuple[str, ...]
+    """In running order."""
     preprocessing: Preprocessing
     definitions: Definitions
     model: dict[str, Any]
@@ -85,6 +88,8 @@ def bundle_facts(path: Path, verify: bool = True) -> BundleFacts:
         format_version=manifest.format_version,
         size=sum(file.size for file in files),
         weights_sha256=bundle.weights_sha256,
+        method=manifest.method,
+        graphs=manifest.graphs,
         preprocessing=manifest.preprocessing,
         definitions=manifest.definitions,
         model=manifest.model,
@@ -170,7 +175,8 @@ def _model_lines(facts: BundleFacts) -> list[str]:
     how = facts.preprocessing
     roi = "whole image" if how.roi is None else "x={} y={} {}x{} px".format(*how.roi)
     return [
-        f"identity: {facts.weights_sha256[:16]} (of the weights)",
+        f"identity: {facts.weights_sha256[:16]}",
+        f"method: {facts.method}, graphs {', '.join(facts.graphs)}",
         f"input: {how.image_size} x {how.image_size} px {how.colour}, from {roi}, by {how.resize}{_ignored(how)}",
         f"score: {facts.definitions.score}, anomaly map: {facts.definitions.anomaly_map}",
         *_flat(facts.model),
