@@ -15,7 +15,7 @@ from csflow.runtime.sources.reconnect import Reconnecting
 from csflow.runtime.sources.v4l2 import bound_uri
 from csflow.runtime.sources.warm_up import WARM_UP_S, WarmingUp
 
-__all__ = ["CameraPolicy", "open_cameras"]
+__all__ = ["CameraPolicy", "open_cameras", "warm_up_left_s"]
 
 FILES = ("files", "synthetic", "video")
 """Kinds of source that are there or not; all others are waited for."""
@@ -45,6 +45,12 @@ def open_cameras(uris: Sequence[str], policy: CameraPolicy, stack: contextlib.Ex
     if policy.warm_up_s is not None and policy.warm_up_s >= policy.timeout_s:
         raise ConfigError(f"a warm-up of {policy.warm_up_s:g} s is a silence: raise --timeout above it")
     return [stack.enter_context(_open(uri, policy)) for uri in uris]
+
+
+def warm_up_left_s(sources: Sequence[FrameSource]) -> float:
+    """Seconds until the pictures of every camera that is there are judged."""
+    inner = (source.source if isinstance(source, Reconnecting) else source for source in sources)
+    return max((source.left_s for source in inner if isinstance(source, WarmingUp)), default=0.0)
 
 
 def _open(uri: str, policy: CameraPolicy) -> FrameSource:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from csflow.runtime.detector import Detector
 from csflow.runtime.errors import ConfigError, CSFlowError
-from csflow.runtime.line.cameras import CameraPolicy, open_cameras
+from csflow.runtime.line.cameras import CameraPolicy, open_cameras, warm_up_left_s
 from csflow.runtime.line.frame_health import reference_of
 from csflow.runtime.line.outputs import OutputOptions, Outputs, open_outputs
 from csflow.runtime.line.stream import StreamPolicy, run_stream
@@ -106,6 +107,8 @@ def inspect(
             sources = open_cameras(wish.cameras, wish.camera_policy, stack)
             outputs = stack.enter_context(open_outputs(wish.outputs, detector, sources, service.stopping))
             if isinstance(trigger, SupervisedTrigger):
+                # A part that came before would wait for its picture beyond its deadline.
+                time.sleep(warm_up_left_s(sources))
                 trigger.ready(detector.identity, detector.self_test)
         opened(Opened(detector, sources, trigger, outputs.page_url))
         return _run(wish.policy, detector, sources, trigger, outputs, stopping, service)

@@ -64,6 +64,11 @@ class Reconnecting:
         self._closed = False
 
     @property
+    def source(self) -> FrameSource | None:
+        """What is behind it now; None while it is away."""
+        return self._source
+
+    @property
     def away(self) -> bool:
         """Whether it is not there: never yet, or not any more."""
         return bool(self._absent) or self._away_s is not None

@@ -26,6 +26,11 @@ class WarmingUp:
         self._until_ns = time.monotonic_ns() + int(seconds * 1e9)
         self._skipped = 0
 
+    @property
+    def left_s(self) -> float:
+        """Seconds until its pictures are judged; 0 once they are."""
+        return max(0.0, (self._until_ns - time.monotonic_ns()) / 1e9)
+
     def read(self, timeout_s: float) -> Frame | None:
         """As the source's; None also for what was taken too early."""
         try:

@@ -6,6 +6,7 @@ import contextlib
 import math
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from PIL import Image
 
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.errors import BackendUnavailable, ConfigError, SourceError
-from csflow.runtime.line.cameras import CameraPolicy, open_cameras
+from csflow.runtime.line.cameras import CameraPolicy, open_cameras, warm_up_left_s
 from csflow.runtime.line.stream import StreamPolicy, run_stream
 from csflow.runtime.sinks.memory import MemorySink
 from csflow.runtime.source import FrameSource
@@ -156,3 +157,21 @@ def test_an_index_stays_with_the_device_that_was_first_found(
         with contextlib.suppress(SourceError):
             camera.read(0.05)
     assert opened == ["0", "/dev/v4l/by-id/usb-first", "/dev/v4l/by-id/usb-first"]
+
+
+def test_how_long_a_run_waits_until_its_cameras_are_judged(
+    monkeypatch: pytest.MonkeyPatch, stack: contextlib.ExitStack
+) -> None:
+    def opener(uri: str, timeout_s: float) -> FakeSource:
+        if "away" in uri:
+            raise SourceError("nobody there")
+        return live(uri, timeout_s)
+
+    play(monkeypatch, opener)
+    patient = CameraPolicy(timeout_s=90.0, warm_up_s=60.0)
+    assert warm_up_left_s(open_cameras(["rtsp://away"], patient, stack)) == 0.0
+    assert warm_up_left_s(open_cameras(["rtsp://a"], COLD, stack)) == 0.0
+    for reconnect_s in (0.0, math.inf):
+        uris = ["rtsp://away", "rtsp://a"][not reconnect_s :]
+        cameras = open_cameras(uris, replace(patient, reconnect_s=reconnect_s), stack)
+        assert 30.0 < warm_up_left_s(cameras) <= 60.0

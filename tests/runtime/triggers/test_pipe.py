@@ -358,6 +358,20 @@ def test_a_worker_answers_until_its_supervisor_closes_the_pipe(calibrated_bundle
     assert inherited or "2 frames in" in errors, "the summary does not disturb the messages"
 
 
+def test_a_worker_is_ready_when_its_camera_has_warmed_up(calibrated_bundle: Bundle) -> None:
+    worker = Worker(calibrated_bundle.path, *CAMERA, "--warm-up", "1.5")
+    supervisor = worker.supervisor
+    supervisor.hear()
+    assert isinstance(supervisor.hear(), Ready)
+    supervisor.ask(deadline_ms=1000)
+    assert isinstance(supervisor.hear(), Exposed)
+    answer = supervisor.hear()
+    assert isinstance(answer, Answer)
+    assert answer.fault == ""
+    supervisor.leave()
+    assert worker.ended()[0] == 0
+
+
 def test_a_worker_says_why_it_does_not_begin(make_bundle: Callable[[], Bundle]) -> None:
     worker = Worker(make_bundle().path, *CAMERA)
     assert isinstance(worker.supervisor.hear(), Hello)
