@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import click
 
 from csflow.runtime.cli.command import Command
@@ -17,11 +19,14 @@ LINKS = ("null", "modbus")
 @click.option("--handshakes", type=click.IntRange(1, 10_000_000), default=1000, show_default=True, metavar="N")
 @click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Of everything random.")
 @click.option(
+    "--recipe-every", type=click.IntRange(0), default=0, metavar="N", help="Change the recipe after each N parts."
+)
+@click.option(
     "--calm",
     is_flag=True,
     help="Nothing goes wrong, and the worker answers at once: the latency is that of the handshake.",
 )
-def plc_simulate(over: str, handshakes: int, seed: int, calm: bool) -> None:
+def plc_simulate(over: str, handshakes: int, seed: int, recipe_every: int, calm: bool) -> None:
     """Rehearse the handshake: a real station and its adapter on loopback, a simulated controller, line and worker.
 
     Telegrams are lost, doubled, torn and kept by a gateway, workers hang and die, station and controller start anew
@@ -30,7 +35,8 @@ def plc_simulate(over: str, handshakes: int, seed: int, calm: bool) -> None:
     from csflow.runtime.plc.simulator.rehearsal import CALM, Plan, rehearse
     from csflow.runtime.plc.simulator.served import SERVED
 
-    account = rehearse(handshakes, SERVED[over], seed, CALM if calm else Plan())
+    plan = replace(CALM if calm else Plan(), recipe_every=recipe_every)
+    account = rehearse(handshakes, SERVED[over], seed, plan)
     click.echo("\n".join(account.lines()))
     if not account.good:
         raise CSFlowError("the rehearsal failed: keep its seed and report it")

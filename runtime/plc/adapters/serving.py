@@ -10,6 +10,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
 
 from csflow.runtime.errors import ConfigError
@@ -167,7 +168,7 @@ class Server(ABC):
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-        with contextlib.suppress(TimeoutError, asyncio.TimeoutError):
+        with contextlib.suppress(FutureTimeout):
             asyncio.run_coroutine_threadsafe(end(), self._loop).result(START_S)
         self._end()
 

@@ -17,6 +17,7 @@ from csflow.runtime.plc.exchange import Exchange
 from csflow.runtime.plc.process_image import Orders, Report
 from csflow.runtime.plc.settings import Recipe, Settings
 from csflow.runtime.plc.settings import Station as StationSettings
+from csflow.runtime.plc.simulator.commander import Commander
 from csflow.runtime.plc.simulator.controller import Controller, Decision, Guards
 from csflow.runtime.plc.simulator.gateway import Faults, Gateway
 from csflow.runtime.plc.simulator.oracle import Misdeeds, OracleWorker
@@ -43,6 +44,8 @@ class Plan:
     station_restart: float = 0.002
     controller_restart: float = 0.005
     guards: Guards = field(default_factory=Guards)
+    recipe_every: int = 0
+    """Parts between two changes of the recipe; 0 never."""
 
 
 CALM = Plan(Faults(0.0, 0.0, 0.0, 0.0), Misdeeds(exposure_s=0.0, processing_s=0.0), 0.0, 0.0)
@@ -65,6 +68,12 @@ class Account:
     """Triggers that a station accepted and did not answer, although it was not ended with them in work."""
     restarts: int = 0
     """Stations that were ended and started again."""
+    changes: int = 0
+    """Recipes that came into force on command."""
+    refusals: int = 0
+    """Recipes that were refused."""
+    missed: int = 0
+    """Triggers that the last station refused."""
     latencies_s: list[float] = field(default_factory=list)
     """Seconds from the cycle that raised TRIGGER to the cycle that read the result."""
 
@@ -81,6 +90,7 @@ class Account:
             f"handshakes  {self.decisions.total()}: {passed} passed, {rejected} rejected",
             f"doubts      {sum(doubts.values())} rejected without evidence {doubts or ''}".rstrip(),
             f"station     {dict(sorted(self.terminal.items()))}, {self.restarts} restarts",
+            f"recipes     {self.changes} changes, {self.refusals} refused; triggers refused {self.missed}",
             f"escapes     {self.escapes}, duplicates {self.duplicates}, unanswered {self.unanswered}",
             f"latency     {self._latencies()} from TRIGGER written to result read, inspection included",
         ]
@@ -104,7 +114,7 @@ class _Line:
         self._plan, self._serve = plan, serve
         recipe = Recipe("oracle.csflow", "oracle", deadline_ms=DEADLINE_MS)
         station = StationSettings(1, state=str(folder), plc_timeout_ms=0, hang_ms=HANG_MS)
-        self._settings = Settings(station, {"1": recipe})
+        self._settings = Settings(station, {"1": recipe, "2": recipe})
         self.open()
 
     def open(self) -> None:
@@ -127,6 +137,7 @@ class _Line:
         self.link.close()
         self._served.close()
         counters = self._station.counters
+        self.account.missed = counters.missed
         self.account.unanswered += counters.triggers - counters.completed - self._open_before - self._station.busy
         self._station.close()
 
@@ -156,6 +167,7 @@ class _Plc:
         self._due: list[tuple[int, Callable[[], None]]] = []
         self._controller = self._program(0)
         self._triggered_s = 0.0
+        self._commander = Commander(plan.recipe_every, (1, 2))
 
     def _program(self, last_id: int) -> Controller:
         return Controller(self._take, PATIENCE, self._plan.guards, last_id)
@@ -178,6 +190,8 @@ class _Plc:
         if self._controller.last_id != last_id:
             self._triggered_s = time.monotonic()
             self._fate()
+        orders = self._commander.scan(orders, self._report, self._line.parts)
+        self._line.account.changes, self._line.account.refusals = self._commander.changes, self._commander.refusals
         for arriving in self._gateway.write(orders, self._written):
             with self._unreachable():
                 self._line.link.write(arriving)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
@@ -50,7 +51,9 @@ class ServedS7:
 
 
 OVER: dict[str, Callable[[Exchange], Served]] = {**SERVED, "s7": ServedS7}
-ROUGH = Plan(misdeeds=Misdeeds(hang=0.005, crash=0.01, late=0.01), station_restart=0.03, controller_restart=0.02)
+ROUGH = Plan(
+    misdeeds=Misdeeds(hang=0.005, crash=0.01, late=0.01), station_restart=0.03, controller_restart=0.02, recipe_every=30
+)
 
 
 @pytest.mark.parametrize("over", OVER)
@@ -70,6 +73,15 @@ def test_where_nothing_goes_wrong_both_sides_count_the_same(over: str) -> None:
     assert account.terminal["OK"] == account.decisions[""]
     assert account.terminal["NOK"] == account.decisions["not OK"]
     assert account.decisions.total() == 150
+
+
+@pytest.mark.parametrize("over", OVER)
+def test_recipes_change_between_parts_and_no_trigger_is_lost(over: str) -> None:
+    account = rehearse(200, OVER[over], seed=4, plan=replace(CALM, recipe_every=20))
+    assert account.good
+    assert (account.changes, account.refusals, account.missed) == (9, 0, 0)
+    assert account.terminal["OK"] == account.decisions[""]
+    assert account.terminal["NOK"] == account.decisions["not OK"]
 
 
 def test_a_controller_without_checks_lets_defects_pass() -> None:
@@ -104,3 +116,12 @@ def test_the_command_knows_every_adapter_that_can_be_rehearsed() -> None:
 def test_many_handshakes(over: str) -> None:
     account = rehearse(20_000, OVER[over], seed=3)
     assert account.good, account
+
+
+@pytest.mark.soak
+def test_ten_thousand_parts_with_a_recipe_change_each_five_hundred() -> None:
+    account = rehearse(10_000, SERVED["modbus"], seed=5, plan=replace(CALM, recipe_every=500))
+    assert account.good, account
+    assert (account.changes, account.refusals, account.missed) == (19, 0, 0)
+    assert account.terminal["OK"] == account.decisions[""]
+    assert account.terminal["NOK"] == account.decisions["not OK"]
