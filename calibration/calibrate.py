@@ -25,11 +25,17 @@ from csflow.runtime import schema
 from csflow.runtime.bundle.calibration import MAX_SCORES, Calibration
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.manifest import Preprocessing
-from csflow.runtime.bundle.pictures import CALIBRATION_PICTURES, PictureSizes
+from csflow.runtime.bundle.pictures import (
+    CALIBRATION_DECODERS,
+    CALIBRATION_PICTURES,
+    CalibrationDecoders,
+    PictureSizes,
+)
 from csflow.runtime.engine import Engine
 from csflow.runtime.errors import CalibrationError, ConfigError, DataError, SourceError
 from csflow.runtime.line.frame_health import Look
 from csflow.runtime.picture.images import image_size, read_image
+from csflow.runtime.picture.origin import decoder_in
 from csflow.runtime.picture.preprocess import preprocess
 from csflow.runtime.types import Frame
 
@@ -129,9 +135,19 @@ def calibrate(
     )
     if "training" not in bundle.manifest.provenance:
         bundle = bundle.update({CALIBRATION_PICTURES: schema.dump_json(schema.to_mapping(look.record(sizes)))})
+    bundle = _remember_decoders(bundle, files)
     bundle.write_calibration(schema.dump_json(schema.to_mapping(calibration)))
     highest = sorted(scored.items(), key=lambda item: -item[1])[:SHOWN_HIGHEST]
     return CalibrationReport(calibration, thresholds.k, tuple(highest), training_checked)
+
+
+def _remember_decoders(bundle: Bundle, files: Sequence[Path]) -> Bundle:
+    """Pictures that csflow saved tell by what their pixels were made; a run that takes another way is told of it."""
+    found = {decoder_in(file) for file in files}
+    known = CalibrationDecoders(() if "" in found else tuple(sorted(found)))
+    if not known.decoders and not bundle.has(CALIBRATION_DECODERS):
+        return bundle
+    return bundle.update({CALIBRATION_DECODERS: schema.dump_json(schema.to_mapping(known))})
 
 
 def choose_thresholds(

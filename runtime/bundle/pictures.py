@@ -14,9 +14,20 @@ from csflow.runtime import schema
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.errors import BundleCorrupted
 
-__all__ = ["CALIBRATION_PICTURES", "CalibrationPictures", "PictureSizes", "calibration_pictures", "picture_sizes"]
+__all__ = [
+    "CALIBRATION_DECODERS",
+    "CALIBRATION_PICTURES",
+    "CalibrationDecoders",
+    "CalibrationPictures",
+    "PictureSizes",
+    "calibration_decoders",
+    "calibration_pictures",
+    "picture_sizes",
+]
 
 CALIBRATION_PICTURES = "provenance/calibration_pictures.json"
+CALIBRATION_DECODERS = "provenance/calibration_decoders.json"
+"""Written where the pictures of a calibration tell by what they were decoded (`csflow.runtime.picture.origin`)."""
 SAME_ASPECT, SIMILAR_ASPECT = 0.02, 0.5
 """Relative differences of width/height that are taken, where the pictures were all alike, and where they varied."""
 FACTOR = 2
@@ -87,6 +98,25 @@ class CalibrationPictures:
     white_share: float
     sharpness: tuple[float, float]
     """As `csflow.runtime.line.frame_health.HealthReference` has them."""
+
+
+@dataclass(frozen=True)
+class CalibrationDecoders:
+    """What made the pixels of the pictures that `csflow calibrate` took."""
+
+    decoders: tuple[str, ...]
+    """Each once; empty where not all of the pictures tell."""
+
+
+def calibration_decoders(bundle: Bundle) -> tuple[str, ...]:
+    """What made the pixels of a calibration's pictures; empty where that is not known. Raises BundleCorrupted."""
+    if not bundle.has(CALIBRATION_DECODERS):
+        return ()
+    try:
+        known = schema.from_mapping(CalibrationDecoders, schema.parse_json(bundle.read(CALIBRATION_DECODERS)))
+    except schema.SchemaError as error:
+        raise BundleCorrupted(f"{bundle.path / CALIBRATION_DECODERS}: {error}; run 'csflow calibrate' again") from None
+    return known.decoders
 
 
 def calibration_pictures(bundle: Bundle) -> CalibrationPictures | None:

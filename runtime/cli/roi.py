@@ -56,7 +56,7 @@ def roi(
     """
     from csflow.runtime.picture.region import Region, region_picture, save_region
 
-    image = _image(picture)
+    image, decoder = _image(picture)
     if bundle is not None:
         if box or ignore or mask or save:
             raise click.UsageError(
@@ -71,23 +71,25 @@ def roi(
             raise ConfigError(str(error)) from None
     shown = region_picture(image, region)
     if output is not None:
-        _save_picture(shown, Path(output))
+        _save_picture(shown, Path(output), decoder)
     if save is not None:
         save_region(region, save)
         click.echo(f"saved {save}; next: csflow train IMAGES --region {save}", err=True)
     click.echo(_text(region, image))
 
 
-def _image(picture: str) -> NDArray[np.uint8]:
+def _image(picture: str) -> tuple[NDArray[np.uint8], str]:
+    """A picture, and what made its pixels where a camera gave it."""
     import time
 
-    from csflow.runtime.source import open_source
+    from csflow.runtime.picture.origin import decoder_of
+    from csflow.runtime.source import open_source, source_kind
 
     end_s = time.monotonic() + 5.0
     with open_source(picture) as source:
         while time.monotonic() < end_s:
             if (frame := source.read(0.5)) is not None:
-                return frame.image
+                return frame.image, "" if source_kind(picture) == "files" else decoder_of(source)
     raise SourceError(f"{picture} gave no picture within 5 s")
 
 
@@ -112,15 +114,17 @@ def _masked(path: str, image: NDArray[np.uint8]) -> tuple[tuple[int, int, int, i
     return rectangles_of((mask == 0).all(axis=2))
 
 
-def _save_picture(shown: NDArray[np.uint8], path: Path) -> None:
+def _save_picture(shown: NDArray[np.uint8], path: Path, decoder: str) -> None:
     from PIL import Image
+
+    from csflow.runtime.picture.origin import png_info
 
     suffix = path.suffix.lower()
     if suffix not in (".png", ".jpg", ".jpeg", ".bmp"):
         raise ConfigError(f"cannot save {path}: name it .png, .jpg or .bmp")
     partial = path.with_name(f".{path.name}.{os.getpid()}{suffix}")
     try:
-        Image.fromarray(shown).save(partial)
+        Image.fromarray(shown).save(partial, **({"pnginfo": png_info(decoder)} if decoder and suffix == ".png" else {}))
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

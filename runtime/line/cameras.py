@@ -17,7 +17,7 @@ from csflow.runtime.sources.warm_up import WARM_UP_S, WarmingUp
 
 __all__ = ["CameraPolicy", "open_cameras", "warm_up_left_s"]
 
-FILES = ("files", "synthetic", "video")
+FILES = ("files", "synthetic", "video", "watch")
 """Kinds of source that are there or not; all others are waited for."""
 _SECRET = re.compile(r"(\w+)://[^@\s]*@")
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
+from csflow.runtime.bundle.pictures import calibration_decoders
 from csflow.runtime.detector import Detector
 from csflow.runtime.errors import ConfigError, CSFlowError
 from csflow.runtime.line.cameras import CameraPolicy, open_cameras, warm_up_left_s
@@ -16,6 +17,7 @@ from csflow.runtime.line.frame_health import reference_of
 from csflow.runtime.line.outputs import OutputOptions, Outputs, open_outputs
 from csflow.runtime.line.stream import StreamPolicy, run_stream
 from csflow.runtime.machine.service import Service
+from csflow.runtime.picture.origin import decoder_of
 from csflow.runtime.sink import OutputReport
 from csflow.runtime.sinks.summary import Summary, Tally
 from csflow.runtime.source import FrameSource
@@ -65,9 +67,20 @@ class Opened:
             *(f"source     {source.name} ({'live' if source.live else 'every frame'})" for source in self.sources),
             *([] if self.trigger is None else [f"trigger    {self.trigger.name}"]),
             *([] if reference_of(self.detector).measured else [f"WARNING    {UNMEASURED}"]),
+            *(f"WARNING    {words}" for words in self._other_decoders()),
             f"thresholds warn {calibration.warn_threshold:.4g}, reject {calibration.reject_threshold:.4g}",
             *([] if self.page_url is None else [f"page       {self.page_url}"]),
         ]
+
+    def _other_decoders(self) -> Iterator[str]:
+        known = calibration_decoders(self.detector.bundle)
+        for source in self.sources:
+            decoder = decoder_of(source)
+            if known and decoder and decoder not in known:
+                yield (
+                    f"the pictures of {source.name} are decoded by {decoder}, those of the calibration were by "
+                    f"{' and '.join(known)}: colours may differ; calibrate with pictures that came this way"
+                )
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ import numpy as np
 from csflow.runtime.errors import ConfigError, DataError, EndOfStream, FrameError, SourceError, SourceLost
 from csflow.runtime.faults import FaultWord
 from csflow.runtime.picture.jpeg import decode_jpeg
+from csflow.runtime.picture.origin import OPENCV, PILLOW
 from csflow.runtime.sources.containers import shortfall
 from csflow.runtime.sources.v4l2 import apply_settings, split_uri
 from csflow.runtime.types import Frame
@@ -55,6 +56,8 @@ class OpenCVSource:
         """
         self.name = name
         self.live = live
+        self.decoder = PILLOW if encoded else OPENCV
+        """What makes the pixels (`csflow.runtime.picture.origin`)."""
         self._capture = capture
         self._encoded = encoded
         self._quarters = quarters

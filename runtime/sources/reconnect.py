@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from csflow.runtime.errors import CSFlowError, EndOfStream, FrameError, SourceError, SourceLost
+from csflow.runtime.picture.origin import decoder_of
 from csflow.runtime.source import FrameSource
 from csflow.runtime.types import Frame
 
@@ -67,6 +68,11 @@ class Reconnecting:
     def source(self) -> FrameSource | None:
         """What is behind it now; None while it is away."""
         return self._source
+
+    @property
+    def decoder(self) -> str:
+        """What makes the pixels; empty while the camera is not there."""
+        return "" if self._source is None else decoder_of(self._source)
 
     @property
     def away(self) -> bool:

@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 
 from csflow.runtime.errors import FrameError
+from csflow.runtime.picture.origin import decoder_of
 from csflow.runtime.source import FrameSource
 from csflow.runtime.types import Frame
 
@@ -22,6 +23,8 @@ class WarmingUp:
         """Take over a source that has just been opened."""
         self.name = source.name
         self.live = source.live
+        self.decoder = decoder_of(source)
+        """As the source's."""
         self._source = source
         self._until_ns = time.monotonic_ns() + int(seconds * 1e9)
         self._skipped = 0

@@ -20,10 +20,17 @@ from csflow.calibration.pictures import TRAINING_IMAGES, TRAINING_PIXELS, pixels
 from csflow.runtime import schema
 from csflow.runtime.bundle.calibration import load_calibration
 from csflow.runtime.bundle.directory import Bundle
-from csflow.runtime.bundle.pictures import CalibrationPictures, PictureSizes, calibration_pictures, picture_sizes
+from csflow.runtime.bundle.pictures import (
+    CalibrationPictures,
+    PictureSizes,
+    calibration_decoders,
+    calibration_pictures,
+    picture_sizes,
+)
 from csflow.runtime.detector import Detector
 from csflow.runtime.engines.fake import FakeEngine
 from csflow.runtime.errors import BundleError, CalibrationError, ConfigError, DataError
+from csflow.runtime.picture.origin import png_info
 from csflow.runtime.types import Frame, Prediction, Verdict
 
 MakeBundle = Callable[..., Bundle]
@@ -145,6 +152,22 @@ def test_without_a_training_the_calibration_tells_how_good_parts_look(
         resized(folder, name, (50 + number, 64))
     calibrate(bundle, [folder], FakeEngine(bundle), 0.05)
     assert picture_sizes(Bundle.open(bundle.path)) is None
+
+
+def test_pictures_that_tell_by_what_they_were_decoded_are_remembered_as_long_as_all_do(
+    make_bundle: MakeBundle, make_parts: MakeParts
+) -> None:
+    bundle, folder = make_bundle(), make_parts("good", range(100, 160))
+    for number, file in enumerate(sorted(folder.iterdir())):
+        with Image.open(file) as picture:
+            picture.save(file, pnginfo=png_info("OpenCV" if number % 2 else "Pillow"))
+    calibrate(bundle, [folder], FakeEngine(bundle), 0.05)
+    assert calibration_decoders(Bundle.open(bundle.path)) == ("OpenCV", "Pillow")
+    with Image.open(folder / "130.png") as picture:
+        pixels = picture.convert("RGB")
+    pixels.save(folder / "130.png", pnginfo=PngImagePlugin.PngInfo())
+    calibrate(Bundle.open(bundle.path), [folder], FakeEngine(bundle), 0.05)
+    assert calibration_decoders(Bundle.open(bundle.path)) == ()
 
 
 def test_the_bundle_takes_decisions_afterwards(make_bundle: MakeBundle, make_parts: MakeParts) -> None:

@@ -21,6 +21,7 @@ import time
 from collections import deque
 
 from csflow.runtime.errors import BackendUnavailable, ConfigError, EndOfStream, FrameError, SourceError, SourceLost
+from csflow.runtime.picture.origin import GSTREAMER, PILLOW
 from csflow.runtime.sources.gstreamer.gdp import GdpReader, Packet
 from csflow.runtime.sources.gstreamer.pipelines import (
     RtspStream,
@@ -69,7 +70,9 @@ class GstSource:
         self._stall_s = stall_s
         self._next = 0
         self._errors: deque[str] = deque(maxlen=STDERR_LINES)
-        self._child, self._handle = _start(pipeline, live)
+        self._child, self._handle, encoded = _start(pipeline, live)
+        self.decoder = PILLOW if encoded else GSTREAMER
+        """What makes the pixels (`csflow.runtime.picture.origin`)."""
         self._reader = GdpReader(self._handle)
         self._heard_ns = time.monotonic_ns()
         self._closed = False
@@ -200,7 +203,8 @@ def _asked(uri: str, timeout_s: float) -> RtspStream:
     return RtspStream("", True)
 
 
-def _start(pipeline: str, live: bool) -> tuple[subprocess.Popen[bytes], int]:
+def _start(pipeline: str, live: bool) -> tuple[subprocess.Popen[bytes], int, bool]:
+    """The process, what to read from it, and whether that will be JPEG."""
     try:
         words = shlex.split(pipeline)
     except ValueError as error:
@@ -211,7 +215,9 @@ def _start(pipeline: str, live: bool) -> tuple[subprocess.Popen[bytes], int]:
             "gstreamer1.0-plugins-bad (and gstreamer1.0-plugins-base)"
         )
     reading, writing = os.pipe2(os.O_CLOEXEC)
-    words += ["!", *_tail(words, live), "!", *(PACKETS + str(writing)).split()]
+    encoded = _leaves_jpeg(words)
+    words += ["!", *(NEWEST if live else "queue").split(), "!", *([] if encoded else [*RAW.split(), "!"])]
+    words += (PACKETS + str(writing)).split()
     with contextlib.suppress(OSError):  # beyond the user's share of pipe memory; then it stays as it is
         fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     try:
@@ -233,19 +239,18 @@ def _start(pipeline: str, live: bool) -> tuple[subprocess.Popen[bytes], int]:
     assert child.stderr is not None
     for handle in (reading, child.stderr.fileno()):
         os.set_blocking(handle, False)
-    return child, reading
+    return child, reading, encoded
 
 
-def _tail(words: list[str], live: bool) -> list[str]:
-    """What follows the user's words; a jpegdec at their end is taken away, as csflow decodes JPEG itself, strictly."""
-    queue = (NEWEST if live else "queue").split()
+def _leaves_jpeg(words: list[str]) -> bool:
+    """Whether a pipeline ends in JPEG; a jpegdec at its end is taken away, as csflow decodes itself, strictly."""
     last = len(words) - words[::-1].index("!") if "!" in words else 0
     if not UNDECODED.fullmatch("".join(words[last:])):
-        return [*queue, "!", *RAW.split()]
+        return False
     importlib.import_module("simplejpeg")  # absent, it is to be missed now and not at the first picture
     if words[last] == "jpegdec" and last:
         del words[last - 1 :]
-    return queue
+    return True
 
 
 def _has(element: str) -> bool:

@@ -175,3 +175,10 @@ def test_how_long_a_run_waits_until_its_cameras_are_judged(
         uris = ["rtsp://away", "rtsp://a"][not reconnect_s :]
         cameras = open_cameras(uris, replace(patient, reconnect_s=reconnect_s), stack)
         assert 30.0 < warm_up_left_s(cameras) <= 60.0
+
+
+def test_a_watched_folder_is_no_camera_that_may_be_away(tmp_path: Path, stack: contextlib.ExitStack) -> None:
+    with pytest.raises(SourceError, match="cannot watch"):
+        open_cameras([f"watch:{tmp_path}/nowhere"], COLD, stack)
+    (source,) = open_cameras([f"watch:{tmp_path}"], COLD, stack)
+    assert not source.live

@@ -10,13 +10,17 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from csflow.runtime import schema
 from csflow.runtime.bundle.directory import Bundle
+from csflow.runtime.bundle.pictures import CALIBRATION_DECODERS, CalibrationDecoders, calibration_decoders
 from csflow.runtime.errors import ConfigError, SinkError, SourceError
 from csflow.runtime.line.inspection import Inspection, Opened, inspect
 from csflow.runtime.line.outputs import OutputOptions
 from csflow.runtime.line.stream import StreamPolicy
+from csflow.runtime.sources.fake import FakeSource
+from csflow.runtime.sources.opencv import OpenCVSource
 
-from .playing import picture
+from .playing import detector, picture
 
 QUIET = OutputOptions(lines=False)
 
@@ -79,3 +83,23 @@ def test_what_cannot_begin_raises_and_tells_nothing(calibrated_bundle: Bundle, p
     two = Inspection((str(parts), "0"), str(calibrated_bundle.path), "fake", trigger="stdin")
     with pytest.raises(ConfigError, match="asks one camera"):
         inspect(two, pytest.fail, never)
+
+
+def warnings(bundle: Bundle, *decoders: str) -> list[str]:
+    files = {CALIBRATION_DECODERS: schema.dump_json(schema.to_mapping(CalibrationDecoders(decoders)))}
+    sources = [OpenCVSource(None, "rtsp://camera"), FakeSource([], name="lot")]
+    opened = Opened(detector(bundle.update(files)), sources, None, None)
+    return [line for line in opened.lines() if line.startswith("WARNING") and "decoded" in line]
+
+
+def test_a_run_that_takes_another_way_than_the_calibration_says_so(calibrated_bundle: Bundle) -> None:
+    (told,) = warnings(calibrated_bundle, "OpenCV")
+    assert "the pictures of lot are decoded by Pillow, those of the calibration were by OpenCV" in told
+    (told,) = warnings(Bundle.open(calibrated_bundle.path), "GStreamer", "Pillow")
+    assert "of rtsp://camera are decoded by OpenCV, those of the calibration were by GStreamer and Pillow" in told
+
+
+def test_nothing_is_said_where_the_way_is_the_same_or_not_known(calibrated_bundle: Bundle) -> None:
+    assert calibration_decoders(calibrated_bundle) == ()
+    assert warnings(calibrated_bundle, "OpenCV", "Pillow") == []
+    assert warnings(Bundle.open(calibrated_bundle.path)) == []
