@@ -124,7 +124,10 @@ def _save_picture(shown: NDArray[np.uint8], path: Path, decoder: str) -> None:
         raise ConfigError(f"cannot save {path}: name it .png, .jpg or .bmp")
     partial = path.with_name(f".{path.name}.{os.getpid()}{suffix}")
     try:
-        Image.fromarray(shown).save(partial, **({"pnginfo": png_info(decoder)} if decoder and suffix == ".png" else {}))
+        if decoder and suffix == ".png":
+            Image.fromarray(shown).save(partial, pnginfo=png_info(decoder))
+        else:
+            Image.fromarray(shown).save(partial)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
