@@ -13,7 +13,9 @@ from PIL.PngImagePlugin import PngInfo
 
 __all__ = ["GSTREAMER", "OPENCV", "PILLOW", "decoder_in", "decoder_of", "png_info"]
 
-PILLOW, OPENCV, GSTREAMER = "Pillow", "OpenCV", "GStreamer"
+PILLOW = "Pillow"
+OPENCV = "OpenCV"
+GSTREAMER = "GStreamer"
 KEY = "csflow-decoder"
 """Keyword of the text chunk (PNG, 11.3.3.2)."""
 
