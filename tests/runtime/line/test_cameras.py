@@ -104,6 +104,9 @@ def test_what_waiting_does_not_mend_is_told_at_once(
         open_cameras(["0"], COLD, stack)
     with pytest.raises(SourceError, match="there is no file"):
         open_cameras(["nowhere.mp4"], COLD, stack)
+    monkeypatch.undo()
+    with pytest.raises(SourceError, match="nowhere"):
+        open_cameras(["watch:nowhere/"], COLD, stack)
 
 
 def test_files_and_ends_of_their_own_are_not_waited_for(tmp_path: Path, stack: contextlib.ExitStack) -> None:
