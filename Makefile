@@ -63,7 +63,7 @@ bench: $(VENV)/.dev
 
 soak: $(VENV)/.dev
 	$(BIN)/python tests/soak/soak.py $(SOAK)
-	$(BIN)/pytest -m soak tests/native tests/runtime/plc
+	$(BIN)/pytest -m soak tests/native tests/runtime/plc tests/soak
 
 # Newer versions for every Python and processor that README names; those of 3.11 and later stay where they are.
 constraints: $(VENV)/.dev

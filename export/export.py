@@ -67,6 +67,13 @@ class ExportReport:
         skipped = self.engines[0].skipped if self.engines else ""
         return {**(self.graphs.facts() if self.graphs else {}), **formats, "engines": records, "no_engines": skipped}
 
+    def require_passed(self) -> None:
+        """Raise EngineMismatch where an engine failed the gate that a line would use."""
+        if self.graphs is not None and self.graphs.report is not None:
+            from csflow.export.gate.report import require_passed
+
+            require_passed(self.graphs.report)
+
     def graph_lines(self) -> list[str]:
         """About the graphs, for people."""
         needed = f"writing them needs {', '.join(self.missing)} (pip install 'csflow[export]')"

@@ -5,12 +5,16 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["atomic_file", "sync_directory", "write_atomic"]
+__all__ = ["atomic_file", "clear_killed", "sync_directory", "write_atomic"]
+
+_TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}\.tmp")
+"""As `atomic_file` names them."""
 
 
 @contextlib.contextmanager
@@ -39,6 +43,14 @@ def write_atomic(path: Path, data: bytes) -> None:
     """Replace the content of `path` by `data`, or leave it as it was and raise OSError."""
     with atomic_file(path) as file:
         file.write(data)
+
+
+def clear_killed(folder: Path) -> None:
+    """Remove what writers that were killed left in `folder`, where nobody else writes; what cannot be removed stays."""
+    with contextlib.suppress(OSError):
+        for path in folder.iterdir():
+            if _TEMPORARY.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+                path.unlink()
 
 
 def sync_directory(path: Path) -> None:

@@ -62,3 +62,4 @@ def export(
         echo_json({"bundle": bundle, **report.facts()})
     elif lines := report.engine_lines():
         click.echo("\n".join(lines))
+    report.require_passed()

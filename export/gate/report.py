@@ -12,9 +12,10 @@ from csflow.export.gate.verify import GateReport, merged_records
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.verification import VERIFICATION, EngineRecord, levels
 from csflow.runtime.engines.golden_check import BAND, Tolerances, tolerances
+from csflow.runtime.errors import EngineMismatch
 from csflow.toolkit.evaluation.html import render_page
 
-__all__ = ["PAGE", "gate_files", "page", "summary_lines", "to_json"]
+__all__ = ["PAGE", "gate_files", "page", "require_passed", "summary_lines", "to_json"]
 
 PAGE = "verification.html"
 """The page's name in the bundle."""
@@ -68,7 +69,7 @@ def gate_files(bundle: Bundle, report: GateReport) -> dict[str, bytes]:
 
 def summary_lines(report: GateReport) -> list[str]:
     """The outcome in a few lines for a terminal."""
-    lines = [_line(name, record) for name, record in report.records.items()]
+    lines = [_line(name, record, name in report.unused) for name, record in report.records.items()]
     for name, record in report.records.items():
         lines += [f"  {name}: {problem}" for problem in record.problems(report.calibration)]
     if report.left_out:
@@ -76,6 +77,14 @@ def summary_lines(report: GateReport) -> list[str]:
     if report.calibration is None:
         lines.append("not calibrated: scores, maps and AUROC were compared, verdicts once there are thresholds")
     return lines
+
+
+def require_passed(report: GateReport) -> None:
+    """Raise EngineMismatch where an engine failed that somebody named or that a line would use."""
+    if report.failed:
+        raise EngineMismatch(
+            f"{', '.join(report.failed)} failed: 'csflow run' will refuse them; see verification.html in the bundle"
+        )
 
 
 def to_json(report: GateReport) -> dict[str, Any]:
@@ -86,6 +95,7 @@ def to_json(report: GateReport) -> dict[str, Any]:
         "calibrated": report.calibration is not None,
         "pictures": len(report.names),
         "passed": not report.failed,
+        "not_used": list(report.unused),
         "engines": {
             name: {key: value for key, value in asdict(record).items() if key not in left}
             | {"problems": record.problems(report.calibration)}
@@ -110,9 +120,9 @@ def page(report: GateReport) -> str:
     )
 
 
-def _line(name: str, record: EngineRecord) -> str:
+def _line(name: str, record: EngineRecord, unused: bool) -> str:
     f, d = record.figures, record.decisions
-    parts = ["passed" if record.passed else "FAILED", f"{len(record.scores)} pictures"]
+    parts = ["passed" if record.passed else "not used" if unused else "FAILED", f"{len(record.scores)} pictures"]
     if d is not None:
         parts.append(f"{d.flips} verdicts differ and {d.flips_in_band} in the band of {record.band:.1%}")
     parts.append(f"score error {f.score_error_max:.1e} (p99 {f.score_error_p99:.1e}), map error {f.map_error_max:.1e}")

@@ -79,11 +79,22 @@ class GateReport:
     """Backends that do not run here, and why."""
     by_spread: bool
     """Whether errors of scores are shares of the spread of good scores (`GoldenSet.unit`)."""
+    asked: tuple[str, ...] = ()
+    """Backends that somebody named."""
 
     @property
     def failed(self) -> tuple[str, ...]:
-        """The engines that may not decide."""
-        return tuple(name for name, record in self.records.items() if not record.passed)
+        """The engines that may not decide, of those that somebody named or that a line would use."""
+        return tuple(n for n, record in self.records.items() if not record.passed and not self._candidate(n))
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """Candidates that failed: nobody named them, and a line takes the fastest of those that passed."""
+        return tuple(n for n, record in self.records.items() if not record.passed and self._candidate(n))
+
+    def _candidate(self, name: str) -> bool:
+        found = EngineName.parse(name)
+        return name not in self.asked and found.backend == "openvino" and found.precision != "fp32"
 
 
 @dataclass(frozen=True)
@@ -131,6 +142,7 @@ def verify(
     samples: Sequence[Sample] = (),
     folder: str = "",
     progress: Progress | None = None,
+    also: Sequence[str] = (),
 ) -> GateReport:
     """Run the gate; nothing is written.
 
@@ -140,6 +152,7 @@ def verify(
         backends: names for `load_engine`; by default every one that this machine and bundle can run.
         samples: good and defective pictures, beside the golden frames.
         folder: where they came from, for the record.
+        also: names beside the default's.
         progress: a bar for (pictures, engine), for example `TerminalReporter().images`.
 
     Raises:
@@ -156,20 +169,22 @@ def verify(
     truths = pictures.truths()
     records: dict[str, EngineRecord] = {}
     left_out: dict[str, str] = {}
-    for backend in backends or _all_backends():
+    for backend in backends or (*_all_backends(), *also):
         try:
             engine = load_engine(bundle, backend)
         except BundleCorrupted:
             raise
         except (BackendUnavailable, BundleError) as error:
-            if backends:
+            if backends or backend in also:
                 raise
             left_out[backend] = str(error)
             continue
         with engine, progress(len(pictures), engine.name) as advance:
             answers = _answers(engine, pictures.frames(engine), pictures.cell, advance)
         records[engine.name] = run.record(engine.name, truths, reference, answers)
-    return GateReport(bundle, calibration, pictures.names, records, left_out, pictures.golden.spread is not None)
+    spread = pictures.golden.spread is not None
+    asked = (*backends, *also)
+    return GateReport(bundle, calibration, pictures.names, records, left_out, spread, asked)
 
 
 def merged_records(bundle: Bundle, report: GateReport) -> Verification:
@@ -251,8 +266,9 @@ def _no_progress(_pictures: int, _engine: str) -> Iterator[Callable[[int], None]
 
 
 def _all_backends() -> tuple[str, ...]:
-    # The others are the trained model itself, the engine without a model, and names for what is here already.
-    chosen = (AUTO, "torch", "fake", "openvino", "tensorrt-fp16", "tensorrt-rtx-fp16")
+    # The others are the trained model itself and in half precision, which no line runs unasked, the engine without a
+    # model, and names for what is here already.
+    chosen = (AUTO, "torch", "torch-fp16", "fake", "openvino", "tensorrt-fp16", "tensorrt-rtx-fp16")
     return tuple(name for name in engine_names() if name not in chosen)
 
 

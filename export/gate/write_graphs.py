@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -85,7 +85,7 @@ def write_graphs(
     if choice.int8:
         graphs = {**graphs, INT8_FLOW: int8_flow(StagedBundle.of(bundle, graphs), parts)}
     staged = StagedBundle.of(bundle, graphs)
-    report = pass_gate(staged, dataset, choice.limit, progress)
+    report = pass_gate(staged, dataset, choice.limit, progress, ("torch-fp16",) if "fp16" in precisions else ())
     outcome = judge_int8(staged, report) if choice.int8 else None
     remove: tuple[str, ...] = ()
     if outcome is not None and not outcome.kept:
@@ -97,15 +97,19 @@ def write_graphs(
 
 
 def pass_gate(
-    bundle: Bundle, dataset: Dataset | None = None, limit: int | None = None, progress: Progress | None = None
+    bundle: Bundle,
+    dataset: Dataset | None = None,
+    limit: int | None = None,
+    progress: Progress | None = None,
+    also: Sequence[str] = (),
 ) -> GateReport:
-    """Let every engine that runs here pass the gate; nothing is written.
+    """Let every engine that runs here pass the gate, and those in `also`; nothing is written.
 
     Raises EngineMismatch where OpenVINO in float32 fails: the graphs themselves are wrong then.
     """
     samples = choose_samples(dataset, limit) if dataset else ()
     folder = str(dataset.root) if dataset else ""
-    report = verify(bundle, _calibration_or_none(bundle), (), samples, folder, progress)
+    report = verify(bundle, _calibration_or_none(bundle), (), samples, folder, progress, also)
     record = report.records.get("openvino-fp32")
     if record is not None and not record.passed:
         raise EngineMismatch(

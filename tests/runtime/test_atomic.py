@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from csflow.runtime.atomic import atomic_file, sync_directory, write_atomic
+from csflow.runtime.atomic import atomic_file, clear_killed, sync_directory, write_atomic
 
 
 def test_replaces_the_content_and_leaves_nothing_else(tmp_path: Path) -> None:
@@ -73,3 +73,13 @@ def test_a_file_system_without_directory_sync_is_tolerated(
     else:
         with pytest.raises(OSError, match=os.strerror(code)):
             sync_directory(tmp_path)
+
+
+def test_what_killed_writers_left_is_cleared_and_nothing_else(tmp_path: Path) -> None:
+    left = [".page.html.ab12_xyz.tmp", ".report.json.00000000.tmp"]
+    kept = [".hidden", ".page.html.tmp", "page.html.ab12_xyz.tmp", ".page.html.AB12_xyz.tmp"]
+    for name in (*left, *kept):
+        (tmp_path / name).touch()
+    clear_killed(tmp_path)
+    clear_killed(tmp_path / "nowhere")
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(kept)

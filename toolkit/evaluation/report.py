@@ -16,7 +16,7 @@ from PIL import Image
 
 from csflow.calibration.metrics import GOOD
 from csflow.runtime import schema
-from csflow.runtime.atomic import write_atomic
+from csflow.runtime.atomic import clear_killed, write_atomic
 from csflow.runtime.errors import SinkError
 from csflow.runtime.machine.names import shown
 from csflow.toolkit.evaluation.evaluation import Evaluation, ScoredSample, to_json
@@ -57,6 +57,7 @@ def prepare_directory(directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         if not os.access(directory, os.W_OK):
             raise PermissionError(errno.EACCES, "not writable")
+        clear_killed(directory)
     except OSError as error:
         raise SinkError(f"cannot write into {directory} ({error.strerror}): name another with --report") from None
 

@@ -1,7 +1,12 @@
 """The decision gate on honest engines, and the commands around it."""
 
+from __future__ import annotations
+
 import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +17,7 @@ pytest.importorskip("openvino", reason="the extra openvino is not installed")
 
 from csflow.export.cli.export import export
 from csflow.export.cli.verify import verify as verify_command
+from csflow.export.gate import verify as gate
 from csflow.export.gate.figures import Answer, figures_of
 from csflow.export.gate.pictures import Truth, choose_samples, truth_of
 from csflow.export.gate.report import summary_lines
@@ -23,6 +29,7 @@ from csflow.runtime.bundle.manifest import Preprocessing
 from csflow.runtime.bundle.verification import VERIFICATION, load_verification
 from csflow.runtime.detector import Detector
 from csflow.runtime.errors import BackendUnavailable, BundleError, DataError, EngineMismatch
+from csflow.runtime.types import Frame, Prediction
 from csflow.toolkit.data.dataset import Dataset, Sample, load_dataset
 
 
@@ -103,6 +110,75 @@ def test_by_default_what_cannot_run_is_left_out_and_named(trained_copy: Path, mo
     done = run(verify_command, "--bundle", trained_copy)
     assert done.exit_code == 4
     assert "no engine runs here" in done.stderr
+
+
+class Doubled:
+    """An engine whose scores are twice what they should be, under the name that it is given."""
+
+    def __init__(self, engine: Any, name: str) -> None:
+        self._engine, self.name = engine, name
+
+    def infer(self, frames: Sequence[Frame]) -> list[Prediction]:
+        return [replace(p, score=2 * p.score) for p in self._engine.infer(frames)]
+
+    def close(self) -> None:
+        self._engine.close()
+
+    def __enter__(self) -> Doubled:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """`broken(name)`: float32 and this engine run here, and this engine fails."""
+    real = gate.load_engine
+
+    def install(name: str) -> None:
+        def load(bundle: Bundle, backend: str) -> Any:
+            return Doubled(real(bundle, "openvino-fp32"), name) if backend == name else real(bundle, backend)
+
+        monkeypatch.setattr(gate, "load_engine", load)
+        monkeypatch.setattr(gate, "_all_backends", lambda: tuple(dict.fromkeys(("openvino-fp32", name))))
+
+    return install
+
+
+def test_the_exit_code_is_about_what_was_named_or_will_be_used(
+    calibrated: Bundle, broken: Callable[[str], None]
+) -> None:
+    broken("openvino-bf16")
+    done = run(verify_command, "--bundle", calibrated.path)
+    assert done.exit_code == 0, done.output
+    assert "openvino-bf16: not used, " in done.stdout
+    assert "  openvino-bf16: a score on the golden frames is off" in done.stdout
+    assert "FAILED" not in done.stdout
+    told = json.loads(run(verify_command, "--bundle", calibrated.path, "--json").stdout)
+    assert (told["passed"], told["not_used"]) == (True, ["openvino-bf16"])
+    named = run(verify_command, "--bundle", calibrated.path, "--backend", "openvino-bf16")
+    assert named.exit_code == 4
+    assert "openvino-bf16: FAILED" in named.stdout
+    assert "openvino-bf16 failed" in named.stderr
+    broken("openvino-fp32")
+    assert run(verify_command, "--bundle", calibrated.path).exit_code == 4
+
+
+def test_export_that_says_failed_does_not_end_as_if_all_were_well(
+    calibrated: Bundle, broken: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graphs = {n: calibrated.read(n) for n in ("graphs/fp32/backbone.onnx", "graphs/fp32/flow.onnx")}
+    monkeypatch.setattr("csflow.export.gate.write_graphs.make_graphs", lambda *_: graphs)
+    broken("openvino-bf16")
+    candidate = run(export, "--bundle", calibrated.path)
+    assert candidate.exit_code == 0, candidate.output
+    assert "FAILED" not in candidate.output
+    assert "torch-fp16" not in candidate.output
+    broken("tensorrt-fp32")
+    used = run(export, "--bundle", calibrated.path)
+    assert used.exit_code == 4
+    assert "tensorrt-fp32: FAILED" in used.output
 
 
 def test_export_runs_the_gate_and_skips_it_with_a_mark(calibrated: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
