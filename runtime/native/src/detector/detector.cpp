@@ -1,5 +1,5 @@
 #include "detector/detector.h"
-#include "api/description.h"
+#include "detector/description.h"
 #include "detector/reasons.h"
 #include "engine/finite.h"
 #include "engine/trust.h"

@@ -1,4 +1,4 @@
-#include "api/description.h"
+#include "detector/description.h"
 
 #include <algorithm>
 
