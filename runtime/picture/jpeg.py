@@ -16,7 +16,7 @@ from csflow.runtime.picture.images import pixel_limit
 from csflow.runtime.picture.jpeg_padding import MAX_PADDING, is_padded_only, tidied, told_padding
 from csflow.runtime.picture.orientation import stated_in, upright
 
-__all__ = ["decode_jpeg", "end_of_jpeg"]
+__all__ = ["decode_jpeg", "end_of_jpeg", "is_rgb_or_grey"]
 
 START, END, SCAN = 0xD8, 0xD9, 0xDA
 _MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])", re.DOTALL)
@@ -54,6 +54,18 @@ def decode_jpeg(data: bytes) -> NDArray[np.uint8]:
             raise _damaged(error) from None
     orientation = stated_in(data)
     return image if orientation == 1 else upright(image, orientation)
+
+
+def is_rgb_or_grey(data: bytes) -> bool:
+    """Whether `data` begins with a JPEG of a kind that cameras write; printers' have four inks. Raises ImportError."""
+    if not data:
+        return False
+    import simplejpeg
+
+    try:
+        return str(simplejpeg.decode_jpeg_header(data, strict=False)[2]) not in ("CMYK", "YCCK")
+    except ValueError:
+        return True  # damaged in its header: for `decode_jpeg` to say
 
 
 def _damaged(error: ValueError) -> DataError:

@@ -6,13 +6,18 @@ import glob
 import os
 import re
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from csflow.runtime.errors import DataError, EndOfStream, FrameError, SourceError
-from csflow.runtime.picture.images import IMAGE_SUFFIXES, list_images, read_image
+from csflow.runtime.picture.images import IMAGE_SUFFIXES, image_size, list_images, read_image
+from csflow.runtime.picture.jpeg import decode_jpeg, is_rgb_or_grey
 from csflow.runtime.types import Frame
 
-__all__ = ["FileSource", "natural_key", "open_files"]
+__all__ = ["FileSource", "natural_key", "open_files", "read_part"]
 
 
 class FileSource:
@@ -32,7 +37,7 @@ class FileSource:
         index, path = self._next, self._paths[self._next]
         self._next += 1
         try:
-            return Frame(read_image(path), index, source=str(path))
+            return Frame(read_part(path), index, source=str(path))
         except DataError as error:
             raise FrameError(str(error), index, str(path)) from None
 
@@ -60,6 +65,28 @@ def open_files(uri: str, timeout_s: float) -> FileSource:  # noqa: ARG001 - ever
     if not paths:
         raise SourceError(_nothing(path, uri))
     return FileSource(uri, sorted(paths, key=natural_key))
+
+
+def read_part(path: Path) -> NDArray[np.uint8]:
+    """As `read_image`; where simplejpeg is installed, as with every engine, a JPEG with a gap is refused as well.
+
+    Pillow refuses one that was cut off. What is missing in its middle it fills with grey, and calls it a picture.
+
+    Raises DataError.
+    """
+    image_size(path)  # refuses what is no file, no picture, or too large
+    data = path.read_bytes() if find_spec("simplejpeg") is not None and _is_jpeg(path) else b""
+    if not is_rgb_or_grey(data):
+        return read_image(path)
+    try:
+        return decode_jpeg(data)
+    except DataError as error:
+        raise DataError(f"{path} holds {error}: remove or replace it") from None
+
+
+def _is_jpeg(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) == b"\xff\xd8"
 
 
 def natural_key(path: Path) -> tuple[tuple[str | int, ...], ...]:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from csflow.runtime.errors import DataError, EndOfStream, FrameError, SourceError
 from csflow.runtime.options import Option, read_options, switch_option
-from csflow.runtime.picture.images import IMAGE_SUFFIXES, read_image
-from csflow.runtime.sources.files import natural_key
+from csflow.runtime.picture.images import IMAGE_SUFFIXES
+from csflow.runtime.sources.files import natural_key, read_part
 from csflow.runtime.types import Frame
 
 __all__ = ["WatchOptions", "WatchSource", "open_watch"]
@@ -124,7 +124,7 @@ class WatchSource:
         path = arrival.path
         try:
             quiet_s = arrival.quiet_s()
-            image = read_image(path) if quiet_s >= self._options.settle else None
+            image = read_part(path) if quiet_s >= self._options.settle else None
         except OSError:
             raise self._failed(f"{path} is gone before it could be read") from None
         except DataError as error:

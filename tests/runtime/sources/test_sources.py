@@ -17,11 +17,13 @@ from PIL import Image
 
 from csflow.runtime.errors import ConfigError, EndOfStream, FrameError, SourceError, SourceLost
 from csflow.runtime.line.grabber import Grabber
+from csflow.runtime.picture.images import read_image
 from csflow.runtime.source import FrameSource, open_source
 from csflow.runtime.sources.fake import FakeSource, Step
 from csflow.runtime.sources.files import natural_key
 from csflow.runtime.sources.opencv import OpenCVSource, redact
 from csflow.runtime.sources.reconnect import Reconnecting
+from csflow.runtime.synthetic.product import part_at
 from csflow.runtime.types import Frame
 
 RED = np.full((48, 64, 3), (200, 20, 10), dtype=np.uint8)
@@ -178,6 +180,25 @@ def test_an_unreadable_file_is_an_error_in_its_place_and_the_stream_goes_on(tmp_
     assert (caught.value.index, Path(caught.value.source).name) == (1, "p2.png")
     assert third is not None
     assert third.index == 2
+
+
+def test_a_jpeg_with_a_gap_is_an_error_in_its_place_and_every_whole_one_is_pillows(tmp_path: Path) -> None:
+    pytest.importorskip("simplejpeg", reason="the extra camera is not installed")
+    image = Image.fromarray(part_at(3, 0, 0.0, (256, 192)).image)
+    for name, mode in (("p1.jpg", "RGB"), ("p3.jpeg", "L"), ("p4.jfif", "CMYK")):
+        image.convert(mode).save(tmp_path / name, "JPEG", quality=90)
+    data = (tmp_path / "p1.jpg").read_bytes()
+    (tmp_path / "p2.jpg").write_bytes(data[: len(data) // 2] + data[len(data) // 2 + 2000 :])
+    assert read_image(tmp_path / "p2.jpg").shape == (192, 256, 3), "Pillow sees gaps now: this can go"
+    with open_source(str(tmp_path)) as source:
+        first = source.read(0.0)
+        with pytest.raises(FrameError, match=r"p2\.jpg holds a JPEG that is cut off or damaged"):
+            source.read(0.0)
+        rest = drain(source)
+    assert first is not None
+    for frame in (first, *rest):
+        assert np.array_equal(frame.image, read_image(Path(frame.source)))
+    assert len(rest) == 2
 
 
 @pytest.mark.parametrize("pattern", ["", "*.png"])
