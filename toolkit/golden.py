@@ -13,14 +13,13 @@ from csflow.runtime.bundle.golden import GoldenFrame, write_golden
 from csflow.runtime.bundle.manifest import Preprocessing
 from csflow.runtime.picture.images import read_image
 from csflow.runtime.picture.preprocess import preprocess
-from csflow.toolkit.backbones.efficientnet import Backbone
-from csflow.toolkit.config import STRIDE
-from csflow.toolkit.methods.flow.flow import CrossScaleFlow
-from csflow.toolkit.torch_engine import predict
+from csflow.toolkit.model import Model
 
 __all__ = ["golden_pictures", "score_golden"]
 
 EACH = 4
+PIXELS = 32
+"""Pixels of the input per value of a map that is kept: finer maps would be megabytes of JSON, read at every start."""
 
 
 def golden_pictures(
@@ -45,20 +44,24 @@ def golden_pictures(
 
 
 def score_golden(
-    backbone: Backbone,
-    flow: CrossScaleFlow,
-    chosen: Sequence[tuple[str, NDArray[np.uint8]]],
-    definition: str = "scale0-mean-z2",
+    model: Model, chosen: Sequence[tuple[str, NDArray[np.uint8]]], good_scores: Sequence[float] = ()
 ) -> dict[str, bytes]:
-    """The golden files for pictures (S, S, 3) uint8 RGB with their labels; `definition` is that of the map."""
-    # At the size of the picture a map would be megabytes of JSON, read at every start.
-    cell = STRIDE if definition == "product-mean-z2" else 1
+    """The golden files for pictures (S, S, 3) uint8 RGB with their labels.
+
+    Args:
+        good_scores: scores of good parts, whose spread engines are judged by.
+    """
     pictures = []
     for i, (label, image) in enumerate(chosen):
-        batch = torch.from_numpy(image[None]).to(next(flow.buffers()).device)
-        (prediction,) = predict(backbone, flow, batch, definition)
+        (prediction,) = model.predict(torch.from_numpy(image[None]))
+        cell = _cell(prediction.anomaly_map.shape[0], image.shape[0])
         pictures.append((image, GoldenFrame.of(f"{i:02d}.png", label, prediction, cell)))
-    return write_golden(pictures)
+    return write_golden(pictures, good_scores)
+
+
+def _cell(map_side: int, image_side: int) -> int:
+    cell, rest = divmod(map_side, image_side // PIXELS)
+    return cell if cell > 1 and rest == 0 else 1
 
 
 def _evenly(paths: list[Path]) -> list[Path]:

@@ -1,42 +1,94 @@
-"""The trained model inside a bundle: weights/backbone.safetensors and weights/flow.safetensors."""
+"""A trained model: backbone, head and configuration, inside a bundle as weights/<graph>.safetensors."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
-from torch import nn
+from torch import Tensor, nn
 
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.errors import BundleCorrupted
-from csflow.toolkit.backbones.efficientnet import Backbone, build_backbone
+from csflow.runtime.types import Prediction
+from csflow.toolkit.backbones.backbone import Backbone
+from csflow.toolkit.backbones.efficientnet import build_backbone
 from csflow.toolkit.config import ModelConfig
-from csflow.toolkit.methods.flow.flow import CrossScaleFlow
+from csflow.toolkit.methods.method import Head, Method, Shapes
+from csflow.toolkit.methods.table import METHODS
 
-__all__ = ["BACKBONE", "FLOW", "load_model", "weight_files"]
+__all__ = ["BACKBONE", "Model", "weights_file"]
 
-BACKBONE = "weights/backbone.safetensors"
-FLOW = "weights/flow.safetensors"
-
-
-def weight_files(backbone: Backbone, flow: CrossScaleFlow) -> dict[str, bytes]:
-    """The two weight files; permutations and feature statistics are buffers and travel with the flow."""
-    return {BACKBONE: _serialise(backbone.trunk), FLOW: _serialise(flow)}
+BACKBONE = "backbone"
+"""Name of the first graph and of its weights, of every method."""
 
 
-def load_model(bundle: Bundle) -> tuple[Backbone, CrossScaleFlow, ModelConfig]:
-    """The trained backbone and flow, float32, on the CPU, in evaluation mode.
+@dataclass(frozen=True)
+class Model:
+    """What the torch engine, the golden frames and the decision gate know of a method."""
 
-    Raises BundleError or BundleCorrupted when weights are missing, changed, or do not fit the configuration.
-    """
-    config = ModelConfig.from_bundle(bundle.manifest.model)
-    backbone = build_backbone(config.backbone)
-    with torch.device("meta"):
-        flow = CrossScaleFlow(config.flow)
-    _fill(backbone.trunk, bundle, BACKBONE)
-    _fill(flow, bundle, FLOW)
-    flow.requires_grad_(False)
-    return backbone, flow.eval(), config
+    backbone: Backbone
+    head: Head
+    config: ModelConfig
+
+    @classmethod
+    def load(cls, bundle: Bundle) -> Model:
+        """The trained model, float32, on the CPU, in evaluation mode.
+
+        Raises BundleError or BundleCorrupted when weights are missing, changed, or do not fit the configuration.
+        """
+        config = ModelConfig.from_manifest(bundle.manifest)
+        backbone = build_backbone(config.backbone)
+        _fill(backbone.trunk, bundle, BACKBONE)
+        try:
+            with torch.device("meta"):
+                head = METHODS[config.method].head(config.head, backbone.shapes(config.image_size))
+        except ValueError as error:
+            raise BundleCorrupted(f"{bundle.path}: manifest.json: {error}; train again") from None
+        # Format 1 stored the flow's tensors without the name of the module that holds them.
+        _fill(head, bundle, METHODS[config.method].graph, "flow." if bundle.manifest.format_version == 1 else "")
+        return cls(backbone, head.requires_grad_(False).eval(), config)
+
+    @property
+    def method(self) -> Method:
+        """What the head belongs to."""
+        return METHODS[self.config.method]
+
+    @property
+    def graphs(self) -> tuple[str, ...]:
+        """The names of its graphs in running order, as the manifest lists them."""
+        return BACKBONE, self.method.graph
+
+    @property
+    def shapes(self) -> Shapes:
+        """(C, h, w) of each feature map between backbone and head."""
+        return self.backbone.shapes(self.config.image_size)
+
+    def to(self, device: torch.device) -> Model:
+        """The same model; its modules are moved to `device`."""
+        self.backbone.to(device)
+        self.head.to(device)
+        return self
+
+    def weight_files(self) -> dict[str, bytes]:
+        """weights/backbone.safetensors and the head's; all that a head knows is in its state_dict."""
+        modules = zip(self.graphs, (self.backbone.trunk, self.head), strict=True)
+        return {weights_file(graph): _serialise(module) for graph, module in modules}
+
+    @torch.inference_mode()
+    def predict(self, batch: Tensor) -> list[Prediction]:
+        """Predictions for frames (N, S, S, 3) uint8 RGB, wherever they lie."""
+        scores, maps = self.head(*self.backbone(batch.to(self.backbone.get_buffer("mean").device)))
+        pictures = maps.cpu().numpy()
+        pairs = zip(scores.double().cpu(), pictures, strict=True)
+        return [Prediction(float(s), np.ascontiguousarray(m)) for s, m in pairs]
+
+
+def weights_file(graph: str) -> str:
+    """The weights of a graph inside a bundle."""
+    return f"weights/{graph}.safetensors"
 
 
 def _serialise(module: nn.Module) -> bytes:
@@ -44,9 +96,11 @@ def _serialise(module: nn.Module) -> bytes:
     return data
 
 
-def _fill(module: nn.Module, bundle: Bundle, name: str) -> None:
+def _fill(module: nn.Module, bundle: Bundle, graph: str, prefix: str = "") -> None:
+    name = weights_file(graph)
     try:
-        module.load_state_dict(load(bundle.read(name)), assign=True)
+        tensors = load(bundle.read(name))
+        module.load_state_dict({prefix + key: tensor for key, tensor in tensors.items()}, assign=True)
     except (SafetensorError, RuntimeError) as error:
         raise BundleCorrupted(
             f"{bundle.path / name} does not fit the model that manifest.json describes ({str(error).splitlines()[0]}): "

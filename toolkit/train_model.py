@@ -1,4 +1,4 @@
-"""From a data set to a bundle: features, flow, golden frames, all written at once at the end."""
+"""From a data set to a bundle: features, head, golden frames, all written at once at the end."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 import hashlib
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -20,21 +20,22 @@ from numpy.typing import NDArray
 from csflow.calibration.metrics import GOOD
 from csflow.runtime import schema
 from csflow.runtime.bundle.directory import Bundle
-from csflow.runtime.bundle.manifest import Definitions, Manifest, Preprocessing
+from csflow.runtime.bundle.manifest import Manifest, Preprocessing
 from csflow.runtime.errors import SinkError
-from csflow.toolkit.backbones.efficientnet import Backbone
+from csflow.toolkit.backbones.backbone import Backbone
 from csflow.toolkit.backbones.weights import WeightsRecord, load_backbone
-from csflow.toolkit.config import ModelConfig, TrainConfig, checked
+from csflow.toolkit.config import ModelConfig
 from csflow.toolkit.data.dataset import Dataset
 from csflow.toolkit.data.provenance import file_hashes, listing, training_record
-from csflow.toolkit.features import FLIPS, cached_features, extract_features, features_key
+from csflow.toolkit.features import FLIPS, FeatureFiles, Plan, extract_features, features_key, open_features
 from csflow.toolkit.golden import golden_pictures, score_golden
-from csflow.toolkit.methods.flow.checkpoint import Checkpoint
-from csflow.toolkit.methods.flow.coupling import Features
-from csflow.toolkit.methods.flow.training import new_flow, train_flow
-from csflow.toolkit.model import weight_files
+from csflow.toolkit.methods.method import Fitted, Head, Shapes, Workplace
+from csflow.toolkit.methods.table import chosen_method
+from csflow.toolkit.model import Model
+from csflow.toolkit.options import checked
+from csflow.toolkit.plan import TrainPlan
 
-__all__ = ["Reporter", "Silent", "TrainPlan", "train_model"]
+__all__ = ["Reporter", "Silent", "train_model"]
 
 
 class Reporter(Protocol):
@@ -50,92 +51,117 @@ class Reporter(Protocol):
         """A bar over epochs; the callable takes the number done and the last loss."""
 
 
-@dataclass(frozen=True)
-class TrainPlan:
-    """Everything that determines a trained model but the pictures."""
-
-    model: ModelConfig
-    train: TrainConfig
-    weights: str = "auto"
-    """As `csflow.toolkit.backbones.weights.load_backbone` takes it."""
-    flips: str = "none"
-    """Mirror images added to the training: one of `csflow.toolkit.features.FLIPS`."""
-    roi: tuple[int, int, int, int] | None = None
-    """Region of interest (x, y, width, height) in pixels of the pictures; None is the whole picture."""
-    ignore: tuple[tuple[int, int, int, int], ...] = ()
-    """Rectangles (x, y, width, height) in pixels of the pictures that the model is never to see."""
-
-
 def train_model(dataset: Dataset, path: Path, plan: TrainPlan, reporter: Reporter, fresh: bool = False) -> Bundle:
     """Train on the good pictures of `dataset` and write the bundle `path`.
 
-    Work in progress (cached features, checkpoint) lies in the directory `path` + ".training"; an interrupted
-    training resumes from there. The bundle appears only when the training is done.
+    Work in progress (features, checkpoint) lies in the directory `path` + ".training"; an interrupted training
+    resumes from there. The bundle appears only when the training is done.
 
     Args:
-        plan: its flow's channel count is replaced by the backbone's.
         fresh: discard an unfinished training instead of resuming it.
 
     Raises:
         DataError: the pictures cannot be used.
-        ConfigError: the backbone or its weights cannot be had, or the checkpoint is of another training.
+        ConfigError: the backbone or its weights cannot be had, the method cannot work with its features, or the
+            checkpoint is of another training.
         BundleError: `path` exists and is no bundle, or may not be written.
-        SinkError: there is no room for the bundle.
+        SinkError: there is no room for the features or the bundle.
     """
     Bundle.check_target(path)
     checked(_check_flips, plan.flips)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    backbone, record = load_backbone(plan.model.backbone, plan.weights)
-    flow_config = dataclasses.replace(plan.model.flow, channels=backbone.channels)
-    model = checked(dataclasses.replace, plan.model, flow=flow_config)
-    reporter.say(f"backbone {model.backbone.name} ({record.source}), {backbone.channels} channels, on {device}")
-    how: Preprocessing = checked(Preprocessing, model.image_size, plan.roi, ignore=plan.ignore)
-    hashes = file_hashes(dataset.train)
-    key = features_key(list(hashes.values()), record.sha256, model.backbone, how, plan.flips)
+    job = _Job.of(dataset, plan, path.with_name(path.name + ".training"), reporter)
     # Whatever can fail at the end is tried here: the pictures, their names, the place.
-    golden, training_images = _golden(dataset, how), listing(dataset.root, hashes)
-    work = path.with_name(path.name + ".training")
-    flow = new_flow(flow_config, plan.train.seed)
-    _check_room(path, backbone, flow)
-    paths = [sample.path for sample in dataset.train]
-    features = _features(paths, backbone.to(device), how, plan.flips, work / "features.safetensors", key, reporter)
-    flow.fit_standardisation(features)
-    checkpoint = Checkpoint(work / "checkpoint.safetensors", _fingerprint(key, model, plan.train))
+    golden, training_images = _golden(dataset, job.extraction.how), listing(dataset.root, job.hashes)
+    _check_room(path, job.backbone.trunk, job.empty_head())
     if fresh:
-        checkpoint.discard()
-    with reporter.epochs(plan.train.epochs) as on_epoch:
-        variants = features[0].shape[0] // len(paths)
-        losses = train_flow(flow.to(device), features, variants, plan.train, checkpoint, on_epoch)
-    provenance = _provenance(plan, record, training_record(hashes), losses[-1])
-    manifest = Manifest(how, Definitions(), schema.to_mapping(model), provenance, {})
-    files = {**weight_files(backbone, flow), **score_golden(backbone, flow, golden), **training_images}
-    bundle = Bundle.create(path, manifest, files)
-    checkpoint.discard()
+        job.discard_progress()
+    features = job.features()
+    fitted = job.fit(features)
+    model = Model(job.backbone, fitted.head, dataclasses.replace(job.model, head=fitted.head.config))
+    manifest = Manifest(
+        job.extraction.how,
+        model.method.definitions,
+        model.config.to_mapping(),
+        {**_provenance(plan, job.record, training_record(job.hashes)), "fit": dict(fitted.facts)},
+        {},
+        model.method.name,
+        model.graphs,
+    )
+    scored = score_golden(model, golden, fitted.good_scores or _scores(fitted.head, features, job.device))
+    bundle = Bundle.create(path, manifest, {**model.weight_files(), **scored, **training_images})
+    job.discard_progress()
     return bundle
 
 
-def _features(
-    paths: Sequence[Path],
-    backbone: Backbone,
-    how: Preprocessing,
-    flips: str,
-    cache: Path,
-    key: str,
-    reporter: Reporter,
-) -> Features:
-    def extract() -> Features:
-        with reporter.images(len(paths)) as advance:
-            return extract_features(backbone, paths, how, flips, advance)
+@dataclass(frozen=True)
+class _Job:
+    """One training: what it reads and where it works."""
 
-    features, cached = cached_features(cache, key, extract)
-    if cached:
-        reporter.say(f"features of {len(paths)} pictures taken from {cache}")
-    return features
+    plan: TrainPlan
+    model: ModelConfig
+    """The plan's, settled."""
+    shapes: Shapes
+    work: Path
+    reporter: Reporter
+    device: torch.device
+    backbone: Backbone
+    record: WeightsRecord
+    extraction: Plan
+    hashes: dict[Path, str]
+
+    @classmethod
+    def of(cls, dataset: Dataset, plan: TrainPlan, work: Path, reporter: Reporter) -> _Job:
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        backbone, record = load_backbone(plan.model.backbone, plan.weights)
+        shapes = backbone.shapes(plan.model.image_size)
+        settled = checked(chosen_method(plan.model.method).settle, plan.model.head, shapes)
+        model = dataclasses.replace(plan.model, head=settled)
+        sizes = ", ".join("x".join(map(str, shape)) for shape in shapes)
+        reporter.say(f"backbone {plan.model.backbone.name} ({record.source}), features {sizes}, on {device}")
+        how: Preprocessing = checked(Preprocessing, plan.model.image_size, plan.roi, ignore=plan.ignore)
+        extraction = Plan([sample.path for sample in dataset.train], how, plan.flips)
+        hashes = file_hashes(dataset.train)
+        return cls(plan, model, shapes, work, reporter, device, backbone.to(device), record, extraction, hashes)
+
+    @property
+    def key(self) -> str:
+        hashes, plan = list(self.hashes.values()), self.plan
+        return features_key(hashes, self.record.sha256, plan.model.backbone, self.extraction.how, plan.flips)
+
+    @property
+    def progress(self) -> Path:
+        return self.work / "fit"
+
+    def discard_progress(self) -> None:
+        shutil.rmtree(self.progress, ignore_errors=True)
+
+    def empty_head(self) -> Head:
+        with torch.device("meta"):
+            return chosen_method(self.model.method).head(self.model.head, self.shapes)
+
+    def features(self) -> FeatureFiles:
+        folder, count = self.work / "features", len(self.extraction.paths)
+        found = open_features(folder, self.key)
+        if found is not None:
+            self.reporter.say(f"features of {count} pictures taken from {folder}")
+            return found
+        size = self.extraction.size(self.shapes)
+        self.reporter.say(f"features of {count} pictures will take {size / 1e6:,.0f} MB in {folder}")
+        with self.reporter.images(count) as advance:
+            return extract_features(self.backbone, self.extraction, folder, self.key, advance)
+
+    def fit(self, features: FeatureFiles) -> Fitted:
+        model, training = self.model, self.plan.training
+        parts = [self.key, model.method, model.to_mapping(), schema.to_mapping(training)]
+        fingerprint = hashlib.sha256(schema.dump_json(parts)).hexdigest()
+        work = Workplace(self.progress, fingerprint, self.device, self.reporter.epochs)
+        return chosen_method(model.method).fit(features, model.head, training, work)
 
 
-def _fingerprint(features: str, model: ModelConfig, train: TrainConfig) -> str:
-    body = schema.dump_json([features, schema.to_mapping(model), schema.to_mapping(train)])
-    return hashlib.sha256(body).hexdigest()
+@torch.inference_mode()
+def _scores(head: Head, features: FeatureFiles, device: torch.device) -> list[float]:
+    """The scores of the training pictures themselves."""
+    return [float(s) for batch in features.batches(8) for s in head(*(x.to(device) for x in batch))[0].double()]
 
 
 def _golden(dataset: Dataset, how: Preprocessing) -> list[tuple[str, NDArray[np.uint8]]]:
@@ -153,13 +179,12 @@ def _check_room(path: Path, *modules: torch.nn.Module) -> None:
         )
 
 
-def _provenance(plan: TrainPlan, record: WeightsRecord, pictures: dict[str, object], loss: float) -> dict[str, object]:
+def _provenance(plan: TrainPlan, record: WeightsRecord, pictures: dict[str, object]) -> dict[str, object]:
     return {
         "csflow": version("csflow"),
         "created_utc": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "backbone_weights": {"source": record.source, "sha256": record.sha256},
-        "training": {**schema.to_mapping(plan.train), "flips": plan.flips, **pictures},
-        "loss": loss,
+        "training": {**schema.to_mapping(plan.training), "flips": plan.flips, **pictures},
     }
 
 

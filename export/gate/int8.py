@@ -1,24 +1,27 @@
-"""`csflow export --int8`: the flow in INT8, kept only where it decides as the trained model and is faster."""
+"""`csflow export --int8`: the last graph in INT8, kept only where it decides as the trained model and is faster."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
 
 from csflow.calibration.metrics import GOOD
 from csflow.export.gate.pictures import frame_of
 from csflow.export.gate.verify import GateReport
-from csflow.export.graphs.quantization import MIN_SAMPLES, flow_features, quantize_flow
+from csflow.export.graphs.quantization import MIN_SAMPLES, outputs_of, quantize
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.golden import load_golden
 from csflow.runtime.engines.opening import load_engine
+from csflow.runtime.engines.stages import graph_file
 from csflow.runtime.errors import DataError
 from csflow.toolkit.data.dataset import Dataset, Sample
 
-__all__ = ["INT8_FLOW", "Int8Outcome", "good_samples", "int8_flow", "judge_int8"]
+__all__ = ["Int8Outcome", "good_samples", "int8_file", "int8_graph", "judge_int8"]
 
-INT8_FLOW = "graphs/int8/flow.onnx"
 SAMPLES = 64
 """Good parts that give the ranges; more change them little and cost time."""
 ROUNDS = 15
@@ -28,7 +31,7 @@ ADVANTAGE = 0.95
 
 @dataclass(frozen=True)
 class Int8Outcome:
-    """Whether the INT8 flow stays, and why."""
+    """Whether the INT8 graph stays, and why."""
 
     kept: bool
     reason: str
@@ -49,14 +52,22 @@ def good_samples(dataset: Dataset | None) -> list[Sample]:
     return [good[i * len(good) // count] for i in range(count)]
 
 
-def int8_flow(bundle: Bundle, samples: Sequence[Sample]) -> bytes:
-    """The INT8 flow graph for the float32 graphs of `bundle`, with ranges from these good parts.
+def int8_file(bundle: Bundle) -> str:
+    """The INT8 graph inside a bundle: the last, whose dense convolutions hold most of the products."""
+    return graph_file("int8", bundle.manifest.graphs[-1])
 
-    Raises as `csflow.export.graphs.quantization.quantize_flow` does.
+
+def int8_graph(bundle: Bundle, samples: Sequence[Sample]) -> bytes:
+    """The last of the float32 graphs of `bundle` in INT8, with ranges from these good parts.
+
+    Raises as `csflow.export.graphs.quantization.quantize` does.
     """
-    frames = [frame_of(sample, bundle.manifest.preprocessing).image for sample in samples]
-    features = flow_features(bundle.read("graphs/fp32/backbone.onnx"), frames)
-    return quantize_flow(bundle.read("graphs/fp32/flow.onnx"), features)
+    *before, last = (bundle.read(graph_file("fp32", name)) for name in bundle.manifest.graphs)
+    how = bundle.manifest.preprocessing
+    seen: list[dict[str, NDArray[Any]]] = [{"frame": frame_of(sample, how).image[None]} for sample in samples]
+    for graph in before:
+        seen = list(outputs_of(graph, seen))
+    return quantize(last, seen)
 
 
 def judge_int8(bundle: Bundle, report: GateReport) -> Int8Outcome:

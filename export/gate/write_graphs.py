@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from csflow.export.gate.choice import GateChoice
-from csflow.export.gate.int8 import INT8_FLOW, Int8Outcome, good_samples, int8_flow, judge_int8
+from csflow.export.gate.int8 import Int8Outcome, good_samples, int8_file, int8_graph, judge_int8
 from csflow.export.gate.pictures import choose_samples
 from csflow.export.gate.report import PAGE, gate_files, summary_lines, to_json
 from csflow.export.gate.verify import GateReport, Progress, StagedBundle, verify
-from csflow.export.graphs.flow.savings import Saving, fold_savings
+from csflow.export.graphs.cost import Saving
+from csflow.export.graphs.methods import fold_savings
 from csflow.export.graphs.onnx_export import make_graphs
 from csflow.runtime.bundle.calibration import Calibration, load_calibration
 from csflow.runtime.bundle.directory import Bundle
@@ -77,21 +78,21 @@ def write_graphs(
     dataset = load_dataset(choice.images) if choice.images else None
     parts = good_samples(dataset) if choice.int8 else []
     graphs = make_graphs(bundle, precisions)
-    savings = tuple(fold_savings(ModelConfig.from_bundle(bundle.manifest.model)))
+    savings = tuple(fold_savings(ModelConfig.from_manifest(bundle.manifest)))
     if choice.skip:
         mark = Verification(bundle.weights_sha256, {}, skipped=True)
         bundle.update({**graphs, VERIFICATION: mark.to_bytes()}, remove=(PAGE,))
         return GraphExport(_sizes(graphs), savings, None, None)
     if choice.int8:
-        graphs = {**graphs, INT8_FLOW: int8_flow(StagedBundle.of(bundle, graphs), parts)}
+        graphs = {**graphs, int8_file(bundle): int8_graph(StagedBundle.of(bundle, graphs), parts)}
     staged = StagedBundle.of(bundle, graphs)
     report = pass_gate(staged, dataset, choice.limit, progress, ("torch-fp16",) if "fp16" in precisions else ())
     outcome = judge_int8(staged, report) if choice.int8 else None
     remove: tuple[str, ...] = ()
     if outcome is not None and not outcome.kept:
-        graphs = {name: data for name, data in graphs.items() if name != INT8_FLOW}
+        graphs = {name: data for name, data in graphs.items() if name != int8_file(bundle)}
         report.records.pop("openvino-int8", None)
-        remove = (INT8_FLOW,)
+        remove = (int8_file(bundle),)
     bundle.update({**graphs, **gate_files(staged, report)}, remove)
     return GraphExport(_sizes(graphs), savings, report, outcome)
 

@@ -1,11 +1,11 @@
-"""The two graphs that are exported, as torch modules with the names and types of their inputs and outputs.
+"""A graph that is exported: a torch module with the names and types of its inputs and outputs.
 
-    backbone   frame uint8 (N, S, S, 3) RGB              ->  features_0 … features_k (N, C, h_i, w_i)
-    flow       features_0 … features_k                   ->  score float32 (N,), anomaly_map float32 (N, h, w)
+    backbone   frame uint8 (N, S, S, 3) RGB              ->  features_0 … features_k (N, C_i, h_i, w_i)
+    head       features_0 … features_k                   ->  score float32 (N,), anomaly_map float32 (N, h, w)
 
-Features are float32 in the graphs of precision 'fp32' and float16 in those of 'fp16'. Normalisation, image pyramid,
-standardisation, coupling blocks and scoring lie inside, so that every runtime computes the same numbers by
-construction. Both graphs are folded (`csflow.export.graphs.flow.fold`) from copies of the trained modules.
+Features are float32 in the graphs of precision 'fp32' and float16 in those of 'fp16'. Normalisation, image scales,
+the head and its scoring lie inside, so that every runtime computes the same numbers by construction. Graphs are made
+from copies of the trained modules.
 """
 
 from __future__ import annotations
@@ -15,14 +15,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from csflow.export.graphs.flow.fold import fold_backbone, fold_flow
-from csflow.export.graphs.flow.typed import halve_backbone, halve_flow
+from csflow.export.graphs.backbone import fold_backbone, halve_backbone
 from csflow.runtime.errors import ConfigError
-from csflow.toolkit.backbones.efficientnet import Backbone
-from csflow.toolkit.config import ModelConfig
-from csflow.toolkit.methods.flow.flow import CrossScaleFlow
+from csflow.toolkit.backbones.backbone import Backbone
+from csflow.toolkit.methods.method import Shapes
 
-__all__ = ["PRECISIONS", "Graph", "backbone_graph", "flow_graph"]
+__all__ = ["PRECISIONS", "Graph", "backbone_graph", "head_graph"]
 
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16}
 """Name of a precision, and the type of the features between its graphs."""
@@ -40,28 +38,23 @@ class Graph:
     outputs: tuple[str, ...]
 
 
-def backbone_graph(backbone: Backbone, config: ModelConfig, precision: str = "fp32") -> Graph:
+def backbone_graph(backbone: Backbone, image_size: int, precision: str = "fp32") -> Graph:
     """The backbone graph, uint8 frames to features; raises ConfigError for a precision not in `PRECISIONS`."""
     half = _features_type(precision) is torch.float16
     folded = fold_backbone(backbone, pixel_scale=not half)
-    side = config.image_size
-    example = (torch.zeros(2, side, side, 3, dtype=torch.uint8),)
-    module = halve_backbone(folded) if half else folded
-    return Graph("backbone", module, example, ("frame",), _feature_names(config))
+    example = (torch.zeros(2, image_size, image_size, 3, dtype=torch.uint8),)
+    names = _feature_names(len(backbone.config.stages) * backbone.config.scales)
+    return Graph("backbone", halve_backbone(folded) if half else folded, example, ("frame",), names)
 
 
-def flow_graph(
-    flow: CrossScaleFlow, config: ModelConfig, definition: str = "scale0-mean-z2", precision: str = "fp32"
-) -> Graph:
-    """The flow graph: features to score and map, the latter by its name in the manifest.
+def head_graph(name: str, module: nn.Module, shapes: Shapes, precision: str = "fp32") -> Graph:
+    """The graph of a head whose module takes features (N, C_i, h_i, w_i) of this precision.
 
     Raises ConfigError for a precision not in `PRECISIONS`.
     """
     dtype = _features_type(precision)
-    folded = fold_flow(flow, config, definition)
-    example = tuple(torch.zeros(2, *shape, dtype=dtype) for shape in config.feature_shapes)
-    module = halve_flow(folded) if dtype is torch.float16 else folded
-    return Graph("flow", module, example, _feature_names(config), ("score", "anomaly_map"))
+    example = tuple(torch.zeros(2, *shape, dtype=dtype) for shape in shapes)
+    return Graph(name, module, example, _feature_names(len(shapes)), ("score", "anomaly_map"))
 
 
 def _features_type(precision: str) -> torch.dtype:
@@ -70,5 +63,5 @@ def _features_type(precision: str) -> torch.dtype:
     return PRECISIONS[precision]
 
 
-def _feature_names(config: ModelConfig) -> tuple[str, ...]:
-    return tuple(f"features_{i}" for i in range(config.flow.scales))
+def _feature_names(count: int) -> tuple[str, ...]:
+    return tuple(f"features_{i}" for i in range(count))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
@@ -10,10 +11,12 @@ from contextlib import contextmanager
 import onnx
 import torch
 
-from csflow.export.graphs.graph import Graph, backbone_graph, flow_graph
+from csflow.export.graphs.graph import Graph
+from csflow.export.graphs.methods import model_graphs
 from csflow.runtime.bundle.directory import Bundle
+from csflow.runtime.engines.stages import graph_file
 from csflow.runtime.errors import EngineError
-from csflow.toolkit.model import load_model
+from csflow.toolkit.model import Model
 
 __all__ = ["OPSET", "make_graphs", "to_onnx"]
 
@@ -22,7 +25,7 @@ OPSET = 20
 
 
 def make_graphs(bundle: Bundle, precisions: Sequence[str] = ("fp32",)) -> dict[str, bytes]:
-    """The files graphs/<precision>/backbone.onnx and flow.onnx, folded from the trained weights.
+    """The files graphs/<precision>/<graph>.onnx of a bundle's method, folded from the trained weights.
 
     `bundle` is not touched.
 
@@ -34,13 +37,9 @@ def make_graphs(bundle: Bundle, precisions: Sequence[str] = ("fp32",)) -> dict[s
         ConfigError: no such precision.
         EngineError: torch's exporter or ONNX's checker refused; the message says which graph and why.
     """
-    backbone, flow, config = load_model(bundle)
-    definition = bundle.manifest.definitions.anomaly_map
-    files = {}
-    for precision in precisions:
-        files[f"graphs/{precision}/backbone.onnx"] = to_onnx(backbone_graph(backbone, config, precision))
-        files[f"graphs/{precision}/flow.onnx"] = to_onnx(flow_graph(flow, config, definition, precision))
-    return files
+    model = Model.load(bundle)
+    graphs = [(p, graph) for p in precisions for graph in model_graphs(model, p)]
+    return {graph_file(precision, graph.name): to_onnx(graph) for precision, graph in graphs}
 
 
 def to_onnx(graph: Graph) -> bytes:
@@ -77,7 +76,8 @@ def to_onnx(graph: Graph) -> bytes:
 def _batched(graph: Graph, batch: object) -> tuple[object, ...]:
     shapes = tuple({0: batch} for _ in graph.example)
     # A *args signature counts as one parameter that holds a tuple.
-    return (shapes,) if graph.name == "flow" else shapes
+    (first, *_) = inspect.signature(graph.module.forward).parameters.values()
+    return (shapes,) if first.kind is first.VAR_POSITIONAL else shapes
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Quantization calibration: INT8 for the flow's dense convolutions, with ranges from real good parts.
+"""Quantization calibration: INT8 for the dense convolutions of a graph, with ranges from real good parts.
 
 The result is the same ONNX with QuantizeLinear/DequantizeLinear around each dense convolution: one scale per output
 channel of the weights, one per tensor for what flows in, all zero points 0 (TensorRT takes no others), bias, sums and
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from csflow.runtime.errors import BackendUnavailable, CalibrationError, EngineError
 
-__all__ = ["MIN_SAMPLES", "flow_features", "quantize_flow"]
+__all__ = ["MIN_SAMPLES", "outputs_of", "quantize"]
 
 MIN_SAMPLES = 8
 """Fewest good parts whose ranges are worth the name."""
@@ -31,25 +31,25 @@ MIN_CHANNELS = 16
 Features = Mapping[str, NDArray[np.float32]]
 
 
-def flow_features(backbone: bytes, frames: Sequence[NDArray[np.uint8]]) -> list[dict[str, NDArray[np.float32]]]:
-    """What the flow graph sees of frames (S, S, 3) uint8 RGB: the outputs of the backbone graph, by name, batch 1.
+def outputs_of(graph: bytes, samples: Sequence[Mapping[str, NDArray[Any]]]) -> list[dict[str, NDArray[np.float32]]]:
+    """What a graph gives for each sample of batch 1, by name: what the next graph sees.
 
     Raises BackendUnavailable where ONNX Runtime is not installed, EngineError where it fails.
     """
     runtime, _ = _libraries()
     try:
-        session = runtime.InferenceSession(backbone, providers=["CPUExecutionProvider"])
+        session = runtime.InferenceSession(graph, providers=["CPUExecutionProvider"])
         names = [port.name for port in session.get_outputs()]
-        return [dict(zip(names, session.run(None, {"frame": frame[None]}), strict=True)) for frame in frames]
+        return [dict(zip(names, session.run(None, dict(sample)), strict=True)) for sample in samples]
     except Exception as error:  # noqa: BLE001 - ONNX Runtime raises a class per cause, without a common base
-        raise EngineError(f"ONNX Runtime cannot run the backbone graph: {_first_line(error)}; export again") from None
+        raise EngineError(f"ONNX Runtime cannot run the exported graph: {_first_line(error)}; export again") from None
 
 
-def quantize_flow(onnx_data: bytes, feature_samples: Sequence[Features]) -> bytes:
-    """The flow graph with explicit INT8 on its dense convolutions.
+def quantize(onnx_data: bytes, feature_samples: Sequence[Features]) -> bytes:
+    """A graph over features with explicit INT8 on its dense convolutions.
 
     Args:
-        onnx_data: the float32 flow graph.
+        onnx_data: the float32 graph.
         feature_samples: features of good parts, each by input name, (1, C, h_i, w_i) float32.
 
     Raises:
@@ -67,18 +67,18 @@ def quantize_flow(onnx_data: bytes, feature_samples: Sequence[Features]) -> byte
     model = onnx.load_from_string(onnx_data)
     names = _dense_convolutions(onnx, model)
     if not names:
-        raise EngineError("the flow graph has no dense convolution: there is nothing to quantize")
+        raise EngineError("the graph has no dense convolution: there is nothing to quantize")
     try:
         with _quiet(), tempfile.TemporaryDirectory() as folder:
             return _quantized(onnx, model, names, feature_samples, Path(folder))
     except Exception as error:  # noqa: BLE001 - as above
-        raise EngineError(f"ONNX Runtime cannot quantize the flow graph: {_first_line(error)}; report it") from None
+        raise EngineError(f"ONNX Runtime cannot quantize the graph: {_first_line(error)}; report it") from None
 
 
 def _quantized(onnx: Any, model: Any, names: list[str], samples: Sequence[Features], folder: Path) -> bytes:
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
-    source, target = folder / "flow.onnx", folder / "int8.onnx"
+    source, target = folder / "fp32.onnx", folder / "int8.onnx"
     onnx.save(onnx.shape_inference.infer_shapes(model), source)
     quantize_static(
         source,

@@ -10,34 +10,32 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from csflow.export.graphs.graph import backbone_graph, flow_graph
+from csflow.export.graphs.methods import model_graphs
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.errors import InferenceError
 from csflow.runtime.types import Frame, Prediction
-from csflow.toolkit.model import load_model
+from csflow.toolkit.model import Model
 
 __all__ = ["TypedTorchEngine"]
 
 
 class TypedTorchEngine:
-    """Runs the typed backbone and flow made from the bundle's weights, on CUDA where there is one."""
+    """Runs the typed backbone and head made from the bundle's weights, on CUDA where there is one."""
 
     name = "torch-fp16"
 
     def __init__(self, bundle: Bundle) -> None:
         """Fold and type the trained model; raises BundleError or BundleCorrupted when weights are missing or wrong."""
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        backbone, flow, config = load_model(bundle)
-        definition = bundle.manifest.definitions.anomaly_map
-        self._backbone = backbone_graph(backbone, config, "fp16").module.to(self._device)
-        self._flow = flow_graph(flow, config, definition, "fp16").module.to(self._device)
+        graphs = model_graphs(Model.load(bundle), "fp16")
+        self._backbone, self._head = (graph.module.to(self._device) for graph in graphs)
 
     @torch.inference_mode()
     def infer(self, frames: Sequence[Frame]) -> list[Prediction]:
         """Predict for frames of (S, S, 3) uint8 RGB; raises InferenceError when torch fails."""
         batch = torch.from_numpy(np.stack([frame.image for frame in frames])).to(self._device)
         try:
-            scores, maps = self._flow(*self._backbone(batch))
+            scores, maps = self._head(*self._backbone(batch))
         except RuntimeError as error:
             raise InferenceError(f"torch failed: {str(error).splitlines()[0]}") from None
         pictures = maps.cpu().numpy()

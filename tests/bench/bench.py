@@ -29,7 +29,7 @@ from csflow.runtime.errors import BackendUnavailable
 from csflow.runtime.picture.preprocess import preprocess
 from csflow.runtime.types import Frame
 from csflow.toolkit.backbones.efficientnet import build_backbone, resolve_name
-from csflow.toolkit.config import FlowConfig
+from csflow.toolkit.methods.flow.config import FlowConfig
 from csflow.toolkit.methods.flow.flow import CrossScaleFlow, negative_log_likelihood
 
 ENGINES = ("torch", "openvino-fp32", "openvino-bf16", "openvino-int8")
@@ -243,7 +243,7 @@ def bench(backbone: str, image_size: int, hidden: int, repeats: int, fps: float,
                 both = {fastest: engines[fastest], **other}
                 alone += engine_rows(both, frame, repeats)[1:]
                 cameras = camera_rows(bundle, both, images, repeats, fps)
-    channels = build_backbone(resolve_name(backbone)).channels
+    channels = build_backbone(resolve_name(backbone)).shapes(image_size)[0][0]
     rest = [*(training_rows(channels, image_size // 32, hidden) if training else ()), help_row()]
     about: dict[str, object] = {
         "machine": machine(),

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import partial
 from importlib.metadata import version
 
 import click
@@ -21,12 +22,16 @@ from torch import Tensor, nn
 
 from csflow.export.graphs.flow.fold import flow_folds
 from csflow.export.graphs.flow.folded import InferenceFlow
-from csflow.export.graphs.graph import Graph, backbone_graph, flow_graph
+from csflow.export.graphs.flow.graph import flow_graph
+from csflow.export.graphs.graph import Graph, backbone_graph
 from csflow.export.graphs.onnx_export import to_onnx
 from csflow.runtime.engines.openvino.core import new_core
+from csflow.toolkit.backbones.backbone import Backbone
 from csflow.toolkit.backbones.efficientnet import build_backbone, resolve_name
-from csflow.toolkit.config import FlowConfig, ModelConfig
-from csflow.toolkit.methods.flow.flow import CrossScaleFlow, anomaly_map, score
+from csflow.toolkit.methods.flow.config import FlowConfig
+from csflow.toolkit.methods.flow.flow import CrossScaleFlow, FlowHead, anomaly_map, score
+from csflow.toolkit.methods.flow.method import CSFlow
+from csflow.toolkit.methods.method import Shapes
 
 HINTS = ("f32", "bf16")
 
@@ -43,24 +48,23 @@ class Unfolded(nn.Module):
         return score(z), anomaly_map(z)
 
 
-def backbones(config: ModelConfig) -> Iterator[tuple[str, Graph]]:
+def backbones(trained: Backbone, image_size: int) -> Iterator[tuple[str, Graph]]:
     """The backbone's graphs."""
-    trained = build_backbone(config.backbone)
-    folded = backbone_graph(trained, config)
+    folded = backbone_graph(trained, image_size)
     yield "backbone, unfolded", Graph("backbone", trained, folded.example, folded.inputs, folded.outputs)
     yield "backbone, folded", folded
 
 
-def flows(config: ModelConfig) -> Iterator[tuple[str, Graph]]:
+def flows(config: FlowConfig, shapes: Shapes) -> Iterator[tuple[str, Graph]]:
     """The flow's graphs, gamma away from 0."""
-    flow = CrossScaleFlow(config.flow).eval().requires_grad_(False)
+    flow = CrossScaleFlow(config).eval().requires_grad_(False)
     for name, parameter in flow.named_parameters():
         if name.endswith("gamma"):
             parameter.fill_(0.1)
     partly = InferenceFlow(flow, "scale0-mean-z2")
-    for fold in list(flow_folds(config).values())[:-1]:
+    for fold in list(flow_folds([side for _, side, _ in shapes]).values())[:-1]:
         fold(partly)
-    folded = flow_graph(flow, config)
+    folded = flow_graph(FlowHead(flow), shapes)
     yield "flow, unfolded", Graph("flow", Unfolded(flow), folded.example, folded.inputs, folded.outputs)
     yield "flow, folded but enlarging first", Graph("flow", partly, folded.example, folded.inputs, folded.outputs)
     yield "flow, folded", folded
@@ -113,11 +117,14 @@ def operator_shares(request: openvino.InferRequest, rounds: int) -> dict[str, fl
 def bench(backbone: str, image_size: int, hidden: int, part: tuple[str, ...], rounds: int) -> None:
     """Time the graphs in turn; prints the fastest and the median of ROUNDS, and ratios of the fastest."""
     named = resolve_name(backbone)
-    config = ModelConfig(image_size, named, FlowConfig(build_backbone(named).channels, hidden=hidden))
+    trained = build_backbone(named)
+    shapes = trained.shapes(image_size)
+    config = CSFlow().settle(FlowConfig(hidden=hidden), shapes)
+    parts = {"backbone": partial(backbones, trained, image_size), "flow": partial(flows, config, shapes)}
     click.echo(f"{backbone}, {image_size} px, hidden {hidden}, openvino {version('openvino')}\n")
     click.echo("| graph | precision | fastest s | median s | of unfolded |\n|---|---|---|---|---|")
-    for graphs in ({"backbone": backbones, "flow": flows}[name] for name in part):
-        compiled = {(name, hint): r for name, graph in graphs(config) for hint, r in requests(graph).items()}
+    for graphs in (parts[name] for name in part):
+        compiled = {(name, hint): r for name, graph in graphs() for hint, r in requests(graph).items()}
         seconds: dict[tuple[str, str], list[float]] = {key: [] for key in compiled}
         for _ in range(rounds + 1):
             for key, request in compiled.items():
@@ -130,7 +137,7 @@ def bench(backbone: str, image_size: int, hidden: int, part: tuple[str, ...], ro
             median = np.median(seconds[name, hint][1:])
             click.echo(f"| {name} | {hint} | {best:.4f} | {median:.4f} | {ratio:.2f} |")
     if "flow" in part:
-        *_, (name, folded) = flows(config)
+        *_, (name, folded) = flows(config, shapes)
         for hint, request in requests(folded, profiled=True).items():
             shares = operator_shares(request, rounds)
             listed = ", ".join(f"{kind} {share:.2%}" for kind, share in shares.items() if share >= 1e-4)

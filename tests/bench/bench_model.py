@@ -6,24 +6,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from csflow.export.graphs.onnx_export import make_graphs
-from csflow.export.graphs.quantization import MIN_SAMPLES, flow_features, quantize_flow
+from csflow.export.graphs.quantization import MIN_SAMPLES, outputs_of, quantize
 from csflow.runtime.bundle.calibration import Calibration
 from csflow.runtime.bundle.directory import Bundle
-from csflow.runtime.bundle.golden import GoldenFrame, write_golden
 from csflow.runtime.bundle.manifest import Definitions, Manifest, Preprocessing
 from csflow.runtime.picture.preprocess import preprocess
-from csflow.runtime.schema import to_mapping
 from csflow.runtime.synthetic.product import part_at
 from csflow.runtime.types import Frame, Prediction
 from csflow.toolkit.backbones.efficientnet import build_backbone, resolve_name
-from csflow.toolkit.config import FlowConfig, ModelConfig
-from csflow.toolkit.methods.flow.flow import CrossScaleFlow
-from csflow.toolkit.model import weight_files
-from csflow.toolkit.torch_engine import predict
+from csflow.toolkit.config import ModelConfig
+from csflow.toolkit.golden import score_golden
+from csflow.toolkit.methods.flow.config import FlowConfig
+from csflow.toolkit.methods.flow.flow import CrossScaleFlow, FlowHead
+from csflow.toolkit.methods.flow.method import CSFlow
+from csflow.toolkit.model import Model
 
 CAMERA_PX = (1024, 768)
 """Width and height of the pictures that a camera gives here."""
@@ -41,18 +40,19 @@ def random_bundle(path: Path, backbone: str, image_size: int, hidden: int, golde
     """
     named = resolve_name(backbone)
     trunk = build_backbone(named)
-    config = ModelConfig(image_size, trunk.config, FlowConfig(trunk.channels, hidden=hidden))
-    flow = CrossScaleFlow(config.flow).eval()
+    shapes = trunk.shapes(image_size)
+    config = ModelConfig(image_size, trunk.config, head=CSFlow().settle(FlowConfig(hidden=hidden), shapes))
+    flow = CrossScaleFlow(config.head).eval()
     for name, parameter in flow.named_parameters():
         if name.endswith("gamma"):
             parameter.data.fill_(0.1)
     image = preprocess(golden, Preprocessing(image_size))
-    frame = GoldenFrame.of("0.png", "good", predict(trunk, flow, torch.from_numpy(image[None]))[0])
-    manifest = Manifest(Preprocessing(image_size), Definitions(), to_mapping(config), {}, {})
-    bundle = Bundle.create(path, manifest, {**weight_files(trunk, flow), **write_golden([(image, frame)])})
+    model = Model(trunk, FlowHead(flow), config)
+    manifest = Manifest(Preprocessing(image_size), Definitions(), config.to_mapping(), {}, {})
+    bundle = Bundle.create(path, manifest, {**model.weight_files(), **score_golden(model, [("good", image)])})
     bundle = bundle.update(make_graphs(bundle))
-    features = flow_features(bundle.read("graphs/fp32/backbone.onnx"), [image] * MIN_SAMPLES)
-    return bundle.update({"graphs/int8/flow.onnx": quantize_flow(bundle.read("graphs/fp32/flow.onnx"), features)})
+    features = outputs_of(bundle.read("graphs/fp32/backbone.onnx"), [{"frame": image[None]}] * MIN_SAMPLES)
+    return bundle.update({"graphs/int8/flow.onnx": quantize(bundle.read("graphs/fp32/flow.onnx"), features)})
 
 
 def thresholds(bundle: Bundle) -> Calibration:

@@ -26,13 +26,16 @@ from csflow.runtime.bundle.manifest import Definitions, Manifest, Preprocessing
 from csflow.runtime.engines.opening import open_engine
 from csflow.runtime.engines.tensorrt.library import Library, load_library
 from csflow.runtime.machine import probes
-from csflow.toolkit.backbones.efficientnet import Backbone, build_backbone
-from csflow.toolkit.config import BackboneConfig, FlowConfig, ModelConfig
+from csflow.toolkit.backbones.backbone import Backbone
+from csflow.toolkit.backbones.config import BackboneConfig
+from csflow.toolkit.backbones.efficientnet import build_backbone
+from csflow.toolkit.methods.flow.config import FlowConfig
 from csflow.toolkit.methods.flow.flow import CrossScaleFlow, Standardise
+from csflow.toolkit.methods.method import Shapes
 
 from . import fake_tensorrt
 
-MakeFlow = Callable[..., tuple[CrossScaleFlow, ModelConfig]]
+MakeFlow = Callable[..., tuple[CrossScaleFlow, Shapes]]
 MakeBackbone = Callable[..., Backbone]
 
 ORIN = {"name": "Orin (nvgpu)", "major": 8, "minor": 7, "memory": 60 << 30, "integrated": 1, "multiprocessors": 16}
@@ -169,19 +172,17 @@ def make_flow() -> MakeFlow:
 
     def make(
         scales: int = 3, kernels: tuple[int, ...] = (3, 5), hidden: int = 16, standardise: bool = True
-    ) -> tuple[CrossScaleFlow, ModelConfig]:
+    ) -> tuple[CrossScaleFlow, Shapes]:
         torch.manual_seed(7)
-        backbone = BackboneConfig("tf_efficientnet_lite0", scales=scales)
-        flow_config = FlowConfig(12, scales, kernels, hidden, standardise=standardise)
-        config = ModelConfig(32 << scales, backbone, flow_config)
-        flow = CrossScaleFlow(config.flow).eval().requires_grad_(False)
+        config = FlowConfig(12, scales, kernels, hidden, standardise=standardise)
+        flow = CrossScaleFlow(config).eval().requires_grad_(False)
         for name, parameter in flow.named_parameters():
             if name.endswith("gamma"):
                 parameter.uniform_(0.5, 1.5)
         if isinstance(first := flow.layers[0], Standardise):
             first.get_buffer("mean").normal_()
             first.get_buffer("std").uniform_(0.5, 2.0)
-        return flow, config
+        return flow, tuple((12, (1 << scales) >> i, (1 << scales) >> i) for i in range(scales))
 
     return make
 

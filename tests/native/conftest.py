@@ -194,16 +194,19 @@ def with_record() -> Callable[..., Bundle]:
 @pytest.fixture
 def trained_copy(trained_copy: Path) -> Path:
     """The trained bundle with thresholds between its golden scores; no engine is verified."""
-    bundle = Bundle.open(trained_copy)
+    write_thresholds(Bundle.open(trained_copy))
+    return trained_copy
+
+
+def write_thresholds(bundle: Bundle) -> None:
+    """Thresholds in the widest gap between golden scores: rounding to bfloat16 must not carry a frame across."""
     scores = sorted(frame.score for _, frame in load_golden(bundle))
-    # In the widest gap: rounding to bfloat16 must not carry a golden frame across.
     low, high = max(pairwise(scores), key=lambda pair: pair[1] / pair[0])
     middle = (low + high) / 2
     rates = {"false_reject_rate": 0.05, "confidence": 0.95, "bound": 0.05, "warn_rate": 0.1}
     identity = {"weights_sha256": bundle.weights_sha256, "backend": "torch", "created_utc": "2026-01-01T00:00:00Z"}
     calibration = Calibration(middle, middle * 0.98, scores=tuple(scores), **rates, **identity)  # type: ignore[arg-type]
     bundle.write_calibration(schema.dump_json(schema.to_mapping(calibration)))
-    return trained_copy
 
 
 @pytest.fixture

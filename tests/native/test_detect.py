@@ -198,12 +198,12 @@ def test_openvino_gives_the_same_on_two_hundred_mtd_pictures(calibrated: Path, o
 @pytest.fixture
 def int8(calibrated: Path, product_line: Path, with_record: Callable[..., Bundle]) -> Path:
     """`calibrated` with an INT8 flow, and golden frames as that scores them: on so small a model it is far off."""
-    from csflow.export.gate.int8 import INT8_FLOW, int8_flow
+    from csflow.export.gate.int8 import int8_file, int8_graph
     from csflow.runtime.engines.openvino.engine import OpenVINOEngine
     from csflow.toolkit.data.dataset import load_dataset
 
     bundle = Bundle.open(calibrated)
-    bundle = bundle.update({INT8_FLOW: int8_flow(bundle, load_dataset(product_line, 128).train[:16])})
+    bundle = bundle.update({int8_file(bundle): int8_graph(bundle, load_dataset(product_line, 128).train[:16])})
     frames = load_golden(bundle)
     with OpenVINOEngine(bundle, "int8") as engine:
         found = engine.infer([frame for frame, _ in frames])

@@ -2,9 +2,13 @@
 
 import pytest
 
-from csflow.runtime import schema
-from csflow.runtime.errors import BundleCorrupted, ConfigError
-from csflow.toolkit.config import BackboneConfig, FlowConfig, ModelConfig, TrainConfig, checked
+from csflow.runtime.bundle.manifest import Definitions, Manifest, Preprocessing
+from csflow.runtime.errors import BundleCorrupted, BundleVersionError, ConfigError
+from csflow.toolkit.backbones.config import BackboneConfig
+from csflow.toolkit.config import ModelConfig
+from csflow.toolkit.methods.flow.config import FlowConfig, TrainConfig
+from csflow.toolkit.methods.mahalanobis import MahalanobisConfig, MahalanobisTraining
+from csflow.toolkit.options import checked
 
 
 @pytest.mark.parametrize(
@@ -16,7 +20,9 @@ from csflow.toolkit.config import BackboneConfig, FlowConfig, ModelConfig, Train
         (FlowConfig, {"hidden": 0}, "hidden"),
         (BackboneConfig, {"scales": 0}, "scales"),
         (ModelConfig, {"image_size": 300}, "multiple of 128"),
-        (ModelConfig, {"flow": FlowConfig(scales=2)}, "same number"),
+        (BackboneConfig, {"stages": (4, 2)}, "rising"),
+        (FlowConfig, {"anomaly_map": "z"}, "anomaly_map"),
+        (MahalanobisTraining, {"shrinkage": 0.0}, "shrinkage"),
         (TrainConfig, {"epochs": 0}, "epochs"),
         (TrainConfig, {"learning_rate": 0.0}, "learning_rate"),
         (TrainConfig, {"schedule": "step"}, "schedule"),
@@ -28,16 +34,33 @@ def test_values_out_of_range_are_named(build: type, values: dict[str, object], w
         checked(build, **values)
 
 
-def test_model_section_survives_a_manifest() -> None:
-    config = ModelConfig(384, BackboneConfig("x", mean=(0.5, 0.5, 0.5)), FlowConfig(208, hidden=256))
-    body = schema.parse_json(schema.dump_json(schema.to_mapping(config)))
-    assert ModelConfig.from_bundle(body) == config
+def manifest(config: ModelConfig) -> Manifest:
+    made = Manifest(Preprocessing(config.image_size), Definitions(), config.to_mapping(), {}, {}, config.method, ("a",))
+    return Manifest.from_bytes(made.to_bytes(), "manifest.json")
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        ModelConfig(384, BackboneConfig("x", mean=(0.5, 0.5, 0.5)), head=FlowConfig(208, hidden=256)),
+        ModelConfig(64, BackboneConfig("x", 1, stages=(2, 4)), "mahalanobis", MahalanobisConfig()),
+    ],
+)
+def test_model_section_survives_a_manifest(config: ModelConfig) -> None:
+    assert ModelConfig.from_manifest(manifest(config)) == config
+
+
+def test_format_1_keeps_the_flow_by_name_and_its_map_among_the_definitions() -> None:
+    model = {"image_size": 384, "backbone": {"name": "x", "scales": 3}, "flow": {"channels": 208, "hidden": 256}}
+    definitions = Definitions(anomaly_map="product-mean-z2")
+    old = Manifest(Preprocessing(384), definitions, model, {}, {}, format_version=1)
+    flow = FlowConfig(208, hidden=256, anomaly_map="product-mean-z2")
+    assert ModelConfig.from_manifest(old) == ModelConfig(384, BackboneConfig("x"), head=flow)
 
 
 def test_foreign_model_section_is_refused() -> None:
+    made = Manifest(Preprocessing(64), Definitions(), {"head": {"hiden": 3}}, {}, {})
     with pytest.raises(BundleCorrupted, match="hiden"):
-        ModelConfig.from_bundle({"flow": {"hiden": 3}})
-
-
-def test_feature_shapes_are_those_of_the_paper() -> None:
-    assert ModelConfig().feature_shapes == ((304, 24, 24), (304, 12, 12), (304, 6, 6))
+        ModelConfig.from_manifest(made)
+    with pytest.raises(BundleVersionError, match=r"'later'.*update csflow"):
+        ModelConfig.from_manifest(Manifest(Preprocessing(64), Definitions(), {}, {}, {}, "later"))

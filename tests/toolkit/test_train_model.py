@@ -27,16 +27,19 @@ from csflow.runtime.picture.images import read_image
 from csflow.runtime.picture.preprocess import preprocess
 from csflow.runtime.types import Frame
 from csflow.toolkit.backbones.efficientnet import resolve_name
-from csflow.toolkit.config import FlowConfig, ModelConfig, TrainConfig
+from csflow.toolkit.config import ModelConfig
 from csflow.toolkit.data.dataset import load_dataset
 from csflow.toolkit.data.provenance import trained_on
-from csflow.toolkit.model import load_model
-from csflow.toolkit.train_model import Silent, TrainPlan, train_model
+from csflow.toolkit.data.sample import Sample
+from csflow.toolkit.methods.flow.config import FlowConfig, TrainConfig
+from csflow.toolkit.model import Model
+from csflow.toolkit.plan import TrainPlan
+from csflow.toolkit.train_model import Silent, train_model
 
 
 def plan(weights: Path, **training: object) -> TrainPlan:
     backbone = dataclasses.replace(resolve_name("tf_efficientnet_lite0"), scales=1)
-    model = ModelConfig(64, backbone, FlowConfig(192, 1, (1,), 4))
+    model = ModelConfig(64, backbone, head=FlowConfig(kernel_sizes=(1,), hidden=4))
     return TrainPlan(model, TrainConfig(epochs=4, **training), str(weights))  # type: ignore[arg-type]
 
 
@@ -84,7 +87,7 @@ def test_bundle_carries_model_provenance_and_training_images(trained: Path, prod
     assert len(provenance["backbone_weights"]["sha256"]) == 64
     assert provenance["training"]["epochs"] == 25
     assert bundle.manifest.preprocessing.image_size == 128
-    assert not Path(f"{trained}.training/checkpoint.safetensors").exists()
+    assert not Path(f"{trained}.training/fit/checkpoint.safetensors").exists()
 
 
 def test_model_separates_defective_from_good_parts(trained: Path, product_line: Path) -> None:
@@ -109,7 +112,7 @@ def test_interrupted_training_leaves_no_bundle_and_resumes_to_the_same_weights(
     with pytest.raises(KeyboardInterrupt):
         train_model(dataset, target, plan(random_weights), stops)
     assert not target.exists()
-    checkpoint = Path(f"{target}.training/checkpoint.safetensors")
+    checkpoint = Path(f"{target}.training/fit/checkpoint.safetensors")
     assert checkpoint.is_file()
     counts = Counts()
     resumed = train_model(dataset, target, plan(random_weights), counts)
@@ -152,11 +155,11 @@ def test_target_that_is_no_bundle_is_refused_before_any_work(tmp_path: Path, pro
 
 def test_loaded_model_is_the_saved_one(trained: Path) -> None:
     bundle = Bundle.open(trained)
-    first, second = load_model(bundle), load_model(bundle)
-    x = tuple(torch.randn(1, *shape) for shape in first[2].feature_shapes)
-    for a, b in zip(first[1](x)[0], second[1](x)[0], strict=True):
+    first, second = Model.load(bundle), Model.load(bundle)
+    x = tuple(torch.randn(1, *shape) for shape in first.shapes)
+    for a, b in zip(first.head(*x), second.head(*x), strict=True):
         assert torch.equal(a, b)
-    assert not first[1].training
+    assert not first.head.training
 
 
 def test_padding_of_the_backbone_survives_training(tmp_path: Path, product_line: Path, random_weights: Path) -> None:
@@ -164,9 +167,9 @@ def test_padding_of_the_backbone_survives_training(tmp_path: Path, product_line:
     backbone = dataclasses.replace(wanted.model.backbone, padding="symmetric")
     wanted = dataclasses.replace(wanted, model=dataclasses.replace(wanted.model, backbone=backbone))
     made = train_model(load_dataset(product_line), tmp_path / "model.csflow", wanted, Silent())
-    loaded, _, config = load_model(made)
-    assert config.backbone.padding == "symmetric"
-    assert loaded.trunk.conv_stem.edges == (1, 1, 1, 1)
+    loaded = Model.load(made)
+    assert loaded.config.backbone.padding == "symmetric"
+    assert loaded.backbone.trunk.conv_stem.edges == (1, 1, 1, 1)
 
 
 def test_region_of_interest_is_kept_and_decides_what_is_seen(
@@ -271,3 +274,18 @@ def test_pictures_that_were_trained_on_are_named(trained: Path, product_line: Pa
     bundle, dataset = Bundle.open(trained), load_dataset(product_line)
     assert trained_on(bundle, dataset.test) == []
     assert trained_on(bundle, dataset.train) == [s.path for s in dataset.train]
+
+
+def test_trained_pictures_are_known_by_content_whatever_their_name(
+    trained: Path, product_line: Path, tmp_path: Path
+) -> None:
+    # The MVTec layout has the same names in every folder of test/.
+    bundle, seen = Bundle.open(trained), tmp_path / "good" / "0000.png"
+    files = {name: tmp_path / name / "0000.png" for name in ("dent", "good", "stain")}
+    for i, path in enumerate(files.values()):
+        path.parent.mkdir()
+        Image.new("RGB", (64, 64), (i, 0, 0)).save(path)
+    samples = [Sample(path, label) for label, path in files.items()]
+    assert trained_on(bundle, samples) == []
+    shutil.copy(next((product_line / "train" / "good").iterdir()), seen)
+    assert trained_on(bundle, samples) == [seen]

@@ -1,4 +1,4 @@
-"""The frozen feature extractor: a timm EfficientNet up to the stage that CS-Flow reads, at several image scales."""
+"""The EfficientNets of timm as backbones, with the padding conventions that their weights were trained under."""
 
 from __future__ import annotations
 
@@ -10,78 +10,51 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from csflow.runtime.errors import ConfigError
-from csflow.toolkit.config import BackboneConfig
-from csflow.toolkit.methods.flow.coupling import Features
+from csflow.toolkit.backbones.backbone import Backbone, Features, Trunk
+from csflow.toolkit.backbones.config import BackboneConfig
 
-__all__ = ["Backbone", "Trunk", "build_backbone", "image_pyramid", "resolve_name"]
+__all__ = ["EfficientNetTrunk", "build_backbone", "resolve_name"]
 
-STAGES = 6
-"""Stages kept: in B5 they end with block index 35 of the reference (304 channels, stride 32)."""
-
+STAGES = 7
+"""Of every EfficientNet; in B5 the sixth ends with block index 35 of the reference (304 channels, stride 32)."""
 
 DESIGN_SIZES = (224, 240, 260, 300, 380, 456, 528, 600)
 """Pixels a side that EfficientNet B0 to B7 were designed for (Tan and Le 2019; efficientnet_pytorch)."""
 
 
-class Trunk(nn.Module):
-    """Stem and first six stages of a timm EfficientNet.
+class EfficientNetTrunk(Trunk):
+    """Stem and first stages of a timm EfficientNet.
 
-    Parameter names are timm's, so that timm state dicts load without a key map once head, last stage and
+    Parameter names are timm's, so that timm state dicts load without a key map once head, later stages and
     classifier are dropped.
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, stages: tuple[int, ...]) -> None:
         super().__init__()
         self.conv_stem = network.get_submodule("conv_stem")
         self.bn1 = network.get_submodule("bn1")
-        self.blocks = nn.Sequential(*list(network.get_submodule("blocks").children())[:STAGES])
+        self.blocks = nn.Sequential(*list(network.get_submodule("blocks").children())[: stages[-1] + 1])
+        self.stages = stages
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, 3, S, S) float32, normalised, to features (N, C, S/32, S/32)."""
-        features: Tensor = self.blocks(self.bn1(self.conv_stem(x)))
-        return features
-
-
-class Backbone(nn.Module):
-    """uint8 frames in, features of every scale out; always in evaluation mode, never trained."""
-
-    def __init__(self, trunk: Trunk, config: BackboneConfig) -> None:
-        super().__init__()
-        self.trunk = trunk
-        self.config = config
-        self.register_buffer("mean", torch.tensor(config.mean).reshape(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(config.std).reshape(1, 3, 1, 1), persistent=False)
-        self.requires_grad_(False)
-        self.eval()
-
-    @property
-    def channels(self) -> int:
-        """Channels C of the features."""
-        return int(self.trunk.blocks[-1][-1].conv_pwl.out_channels)  # type: ignore[index]
-
-    def forward(self, frames: Tensor) -> Features:
-        """Map frames (N, S, S, 3) uint8 RGB to one (N, C, S/32/2^i, S/32/2^i) float32 tensor per scale i."""
-        # Cast before permute: TensorRT takes uint8 into a Cast only.
-        x = frames.float().permute(0, 3, 1, 2) / 255.0
-        x = (x - self.get_buffer("mean")) / self.get_buffer("std")
-        return tuple(self.trunk(x_i) for x_i in image_pyramid(x, self.config.scales))
-
-    def train(self, mode: bool = True) -> Backbone:  # noqa: ARG002 - the signature of nn.Module
-        """Stay in evaluation mode: batch statistics of good parts must not move the features."""
-        return super().train(False)
-
-
-def image_pyramid(x: Tensor, scales: int) -> Features:
-    """Strided slices x[:, :, ::2^i, ::2^i]: what the reference's nearest interpolation gives, bit for bit."""
-    return tuple(x[:, :, :: 1 << i, :: 1 << i] for i in range(scales))
+    def forward(self, x: Tensor) -> Features:
+        """Map (N, 3, S, S), normalised, to one (N, C, h, w) tensor per stage that is read."""
+        x = self.bn1(self.conv_stem(x))
+        found = []
+        for i, stage in enumerate(self.blocks):
+            x = stage(x)
+            if i in self.stages:
+                found.append(x)
+        return tuple(found)
 
 
 def build_backbone(config: BackboneConfig) -> Backbone:
     """The backbone with untrained weights; load them with `csflow.toolkit.backbones.weights`.
 
-    Raises ConfigError for a name that timm lacks or that is no EfficientNet of seven stages.
+    Raises ConfigError for a name that timm lacks or that is no EfficientNet of seven stages, or a stage it lacks.
     """
-    trunk = Trunk(_create(config.name))
+    if config.stages[-1] >= STAGES:
+        raise ConfigError(f"{config.name} has the stages 0 to {STAGES - 1}, not {config.stages[-1]}: choose among them")
+    trunk = EfficientNetTrunk(_create(config.name), config.stages)
     if config.padding != "timm":
         _set_padding(trunk, config)
     return Backbone(trunk, config)
@@ -116,7 +89,7 @@ class _PaddedConv2d(nn.Conv2d):
         return super().forward(functional.pad(x, self.edges))
 
 
-def _set_padding(trunk: Trunk, config: BackboneConfig) -> None:
+def _set_padding(trunk: EfficientNetTrunk, config: BackboneConfig) -> None:
     """Replace the stride-2 convolutions by ones with the convention's padding; parameter names stay.
 
     The sides that they see are even (image_size is a multiple of 32 at every scale), so the padding is constant.
@@ -151,9 +124,7 @@ def _create(name: str) -> nn.Module:
             f"timm cannot make a backbone {name!r} ({error}); try one of: {', '.join(close) or 'tf_efficientnet_b5'}"
         ) from None
     blocks = getattr(probe, "blocks", None)
-    if not hasattr(probe, "conv_stem") or blocks is None or len(blocks) != STAGES + 1:
+    if not hasattr(probe, "conv_stem") or blocks is None or len(blocks) != STAGES:
         raise ConfigError(f"{name!r} is no EfficientNet of seven stages: choose for example tf_efficientnet_b5")
-    if not hasattr(blocks[STAGES - 1][-1], "conv_pwl"):
-        raise ConfigError(f"{name!r} has no inverted residuals in its sixth stage: choose tf_efficientnet_b5")
     network: nn.Module = timm.create_model(name, pretrained=False)
     return network

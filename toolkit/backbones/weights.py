@@ -17,9 +17,10 @@ from safetensors.torch import load as load_safetensors
 from torch import Tensor
 
 from csflow.runtime.errors import ConfigError
-from csflow.toolkit.backbones.efficientnet import Backbone, build_backbone
+from csflow.toolkit.backbones.backbone import Backbone
+from csflow.toolkit.backbones.config import BackboneConfig
+from csflow.toolkit.backbones.efficientnet import build_backbone
 from csflow.toolkit.backbones.key_maps import LAYOUTS, to_timm
-from csflow.toolkit.config import BackboneConfig
 
 __all__ = ["WeightsRecord", "fill_backbone", "fingerprint", "load_backbone"]
 

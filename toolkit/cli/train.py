@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from csflow.runtime.cli.command import Command, bundle_option, pixels_option, require
+from csflow.toolkit.cli.method_options import flow_options
 from csflow.toolkit.cli.numbers import Numbers
 
 __all__ = ["train"]
@@ -17,6 +18,14 @@ __all__ = ["train"]
 @click.argument("images", type=click.Path(path_type=Path))
 @bundle_option
 @pixels_option
+@click.option(
+    "--method",
+    default="cs-flow",
+    show_default=True,
+    metavar="NAME",
+    help="What detects: 'cs-flow' or 'mahalanobis'. Options of a method follow its name, as in "
+    "'mahalanobis?shrinkage=0.1'; those of cs-flow can be given as below, too.",
+)
 @click.option(
     "--backbone", default="tf_efficientnet_b5.aa_in1k", show_default=True, help="timm name of an EfficientNet."
 )
@@ -35,41 +44,16 @@ __all__ = ["train"]
     help="Padding convention of the backbone; 'timm' keeps the named model's own.",
 )
 @click.option("--image-size", default=768, show_default=True, help="Side of the model input in pixels.")
-@click.option("--scales", default=3, show_default=True, help="Image scales: 1, 1/2, 1/4, ...")
-@click.option("--hidden", default=1024, show_default=True, help="Width inside the coupling blocks.")
 @click.option(
-    "--kernel-sizes",
+    "--scales", type=int, help="Image scales: 1, 1/2, 1/4, ...  [default: the method's; 3 of cs-flow, 1 of mahalanobis]"
+)
+@click.option(
+    "--stages",
     type=Numbers(int),
-    default="3,3,3,5",
-    show_default=True,
-    help="One coupling block per entry; 3,3,3,3 localises finer (paper's supplement).",
+    help="Stages of the backbone whose features are read, from 0.  [default: the method's; 5 of cs-flow, 2,4,5 of "
+    "mahalanobis]",
 )
-@click.option(
-    "--standardise/--no-standardise",
-    default=True,
-    show_default=True,
-    help="Standardise each feature channel first; the paper does not.",
-)
-@click.option("--epochs", default=240, show_default=True, help="Passes over the pictures.")
-@click.option("--batch-size", default=16, show_default=True)
-@click.option("--learning-rate", default=2e-4, show_default=True, help="Adam's learning rate.")
-@click.option(
-    "--schedule",
-    type=click.Choice(["constant", "cosine"]),
-    default="constant",
-    show_default=True,
-    help="Learning rate over time.",
-)
-@click.option(
-    "--betas", type=Numbers(float, 2), default="0.9,0.999", show_default=True, help="Adam's; the paper has 0.5,0.9."
-)
-@click.option("--weight-decay", default=1e-5, show_default=True)
-@click.option(
-    "--feature-noise",
-    default=0.0,
-    show_default=True,
-    help="Noise on the features in training, as a share of their deviation: for few pictures.",
-)
+@flow_options
 @click.option(
     "--flips",
     type=click.Choice(["none", "horizontal", "vertical", "both"]),
@@ -77,8 +61,6 @@ __all__ = ["train"]
     show_default=True,
     help="Train on mirror images too, where a mirrored part is as good.",
 )
-@click.option("--seed", default=0, show_default=True)
-@click.option("--autocast/--no-autocast", default=True, show_default=True, help="bfloat16 where it is faster.")
 @click.option(
     "--roi",
     type=Numbers(int, 4),
@@ -91,48 +73,44 @@ __all__ = ["train"]
 def train(
     images: Path,
     bundle: str,
+    method: str,
     backbone: str,
     backbone_weights: str,
     padding: str,
     image_size: int,
-    scales: int,
-    hidden: int,
-    kernel_sizes: tuple[int, ...],
-    standardise: bool,
+    scales: int | None,
+    stages: tuple[int, ...] | None,
     roi: tuple[int, int, int, int] | None,
     region: str | None,
     any_size: bool,
     flips: str,
     fresh: bool,
-    **training: Any,
+    **of_method: Any,
 ) -> None:
     """Train on the good pictures in IMAGES and write the bundle.
 
     IMAGES holds train/good (MVTec layout), good pictures alone, or one product of a public data set (docs/data.md).
     Interrupted, the same command resumes. Defaults are the paper's settings.
     """
-    require("train", "torch", "torchvision", "timm", "safetensors", "tqdm")
-    import dataclasses
-
+    require("train", "torch", "torchvision", "timm", "safetensors", "sklearn", "tqdm")
     from csflow.runtime.picture.region import Region, load_region
-    from csflow.toolkit.backbones.efficientnet import resolve_name
     from csflow.toolkit.cli.progress import TerminalReporter
-    from csflow.toolkit.config import FlowConfig, ModelConfig, TrainConfig, checked
     from csflow.toolkit.data.dataset import load_dataset
-    from csflow.toolkit.train_model import TrainPlan, train_model
+    from csflow.toolkit.plan import BackboneChoice, TrainPlan, model_plan
+    from csflow.toolkit.train_model import train_model
 
-    trunk = checked(dataclasses.replace, resolve_name(backbone), scales=scales, padding=padding)
-    flow = checked(FlowConfig, scales=scales, kernel_sizes=kernel_sizes, hidden=hidden, standardise=standardise)
-    model, settings = checked(ModelConfig, image_size, trunk, flow), checked(TrainConfig, **training)
+    given = {name: value for name, value in of_method.items() if value is not None}
+    model, training = model_plan(method, BackboneChoice(backbone, image_size, padding, scales, stages), given)
     if roi and region:
         raise click.UsageError("--roi and --region both name the region of interest: give one")
     area = load_region(region) if region else Region(roi)
     roi = area.roi
-    plan = TrainPlan(model, settings, backbone_weights, flips, roi, area.ignore)
+    plan = TrainPlan(model, training, backbone_weights, flips, roi, area.ignore)
     dataset = load_dataset(images, image_size=min(image_size, *roi[2:]) if roi else image_size, any_size=any_size)
     reporter = TerminalReporter()
     for line in dataset.lines():
         reporter.say(line)
     made = train_model(dataset, Path(bundle), plan, reporter, fresh)
-    click.echo(f"trained on {len(dataset.train)} good pictures, loss {made.manifest.provenance['loss']:.4f}")
+    facts = "".join(f", {name} {value:.4g}" for name, value in made.manifest.provenance["fit"].items())
+    click.echo(f"trained {made.manifest.method} on {len(dataset.train)} good pictures{facts}")
     click.echo(f"wrote {bundle}; next: csflow calibrate GOOD_PICTURES --bundle {bundle}")

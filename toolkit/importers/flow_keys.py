@@ -17,9 +17,9 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from csflow.toolkit.config import FlowConfig
 from csflow.toolkit.importers.errors import ImportRefused
 from csflow.toolkit.importers.permutations import Permutations
+from csflow.toolkit.methods.flow.config import FlowConfig
 from csflow.toolkit.methods.flow.flow import CrossScaleFlow
 
 __all__ = ["ANOMALIB", "REFERENCE", "Layout", "build_flow", "flow_shape", "from_csflow"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from csflow.toolkit.config import BackboneConfig
+from csflow.toolkit.backbones.config import BackboneConfig
 from csflow.toolkit.methods.flow.flow import CrossScaleFlow
 
 __all__ = ["ForeignModel", "Thresholds"]

@@ -18,9 +18,10 @@ from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.manifest import Definitions, Manifest, Preprocessing
 from csflow.runtime.errors import ConfigError
 from csflow.runtime.synthetic.product import DEFECTS, render_part
-from csflow.toolkit.backbones.efficientnet import Backbone
+from csflow.toolkit.backbones.backbone import Backbone
+from csflow.toolkit.backbones.config import BackboneConfig
 from csflow.toolkit.backbones.weights import WeightsRecord, fill_backbone, fingerprint, load_backbone
-from csflow.toolkit.config import BackboneConfig, ModelConfig, checked
+from csflow.toolkit.config import ModelConfig
 from csflow.toolkit.golden import score_golden
 from csflow.toolkit.importers.anomalib import ORIGINS, is_anomalib, read_anomalib
 from csflow.toolkit.importers.archive import TorchFile
@@ -29,7 +30,9 @@ from csflow.toolkit.importers.foreign import ForeignModel
 from csflow.toolkit.importers.reference import is_reference, read_reference
 from csflow.toolkit.importers.transforms import Colour
 from csflow.toolkit.importers.unpickler import DAMAGE
-from csflow.toolkit.model import weight_files
+from csflow.toolkit.methods.flow.flow import FlowHead
+from csflow.toolkit.model import Model
+from csflow.toolkit.options import checked
 
 __all__ = ["SOURCES", "ImportPlan", "Imported", "import_model", "read_foreign"]
 
@@ -50,7 +53,7 @@ class ImportPlan:
     weights: str = "auto"
     """Backbone weights: 'auto' (the checkpoint's own where it has some, else the hub), 'hub', or a file."""
     padding: str | None = None
-    """Padding convention of the origin's backbone, one of `csflow.toolkit.config.PADDINGS` but 'timm'."""
+    """Padding convention of the origin's backbone, one of `csflow.toolkit.backbones.config.PADDINGS` but 'timm'."""
     image_size: int | None = None
     """Side of the model input in pixels."""
     clamp: float | None = None
@@ -85,14 +88,12 @@ def import_model(file: Path, path: Path, plan: ImportPlan) -> Imported:
     config = _configuration(foreign, plan)
     backbone, record = _backbone(foreign, config.backbone, plan, file)
     _check_finite(backbone)
+    model = Model(backbone, FlowHead(foreign.flow, foreign.anomaly_map), config)
     definitions = Definitions(anomaly_map=foreign.anomaly_map)
-    how = Preprocessing(config.image_size)
-    files = {
-        **weight_files(backbone, foreign.flow),
-        **score_golden(backbone, foreign.flow, _pictures(config.image_size), foreign.anomaly_map),
-    }
+    files = {**model.weight_files(), **score_golden(model, _pictures(config.image_size))}
     provenance = _provenance(file, foreign, config, record)
-    manifest = Manifest(how, definitions, schema.to_mapping(config), provenance, {})
+    how = Preprocessing(config.image_size)
+    manifest = Manifest(how, definitions, config.to_mapping(), provenance, {}, model.method.name, model.graphs)
     return Imported(Bundle.create(path, manifest, files), _lines(foreign, config, plan, record))
 
 
@@ -158,8 +159,8 @@ def _configuration(foreign: ForeignModel, plan: ImportPlan) -> ModelConfig:
     name = BackboneConfig().name if _from_hub(foreign, plan) else ARCHITECTURE
     padding = padding or plan.padding or PIP_PADDING
     backbone = checked(BackboneConfig, name, mean=mean, std=std, padding=padding)
-    config: ModelConfig = checked(ModelConfig, size, backbone, foreign.flow.config)
-    return config
+    head = replace(foreign.flow.config, anomaly_map=foreign.anomaly_map)
+    return checked(ModelConfig, size, backbone, head=head)
 
 
 def _stated(option: str, found: T | None, given: T | None) -> T | None:

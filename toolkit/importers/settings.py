@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from csflow.toolkit.config import BackboneConfig
+from csflow.toolkit.backbones.config import BackboneConfig
 from csflow.toolkit.importers.transforms import Colour, Route, attribute, plain, route_of, sides
 from csflow.toolkit.importers.unpickler import Inert
 

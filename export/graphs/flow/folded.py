@@ -13,34 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from csflow.toolkit.backbones.efficientnet import Backbone, image_pyramid
-from csflow.toolkit.methods.flow.coupling import CLIP, CouplingBlock, CrossScaleNet, Features
+from csflow.toolkit.backbones.backbone import Features
+from csflow.toolkit.methods.flow.coupling import CLIP, CouplingBlock, CrossScaleNet
 from csflow.toolkit.methods.flow.flow import CrossScaleFlow, Standardise, anomaly_map, score
 
-__all__ = ["InferenceBackbone", "InferenceBlock", "InferenceFlow", "InferenceNet", "UpConvolution"]
-
-
-class InferenceBackbone(nn.Module):
-    """The frozen backbone; `scale` is None once it is part of the stem's weights."""
-
-    def __init__(self, backbone: Backbone) -> None:
-        super().__init__()
-        self.trunk = copy.deepcopy(backbone.trunk)
-        self.scales = backbone.config.scales
-        mean, std = backbone.get_buffer("mean"), backbone.get_buffer("std")
-        self.register_buffer("mean", (mean.double() * 255.0).to(mean.dtype))
-        self.register_buffer("scale", (1.0 / (std.double() * 255.0)).to(std.dtype))
-        self.narrow: nn.Module = nn.Identity()
-        """Applied to the pixels and to the features; `csflow.export.graphs.flow.typed` puts the cast to half here."""
-        self.eval()
-
-    def forward(self, frames: Tensor) -> Features:
-        """Map frames (N, S, S, 3) uint8 RGB to features (N, C, h_i, w_i)."""
-        mean, scale = self.get_buffer("mean"), self._buffers["scale"]
-        # Cast before permute: TensorRT takes uint8 into a Cast only.
-        x = frames.to(mean.dtype).permute(0, 3, 1, 2) - mean
-        x = self.narrow(x if scale is None else x * scale)
-        return tuple(self.narrow(self.trunk(x_i)) for x_i in image_pyramid(x, self.scales))
+__all__ = ["InferenceBlock", "InferenceFlow", "InferenceNet", "UpConvolution"]
 
 
 class UpConvolution(nn.Module):

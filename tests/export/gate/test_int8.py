@@ -11,7 +11,7 @@ pytest.importorskip("openvino", reason="the extra openvino is not installed")
 
 from csflow.calibration.calibrate import calibrate
 from csflow.export.cli.export import export
-from csflow.export.gate.int8 import INT8_FLOW, good_samples, int8_flow, judge_int8
+from csflow.export.gate.int8 import good_samples, int8_graph, judge_int8
 from csflow.export.gate.verify import StagedBundle, verify
 from csflow.export.graphs.quantization import MIN_SAMPLES
 from csflow.runtime.bundle.calibration import load_calibration
@@ -22,6 +22,8 @@ from csflow.runtime.engines.opening import open_engine
 from csflow.runtime.engines.openvino.engine import OpenVINOEngine
 from csflow.runtime.errors import DataError, EngineMismatch
 from csflow.toolkit.data.dataset import Dataset, Sample, load_dataset
+
+INT8 = "graphs/int8/flow.onnx"
 
 
 @pytest.fixture
@@ -52,7 +54,7 @@ def test_int8_that_is_faster_is_kept_and_runs(
     told = exported(bundle, product_line)
     assert "INT8 kept: it takes" in told
     now = Bundle.open(bundle.path)
-    model = onnx.load_from_string(now.read(INT8_FLOW))
+    model = onnx.load_from_string(now.read(INT8))
     dense = [node for node in model.graph.node if node.op_type == "Conv"]
     made = {output: node.op_type for node in model.graph.node for output in node.output}
     assert dense
@@ -68,19 +70,19 @@ def test_int8_that_is_faster_is_kept_and_runs(
 def test_int8_that_is_not_faster_is_not_kept(
     bundle: Bundle, product_line: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    old = bundle.update({INT8_FLOW: b"an older one"})
+    old = bundle.update({INT8: b"an older one"})
     monkeypatch.setattr("csflow.export.gate.int8.ADVANTAGE", 0.0)
     assert "INT8 NOT kept: it takes" in exported(old, product_line)
     now = Bundle.open(bundle.path)
-    assert not now.has(INT8_FLOW)
+    assert not now.has(INT8)
     with pytest.raises(EngineMismatch, match="no record"):
-        Detector.open(now.update({INT8_FLOW: int8_flow(now, good_samples(load_dataset(product_line)))}).path,
+        Detector.open(now.update({INT8: int8_graph(now, good_samples(load_dataset(product_line)))}).path,
                       "openvino-int8")  # fmt: skip
 
 
 def test_int8_that_fails_the_gate_is_not_kept(bundle: Bundle, product_line: Path) -> None:
-    flow = int8_flow(bundle, good_samples(load_dataset(product_line)))
-    staged = StagedBundle.of(bundle, {INT8_FLOW: flow})
+    flow = int8_graph(bundle, good_samples(load_dataset(product_line)))
+    staged = StagedBundle.of(bundle, {INT8: flow})
     report = verify(staged, load_calibration(bundle), ("openvino-fp32", "openvino-int8"))
     record = replace(report.records["openvino-int8"], passed=False, faults=("it is off",))
     failed = replace(report, records={**report.records, "openvino-int8": record})

@@ -8,22 +8,23 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from csflow.export.graphs.backbone import InferenceBackbone, fold_backbone, fold_batch_norms, fold_pixel_scale
+from csflow.export.graphs.cost import Cost, cost
 from csflow.export.graphs.flow.fold import (
-    fold_backbone,
-    fold_batch_norms,
     fold_clamp,
     fold_flow,
     fold_gamma,
-    fold_pixel_scale,
     fold_upsampling,
     merge_biases,
 )
-from csflow.export.graphs.flow.folded import InferenceBackbone, InferenceFlow, UpConvolution
-from csflow.export.graphs.flow.savings import Cost, cost, fold_savings
+from csflow.export.graphs.flow.folded import InferenceFlow, UpConvolution
+from csflow.export.graphs.flow.graph import flow_savings
 from csflow.export.graphs.flow.tap_convolution import TapConvolution, tap_matrices
-from csflow.toolkit.backbones.efficientnet import Backbone, image_pyramid
-from csflow.toolkit.config import BackboneConfig, FlowConfig, ModelConfig
+from csflow.toolkit.backbones.backbone import Backbone, image_pyramid
+from csflow.toolkit.backbones.config import BackboneConfig
+from csflow.toolkit.methods.flow.config import FlowConfig
 from csflow.toolkit.methods.flow.flow import anomaly_map, score
+from csflow.toolkit.methods.method import Shapes
 
 from ..conftest import MakeBackbone, MakeFlow  # noqa: TID252 - tests are no package that could be named
 
@@ -37,10 +38,13 @@ def no_grad() -> object:
         yield
 
 
-def features(config: ModelConfig, factor: float = 1.0) -> tuple[Tensor, ...]:
+def features(shapes: Shapes, factor: float = 1.0) -> tuple[Tensor, ...]:
     generator = torch.Generator().manual_seed(3)
-    shapes = config.feature_shapes
     return tuple(factor * torch.randn(2, *s, generator=generator, dtype=torch.float64) for s in shapes)
+
+
+def sides(shapes: Shapes) -> list[int]:
+    return [side for _, side, _ in shapes]
 
 
 def frames(side: int = 64) -> Tensor:
@@ -62,7 +66,7 @@ def trained_features(backbone: Backbone, pictures: Tensor) -> tuple[Tensor, ...]
     # Backbone.forward itself begins in float32, which is too coarse here.
     mean, std = (torch.tensor(v, dtype=torch.float64) for v in (backbone.config.mean, backbone.config.std))
     x = ((pictures.double() / 255.0 - mean) / std).permute(0, 3, 1, 2)
-    return tuple(backbone.trunk(x_i) for x_i in image_pyramid(x, backbone.config.scales))
+    return tuple(f for x_i in image_pyramid(x, backbone.config.scales) for f in backbone.trunk(x_i))
 
 
 def double_backbone(backbone: Backbone) -> InferenceBackbone:
@@ -80,37 +84,37 @@ def double_backbone(backbone: Backbone) -> InferenceBackbone:
 def test_folded_flow_is_the_trained_one(
     make_flow: MakeFlow, definition: str, scales: int, hidden: int, standardise: bool
 ) -> None:
-    flow, config = make_flow(scales, (3, 1, 5), hidden, standardise)
+    flow, shapes = make_flow(scales, (3, 1, 5), hidden, standardise)
     flow = flow.double()
-    x = features(config)
-    assert_equal(fold_flow(flow, config, definition)(*x), trained(flow, x, definition))
+    x = features(shapes)
+    assert_equal(fold_flow(flow, sides(shapes), definition)(*x), trained(flow, x, definition))
 
 
 @pytest.mark.parametrize("fold", [fold_gamma, merge_biases, fold_clamp, lambda f: fold_upsampling(f, (8, 4, 2), 1)])
 def test_each_fold_of_the_flow_alone_is_exact(make_flow: MakeFlow, fold: FlowFold) -> None:
-    flow, config = make_flow()
+    flow, shapes = make_flow()
     folded = InferenceFlow(flow.double(), "scale0-mean-z2")
-    x = features(config)
+    x = features(shapes)
     before = folded(*x)
     fold(folded)
     assert_equal(folded(*x), before)
 
 
 def test_flow_without_log_determinant_is_the_trained_one(make_flow: MakeFlow) -> None:
-    flow, config = make_flow()
-    x = features(config)
+    flow, shapes = make_flow()
+    x = features(shapes)
     assert_equal(InferenceFlow(flow.double(), "scale0-mean-z2")(*x), trained(flow, x, "scale0-mean-z2"))
 
 
 def test_one_clip_is_enough_where_no_latent_leaves_it_and_finite_where_one_does(make_flow: MakeFlow) -> None:
-    flow, config = make_flow()
-    folded = fold_flow(flow, config)
+    flow, shapes = make_flow()
+    folded = fold_flow(flow, sides(shapes))
     for factor in (1e2, 1e4, 1e6, 1e12):
-        x = tuple(f.float() for f in features(config, factor))
+        x = tuple(f.float() for f in features(shapes, factor))
         value, picture = folded(*x)
         assert torch.isfinite(value).all()
         assert torch.isfinite(picture).all()
-        assert (value > 10.0 * folded(*(f.float() for f in features(config)))[0]).all()
+        assert (value > 10.0 * folded(*(f.float() for f in features(shapes)))[0]).all()
 
 
 @pytest.mark.parametrize("padding", ["timm", "tf_same", "symmetric", "mixture"])
@@ -129,9 +133,9 @@ def test_folded_backbone_keeps_every_padding(make_backbone: MakeBackbone, paddin
 
 
 def test_folding_leaves_the_trained_model_as_it_is(make_flow: MakeFlow, make_backbone: MakeBackbone) -> None:
-    flow, config = make_flow()
+    flow, shapes = make_flow()
     backbone = make_backbone()
-    for module, fold in ((flow, lambda: fold_flow(flow, config)), (backbone, lambda: fold_backbone(backbone))):
+    for module, fold in ((flow, lambda: fold_flow(flow, sides(shapes))), (backbone, lambda: fold_backbone(backbone))):
         before = copy.deepcopy(module.state_dict())
         fold()
         after = module.state_dict()
@@ -163,29 +167,28 @@ def test_cost_counts_a_convolution_and_its_bias() -> None:
 
 
 def test_savings_are_the_difference_of_trained_and_folded_model(make_flow: MakeFlow) -> None:
-    flow, config = make_flow(hidden=128)
-    savings = [s for s in fold_savings(config) if s.graph == "flow"]
+    flow, shapes = make_flow(hidden=128)
+    savings = flow_savings(flow.config, shapes)
     left = savings[0].before
     for saving in savings:
         assert saving.before == left
         left = left - saving.saved
-    example = tuple(torch.empty(1, *shape) for shape in config.feature_shapes)
-    assert left == cost(fold_flow(flow, config), example)
+    example = tuple(torch.empty(1, *shape) for shape in shapes)
+    assert left == cost(fold_flow(flow, sides(shapes)), example)
     by_name = {s.fold: s.saved for s in savings}
     assert by_name["gamma into convolutions"].parameters == 2 * 2 * 3
     assert by_name["one bias per output"].parameters == 2 * 2 * 4 * 12
 
 
 def test_narrow_flows_enlarge_first_and_nothing_is_said_of_folds_that_do_not_apply(make_flow: MakeFlow) -> None:
-    flow, config = make_flow(hidden=127)
-    assert not any(isinstance(m, TapConvolution) for m in fold_flow(flow, config).modules())
-    assert "convolve before enlarging" not in {s.fold for s in fold_savings(config)}
+    flow, shapes = make_flow(hidden=127)
+    assert not any(isinstance(m, TapConvolution) for m in fold_flow(flow, sides(shapes)).modules())
+    assert "convolve before enlarging" not in {s.fold for s in flow_savings(flow.config, shapes)}
 
 
 def test_paper_settings_save_a_quarter_of_the_multiplications() -> None:
-    config = ModelConfig(768, BackboneConfig("tf_efficientnet_lite0"), FlowConfig())
-    flow = [s for s in fold_savings(config) if s.graph == "flow"]
-    # Counted by hand: 65.850 GMAC of convolutions, and 48.37 without what enlarging first costs.
+    flow = flow_savings(FlowConfig(), ((304, 24, 24), (304, 12, 12), (304, 6, 6)))
+    # By hand, per sub-network 1024 k² (152 P + 304 (P + U + W)): 65.850 G in all, 48.37 G when enlarging last.
     assert flow[0].before.multiplications == pytest.approx(65.85e9, rel=2e-3)
     after = flow[-1].before - flow[-1].saved
     assert after.multiplications == pytest.approx(48.37e9, rel=5e-3)

@@ -22,7 +22,7 @@ from csflow.runtime.errors import EngineMismatch
 from csflow.runtime.picture.images import list_images, read_image
 from csflow.runtime.picture.preprocess import preprocess
 from csflow.runtime.types import Frame
-from csflow.toolkit.model import FLOW, load_model, weight_files
+from csflow.toolkit.model import Model
 
 
 def graph(bundle: Bundle, name: str) -> onnx.ModelProto:
@@ -100,12 +100,12 @@ def test_batch_of_two_gives_the_scores_of_one(trained: Path) -> None:
 
 def test_the_gate_catches_graphs_of_other_weights(trained_copy: Path, tmp_path: Path) -> None:
     bundle = Bundle.open(trained_copy)
-    backbone, flow, _ = load_model(bundle)
-    for name, parameter in flow.named_parameters():
+    model = Model.load(bundle)
+    for name, parameter in model.head.named_parameters():
         if name.endswith("gamma"):
             parameter.mul_(1.5)
     other = Bundle.open(shutil.copytree(trained_copy, tmp_path / "other"))
-    graphs = make_graphs(other.update({FLOW: weight_files(backbone, flow)[FLOW]}))
+    graphs = make_graphs(other.update(model.weight_files()))
     before = {path: path.read_bytes() for path in trained_copy.rglob("*") if path.is_file()}
     with pytest.raises(EngineMismatch, match="do not decide"):
         pass_gate(StagedBundle.of(bundle, graphs))

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from csflow.export.graphs.quantization import MIN_SAMPLES, flow_features, quantize_flow
+from csflow.export.graphs.quantization import MIN_SAMPLES, outputs_of, quantize
 from csflow.runtime.errors import BackendUnavailable, CalibrationError, EngineError
 
 Features = dict[str, NDArray[np.float32]]
@@ -50,7 +50,7 @@ def features(count: int = MIN_SAMPLES) -> list[Features]:
 @pytest.fixture(scope="module")
 def quantized() -> tuple[bytes, bytes, list[Features]]:
     original, samples = flow(), features()
-    return original, quantize_flow(original, samples), samples
+    return original, quantize(original, samples), samples
 
 
 def test_only_the_dense_convolution_is_quantized(quantized: tuple[bytes, bytes, list[Features]]) -> None:
@@ -94,29 +94,29 @@ def test_scores_stay_close(quantized: tuple[bytes, bytes, list[Features]]) -> No
 
 def test_a_graph_without_a_dense_convolution_is_refused() -> None:
     with pytest.raises(EngineError, match="no dense convolution"):
-        quantize_flow(flow(dense=False), features())
+        quantize(flow(dense=False), features())
 
 
 def test_too_few_or_broken_samples_are_refused() -> None:
     with pytest.raises(CalibrationError, match=f"at least {MIN_SAMPLES} good parts, got 3"):
-        quantize_flow(flow(), features(3))
+        quantize(flow(), features(3))
     samples = features()
     samples[2]["features_0"][0, 0, 0, 0] = np.nan
     with pytest.raises(CalibrationError, match="not finite"):
-        quantize_flow(flow(), samples)
+        quantize(flow(), samples)
 
 
 def test_what_the_quantizer_cannot_do_is_one_line() -> None:
     wrong = [{"elsewhere": sample["features_0"]} for sample in features()]
     with pytest.raises(EngineError, match="cannot quantize") as caught:
-        quantize_flow(flow(), wrong)
+        quantize(flow(), wrong)
     assert "\n" not in str(caught.value)
 
 
 def test_without_onnxruntime_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(BackendUnavailable, match=r"csflow\[export\]"):
-        quantize_flow(flow(), features())
+        quantize(flow(), features())
 
 
 def test_features_are_those_of_the_backbone_graph() -> None:
@@ -129,7 +129,7 @@ def test_features_are_those_of_the_backbone_graph() -> None:
     graph = helper.make_graph(nodes, "backbone", inputs, outputs)
     backbone = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     frame = DRAW.integers(0, 256, (4, 4, 3), dtype=np.uint8)
-    (got,) = flow_features(backbone.SerializeToString(), [frame])
+    (got,) = outputs_of(backbone.SerializeToString(), [{"frame": frame[None]}])
     np.testing.assert_array_equal(got["features_0"][0], frame.transpose(2, 0, 1))
-    with pytest.raises(EngineError, match="backbone graph"):
-        flow_features(b"no graph", [frame])
+    with pytest.raises(EngineError, match="exported graph"):
+        outputs_of(b"no graph", [])

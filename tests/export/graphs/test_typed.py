@@ -13,9 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from csflow.calibration.calibrate import calibrate
+from csflow.export.graphs.backbone import WideSqueeze
+from csflow.export.graphs.flow.graph import flow_graph
 from csflow.export.graphs.flow.tap_convolution import TapConvolution
-from csflow.export.graphs.flow.typed import HALF_MAX, SUM_LIMIT, Saturate, WideSqueeze, input_bound
-from csflow.export.graphs.graph import Graph, backbone_graph, flow_graph
+from csflow.export.graphs.flow.typed import input_bound
+from csflow.export.graphs.graph import Graph, backbone_graph
+from csflow.export.graphs.half import HALF_MAX, SUM_LIMIT, Saturate
 from csflow.export.graphs.onnx_export import to_onnx
 from csflow.runtime.bundle.calibration import load_calibration
 from csflow.runtime.bundle.directory import Bundle
@@ -24,7 +27,8 @@ from csflow.runtime.errors import ConfigError
 from csflow.runtime.picture.images import list_images, read_image
 from csflow.runtime.picture.preprocess import preprocess
 from csflow.runtime.types import Frame
-from csflow.toolkit.config import BackboneConfig, FlowConfig, ModelConfig
+from csflow.toolkit.methods.flow.flow import FlowHead
+from csflow.toolkit.methods.method import Shapes
 
 from ..conftest import MakeBackbone, MakeFlow  # noqa: TID252 - tests are no package that could be named
 
@@ -33,9 +37,9 @@ SCORE_TOLERANCE = 5e-3
 """Relative difference of scores to the trained model that half precision may cause on these small models."""
 
 
-def half_features(config: ModelConfig, factor: float) -> tuple[Tensor, ...]:
+def half_features(shapes: Shapes, factor: float) -> tuple[Tensor, ...]:
     generator = torch.Generator().manual_seed(5)
-    whole = [factor * torch.randn(2, *shape, generator=generator) for shape in config.feature_shapes]
+    whole = [factor * torch.randn(2, *shape, generator=generator) for shape in shapes]
     return tuple(Saturate()(x) for x in whole)
 
 
@@ -51,15 +55,15 @@ def in_session(session: onnxruntime.InferenceSession, _: Graph, features: tuple[
 
 @pytest.mark.parametrize("weights", [1.0, 30.0])
 def test_strong_anomalies_saturate_in_torch_and_onnxruntime(make_flow: MakeFlow, weights: float) -> None:
-    flow, config = make_flow(2, (3, 5), hidden=128)
+    flow, shapes = make_flow(2, (3, 5), hidden=128)
     for module in flow.modules():
         if isinstance(module, nn.Conv2d):
             # Large weights make a sum of half-precision products overflow where nothing bounds its terms.
             module.weight.mul_(weights)
-    graph = flow_graph(flow, config, precision="fp16")
+    graph = flow_graph(FlowHead(flow), shapes, precision="fp16")
     session = onnxruntime.InferenceSession(to_onnx(graph))
     for run in (in_torch, partial(in_session, session)):
-        outputs = [run(graph, half_features(config, factor)) for factor in FACTORS]
+        outputs = [run(graph, half_features(shapes, factor)) for factor in FACTORS]
         for value, picture in outputs:
             assert value.dtype == picture.dtype == np.float32
             assert np.isfinite(value).all()
@@ -68,7 +72,7 @@ def test_strong_anomalies_saturate_in_torch_and_onnxruntime(make_flow: MakeFlow,
         assert all(later > 0.5 * sooner for sooner, later in itertools.pairwise(scores))
         if weights == 1.0:
             assert min(scores[1:]) > 100.0 * scores[0]
-            assert_close(outputs[0], in_torch(flow_graph(flow, config), half_features(config, 1.0)))
+            assert_close(outputs[0], in_torch(flow_graph(FlowHead(flow), shapes), half_features(shapes, 1.0)))
 
 
 def assert_close(half: list[np.ndarray], whole: list[np.ndarray]) -> None:
@@ -77,18 +81,18 @@ def assert_close(half: list[np.ndarray], whole: list[np.ndarray]) -> None:
 
 
 def test_float32_of_the_same_anomalies_leaves_the_half_range(make_flow: MakeFlow) -> None:
-    flow, config = make_flow(hidden=128)
-    z, _ = flow(tuple(1e6 * f.float() for f in half_features(config, 1.0)))
+    flow, shapes = make_flow(hidden=128)
+    z, _ = flow(tuple(1e6 * f.float() for f in half_features(shapes, 1.0)))
     assert max(float(z_i.abs().max()) for z_i in z) > HALF_MAX
 
 
 def test_without_bounds_the_same_anomalies_become_nan(make_flow: MakeFlow) -> None:
-    flow, config = make_flow(hidden=128)
-    graph = flow_graph(flow, config, precision="fp16")
+    flow, shapes = make_flow(hidden=128)
+    graph = flow_graph(FlowHead(flow), shapes, precision="fp16")
     for name, module in list(graph.module.named_modules()):
         if name.endswith(("narrow_input", "narrow_hidden")):
             module.bound = float("inf")
-    value, _ = in_torch(graph, half_features(config, 1e6))
+    value, _ = in_torch(graph, half_features(shapes, 1e6))
     assert not np.isfinite(value).all()
 
 
@@ -104,8 +108,7 @@ def test_bound_is_what_the_weights_allow() -> None:
 
 
 def test_squeeze_means_in_float32(make_backbone: MakeBackbone) -> None:
-    config = ModelConfig(64, BackboneConfig("tf_efficientnet_b0", 2), FlowConfig(320, 2))
-    graph = backbone_graph(make_backbone("tf_efficientnet_b0"), config, "fp16")
+    graph = backbone_graph(make_backbone("tf_efficientnet_b0"), 64, "fp16")
     squeezes = [m for m in graph.module.modules() if isinstance(m, WideSqueeze)]
     assert len(squeezes) == 15
     # 200 x 200 values of 40: their sum, 1.6 million, is far outside of float16.
@@ -116,21 +119,20 @@ def test_squeeze_means_in_float32(make_backbone: MakeBackbone) -> None:
 
 @pytest.mark.parametrize("level", [0, 255, None])
 def test_features_of_extreme_frames_are_finite_and_close(make_backbone: MakeBackbone, level: int | None) -> None:
-    config = ModelConfig(64, BackboneConfig("tf_efficientnet_b0", 2), FlowConfig(320, 2))
     backbone = make_backbone("tf_efficientnet_b0")
     random = torch.randint(0, 256, (1, 64, 64, 3), generator=torch.Generator().manual_seed(6), dtype=torch.uint8)
     frame = random if level is None else torch.full_like(random, level)
     with torch.inference_mode():
-        half, whole = (backbone_graph(backbone, config, p).module(frame) for p in ("fp16", "fp32"))
+        half, whole = (backbone_graph(backbone, 64, p).module(frame) for p in ("fp16", "fp32"))
     for a, b in zip(half, whole, strict=True):
         assert a.dtype == torch.float16
         assert float((a.float() - b).norm() / b.norm()) < 0.02
 
 
 def test_unknown_precision_is_refused(make_flow: MakeFlow) -> None:
-    flow, config = make_flow()
+    flow, shapes = make_flow()
     with pytest.raises(ConfigError, match="no precision 'fp8'; choose one of: fp32, fp16"):
-        flow_graph(flow, config, precision="fp8")
+        flow_graph(FlowHead(flow), shapes, precision="fp8")
 
 
 @pytest.fixture(scope="module")

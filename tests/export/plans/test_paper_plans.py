@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from csflow.export.facts.graph_facts import graph_facts
-from csflow.export.graphs.graph import backbone_graph, flow_graph
+from csflow.export.graphs.methods import model_graphs
 from csflow.export.graphs.onnx_export import to_onnx
 from csflow.export.plans.engines import build_engines
 from csflow.runtime.bundle.directory import Bundle
@@ -25,19 +25,19 @@ from csflow.runtime.engines.tensorrt.plan_header import read_plan_header
 from csflow.runtime.engines.tensorrt.plan_record import BuildOptions, plan_path
 from csflow.toolkit.backbones.efficientnet import build_backbone
 from csflow.toolkit.config import ModelConfig
-from csflow.toolkit.methods.flow.flow import CrossScaleFlow
+from csflow.toolkit.methods.flow.flow import CrossScaleFlow, FlowHead
+from csflow.toolkit.model import Model
 
 
 def graphs() -> dict[str, bytes]:
     """Both graphs in half precision, with random weights and nothing that a fold could drop."""
     config = ModelConfig()
-    files = {"graphs/fp16/backbone.onnx": to_onnx(backbone_graph(build_backbone(config.backbone), config, "fp16"))}
-    flow = CrossScaleFlow(config.flow).eval().requires_grad_(False)
+    flow = CrossScaleFlow(config.head).eval().requires_grad_(False)
     for name, parameter in flow.named_parameters():
         if name.endswith("gamma"):
             parameter.fill_(0.5)
-    definition = Definitions().anomaly_map
-    return {**files, "graphs/fp16/flow.onnx": to_onnx(flow_graph(flow, config, definition, "fp16"))}
+    model = Model(build_backbone(config.backbone), FlowHead(flow), config)
+    return {f"graphs/fp16/{graph.name}.onnx": to_onnx(graph) for graph in model_graphs(model, "fp16")}
 
 
 @pytest.mark.paper

@@ -64,10 +64,11 @@ def test_every_backend_is_tried() -> None:
 def int8_files(trained: Path, product_line: Path) -> dict[str, bytes]:
     """The quantized last graph of `trained`."""
     pytest.importorskip("onnxruntime", reason="quantizing needs the extra export")
-    from csflow.export.gate.int8 import INT8_FLOW, good_samples, int8_flow
+    from csflow.export.gate.int8 import good_samples, int8_file, int8_graph
     from csflow.toolkit.data.dataset import load_dataset
 
-    return {INT8_FLOW: int8_flow(Bundle.open(trained), good_samples(load_dataset(product_line)))}
+    bundle = Bundle.open(trained)
+    return {int8_file(bundle): int8_graph(bundle, good_samples(load_dataset(product_line)))}
 
 
 @pytest.fixture(params=list(ENGINES))

@@ -1,6 +1,7 @@
 """The backbone: the stage that CS-Flow reads, the reference's image pyramid, and the three ways to its weights."""
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,17 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from csflow.runtime.errors import ConfigError
-from csflow.toolkit.backbones.efficientnet import build_backbone, image_pyramid, resolve_name
+from csflow.toolkit.backbones.backbone import image_pyramid
+from csflow.toolkit.backbones.config import BackboneConfig
+from csflow.toolkit.backbones.efficientnet import build_backbone, resolve_name
 from csflow.toolkit.backbones.weights import load_backbone
-from csflow.toolkit.config import BackboneConfig
 
 NAME = "tf_efficientnet_lite0"
 
 
 def test_b5_ends_with_block_35_of_304_channels() -> None:
     backbone = build_backbone(BackboneConfig("tf_efficientnet_b5"))
-    assert backbone.channels == 304
+    assert backbone.shapes(768) == ((304, 24, 24), (304, 12, 12), (304, 6, 6))
     assert sum(len(stage) for stage in backbone.trunk.blocks) == 36  # type: ignore[arg-type, misc]
     assert sum(p.numel() for p in backbone.trunk.parameters()) == 17_543_204
 
@@ -47,6 +49,26 @@ def test_features_are_those_of_the_whole_network_s_sixth_stage(random_weights: P
     with torch.no_grad():
         for got, image in zip(backbone(frames)[:2], (x, half), strict=True):
             torch.testing.assert_close(got, network.blocks[:6](network.bn1(network.conv_stem(image))))
+
+
+def test_several_stages_are_the_outputs_of_the_whole_network_s_stages(random_weights: Path) -> None:
+    config = replace(resolve_name(NAME), scales=1, stages=(2, 4, 6))
+    backbone, _ = load_backbone(config, str(random_weights))
+    network = timm.create_model(NAME)
+    network.load_state_dict(load_file(random_weights))
+    network.eval()
+    frames = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
+    x = (frames.permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.5
+    with torch.no_grad():
+        got = backbone(frames)
+        for stage, features in zip((2, 4, 6), got, strict=True):
+            torch.testing.assert_close(features, network.blocks[: stage + 1](network.bn1(network.conv_stem(x))))
+    assert backbone.shapes(64) == tuple(tuple(f.shape[1:]) for f in got)
+
+
+def test_stages_that_are_not_there_are_refused() -> None:
+    with pytest.raises(ConfigError, match="stages 0 to 6"):
+        build_backbone(BackboneConfig(NAME, stages=(7,)))
 
 
 def test_pyramid_is_nearest_interpolation_bit_for_bit() -> None:

@@ -16,10 +16,11 @@ from torch.nn import functional
 from csflow.export.graphs.graph import Graph
 from csflow.export.graphs.onnx_export import to_onnx
 from csflow.runtime.errors import ConfigError
-from csflow.toolkit.backbones.efficientnet import Backbone, build_backbone
+from csflow.toolkit.backbones.backbone import Backbone
+from csflow.toolkit.backbones.config import BackboneConfig
+from csflow.toolkit.backbones.efficientnet import build_backbone
 from csflow.toolkit.backbones.key_maps import LAYOUTS, from_timm, layout_of, to_timm
 from csflow.toolkit.backbones.weights import fill_backbone, fingerprint, load_backbone
-from csflow.toolkit.config import BackboneConfig
 
 B5 = "tf_efficientnet_b5"
 STAGES = [(3, 3, 1), (5, 3, 2), (5, 5, 2), (7, 3, 2), (7, 5, 1), (9, 5, 2)]

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torchvision.transforms import v2
 
-from csflow.toolkit.config import BackboneConfig
+from csflow.toolkit.backbones.config import BackboneConfig
 from csflow.toolkit.importers.errors import ImportRefused
 from csflow.toolkit.importers.foreign import ForeignModel
 from csflow.toolkit.importers.import_model import ImportPlan, read_foreign

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from csflow.toolkit.backbones.backbone import Features
+
 __all__ = ["CouplingBlock", "CrossScaleNet", "reference_permutations", "soft_clamp"]
 
-Features = tuple[Tensor, ...]
 CLIP = 1e6
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 
@@ -9,10 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from csflow.toolkit.config import STRIDE, FlowConfig
-from csflow.toolkit.methods.flow.coupling import CouplingBlock, Features
+from csflow.toolkit.backbones.backbone import Features
+from csflow.toolkit.features import FeatureFiles
+from csflow.toolkit.methods.flow.config import STRIDE, FlowConfig
+from csflow.toolkit.methods.flow.coupling import CouplingBlock
+from csflow.toolkit.methods.method import Head
 
-__all__ = ["CrossScaleFlow", "Standardise", "anomaly_map", "negative_log_likelihood", "score"]
+__all__ = ["CrossScaleFlow", "FlowHead", "Standardise", "anomaly_map", "negative_log_likelihood", "score"]
 
 
 class Standardise(nn.Module):
@@ -27,15 +31,13 @@ class Standardise(nn.Module):
         self.register_buffer("std", torch.ones(scales, channels))
 
     @torch.no_grad()
-    def fit(self, features: Features) -> None:
-        """Take mean and standard deviation over images and positions of (N, C, h_i, w_i) features.
+    def fit(self, features: FeatureFiles) -> None:
+        """Take mean and standard deviation over images and positions of the training features.
 
         A channel that never varies keeps std 1: dividing by nearly 0 would turn rounding into anomalies.
         """
         mean, std = self.get_buffer("mean"), self.get_buffer("std")
-        for i, x in enumerate(features):
-            centre = _channel_moment(x, 1, torch.zeros(x.shape[1], dtype=torch.float64))
-            variance = _channel_moment(x, 2, centre)
+        for i, (centre, variance) in enumerate(features.channel_moments()):
             mean[i] = centre
             std[i] = torch.where(variance > 1e-12, variance.sqrt(), torch.ones_like(variance))
 
@@ -67,8 +69,8 @@ class CrossScaleFlow(nn.Module):
             )
         self.layers = nn.ModuleList(layers)
 
-    def fit_standardisation(self, features: Features) -> None:
-        """Set the statistics of the first layer, if it has some, from (N, C, h_i, w_i) training features."""
+    def fit_standardisation(self, features: FeatureFiles) -> None:
+        """Set the statistics of the first layer, if it has some, from the training features."""
         first = self.layers[0]
         if isinstance(first, Standardise):
             first.fit(features)
@@ -88,6 +90,20 @@ class CrossScaleFlow(nn.Module):
         return z
 
 
+class FlowHead(Head):
+    """Score and map of a flow's latents; the map is that of the flow's configuration unless another is named."""
+
+    def __init__(self, flow: CrossScaleFlow, anomaly_map: str | None = None) -> None:
+        super().__init__()
+        self.config = dataclasses.replace(flow.config, anomaly_map=anomaly_map or flow.config.anomaly_map)
+        self.flow = flow
+
+    def forward(self, *features: Tensor) -> tuple[Tensor, Tensor]:
+        """Map features (N, C, h_i, w_i) to score (N,) and anomaly map (N, h, w)."""
+        z, _ = self.flow(features)
+        return score(z), anomaly_map(z, self.config.anomaly_map)
+
+
 def score(z: Features) -> Tensor:
     """Anomaly score (N,): the mean of z²/2 over all D latents of all scales.
 
@@ -98,7 +114,7 @@ def score(z: Features) -> Tensor:
 
 
 def anomaly_map(z: Features, definition: str = "scale0-mean-z2") -> Tensor:
-    """Anomaly map (N, h, w) by its name in `csflow.runtime.bundle.manifest.Definitions`.
+    """Anomaly map (N, h, w) by its name in `FlowConfig.anomaly_map`.
 
     'scale0-mean-z2': the channel mean of z² at the finest scale, h = S/32 (reference localization).
     'product-mean-z2': the product over scales of that mean, each enlarged bilinearly (align_corners=False) to the
@@ -116,13 +132,6 @@ def anomaly_map(z: Features, definition: str = "scale0-mean-z2") -> Tensor:
 def negative_log_likelihood(z: Features, log_det: Tensor) -> Tensor:
     """Training loss, a scalar: mean over samples of (½‖z‖² - log|det J|) / D, without the Gaussian's constant."""
     return (score(z) - log_det / _latents(z)).mean()
-
-
-def _channel_moment(x: Tensor, order: int, centre: Tensor) -> Tensor:
-    """Mean of (x - centre)^order over images and positions, (C,) float64; a few images at a time to spare memory."""
-    parts = torch.split(x, 64)
-    sums = [(part.double() - centre[:, None, None]).pow(order).sum(dim=(0, 2, 3)) for part in parts]
-    return torch.stack(sums).sum(dim=0) / (x.numel() / x.shape[1])
 
 
 def _latents(z: Features) -> int:

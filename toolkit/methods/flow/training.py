@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from csflow.runtime.errors import ConfigError
-from csflow.toolkit.config import FlowConfig, TrainConfig
+from csflow.toolkit.backbones.backbone import Features
+from csflow.toolkit.features import FeatureFiles
 from csflow.toolkit.methods.flow.checkpoint import Checkpoint
-from csflow.toolkit.methods.flow.coupling import Features
+from csflow.toolkit.methods.flow.config import FlowConfig, TrainConfig
 from csflow.toolkit.methods.flow.flow import CrossScaleFlow, negative_log_likelihood
 
 __all__ = ["autocast", "learning_rate", "new_flow", "train_flow"]
@@ -55,8 +56,7 @@ def autocast(device: torch.device, wanted: bool) -> AbstractContextManager[objec
 
 def train_flow(
     flow: CrossScaleFlow,
-    features: Features,
-    variants: int,
+    features: FeatureFiles,
     config: TrainConfig,
     checkpoint: Checkpoint | None = None,
     on_epoch: OnEpoch | None = None,
@@ -67,7 +67,7 @@ def train_flow(
     training resumed from `checkpoint` ends with the same weights as one that ran through.
 
     Args:
-        features: one (N · variants, C, h_i, w_i) float32 tensor per scale, variants of an image adjacent.
+        features: of one feature map per scale.
         on_epoch: called with the number of finished epochs and the loss of the last one.
 
     Raises ConfigError when the loss leaves the finite numbers, or for a checkpoint that does not belong here.
@@ -87,7 +87,7 @@ def train_flow(
     noise = _Noise(features, config)
     flow.train()
     for epoch in range(done, config.epochs):
-        losses.append(_epoch(flow, features, variants, config, optimizer, epoch, noise))
+        losses.append(_epoch(flow, features, config, optimizer, epoch, noise))
         if checkpoint is not None and epoch + 1 < config.epochs and pacing.due():
             pacing.measure(lambda: checkpoint.save(flow, optimizer, epoch + 1, losses))  # noqa: B023 - called at once
         if on_epoch is not None:
@@ -98,14 +98,13 @@ def train_flow(
 
 def _epoch(
     flow: CrossScaleFlow,
-    features: Features,
-    variants: int,
+    features: FeatureFiles,
     config: TrainConfig,
     optimizer: torch.optim.Adam,
     epoch: int,
     noise: _Noise,
 ) -> float:
-    rows = _order(features[0].shape[0] // variants, variants, config.seed, epoch)
+    rows = _order(features.pictures, features.variants, config.seed, epoch)
     batches = torch.split(rows, config.batch_size)
     device = next(flow.parameters()).device
     total = 0.0
@@ -115,7 +114,7 @@ def _epoch(
         for group in optimizer.param_groups:
             group["lr"] = rate
         with autocast(device, config.autocast):
-            z, log_det = flow(tuple(x.to(device) for x in noise.on(tuple(f[batch] for f in features))))
+            z, log_det = flow(tuple(x.to(device) for x in noise.on(features.rows(batch))))
         loss = negative_log_likelihood(z, log_det)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -128,11 +127,12 @@ def _epoch(
 class _Noise:
     """Adds normal noise to features, the same in every run with the same seed."""
 
-    def __init__(self, features: Features, config: TrainConfig) -> None:
+    def __init__(self, features: FeatureFiles, config: TrainConfig) -> None:
         self._seed, self._share = config.seed, config.feature_noise
         self._generator = torch.Generator()
         if self._share > 0.0:
-            self._scale = [self._share * f.std(dim=(0, 2, 3), keepdim=True) for f in features]
+            moments = features.channel_moments()
+            self._scale = [(self._share * variance.sqrt()).float()[:, None, None] for _, variance in moments]
 
     def restart(self, epoch: int) -> None:
         # Seeded anew for each epoch, so that a resumed training draws what an uninterrupted one does.

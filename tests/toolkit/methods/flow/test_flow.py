@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from csflow.toolkit.config import FlowConfig
+from csflow.toolkit.features import FeatureFiles
+from csflow.toolkit.methods.flow.config import FlowConfig
 from csflow.toolkit.methods.flow.coupling import CouplingBlock, CrossScaleNet, reference_permutations, soft_clamp
 from csflow.toolkit.methods.flow.flow import CrossScaleFlow, Standardise, anomaly_map, negative_log_likelihood, score
 from csflow.toolkit.methods.flow.training import new_flow
@@ -197,7 +198,7 @@ def test_standardisation_gives_mean_0_and_variance_1_and_keeps_constant_channels
     layer = Standardise(CHANNELS, 3).double()
     x = tuple(3.0 + 2.0 * x_i for x_i in features(3, batch=16))
     x[0][:, 2] = 7.0
-    layer.fit(x)
+    layer.fit(FeatureFiles(tuple(x_i.numpy() for x_i in x)))
     z, _ = layer(x)
     for z_i in z:
         torch.testing.assert_close(z_i.mean((0, 2, 3)), torch.zeros(CHANNELS, dtype=torch.float64), atol=1e-6, rtol=0)

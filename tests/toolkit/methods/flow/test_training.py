@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from csflow.runtime.errors import ConfigError
-from csflow.toolkit.config import FlowConfig, TrainConfig
+from csflow.toolkit.features import FeatureFiles
 from csflow.toolkit.methods.flow.checkpoint import Checkpoint
+from csflow.toolkit.methods.flow.config import FlowConfig, TrainConfig
 from csflow.toolkit.methods.flow.flow import CrossScaleFlow, score
 from csflow.toolkit.methods.flow.training import learning_rate, new_flow, train_flow
 
@@ -28,15 +29,19 @@ def data(seed: int = 0, count: int = 20) -> tuple[torch.Tensor, ...]:
     return mixed, mixed[:, :, ::2, ::2].contiguous()
 
 
+def files(features: tuple[torch.Tensor, ...]) -> FeatureFiles:
+    return FeatureFiles(tuple(x.numpy() for x in features))
+
+
 def fitted() -> CrossScaleFlow:
     flow = new_flow(FLOW, 3)
-    flow.fit_standardisation(data())
+    flow.fit_standardisation(files(data()))
     return flow
 
 
 def test_loss_falls_and_strangers_score_higher() -> None:
     flow = fitted()
-    losses = train_flow(flow, data(), 1, TRAIN)
+    losses = train_flow(flow, files(data()), TRAIN)
     assert losses[-1] < losses[0] - 0.05
     strangers = tuple(torch.randn(x.shape, generator=torch.Generator().manual_seed(9)) for x in data())
     with torch.no_grad():
@@ -48,7 +53,7 @@ def test_loss_falls_and_strangers_score_higher() -> None:
 def test_resumed_training_equals_an_uninterrupted_one(tmp_path: Path, stop_after: int, noise: float) -> None:
     how = replace(TRAIN, feature_noise=noise)
     straight = fitted()
-    losses = train_flow(straight, data(), 1, how)
+    losses = train_flow(straight, files(data()), how)
 
     def interrupt(done: int, _loss: float) -> None:
         if done == stop_after:
@@ -56,10 +61,10 @@ def test_resumed_training_equals_an_uninterrupted_one(tmp_path: Path, stop_after
 
     checkpoint = Checkpoint(tmp_path / "c.safetensors", "same")
     with pytest.raises(Interrupted):
-        train_flow(fitted(), data(), 1, how, checkpoint, interrupt)
+        train_flow(fitted(), files(data()), how, checkpoint, interrupt)
     seen: list[int] = []
     resumed = new_flow(FLOW, 77)
-    resumed_losses = train_flow(resumed, data(), 1, how, checkpoint, lambda done, _: seen.append(done))
+    resumed_losses = train_flow(resumed, files(data()), how, checkpoint, lambda done, _: seen.append(done))
     # Checkpoints are paced by their cost: an epoch or two may have to be repeated, never skipped.
     assert 1 <= seen[0] <= stop_after
     assert seen == list(range(seen[0], TRAIN.epochs + 1))
@@ -72,7 +77,7 @@ def test_same_seed_same_weights_and_other_seed_other_weights() -> None:
     ends = []
     for seed in (5, 5, 6):
         flow = fitted()
-        train_flow(flow, data(), 1, TrainConfig(epochs=1, batch_size=4, seed=seed, autocast=False))
+        train_flow(flow, files(data()), TrainConfig(epochs=1, batch_size=4, seed=seed, autocast=False))
         ends.append(torch.cat([p.detach().flatten() for p in flow.parameters()]))
     assert torch.equal(ends[0], ends[1])
     assert not torch.equal(ends[0], ends[2])
@@ -110,7 +115,7 @@ def test_damaged_checkpoint_is_refused_in_words(tmp_path: Path) -> None:
 def test_divergence_is_an_error_in_words() -> None:
     bad = tuple(x * float("inf") for x in data())
     with pytest.raises(ConfigError, match="--learning-rate"):
-        train_flow(new_flow(FLOW, 0), bad, 1, TRAIN)
+        train_flow(new_flow(FLOW, 0), files(bad), TRAIN)
 
 
 def test_cosine_schedule_warms_up_and_ends_near_zero() -> None:
@@ -130,8 +135,8 @@ def test_noise_keeps_few_pictures_from_being_learnt_by_heart() -> None:
 
     def gap(config: TrainConfig) -> float:
         flow = new_flow(FLOW, 3)
-        flow.fit_standardisation(few)
-        train_flow(flow, few, 1, config)
+        flow.fit_standardisation(files(few))
+        train_flow(flow, files(few), config)
         with torch.no_grad():
             return float(score(flow(unseen)[0]).mean() - score(flow(few)[0]).mean())
 

@@ -1,8 +1,8 @@
-"""What a torch module costs at batch 1, counted on tensors without data."""
+"""What a torch module costs at batch 1, counted on tensors without data, and what a rewrite of it saves."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -11,14 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from csflow.export.graphs.flow.fold import BACKBONE_FOLDS, flow_folds
-from csflow.export.graphs.flow.folded import InferenceBackbone, InferenceFlow
-from csflow.toolkit.backbones.efficientnet import build_backbone
-from csflow.toolkit.config import ModelConfig
-from csflow.toolkit.methods.flow.flow import CrossScaleFlow, anomaly_map, score
-
-__all__ = ["Cost", "Saving", "cost", "fold_savings"]
-
+__all__ = ["Cost", "Saving", "cost", "measured"]
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -65,47 +58,16 @@ def cost(module: nn.Module, example: tuple[Tensor, ...]) -> Cost:
     return Cost(counter.operators, counter.multiplications, numbers)
 
 
-def fold_savings(config: ModelConfig) -> list[Saving]:
-    """What each fold saves, per frame, in models of this size; no weights are read.
-
-    The flow's first entry compares with the flow as training runs it. Folds that do not apply are left out.
-    """
-    return [s for s in (*_backbone_savings(config), *_flow_savings(config)) if s.saved != Cost(0, 0, 0)]
-
-
-def _backbone_savings(config: ModelConfig) -> list[Saving]:
-    frame = (torch.empty(1, config.image_size, config.image_size, 3, dtype=torch.uint8, device="meta"),)
-    backbone = InferenceBackbone(build_backbone(config.backbone))
-    return [_measured("backbone", name, backbone, frame, fold) for name, fold in BACKBONE_FOLDS.items()]
-
-
-def _flow_savings(config: ModelConfig) -> list[Saving]:
-    features = tuple(torch.empty(1, *shape, device="meta") for shape in config.feature_shapes)
-    with torch.device("meta"):
-        whole = CrossScaleFlow(config.flow)
-    flow = InferenceFlow(whole, "scale0-mean-z2")
-    before = cost(_Scored(whole), features)
-    rewritten = Saving("flow", "no log-determinant, one clip", before - cost(flow, features), before)
-    folds = flow_folds(config).items()
-    return [rewritten, *(_measured("flow", name, flow, features, fold) for name, fold in folds)]
-
-
-def _measured(graph: str, name: str, module: M, example: tuple[Tensor, ...], fold: Callable[[M], None]) -> Saving:
-    before = cost(module, example)
-    fold(module)
-    return Saving(graph, name, before - cost(module, example), before)
-
-
-class _Scored(nn.Module):
-    """The flow as it was trained, with score and map."""
-
-    def __init__(self, flow: CrossScaleFlow) -> None:
-        super().__init__()
-        self.flow = flow
-
-    def forward(self, *features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        z, log_det = self.flow(features)
-        return score(z), anomaly_map(z), log_det
+def measured(
+    graph: str, module: M, example: tuple[Tensor, ...], folds: Mapping[str, Callable[[M], None]]
+) -> list[Saving]:
+    """Apply the folds to `module` one after the other; what each saved. Those that change nothing are left out."""
+    savings = []
+    for name, fold in folds.items():
+        before = cost(module, example)
+        fold(module)
+        savings.append(Saving(graph, name, before - cost(module, example), before))
+    return [saving for saving in savings if saving.saved != Cost(0, 0, 0)]
 
 
 class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -1,0 +1,133 @@
+"""The backbone graph of every method: the frozen network rewritten for inference, folded, and typed in half precision.
+
+Folds are exact, in float64. What is not folded, because it would not be: the mean of the frame into the stem, whose
+zero padding stands for the mean there and not for 0. In half precision the frame's normalisation and the mean of
+squeeze pooling stay in float32.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Callable
+
+import torch
+from timm.models._efficientnet_blocks import SqueezeExcite
+from torch import Tensor, nn
+
+from csflow.export.graphs.half import Saturate
+from csflow.toolkit.backbones.backbone import Backbone, Features, image_pyramid
+
+__all__ = [
+    "BACKBONE_FOLDS",
+    "InferenceBackbone",
+    "WideSqueeze",
+    "fold_backbone",
+    "fold_batch_norms",
+    "fold_pixel_scale",
+    "halve_backbone",
+    "set_convolution",
+]
+
+
+class InferenceBackbone(nn.Module):
+    """The frozen backbone; `scale` is None once it is part of the stem's weights."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        super().__init__()
+        self.trunk = copy.deepcopy(backbone.trunk)
+        self.scales = backbone.config.scales
+        mean, std = backbone.get_buffer("mean"), backbone.get_buffer("std")
+        self.register_buffer("mean", (mean.double() * 255.0).to(mean.dtype))
+        self.register_buffer("scale", (1.0 / (std.double() * 255.0)).to(std.dtype))
+        self.narrow: nn.Module = nn.Identity()
+        """Applied to the pixels and to the features; `halve_backbone` puts the cast to half here."""
+        self.eval()
+
+    def forward(self, frames: Tensor) -> Features:
+        """Map frames (N, S, S, 3) uint8 RGB to features (N, C, h_i, w_i)."""
+        mean, scale = self.get_buffer("mean"), self._buffers["scale"]
+        # Cast before permute: TensorRT takes uint8 into a Cast only.
+        x = frames.to(mean.dtype).permute(0, 3, 1, 2) - mean
+        x = self.narrow(x if scale is None else x * scale)
+        return tuple(self.narrow(f) for x_i in image_pyramid(x, self.scales) for f in self.trunk(x_i))
+
+
+def fold_backbone(backbone: Backbone, pixel_scale: bool = True) -> InferenceBackbone:
+    """A copy of the backbone with every fold applied; `backbone` is left as it is.
+
+    Args:
+        pixel_scale: whether `fold_pixel_scale` is one of them. In float16 it would push small weights of the stem
+            under the smallest normal number.
+    """
+    folded = InferenceBackbone(backbone)
+    fold_batch_norms(folded)
+    if pixel_scale:
+        fold_pixel_scale(folded)
+    return folded
+
+
+def fold_batch_norms(backbone: InferenceBackbone) -> None:
+    """Batch norms into the convolutions before them; what follows in the same layer (the activation) stays."""
+    for parent in list(backbone.modules()):
+        children = list(parent.named_children())
+        for (_, conv), (name, norm) in itertools.pairwise(children):
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                _into_convolution(conv, norm)
+                setattr(parent, name, getattr(norm, "act", nn.Identity()))
+
+
+def _into_convolution(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
+    # Padding lies before the convolution, so a factor and an offset after it never see the border.
+    mean, variance = norm.get_buffer("running_mean").double(), norm.get_buffer("running_var").double()
+    factor = norm.weight.double() / torch.sqrt(variance + norm.eps)
+    bias = torch.zeros_like(mean) if conv.bias is None else conv.bias.double()
+    set_convolution(
+        conv, conv.weight.double() * factor[:, None, None, None], norm.bias.double() + (bias - mean) * factor
+    )
+
+
+def fold_pixel_scale(backbone: InferenceBackbone) -> None:
+    """Division by 255 and by the colours' standard deviation into the stem; the mean stays, as the stem pads with 0."""
+    stem = backbone.trunk.conv_stem
+    assert isinstance(stem, nn.Conv2d)
+    set_convolution(stem, stem.weight.double() * backbone.get_buffer("scale").double(), stem.bias)
+    backbone.register_buffer("scale", None)
+
+
+def set_convolution(conv: nn.Conv2d, weight: Tensor, bias: Tensor | None) -> None:
+    """Replace weight and bias, in the type that the weight has; None takes the bias away."""
+    dtype = conv.weight.dtype
+    conv.weight = nn.Parameter(weight.to(dtype), requires_grad=False)
+    conv.bias = None if bias is None else nn.Parameter(bias.to(dtype), requires_grad=False)
+
+
+class WideSqueeze(nn.Module):
+    """Squeeze-and-excitation whose mean over up to 10⁵ positions is taken in float32."""
+
+    def __init__(self, squeeze: SqueezeExcite) -> None:
+        super().__init__()
+        self.excite = nn.Sequential(squeeze.conv_reduce, squeeze.act1, squeeze.conv_expand, squeeze.gate)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, h, w) float16 to the same."""
+        mean = x.float().mean((2, 3), keepdim=True)
+        y: Tensor = x * self.excite(mean.to(x.dtype))
+        return y
+
+
+def halve_backbone(backbone: InferenceBackbone) -> InferenceBackbone:
+    """Change the backbone in place: the trunk in float16, features float16, normalisation and squeeze means float32."""
+    backbone.trunk.half()
+    for parent in list(backbone.trunk.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, SqueezeExcite):
+                setattr(parent, name, WideSqueeze(child))
+    backbone.narrow = Saturate()
+    return backbone
+
+
+BACKBONE_FOLDS: dict[str, Callable[[InferenceBackbone], None]] = {
+    "batch norm into convolutions": fold_batch_norms,
+    "pixel scale into the stem": fold_pixel_scale,
+}

@@ -1,0 +1,54 @@
+"""The graphs of every method: a new one is a module that makes its head's graph, and a line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from csflow.export.graphs.backbone import BACKBONE_FOLDS, InferenceBackbone
+from csflow.export.graphs.cost import Saving, measured
+from csflow.export.graphs.flow.graph import flow_graph, flow_savings
+from csflow.export.graphs.graph import Graph, backbone_graph
+from csflow.export.graphs.mahalanobis import mahalanobis_graph
+from csflow.toolkit.backbones.efficientnet import build_backbone
+from csflow.toolkit.config import ModelConfig
+from csflow.toolkit.methods.method import Shapes
+from csflow.toolkit.model import Model
+
+__all__ = ["fold_savings", "model_graphs"]
+
+
+@dataclass(frozen=True)
+class _Exporter:
+    """How a head becomes a graph."""
+
+    graph: Callable[[Any, Shapes, str], Graph]
+    """(head, shapes of the features, precision) to the graph; the head is left as it is."""
+    savings: Callable[[Any, Shapes], list[Saving]] | None = None
+    """(configuration of the head, shapes) to what its folds save; None where there is nothing to fold."""
+
+
+EXPORTERS: Mapping[str, _Exporter] = {
+    "cs-flow": _Exporter(flow_graph, flow_savings),
+    "mahalanobis": _Exporter(mahalanobis_graph),
+}
+
+
+def model_graphs(model: Model, precision: str = "fp32") -> tuple[Graph, ...]:
+    """The graphs of a model in running order; raises ConfigError for a precision that there is not."""
+    backbone = backbone_graph(model.backbone, model.config.image_size, precision)
+    return backbone, EXPORTERS[model.config.method].graph(model.head, model.shapes, precision)
+
+
+def fold_savings(config: ModelConfig) -> list[Saving]:
+    """What each fold saves, per frame, in models of this size; no weights are read."""
+    trained = build_backbone(config.backbone)
+    frame = torch.empty(1, config.image_size, config.image_size, 3, dtype=torch.uint8, device="meta")
+    savings = measured("backbone", InferenceBackbone(trained), (frame,), BACKBONE_FOLDS)
+    of_head = EXPORTERS[config.method].savings
+    if of_head is not None:
+        savings += of_head(config.head, trained.shapes(config.image_size))
+    return savings

@@ -1,0 +1,83 @@
+"""The graphs of every method, in turn: OpenVINO decides as torch, half precision within its tolerance."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from csflow.export.graphs.methods import EXPORTERS, fold_savings, model_graphs
+from csflow.export.plans.graph_products import graph_products
+from csflow.export.plans.precision_audit import require_half_graph
+from csflow.runtime.bundle.directory import Bundle
+from csflow.runtime.bundle.golden import load_golden
+from csflow.runtime.engines.golden_check import check_golden, tolerances
+from csflow.runtime.engines.opening import load_engine
+from csflow.toolkit.methods.table import METHODS
+from csflow.toolkit.model import Model
+
+
+@pytest.fixture
+def bundle(method_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bundle:
+    monkeypatch.setenv("CSFLOW_CACHE", str(tmp_path / "cache"))
+    return Bundle.open(shutil.copytree(method_bundle, tmp_path / "model.csflow"))
+
+
+def test_every_method_has_graphs() -> None:
+    assert set(EXPORTERS) == set(METHODS)
+
+
+def test_graphs_are_files_of_the_manifest_s_names_joined_by_features(bundle: Bundle) -> None:
+    before = ["frame"]
+    for name in bundle.manifest.graphs:
+        graph = onnx.load_from_string(bundle.read(f"graphs/fp32/{name}.onnx")).graph
+        assert [port.name for port in graph.input] == before
+        before = [port.name for port in graph.output]
+        assert all(port.type.tensor_type.shape.dim[0].dim_param == "batch" for port in graph.output)
+    assert before == ["score", "anomaly_map"]
+
+
+@pytest.mark.parametrize("backend", ["openvino-fp32", "torch-fp16"])
+def test_engines_agree_with_the_trained_model_on_golden_frames(bundle: Bundle, backend: str) -> None:
+    pytest.importorskip("openvino", reason="OpenVINO is not installed")
+    golden = load_golden(bundle)
+    with load_engine(bundle, backend) as engine:
+        check = check_golden(engine, golden, None)
+        limits = tolerances(engine.name, golden.spread is not None)
+    assert check.score_error <= limits.score
+    assert check.map_error <= limits.map
+
+
+def test_half_graphs_multiply_in_half_and_agree(bundle: Bundle) -> None:
+    graphs = {name: bundle.read(f"graphs/fp16/{name}.onnx") for name in bundle.manifest.graphs}
+    golden = load_golden(bundle)
+    values = {"frame": np.stack([frame.image for frame, _ in golden])}
+    for name, data in graphs.items():
+        require_half_graph(graph_products(data, name), name)
+        session = onnxruntime.InferenceSession(data)
+        ports = [port.name for port in session.get_outputs()]
+        values = dict(zip(ports, session.run(None, values), strict=True))
+    assert {name: value.dtype for name, value in values.items()} == {"score": np.float32, "anomaly_map": np.float32}
+    for score, (_, expected) in zip(values["score"], golden, strict=True):
+        assert abs(score - expected.score) <= 0.1 * golden.unit(expected.score)
+
+
+@pytest.mark.parametrize("factor", [1e2, 1e4, 1e6])
+def test_half_precision_of_strong_anomalies_is_finite(bundle: Bundle, factor: float) -> None:
+    *_, head = model_graphs(Model.load(bundle), "fp16")
+    features = tuple((factor * torch.randn(x.shape)).clamp(-65504.0, 65504.0).half() for x in head.example)
+    plain = head.module(*head.example)[0]
+    with torch.inference_mode():
+        score, anomaly_map = head.module(*features)
+    assert torch.isfinite(score).all()
+    assert torch.isfinite(anomaly_map).all()
+    assert (score > plain).all()
+
+
+def test_savings_are_said_of_graphs_of_the_bundle(bundle: Bundle) -> None:
+    savings = fold_savings(Model.load(bundle).config)
+    assert {saving.graph for saving in savings} <= set(bundle.manifest.graphs)
+    assert any(saving.graph == "backbone" for saving in savings)

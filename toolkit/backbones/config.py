@@ -1,0 +1,41 @@
+"""Configuration of the frozen feature extractor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["PADDINGS", "BackboneConfig"]
+
+PADDINGS = ("timm", "tf_same", "symmetric", "lm071")
+"""Padding conventions of the backbone; `BackboneConfig.padding` tells them apart."""
+
+
+@dataclass(frozen=True)
+class BackboneConfig:
+    """The frozen feature extractor. Its features are those of every stage at every image scale, scale by scale."""
+
+    name: str = "tf_efficientnet_b5.aa_in1k"
+    """timm name of an EfficientNet. Default: the ImageNet weights with AutoAugment that the reference code loads."""
+    scales: int = 3
+    """Number of image scales: 1, 1/2, 1/4, ... by strided slices."""
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    """Subtracted from RGB in 0..1, per channel."""
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    """Divides after the mean."""
+    padding: str = "timm"
+    """Zero padding of the stride-2 convolutions, which shifts the features: 'timm' as the named model has it, 'tf_same'
+    (right and below; efficientnet_pytorch 0.6), 'symmetric' (torchvision; efficientnet_pytorch 0.7.0), or 'lm071'
+    (efficientnet_pytorch 0.7.1: some layers each, as SAME comes out at the size the model was designed for)."""
+    stages: tuple[int, ...] = (5,)
+    """Stages of the network whose output is read, counted from 0 and rising; 5 of an EfficientNet is what CS-Flow reads
+    (block index 35 of B5)."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.scales <= 6:
+            raise ValueError("scales must be 1 to 6")
+        if min(self.std) <= 0.0:
+            raise ValueError("std must be positive")
+        if self.padding not in PADDINGS:
+            raise ValueError(f"padding must be one of {', '.join(PADDINGS)}")
+        if not self.stages or list(self.stages) != sorted({*self.stages}) or self.stages[0] < 0:
+            raise ValueError("stages must be rising whole numbers from 0, at least one")

@@ -1,0 +1,52 @@
+"""CS-Flow as a method: trained by gradient descent, resumable."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from csflow.runtime.bundle.manifest import Definitions
+from csflow.toolkit.features import FeatureFiles
+from csflow.toolkit.methods.flow.checkpoint import Checkpoint
+from csflow.toolkit.methods.flow.config import FlowConfig, TrainConfig
+from csflow.toolkit.methods.flow.flow import CrossScaleFlow, FlowHead
+from csflow.toolkit.methods.flow.training import new_flow, train_flow
+from csflow.toolkit.methods.method import Fitted, Reading, Shapes, Workplace
+
+__all__ = ["CSFlow"]
+
+
+class CSFlow:
+    """Cross-scale normalizing flow (Rudolph et al., WACV 2022)."""
+
+    name = "cs-flow"
+    graph = "flow"
+    definitions = Definitions("mean-half-z2", "scale0-mean-z2")
+    reading = Reading(scales=3, stages=(5,))
+    config = FlowConfig
+    training = TrainConfig
+
+    def settle(self, config: FlowConfig, shapes: Shapes) -> FlowConfig:
+        """With channels and scales. Raises ValueError where the features are no pyramid of one stage."""
+        (channels, side, _), *_ = shapes
+        if shapes != tuple((channels, side >> i, side >> i) for i in range(len(shapes))):
+            told = ", ".join("x".join(map(str, shape)) for shape in shapes)
+            raise ValueError(f"cs-flow reads one stage at several image scales, not {told}: choose one with --stages")
+        return dataclasses.replace(config, channels=channels, scales=len(shapes))
+
+    def head(self, config: FlowConfig, shapes: Shapes) -> FlowHead:
+        """A flow with initial weights. Raises ValueError where it reads other features."""
+        if self.settle(config, shapes) != config:
+            raise ValueError(f"the flow reads {config.scales} maps of {config.channels} channels, not {shapes}")
+        return FlowHead(CrossScaleFlow(config))
+
+    def fit(self, features: FeatureFiles, config: FlowConfig, training: TrainConfig, work: Workplace) -> Fitted:
+        """Train a flow, going on from the checkpoint in `work` where there is one; the fact is the last loss.
+
+        Raises ConfigError where the loss leaves the finite numbers, or the checkpoint or features do not fit.
+        """
+        head = FlowHead(new_flow(config, training.seed))
+        head.flow.fit_standardisation(features)
+        checkpoint = Checkpoint(work.folder / "checkpoint.safetensors", work.fingerprint)
+        with work.epochs(training.epochs) as on_epoch:
+            losses = train_flow(head.flow.to(work.device), features, training, checkpoint, on_epoch)
+        return Fitted(head.eval(), {"loss": losses[-1]})

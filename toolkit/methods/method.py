@@ -1,0 +1,124 @@
+"""What a method is: a head over the features of a frozen backbone, fitted to good parts, and the table of all of them.
+
+    frame -> backbone -> features_0 … features_k -> head -> score (N,), anomaly_map (N, h, w)
+
+Scores are finite and > 0, higher is stranger, in half squared standard deviations per dimension; maps are >= 0, in
+squared standard deviations per dimension. A head maps its own measure into these units by a shift and a factor that
+change no order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from csflow.runtime.bundle.manifest import Definitions
+from csflow.toolkit.features import FeatureFiles
+
+__all__ = ["SCORE_FLOOR", "Fitted", "Head", "Method", "Reading", "Shapes", "Workplace"]
+
+Shapes = tuple[tuple[int, int, int], ...]
+"""(C, h, w) of each feature map."""
+SCORE_FLOOR = 1e-6
+"""Added to a score that could be 0 for a picture equal to a training picture: 0 is no score."""
+
+
+class Head(nn.Module):
+    """The part of a model that a method fits. Its state_dict is all of weights/<graph>.safetensors."""
+
+    config: Any
+    """A frozen dataclass of the method's `config` type: with the shapes of the features, enough to build this head."""
+
+    def forward(self, *features: Tensor) -> tuple[Tensor, Tensor]:
+        """Map features (N, C_i, h_i, w_i) to score (N,) and anomaly map (N, h, w)."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a method reads of a backbone unless the user says otherwise."""
+
+    scales: int
+    stages: tuple[int, ...]
+    """Of an EfficientNet, as `BackboneConfig.stages`."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A head, and what its fit says about itself."""
+
+    head: Head
+    """On the workplace's device, in evaluation mode."""
+    facts: Mapping[str, float]
+    """For provenance, for example {'loss': 0.53}."""
+    good_scores: tuple[float, ...] = ()
+    """Scores of good parts as new ones get them, where those of the fitted pictures themselves say little: engines are
+    judged by their spread. Empty: the fitted pictures are scored."""
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Where a fit works."""
+
+    folder: Path
+    """For work in progress; it outlives an interruption, and is gone once the bundle is written or with --fresh."""
+    fingerprint: str
+    """Identity of data, model and options: progress of another one is not gone on with."""
+    device: torch.device
+    epochs: Callable[[int], AbstractContextManager[Callable[[int, float], None]]]
+    """A bar over epochs; the callable takes the number done and the last loss."""
+
+
+class Method(Protocol):
+    """A family of detectors. All but the functions may be attributes of its class."""
+
+    @property
+    def name(self) -> str:
+        """In manifests and after --method."""
+
+    @property
+    def graph(self) -> str:
+        """Name of the head's graph and weights file."""
+
+    @property
+    def definitions(self) -> Definitions:
+        """What score and map are, for people."""
+
+    @property
+    def reading(self) -> Reading:
+        """What it reads of the backbone."""
+
+    @property
+    def config(self) -> type:
+        """Frozen dataclass of what the head is; fields that follow from features or fit are `options.settled`."""
+
+    @property
+    def training(self) -> type:
+        """Frozen dataclass of how it is fitted; no field has the name of one of `config`."""
+
+    def settle(self, config: Any, shapes: Shapes) -> Any:
+        """`config` with the fields that follow from the features; a fit may still make a head smaller.
+
+        Raises ValueError where the method cannot read features of these shapes.
+        """
+
+    def head(self, config: Any, shapes: Shapes) -> Head:
+        """A head whose weights are still to be loaded; it may be built on the meta device.
+
+        Raises ValueError where the head cannot read features of these shapes.
+        """
+
+    def fit(self, features: FeatureFiles, config: Any, training: Any, work: Workplace) -> Fitted:
+        """Fit a head to the features of good parts; `config` is settled.
+
+        Raises:
+            ConfigError: the options cannot work with these features, or not with progress found in `work`.
+            DataError: too few pictures.
+            SinkError: progress cannot be written.
+        """

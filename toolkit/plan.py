@@ -1,0 +1,70 @@
+"""What a training is to do, from what a user says."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from csflow.runtime.errors import ConfigError
+from csflow.toolkit.backbones.efficientnet import resolve_name
+from csflow.toolkit.config import ModelConfig
+from csflow.toolkit.methods.table import chosen_method
+from csflow.toolkit.options import checked, chosen, read_fields
+
+__all__ = ["BackboneChoice", "TrainPlan", "model_plan"]
+
+
+@dataclass(frozen=True)
+class TrainPlan:
+    """Everything that determines a trained model but the pictures."""
+
+    model: ModelConfig
+    training: Any
+    """How the head is fitted: of the type `training` of the model's method."""
+    weights: str = "auto"
+    """As `csflow.toolkit.backbones.weights.load_backbone` takes it."""
+    flips: str = "none"
+    """Mirror images added to the training: one of `csflow.toolkit.features.FLIPS`."""
+    roi: tuple[int, int, int, int] | None = None
+    """Region of interest (x, y, width, height) in pixels of the pictures; None is the whole picture."""
+    ignore: tuple[tuple[int, int, int, int], ...] = ()
+    """Rectangles (x, y, width, height) in pixels of the pictures that the model is never to see."""
+
+
+@dataclass(frozen=True)
+class BackboneChoice:
+    """What a user says about the backbone; None leaves it to the method."""
+
+    name: str
+    image_size: int = 768
+    padding: str = "timm"
+    scales: int | None = None
+    stages: tuple[int, ...] | None = None
+
+
+def model_plan(method: str, choice: BackboneChoice, given: Mapping[str, Any] | None = None) -> tuple[ModelConfig, Any]:
+    """The model, and how its head is fitted.
+
+    Args:
+        method: its name, and options of it where there are any: 'mahalanobis?shrinkage=0.1'.
+        given: options of CS-Flow by name, from elsewhere.
+
+    Raises ConfigError for an unknown method, option or backbone, and for a value out of range.
+    """
+    name, _, query = method.partition("?")
+    family = chosen_method(name)
+    values = read_fields(method, query, family.config, family.training)
+    if given and name != "cs-flow":
+        raise ConfigError(f"--{min(given).replace('_', '-')} is an option of cs-flow: leave it out with {name}")
+    if both := sorted(values.keys() & (given or {}).keys()):
+        raise ConfigError(f"{both[0]} is given twice, in --method and as an option: leave one out")
+    values |= given or {}
+    reading = {
+        "scales": family.reading.scales if choice.scales is None else choice.scales,
+        "stages": family.reading.stages if choice.stages is None else choice.stages,
+    }
+    backbone = checked(dataclasses.replace, resolve_name(choice.name), padding=choice.padding, **reading)
+    model = checked(ModelConfig, choice.image_size, backbone, name, chosen(family.config, values))
+    return model, chosen(family.training, values)
