@@ -112,8 +112,9 @@ class Station:
         now_ns = time.monotonic_ns()
         orders = self._orders(now_ns)
         events, self._pending = self._pending, []
-        events += self._recipes.step(idle=self._handshake.ticket == 0)
+        # Before the answers: one that is read after the deadline is late, whenever it was written.
         events += [Overdue(ticket) for ticket, due in self._deadlines.items() if due <= now_ns]
+        events += self._recipes.step(idle=self._handshake.ticket == 0)
         report, actions = self._handshake.step(orders, self._condition(now_ns), events)
         self.exchange.publish(report)
         for action in actions:

@@ -77,6 +77,7 @@ def test_required_parts_are_enough_and_one_less_is_not(rate: float, confidence: 
     assert (largest_rank(n - 1, rate, confidence) or 0) < k
 
 
+@pytest.mark.fault("L3")
 @pytest.mark.parametrize(("n", "rate", "confidence"), [(299, 0.01, 0.95), (500, 0.02, 0.95), (250, 0.05, 0.9)])
 @pytest.mark.parametrize("shape", ["norm", "lognorm"])
 def test_the_promise_holds_on_simulated_lines(n: int, rate: float, confidence: float, shape: str) -> None:

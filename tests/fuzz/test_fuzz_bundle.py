@@ -6,9 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 HARNESS = Path(__file__).with_name("fuzz_bundle.py")
 
 
+@pytest.mark.fault("M1")
 def test_two_thousand_mutations_crash_nothing() -> None:
     command = [sys.executable, str(HARNESS), "--iterations", "2000", "--seed", "0"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)

@@ -65,6 +65,7 @@ def locales(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.fault("A4")
 def test_numbers_are_alike_in_every_locale(locales: Path, built: Path, calibrated_bundle: Bundle) -> None:
     other = calibrated_bundle.path.with_name("other.csflow")
     shutil.copytree(calibrated_bundle.path, other)

@@ -90,6 +90,7 @@ def sanitized(build: Build) -> Build:
     return make
 
 
+@pytest.mark.fault("A1")
 @pytest.mark.slow
 @pytest.mark.parametrize("sanitizer", ["address", "thread"])
 def test_no_sanitizer_complains(sanitized: Build, run: Run, sanitizer: str) -> None:
@@ -97,6 +98,7 @@ def test_no_sanitizer_complains(sanitized: Build, run: Run, sanitizer: str) -> N
     run("ctest", "--test-dir", sanitized(sanitizer), "--output-on-failure", **settings)
 
 
+@pytest.mark.fault("A2")
 @pytest.mark.soak
 def test_ten_thousand_opens_and_a_hundred_thousand_pictures(built: Path, run: Run, tmp_path: Path) -> None:
     run("env", "-C", tmp_path, built / "runtime" / "native" / "test" / "test_threads", 10_000)
@@ -109,6 +111,7 @@ def test_five_hundred_opens_under_sanitizers(sanitized: Build, run: Run, sanitiz
     run("env", "-C", tmp_path, program, 500, TSAN_OPTIONS="halt_on_error=1")
 
 
+@pytest.mark.fault("A6")
 def test_the_example_has_the_headers_layout(binding: ModuleType, tmp_path: Path, run: Run) -> None:
     lines = [
         f'printf("{name}.{field} %zu %zu\\n", offsetof({name}, {field}), sizeof(x{i}.{field}));'
@@ -128,6 +131,7 @@ def test_the_example_has_the_headers_layout(binding: ModuleType, tmp_path: Path,
     assert set(re.findall(r"^} (csflow_\w+);", HEADER.read_text(), re.MULTILINE)) == set(binding.STRUCTURES)
 
 
+@pytest.mark.fault("A6")
 @pytest.mark.skipif(shutil.which("nm") is None, reason="nm is not on this machine")
 def test_only_the_interface_is_visible(built: Path, run: Run) -> None:
     symbols = {line.split()[-1] for line in run("nm", "-D", "--defined-only", built / "libcsflow.so").splitlines()}

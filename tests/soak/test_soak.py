@@ -6,9 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 HARNESS = Path(__file__).with_name("soak.py")
 
 
+@pytest.mark.fault("L1")
 def test_a_short_soak_is_flat() -> None:
     command = [sys.executable, str(HARNESS), "--frames", "3000", "--plugs", "60"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)

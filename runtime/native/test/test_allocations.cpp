@@ -30,6 +30,7 @@ using namespace csflow_test;
 
 namespace {
 
+// fault: A4
 void test_no_allocation_after_open(const std::string &bundle) {
     const csflow_detector detector = opened(bundle);
     std::vector<float> rendered(512 * 512);
@@ -44,6 +45,7 @@ void test_no_allocation_after_open(const std::string &bundle) {
 }
 
 // The first, and every `step`th after it.
+// fault: A3, G4
 void test_failing_allocations_are_a_status(const std::string &bundle, long step) {
     csflow_detector detector = 0;
     const csflow_options options = fake_options();

@@ -7,6 +7,7 @@
 #define NEXT(type, field, next) (offsetof(type, field) + sizeof(((type *)0)->field) == offsetof(type, next))
 #define LAST(type, field) (offsetof(type, field) + sizeof(((type *)0)->field) == sizeof(type))
 
+// fault: A6
 static void test_structures_have_no_padding(void) {
     CHECK(sizeof(csflow_result) == 80 && LAST(csflow_result, reserved));
     CHECK(NEXT(csflow_options, cache, unverified) && LAST(csflow_options, worker_deadline_ms));
@@ -49,6 +50,7 @@ static void test_zeroed_memory_is_no_verdict(void) {
     CHECK(result.verdict_code == CSFLOW_CODE_NONE && out.done == 0 && out.result.verdict_code != CSFLOW_CODE_OK);
 }
 
+// fault: A1
 static void test_numbers_that_are_no_detectors_are_refused(void) {
     const csflow_detector garbage[] = {0, 1, 0xC5F1000000000100u, 0xC5F1000000000140u, UINT64_MAX, 0xDEADBEEFu};
     csflow_result result;

@@ -134,6 +134,7 @@ void test_a_missed_deadline(csflow_detector detector) {
     CHECK(out.done == 1 && out.result.verdict_code == CSFLOW_CODE_OK);
 }
 
+// fault: A1
 void test_close_while_others_call(const std::string &bundle, int rounds) {
     const Plain plain(100);
     for (int round = 0; round < rounds; ++round) {
@@ -164,6 +165,7 @@ void test_close_while_others_call(const std::string &bundle, int rounds) {
     }
 }
 
+// fault: A2
 void test_open_and_close_leave_nothing(const std::string &bundle, int rounds) {
     const std::size_t before = descriptors();
     long pages = 0;
@@ -198,6 +200,7 @@ void test_many_pictures(csflow_detector detector, int rounds) {
     CHECK(resident_pages() - pages < 64);
 }
 
+// fault: A5
 void test_a_child_process_is_told(csflow_detector detector) {
     const pid_t child = fork();
     if (child == 0) {
@@ -214,6 +217,7 @@ void test_a_child_process_is_told(csflow_detector detector) {
 void handler(int) {}
 
 // Signals, rounding, locale: as the host set them, before and after.
+// fault: A5
 void test_the_host_is_left_alone(const std::string &bundle) {
     struct sigaction ours {};
     ours.sa_handler = handler;
@@ -247,6 +251,7 @@ void *small_stack(void *argument) {
     return nullptr;
 }
 
+// fault: A4
 void test_a_small_stack(csflow_detector detector) {
     pthread_attr_t attributes;
     pthread_t thread{};

@@ -114,6 +114,7 @@ void wait_until_back(csflow_detector detector) {
 }
 
 // The part in work gets ERROR; the next verdicts come from a new process.
+// fault: G8
 void test_a_death_in_mid_job(const std::string &bundle) {
     const csflow_detector detector = opened_worker(bundle);
     const Plain plain(100);
@@ -230,6 +231,7 @@ void test_close_at_any_moment(const std::string &bundle) {
 }
 
 // The kernel takes the exit status of a child that nobody wants to wait for.
+// fault: A5
 void test_a_host_that_ignores_its_children(const std::string &bundle) {
     CHECK(std::signal(SIGCHLD, SIG_IGN) != SIG_ERR);
     const Plain plain(100);

@@ -76,6 +76,7 @@ def test_a_staged_content_never_meets_another_file(old: Bundle) -> None:
     assert (both.read("a.staged"), both.read("a")) == (b"1", b"2")
 
 
+@pytest.mark.fault("M5")
 @pytest.mark.parametrize("name", ["../x", "/x", MANIFEST, CALIBRATION, ".hidden", "a//b", ""])
 def test_no_name_outside_the_rules_is_written(tmp_path: Path, old: Bundle, name: str) -> None:
     before = everything(tmp_path)
@@ -157,6 +158,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], type[BundleError], str]] = {
 }
 
 
+@pytest.mark.fault("M1")
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_damaged_bundle_is_refused_on_opening(old: Bundle, damage: str) -> None:
     harm, error, message = DAMAGE[damage]
@@ -167,6 +169,7 @@ def test_a_damaged_bundle_is_refused_on_opening(old: Bundle, damage: str) -> Non
     assert len(str(caught.value).splitlines()) == 1
 
 
+@pytest.mark.fault("M1")
 def test_an_edited_file_of_the_same_size_is_refused_on_reading(old: Bundle) -> None:
     (old.path / WEIGHTS).write_bytes(b"bad")
     opened = Bundle.open(old.path)
@@ -266,6 +269,7 @@ def no_space(*_: object) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
+@pytest.mark.fault("S1")
 @pytest.mark.parametrize("step", ["fsync", "chmod", "mkdir", "open"])
 def test_a_full_disk_leaves_the_old_bundle(old: Bundle, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     before = everything(old.path)

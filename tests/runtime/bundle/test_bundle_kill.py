@@ -105,6 +105,7 @@ for limit in range(1, 200):
 """
 
 
+@pytest.mark.fault("S3")
 @pytest.mark.parametrize("end", ["kill", "disk_error"])
 @pytest.mark.parametrize(("action", "start"), [("create", "fresh"), ("create", "old"), ("update", "old")])
 def test_whatever_step_it_ends_at_the_bundle_is_old_or_new_or_says_what_it_lacks(

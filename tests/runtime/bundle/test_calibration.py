@@ -130,6 +130,7 @@ def test_a_threshold_edited_by_hand_counts(bundle: Bundle) -> None:
     assert rule.verdict(1.9) is Verdict.UNCERTAIN
 
 
+@pytest.mark.fault("M6")
 @pytest.mark.parametrize(
     ("change", "message"),
     [

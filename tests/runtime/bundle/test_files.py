@@ -45,6 +45,7 @@ def claims(bundle: Bundle, name: str, size: int) -> Path:
     return bundle.path
 
 
+@pytest.mark.fault("M5")
 @pytest.mark.parametrize(
     ("name", "size", "word"),
     [

@@ -52,6 +52,7 @@ def test_round_trip() -> None:
     assert read.to_bytes() == DATA
 
 
+@pytest.mark.fault("M1")
 @given(st.integers(0, len(DATA) - 1), st.integers(0, 7))
 def test_a_flipped_bit_is_refused_or_changes_nothing(position: int, bit: int) -> None:
     damaged = bytearray(DATA)
@@ -63,12 +64,14 @@ def test_a_flipped_bit_is_refused_or_changes_nothing(position: int, bit: int) ->
     assert read == Manifest.from_bytes(DATA, "m")
 
 
+@pytest.mark.fault("M1")
 @given(st.integers(0, len(DATA) - 2))
 def test_a_truncated_manifest_is_corrupted(length: int) -> None:
     with pytest.raises(BundleCorrupted):
         Manifest.from_bytes(DATA[: min(length, len(DATA.rstrip()) - 1)], "m")
 
 
+@pytest.mark.fault("M6")
 @pytest.mark.parametrize(
     ("data", "error", "message"),
     [
@@ -147,6 +150,7 @@ def test_names_that_a_bundle_may_hold(name: str) -> None:
     assert file_name_problem(name) is None
 
 
+@pytest.mark.fault("M5")
 @given(st.text(max_size=30))
 def test_no_accepted_name_leaves_the_bundle(name: str) -> None:
     if file_name_problem(name) is None:
@@ -159,6 +163,7 @@ def test_a_file_cannot_also_be_a_folder() -> None:
         replace(MANIFEST, files={"a": ENTRY, "a/b": ENTRY})
 
 
+@pytest.mark.fault("M6")
 @pytest.mark.parametrize(
     "arguments",
     [{"image_size": s} for s in (0, -32, 31, 33, 8224)]

@@ -100,6 +100,7 @@ def assert_errors_are_bare(results: Sequence[Result]) -> None:
             assert result.reason
 
 
+@pytest.mark.fault("C1")
 def test_c1_unplugged_while_idle(line: Line) -> None:
     lost = SourceLost("camera: no such device")
     away = SourceError("camera: not there")
@@ -111,6 +112,7 @@ def test_c1_unplugged_while_idle(line: Line) -> None:
     assert_errors_are_bare(results)
 
 
+@pytest.mark.fault("C2")
 def test_c2_unplugged_in_mid_exposure(line: Line) -> None:
     lost = FrameError("camera delivered nothing", 1, "camera"), SourceLost("camera: gone")
     source = Reconnecting(camera([picture(), *lost], [picture()]), 60.0)
@@ -120,6 +122,7 @@ def test_c2_unplugged_in_mid_exposure(line: Line) -> None:
     assert line.engine.seen == [0, 2]
 
 
+@pytest.mark.fault("C3")
 def test_c3_a_read_that_never_returns(line: Line) -> None:
     woken = threading.Event()
 
@@ -142,6 +145,7 @@ def test_c3_a_read_that_never_returns(line: Line) -> None:
     assert "hung in its driver" in sink.results[1].reason
 
 
+@pytest.mark.fault("C4")
 @pytest.mark.parametrize("image", [None, np.zeros((0, 0, 3), np.uint8), picture().astype(np.uint16)])
 def test_c4_success_without_a_picture(image: Picture | None, line: Line) -> None:
     pytest.importorskip("cv2", reason="cameras need csflow[camera]")
@@ -162,6 +166,7 @@ def test_c4_success_without_a_picture(image: Picture | None, line: Line) -> None
     assert summary.faults == {"frame": 1}
 
 
+@pytest.mark.fault("C4")
 def test_c4_an_old_buffer_given_again(line: Line) -> None:
     first, old = time.monotonic_ns(), time.monotonic_ns() - 60 * 10**9
     steps = [Frame(picture(), 0, first), Frame(picture(), 1, first), Frame(picture(), 2, old)]
@@ -171,6 +176,7 @@ def test_c4_an_old_buffer_given_again(line: Line) -> None:
     assert line.engine.seen == [0, 3]
 
 
+@pytest.mark.fault("C5")
 def test_c5_a_frozen_picture_with_new_timestamps(line: Line) -> None:
     frozen = picture()
     source = FakeSource([*[frozen] * 5, picture()], live=True)
@@ -180,6 +186,7 @@ def test_c5_a_frozen_picture_with_new_timestamps(line: Line) -> None:
     assert summary.faults == {"frozen": 3}
 
 
+@pytest.mark.fault("C6")
 def test_c6_a_picture_cut_off_on_its_way(line: Line) -> None:
     cut = picture()
     cut[40:] = cut[40, 0]
@@ -188,6 +195,7 @@ def test_c6_a_picture_cut_off_on_its_way(line: Line) -> None:
     assert summary.faults == {"truncated": 1}
 
 
+@pytest.mark.fault("C7")
 def test_c7_another_size_after_a_replug(line: Line) -> None:
     lost = SourceLost("camera: gone")
     lives = [picture(), lost], [picture(height=48), lost], [picture()]
@@ -197,6 +205,7 @@ def test_c7_another_size_after_a_replug(line: Line) -> None:
     assert summary.reconnects == 2
 
 
+@pytest.mark.fault("C8")
 def test_c8_settings_that_do_not_come_back_after_a_replug(line: Line) -> None:
     cv2 = pytest.importorskip("cv2", reason="cameras need csflow[camera]")
     automatic = iter([1.0, 3.0, 3.0, 1.0])
@@ -225,6 +234,7 @@ def test_c8_settings_that_do_not_come_back_after_a_replug(line: Line) -> None:
     assert (summary.reconnects, line.engine.seen) == (1, [0, 1])
 
 
+@pytest.mark.fault("C9")
 def test_c9_another_camera_takes_the_index(line: Line, tmp_path: Path) -> None:
     link = tmp_path / "usb-Acme-1-video-index0"
     link.symlink_to("/dev/video0")
@@ -244,6 +254,7 @@ def test_c9_another_camera_takes_the_index(line: Line, tmp_path: Path) -> None:
     assert opened == ["/dev/video0", "/dev/video1"]
 
 
+@pytest.mark.fault("C10")
 def test_c10_packets_lost_on_the_network(line: Line) -> None:
     # The real GigE transport is in test_source_gst.py; what a pipeline delivers short arrives here like this.
     short = FrameError("camera delivered 4000 bytes instead of the 12288 of a 64x64 picture", 1, "camera", "truncated")
@@ -252,6 +263,7 @@ def test_c10_packets_lost_on_the_network(line: Line) -> None:
     assert (summary.dropped, line.engine.seen) == (0, [0, 2])
 
 
+@pytest.mark.fault("C11")
 @pytest.mark.parametrize(("grey", "fault"), [(0, "black"), (255, "saturated")])
 def test_c11_a_covered_lens_or_too_much_light(grey: int, fault: str, line: Line) -> None:
     results, summary = line.run(FakeSource([picture(), picture(grey), picture()], live=True), 3)
@@ -260,6 +272,7 @@ def test_c11_a_covered_lens_or_too_much_light(grey: int, fault: str, line: Line)
     assert line.engine.seen == [0, 2]
 
 
+@pytest.mark.fault("C12")
 def test_c12_two_hundred_plug_cycles_leave_nothing_behind(line: Line) -> None:
     def state() -> tuple[int, int]:
         gc.collect()
@@ -275,6 +288,7 @@ def test_c12_two_hundred_plug_cycles_leave_nothing_behind(line: Line) -> None:
     assert state() == before
 
 
+@pytest.mark.fault("C13")
 def test_c13_a_frame_that_is_too_old(line: Line) -> None:
     old = Frame(picture(), 0, time.monotonic_ns() - 3 * 10**9)
     results, summary = line.run(FakeSource([old, Frame(picture(), 1)], live=True), 2)

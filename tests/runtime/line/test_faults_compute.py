@@ -74,6 +74,7 @@ def outcome(bundle: Bundle, scene: Any) -> str:
     return reason
 
 
+@pytest.mark.fault("G1")
 @pytest.mark.parametrize("integrated", [False, True], ids=["discrete", "integrated"])
 @pytest.mark.parametrize("sticky", [True, False], ids=["sticky", "once"])
 def test_g1_a_cuda_error_at_every_call_is_final_and_leaks_nothing(
@@ -99,6 +100,7 @@ def test_g1_a_cuda_error_at_every_call_is_final_and_leaks_nothing(
         assert not made or destroyed[-1].startswith("destroy runtime"), (at, name, destroyed)
 
 
+@pytest.mark.fault("G1")
 def test_g1_a_failed_engine_gives_error_results_and_ends_the_run(bundle: Bundle, stage: Install) -> None:
     scene = stage()
     with TensorRTEngine(bundle, driver=scene.driver) as engine:
@@ -122,6 +124,7 @@ def test_g1_a_failed_engine_gives_error_results_and_ends_the_run(bundle: Bundle,
     assert scene.driver.lost == []
 
 
+@pytest.mark.fault("G1")
 def test_g1_what_tensorrt_logged_is_told(bundle: Bundle, stage: Install) -> None:
     scene = stage()
     with TensorRTEngine(bundle, driver=scene.driver) as engine:
@@ -139,6 +142,7 @@ def test_g1_what_tensorrt_logged_is_told(bundle: Bundle, stage: Install) -> None
     assert scene.driver.lost == []
 
 
+@pytest.mark.fault("G1")
 def test_g1_tensorrt_that_refuses_to_be_captured_runs_plainly(
     bundle: Bundle, stage: Install, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,6 +165,7 @@ def test_g1_tensorrt_that_refuses_to_be_captured_runs_plainly(
     assert scene.driver.lost == []
 
 
+@pytest.mark.fault("G3")
 @pytest.mark.parametrize("call", ["malloc", "host_alloc", "make_stream"])
 def test_g3_no_gpu_memory_at_opening_says_so_and_frees_all(bundle: Bundle, stage: Install, call: str) -> None:
     scene = stage(FakeDriver(fault=Fault(0, 2, sticky=False, call=call)))
@@ -170,6 +175,7 @@ def test_g3_no_gpu_memory_at_opening_says_so_and_frees_all(bundle: Bundle, stage
     assert scene.driver.live == {}
 
 
+@pytest.mark.fault("G3")
 @pytest.mark.parametrize(
     ("refused", "message"),
     [
@@ -188,6 +194,7 @@ def test_g3_tensorrt_that_gives_nothing(bundle: Bundle, stage: Install, refused:
     assert scene.driver.live == {}
 
 
+@pytest.mark.fault("G5")
 def test_g5_a_missing_device(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "csflow.runtime.machine.probes.cuda", lambda: {"code": 100, "problem": "CUDA_ERROR_NO_DEVICE (100)"}
@@ -196,6 +203,7 @@ def test_g5_a_missing_device(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) ->
         open_engine(bundle, "tensorrt")
 
 
+@pytest.mark.fault("G6")
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("where", ["score", "anomaly_map"])
 def test_g6_what_is_not_finite_passes_through_and_is_an_error(
@@ -219,6 +227,7 @@ def test_g6_what_is_not_finite_passes_through_and_is_an_error(
         assert detector.detect(frame()).verdict is Verdict.OK
 
 
+@pytest.mark.fault("G9")
 @pytest.mark.parametrize(
     ("gpu", "version", "message"),
     [
@@ -243,6 +252,7 @@ def test_g9_another_gpu_or_tensorrt_than_the_plans(
     assert scene.driver.lost == []
 
 
+@pytest.mark.fault("G11")
 def test_g11_an_engine_that_decides_otherwise_does_not_open(
     bundle: Bundle, fake_trt: ModuleType, stage: Install, monkeypatch: pytest.MonkeyPatch
 ) -> None:

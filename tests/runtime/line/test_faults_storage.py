@@ -103,6 +103,7 @@ FAULTS = [
 ]
 
 
+@pytest.mark.fault("S1", "S2")
 @pytest.mark.parametrize(("error", "name", "first"), FAULTS)
 def test_s1_s2_a_disk_that_fails_costs_what_it_did_not_take_and_nothing_else(
     error: int, name: str, first: int, detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -118,6 +119,7 @@ def test_s1_s2_a_disk_that_fails_costs_what_it_did_not_take_and_nothing_else(
     assert all(r.error == "" for r in reports.values())
 
 
+@pytest.mark.fault("S1")
 def test_s1_a_disk_that_stays_full_is_told_at_the_end(
     detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,6 +132,7 @@ def test_s1_a_disk_that_stays_full_is_told_at_the_end(
     assert_whole(tmp_path, reports)
 
 
+@pytest.mark.fault("S1")
 def test_s1_records_that_are_evidence_end_the_run_after_the_frame_they_miss(
     detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,6 +150,7 @@ def test_s1_records_that_are_evidence_end_the_run_after_the_frame_they_miss(
     assert len((tmp_path / "r.jsonl").read_text().splitlines()) == 5
 
 
+@pytest.mark.fault("S1")
 def test_s1_a_disk_that_hangs_does_not_hold_the_inspection_up(
     detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,6 +179,7 @@ def program() -> str:
     return found
 
 
+@pytest.mark.fault("S3")
 def test_s3_a_run_that_is_killed_leaves_whole_files_and_the_next_goes_on(
     calibrated_bundle: Bundle, tmp_path: Path
 ) -> None:
@@ -195,6 +200,7 @@ def test_s3_a_run_that_is_killed_leaves_whole_files_and_the_next_goes_on(
         Image.open(path).load()
 
 
+@pytest.mark.fault("S4")
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 0.9, 0.99])
 def test_s4_thresholds_that_are_torn_or_damaged_are_refused_never_replaced_by_defaults(
     share: float, calibrated_bundle: Bundle
@@ -212,6 +218,7 @@ def test_s4_thresholds_that_are_torn_or_damaged_are_refused_never_replaced_by_de
         assert recovered.detect(BAD).verdict is Verdict.NOK
 
 
+@pytest.mark.fault("S5")
 def test_s5_a_flood_of_log_lines_is_bounded_in_lines_and_in_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -227,6 +234,7 @@ def test_s5_a_flood_of_log_lines_is_bounded_in_lines_and_in_bytes(
     assert sum(p.stat().st_size for p in files) <= 2000 * (logs.LOG_FILES + 1)
 
 
+@pytest.mark.fault("S5")
 def test_s5_a_log_disk_that_is_full_costs_log_lines_only(
     detector: Detector, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -133,6 +133,7 @@ def test_the_end_of_a_thumbnail_is_not_the_end_of_the_picture() -> None:
     assert end_of_jpeg(b"xx" + outer + b"tail", 2) == len(outer) + 2
 
 
+@pytest.mark.fault("C6")
 @settings(max_examples=150, deadline=None)
 @given(st.sampled_from(sorted(PADDED)), st.integers(0, 700), st.binary(max_size=20), st.integers(0, 40))
 def test_whatever_was_damaged_gives_a_picture_or_a_refusal(kind: str, at: int, other: bytes, lost: int) -> None:

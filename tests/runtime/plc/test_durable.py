@@ -26,6 +26,7 @@ def test_counters_and_recipe_come_back_and_ids_go_on(tmp_path: Path) -> None:
     second.close()
 
 
+@pytest.mark.fault("S3")
 def test_ids_are_reserved_before_they_are_used(tmp_path: Path) -> None:
     durable = Durable(tmp_path, 1)
     for number in range(1, 3 * RESERVED):
@@ -37,6 +38,7 @@ def test_ids_are_reserved_before_they_are_used(tmp_path: Path) -> None:
     durable.close()
 
 
+@pytest.mark.fault("T3")
 def test_reservations_wrap(tmp_path: Path) -> None:
     durable = Durable(tmp_path, 1)
     durable._saved = replace(durable.kept, result_id=2**32 - 10)
@@ -45,6 +47,7 @@ def test_reservations_wrap(tmp_path: Path) -> None:
     assert durable.kept.result_id == (2**32 - 20 + RESERVED) % 2**32
 
 
+@pytest.mark.fault("S4")
 @pytest.mark.parametrize("damage", [b"", b"{}", b"\xff\xff", b'{"crc32": 1, "kept": 2}'])
 def test_a_damaged_file_is_put_aside_and_told(tmp_path: Path, damage: bytes) -> None:
     Durable(tmp_path, 1).close()
@@ -57,6 +60,7 @@ def test_a_damaged_file_is_put_aside_and_told(tmp_path: Path, damage: bytes) -> 
     durable.close()
 
 
+@pytest.mark.fault("S4")
 def test_a_flipped_digit_is_noticed(tmp_path: Path) -> None:
     first = Durable(tmp_path, 1)
     first.note(1, 2, Counters(ok=5))
@@ -68,6 +72,7 @@ def test_a_flipped_digit_is_noticed(tmp_path: Path) -> None:
     second.close()
 
 
+@pytest.mark.fault("S3")
 @pytest.mark.parametrize("call", ["fsync", "replace", "chmod"])
 def test_a_kill_at_any_write_leaves_old_or_new(tmp_path: Path, call: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A kill is the end of the process in front of a system call; what it leaves is what the disk holds then."""
@@ -93,6 +98,7 @@ def test_a_kill_at_any_write_leaves_old_or_new(tmp_path: Path, call: str, monkey
     second.close()
 
 
+@pytest.mark.fault("S1", "S2")
 def test_a_disk_that_takes_nothing_is_told_and_nobody_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     durable = Durable(tmp_path, 1)
 

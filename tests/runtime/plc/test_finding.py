@@ -18,6 +18,7 @@ def test_evidence_makes_ok() -> None:
     assert proven(replace(OK, score=2.0), 7, 9).verdict is Verdict.OK
 
 
+@pytest.mark.fault("G6")
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

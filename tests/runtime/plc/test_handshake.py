@@ -295,6 +295,7 @@ def test_offline_is_not_ready() -> None:
     assert status(report) & (Status.ONLINE | Status.READY) == Status(0)
 
 
+@pytest.mark.fault("T3")
 @pytest.mark.parametrize(("last", "expected"), [(0xFFFFFFFF, [1, 2]), (0xFFFFFFFE, [0xFFFFFFFF, 1])])
 def test_numbers_of_results_wrap_past_zero(last: int, expected: list[int]) -> None:
     bench = Bench(Handshake(boot_id=5, result_id=last))
@@ -305,6 +306,7 @@ def test_numbers_of_results_wrap_past_zero(last: int, expected: list[int]) -> No
     assert ids == expected
 
 
+@pytest.mark.fault("T3")
 def test_the_largest_trigger_id_is_one_like_any_other() -> None:
     bench = Bench()
     assert bench.whole(0xFFFFFFFF).result_trigger_id == 0xFFFFFFFF

@@ -57,6 +57,7 @@ def test_a_silent_worker_is_an_error_by_the_deadline(make_bench: MakeBench) -> N
     assert bench.scan().verdict == 0xC3C3, "a late answer changes nothing"
 
 
+@pytest.mark.fault("G8")
 def test_a_worker_that_dies_with_a_part_is_an_error_and_comes_back(make_bench: MakeBench) -> None:
     bench = make_bench()
     bench.ready()
@@ -121,6 +122,7 @@ def test_the_heartbeat_stands_still_while_a_ready_worker_does_not_answer(make_be
     assert beats(0.6, pong=True) >= 3
 
 
+@pytest.mark.fault("G2")
 def test_three_restarts_then_latched_until_reset(make_bench: MakeBench) -> None:
     bench = make_bench()
     for _ in range(4):
@@ -180,6 +182,7 @@ class TestRecipes:
         assert (report.recipe, Status.CMD_DONE in Status(report.status)) == (2, True)
         assert Status.READY in Status(report.status)
 
+    @pytest.mark.fault("M8")
     def test_it_waits_for_the_part_in_work(self, make_bench: MakeBench) -> None:
         bench = make_bench()
         bench.ready()
@@ -239,6 +242,7 @@ class TestRecipes:
         assert (report.state, report.recipe) == (State.INITIALIZED, 0)
         assert bench.workers[0].end == "closed"
 
+    @pytest.mark.fault("M8")
     def test_the_one_in_force_survives_a_restart(self, make_bench: MakeBench) -> None:
         bench = make_bench()
         bench.ready()
@@ -305,6 +309,7 @@ def test_a_heartbeat_that_stands_still_is_no_controller(make_bench: MakeBench) -
     assert Status.READY in Status(report.status)
 
 
+@pytest.mark.fault("C13")
 def test_an_answer_from_before_the_trigger_is_no_evidence(make_bench: MakeBench) -> None:
     bench = make_bench()
     bench.ready()

@@ -127,6 +127,7 @@ def test_the_state_of_a_run_that_dies_is_offline_and_stays_so_for_who_comes_late
     sink._client.disconnect()
 
 
+@pytest.mark.fault("P9")
 def test_a_broker_that_dies_and_comes_back_gets_what_waited(
     broker: Broker, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,6 +166,7 @@ def write_twice(sink: MqttSink) -> None:
     sink.write(NOK, None)
 
 
+@pytest.mark.fault("P9")
 def test_a_broker_that_confirms_nothing_does_not_fill_the_memory() -> None:
     pytest.importorskip("paho.mqtt.client", reason="MQTT needs csflow[mqtt]")
     with socket.create_server(("127.0.0.1", 0)) as mute:

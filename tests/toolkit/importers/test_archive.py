@@ -85,6 +85,7 @@ def container(data: bytes, prefix: str = "archive", **entries: bytes) -> bytes:
     return buffer.getvalue()
 
 
+@pytest.mark.fault("M3")
 def test_hostile_pickles_run_nothing_and_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     canary = tmp_path / "canary"
@@ -191,6 +192,7 @@ def test_tensors_come_out_as_they_went_in(tmp_path: Path) -> None:
             assert got.dtype == tensor.dtype
 
 
+@pytest.mark.fault("M7")
 @pytest.mark.parametrize(
     ("shape", "stride", "offset"),
     [((3, 3), (3, 1), 0), ((2,), (1,), 3), ((10**12,), (0,), 0), ((-1,), (1,), 0), ((2,), (-1,), 1), ((2,), (1, 1), 0)],
@@ -203,6 +205,7 @@ def test_a_tensor_may_not_reach_beyond_its_bytes(
         file.tensor(TensorRef(file.root["a"].storage, offset, shape, stride))
 
 
+@pytest.mark.fault("M7")
 def test_many_names_over_the_same_bytes_are_refused(tmp_path: Path) -> None:
     base = torch.zeros(100_000)
     torch.save({str(i): base for i in range(1000)}, tmp_path / "t")

@@ -178,6 +178,7 @@ def test_open_engine_checks_golden_frames_and_auto_takes_the_gpu(
         open_engine(trt_bundle, "tensorrt")
 
 
+@pytest.mark.fault("M4")
 def test_plans_are_checked_before_they_are_loaded(trt_bundle: Bundle, fake_trt: ModuleType, stage: Install) -> None:
     scene = stage()
     trt_bundle = trt_bundle.update({"graphs/fp16/flow.onnx": b"another"})

@@ -124,6 +124,7 @@ def test_recipes_and_reset(cell: Cell, client: Client) -> None:
     assert client.ask("RST") == "RST 0"
 
 
+@pytest.mark.fault("P4")
 def test_a_second_client_is_refused_until_the_first_leaves(cell: Cell, client: Client) -> None:
     assert client.ask("TRG 1") == "ACK 1"
     client.hear()
@@ -171,6 +172,7 @@ def test_without_control_nothing_is_triggered() -> None:
     server.close()
 
 
+@pytest.mark.fault("P6")
 def test_a_line_without_end_drops_the_client_and_nobody_else(cell: Cell, client: Client) -> None:
     for size in (1500, 100_000):
         other = Client(cell.server.port)

@@ -100,6 +100,7 @@ def test_low_words_first(exchange: Exchange) -> None:
         client.close()
 
 
+@pytest.mark.fault("P6")
 def test_what_is_not_there_has_the_exception_of_the_standard(server: ModbusServer) -> None:
     asked = {
         b"\x01\x00\x00\x00\x01": b"\x81\x01",
@@ -210,6 +211,7 @@ def test_clients_that_are_no_addresses(exchange: Exchange) -> None:
 class TestHostile:
     """Nothing a client sends makes a verdict, stops the server, or keeps others from being served."""
 
+    @pytest.mark.fault("P6")
     def test_a_thousand_sockets(self, server: ModbusServer, link: ModbusLink) -> None:
         link.write(ORDERS)
         sockets = [socket.create_connection(("127.0.0.1", server.port), 10) for _ in range(1000)]
@@ -224,6 +226,7 @@ class TestHostile:
         for one in sockets:
             one.close()
 
+    @pytest.mark.fault("P6")
     def test_what_is_no_modbus(self, server: ModbusServer, link: ModbusLink) -> None:
         generator = random.Random(5)
         for size in (1, 7, 8, 60, 300, 5000):
@@ -235,6 +238,7 @@ class TestHostile:
                 assert client.recv(1) == b""
         assert link.read() == REPORT
 
+    @pytest.mark.fault("P6")
     def test_random_requests_change_no_verdict(self, server: ModbusServer, exchange: Exchange) -> None:
         generator = random.Random(6)
         with socket.create_connection(("127.0.0.1", server.port), 10) as client:
@@ -246,6 +250,7 @@ class TestHostile:
                 assert 2 <= len(client.recv(length - 1)) <= 253
         assert exchange.report == REPORT
 
+    @pytest.mark.fault("P6")
     def test_a_flood_is_slowed_and_others_are_served(self, server: ModbusServer, link: ModbusLink) -> None:
         stop = threading.Event()
         request = struct.pack(">HHHBBHH", 1, 0, 6, 1, 4, 0, 1)
@@ -276,6 +281,7 @@ class TestHostile:
         assert slowest < 1.0
         assert answered[0] < 2 * (2000 * (time.monotonic() - begun) + 1000)
 
+    @pytest.mark.fault("P6")
     def test_a_client_that_never_reads_is_no_burden(self, server: ModbusServer, link: ModbusLink) -> None:
         request = struct.pack(">HHHBBHH", 1, 0, 6, 1, 4, 0, 120)
         with socket.create_connection(("127.0.0.1", server.port), 10) as client:

@@ -102,6 +102,7 @@ def test_at_the_end_the_controller_reads_no_verdict(client: S7Client, controller
     client.close()
 
 
+@pytest.mark.fault("P3")
 def test_a_controller_that_goes_and_comes_back(
     client: S7Client, controller: Controller, exchange: Exchange, caplog: pytest.LogCaptureFixture
 ) -> None:

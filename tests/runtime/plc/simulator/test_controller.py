@@ -36,6 +36,7 @@ def test_a_part_passes_on_evidence() -> None:
     assert decided_on(VALID) == [Decision(1, True, "")]
 
 
+@pytest.mark.fault("P7")
 @pytest.mark.parametrize(
     ("change", "why"),
     [

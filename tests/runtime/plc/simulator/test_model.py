@@ -26,6 +26,7 @@ def runs(seeds: int, triggers: int, **other: object) -> Tally:
     return total
 
 
+@pytest.mark.fault("P5")
 def test_no_defect_passes_and_every_trigger_ends_once() -> None:
     tally = runs(4, 300)
     assert tally.good, tally

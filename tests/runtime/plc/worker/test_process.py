@@ -132,6 +132,7 @@ def line(recipe: Recipe, tmp_path: Path) -> Iterator[Line]:
     made.station.close()
 
 
+@pytest.mark.fault("G8", "G4")
 def test_a_station_with_a_real_worker_which_is_killed_with_a_part(line: Line) -> None:
     line.until(bit(Status.READY), Control.ENABLE)
     report = line.until(bit(Status.RESULT_VALID), Control.ENABLE | Control.TRIGGER, 7)
