@@ -14,6 +14,7 @@ OWN = {
     "run": "csflow.runtime.cli.run:run",
     "plc": "csflow.runtime.cli.plc:plc",
     "plc-simulate": "csflow.runtime.cli.plc_simulate:plc_simulate",
+    "label": "csflow.runtime.cli.label:label",
     "roi": "csflow.runtime.cli.roi:roi",
     "doctor": "csflow.runtime.cli.doctor:doctor",
 }
@@ -27,6 +28,7 @@ COMMANDS = (
     "export",
     "verify",
     "run",
+    "label",
     "roi",
     "inspect",
     "doctor",

@@ -28,8 +28,8 @@ def sweep(tmp_path: Path, action: str, end: str, *points: object) -> str:
 
 
 @pytest.mark.parametrize(("action", "end", "points"), [
-    ("calibrate", "kill", 12), ("calibrate", "ENOSPC", 12), ("export", "kill", 6), ("verify", "EIO", 6),
-    ("train", "kill", 3), ("train", "ENOSPC", 2),
+    ("calibrate", "kill", 6), ("calibrate", "ENOSPC", 6), ("export", "kill", 4), ("verify", "EIO", 3),
+    ("train", "kill", 2),
 ])  # fmt: skip
 def test_a_few_points(tmp_path: Path, action: str, end: str, points: int) -> None:
     assert f"{action}, {end}: " in sweep(tmp_path, action, end, points)

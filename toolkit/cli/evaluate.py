@@ -34,8 +34,8 @@ def evaluate(images: Path, bundle: str, backend: str, directory: Path, as_json: 
     from csflow.toolkit.data.dataset import load_dataset
     from csflow.toolkit.data.provenance import trained_on
     from csflow.toolkit.evaluation.evaluation import evaluate as run_evaluation
-    from csflow.toolkit.evaluation.evaluation import summary_lines, to_json
     from csflow.toolkit.evaluation.report import prepare_directory, write_report
+    from csflow.toolkit.evaluation.summary import summary_lines, to_json
 
     opened = Bundle.open(bundle)
     dataset = load_dataset(images)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from statistics import median
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +18,8 @@ from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.manifest import Preprocessing
 from csflow.runtime.engine import Engine
 from csflow.runtime.errors import DataError, InferenceError
+from csflow.runtime.labels.folder import LABELS, LabelFolder
+from csflow.runtime.labels.label import LabelCounts
 from csflow.runtime.machine.names import shown
 from csflow.runtime.picture.images import read_image
 from csflow.runtime.picture.preprocess import preprocess
@@ -28,7 +28,7 @@ from csflow.toolkit.data.dataset import Dataset, Sample, load_mask
 from csflow.toolkit.data.masks import check_masks
 from csflow.toolkit.data.pixels import compared_side, compared_size, kept_map, resized_map
 
-__all__ = ["Evaluation", "PixelMetrics", "ScoredSample", "evaluate", "summary_lines", "to_json", "truth_of"]
+__all__ = ["Evaluation", "PixelMetrics", "ScoredSample", "evaluate", "truth_of"]
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,8 @@ class Evaluation:
     """One row a defect type, against all good pictures."""
     left_out: tuple[str, ...] = ()
     """Pictures and masks of the data set that took no part, in words."""
+    labels: LabelCounts | None = None
+    """How often an operator overruled the line's verdicts on these parts; None where nobody labelled any."""
 
     def scores(self, label: str) -> list[float]:
         """Scores of all pictures of this type."""
@@ -150,6 +152,7 @@ def evaluate(
         rates=None if calibration is None else rates(scores, labels, calibration),
         defects=defect_table(scores, labels, calibration),
         left_out=dataset.left_out,
+        labels=LabelFolder(dataset.root).counts() if (dataset.root / LABELS).is_file() else None,
     )
 
 
@@ -163,66 +166,6 @@ def truth_of(scored: ScoredSample, longest_px: int, roi: tuple[int, int, int, in
         mask = mask[roi[1] : roi[1] + roi[3], roi[0] : roi[0] + roi[2]]
     size = compared_size((mask.shape[1], mask.shape[0]), longest_px)
     return np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST), dtype=np.bool_)
-
-
-def to_json(evaluation: Evaluation) -> dict[str, Any]:
-    """Every number of the evaluation and the score of each picture, ready for `json.dumps`."""
-    return {
-        "format_version": 1,
-        "dataset": str(evaluation.root),
-        "layout": evaluation.layout,
-        "left_out": list(evaluation.left_out),
-        "bundle": evaluation.bundle,
-        "weights_sha256": evaluation.weights_sha256,
-        "engine": evaluation.engine,
-        "created_utc": evaluation.created_utc,
-        "images": {"good": len(evaluation.good), "defect": len(evaluation.defective)},
-        "image_auroc": evaluation.image_auroc,
-        "pixel": None if evaluation.pixel is None else asdict(evaluation.pixel),
-        "thresholds": _thresholds(evaluation.calibration),
-        "rates": _rates(evaluation.rates),
-        "good_median_score": median(evaluation.scores(GOOD)),
-        "defects": [
-            {**asdict(row), "median_score": median(evaluation.scores(row.defect_type))} for row in evaluation.defects
-        ],
-        "scores": [
-            {"file": s.name, "label": s.sample.label, "score": s.score, "verdict": s.verdict}
-            for s in evaluation.samples
-        ],
-    }
-
-
-def summary_lines(evaluation: Evaluation) -> list[str]:
-    """The evaluation in a few lines for a terminal."""
-    lines = [
-        f"{len(evaluation.good)} good and {len(evaluation.defective)} defective pictures, {evaluation.engine}",
-        f"image AUROC {evaluation.image_auroc:.4f}",
-    ]
-    if (pixel := evaluation.pixel) is not None:
-        lines[-1] += f", pixel AUROC {pixel.auroc:.4f}, PRO {pixel.pro:.4f}"
-    width = max(12, *(len(row.defect_type) for row in evaluation.defects))
-    lines.append(f"{'defect':<{width}} images   AUROC  median   escaped uncertain")
-    lines += [_row_line(row, evaluation, width) for row in evaluation.defects]
-    lines.append(_rates_line(evaluation.rates))
-    return lines
-
-
-def _row_line(row: DefectRow, evaluation: Evaluation, width: int) -> str:
-    middle = median(evaluation.scores(row.defect_type))
-    line = f"{row.defect_type:<{width}} {row.images:>6}  {row.auroc:.4f}  {middle:>6.4g}"
-    if row.verdicts is None:
-        return f"{line}         -         -"
-    return f"{line}  {row.verdicts.ok:>8}  {row.verdicts.uncertain:>8}"
-
-
-def _rates_line(found: Rates | None) -> str:
-    if found is None:
-        return "no thresholds yet, so no escapes or false rejects: run 'csflow calibrate' first"
-    return (
-        f"false rejects {found.false_rejects} of {found.good.total} good ({found.false_reject_rate:.1%}), "
-        f"escapes {found.escapes} of {found.defect.total} defective ({found.escape_rate:.1%}), "
-        f"uncertain {found.good.uncertain} good and {found.defect.uncertain} defective"
-    )
 
 
 def _check(dataset: Dataset) -> None:
@@ -271,30 +214,3 @@ def _pixel_metrics(
         return (resized_map(s.anomaly_map, truth.shape[::-1]) for s, truth in zip(used, truths(), strict=True))
 
     return PixelMetrics(pixel_auroc(maps(), truths()), pro(maps(), truths()), len(used), len(samples) - len(used), side)
-
-
-def _thresholds(calibration: Calibration | None) -> dict[str, Any] | None:
-    if calibration is None:
-        return None
-    return {
-        "reject": calibration.reject_threshold,
-        "warn": calibration.warn_threshold,
-        "false_reject_rate": calibration.false_reject_rate,
-        "confidence": calibration.confidence,
-        "bound": calibration.bound,
-        "parts": len(calibration.scores),
-        "backend": calibration.backend,
-    }
-
-
-def _rates(found: Rates | None) -> dict[str, Any] | None:
-    if found is None:
-        return None
-    return {
-        "false_rejects": found.false_rejects,
-        "false_reject_rate": found.false_reject_rate,
-        "escapes": found.escapes,
-        "escape_rate": found.escape_rate,
-        "good": asdict(found.good),
-        "defect": asdict(found.defect),
-    }

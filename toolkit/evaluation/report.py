@@ -19,10 +19,11 @@ from csflow.runtime import schema
 from csflow.runtime.atomic import clear_killed, write_atomic
 from csflow.runtime.errors import SinkError
 from csflow.runtime.machine.names import shown
-from csflow.toolkit.evaluation.evaluation import Evaluation, ScoredSample, to_json
+from csflow.toolkit.evaluation.evaluation import Evaluation, ScoredSample
 from csflow.toolkit.evaluation.html import render_page
 from csflow.toolkit.evaluation.plots import histogram_png, roc_png
 from csflow.toolkit.evaluation.sheet import panels, sheet
+from csflow.toolkit.evaluation.summary import to_json
 
 __all__ = ["prepare_directory", "write_report"]
 

@@ -17,9 +17,11 @@ from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.engine import Engine
 from csflow.runtime.engines.fake import FakeEngine
 from csflow.runtime.errors import DataError, InferenceError
+from csflow.runtime.labels.folder import LabelFolder
 from csflow.runtime.types import Frame, Prediction
 from csflow.toolkit.data.dataset import load_dataset
-from csflow.toolkit.evaluation.evaluation import Evaluation, evaluate, summary_lines, to_json, truth_of
+from csflow.toolkit.evaluation.evaluation import Evaluation, evaluate, truth_of
+from csflow.toolkit.evaluation.summary import summary_lines, to_json
 
 SIDE = 64
 
@@ -163,6 +165,22 @@ def test_json_has_every_number_and_nothing_that_json_lacks(calibrated_bundle: Bu
     assert [entry["file"] for entry in found["scores"]][-1] == "test/stain/0.png"
     assert found["rates"]["escapes"] == 1
     assert found["defects"][0]["median_score"] == pytest.approx((140 + 191.25) / 2 / 255)
+
+
+def test_verdicts_that_an_operator_overruled_are_counted(calibrated_bundle: Bundle, images: Path) -> None:
+    assert to_json(run(calibrated_bundle, images))["operator"] is None
+    folder = LabelFolder(images)
+    for number, (verdict, truth) in enumerate((("NOK", "good"), ("OK", "scratch"), ("OK", "good"))):
+        picture = images.parent / f"{number}.png"
+        part(picture, 40 + number)
+        folder.add(picture.read_bytes(), picture.name, verdict, truth, "looked at it", "anna")
+    found = run(calibrated_bundle, images)
+    assert to_json(found)["operator"] == {
+        "labels": 3, "false_rejects": 1, "escapes": 1, "decided": 0, "overruled": 2,
+    }  # fmt: skip
+    assert "2 verdicts overruled" in summary_lines(found)[-1]
+    assert sum("looked" in s.name for s in found.samples) == 0
+    assert {s.sample.label for s in found.samples} >= {"good", "scratch"}
 
 
 def test_summary_names_every_type(calibrated_bundle: Bundle, images: Path) -> None:
