@@ -36,6 +36,8 @@ HEAVY = [
     "uvicorn",
     "prometheus_client",
     "snap7",
+    "asyncua",
+    "cryptography",
 ]
 BLOCKER = f"""
 import importlib.abc, sys

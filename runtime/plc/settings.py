@@ -12,7 +12,19 @@ from typing import Any
 from csflow.runtime.errors import BackendUnavailable, ConfigError
 from csflow.runtime.schema import SchemaError, dump_json, from_mapping, to_mapping
 
-__all__ = ["ADAPTERS", "S7", "Digital", "Lines", "Modbus", "Mqtt", "Recipe", "Settings", "Station", "read_settings"]
+__all__ = [
+    "ADAPTERS",
+    "S7",
+    "Digital",
+    "Lines",
+    "Modbus",
+    "Mqtt",
+    "OpcUa",
+    "Recipe",
+    "Settings",
+    "Station",
+    "read_settings",
+]
 
 POLICIES = ("reject", "accept")
 LONGEST_MS = 0xFFFF
@@ -20,6 +32,7 @@ ADAPTERS = {
     "modbus": ("csflow.runtime.plc.adapters.modbus", "ModbusServer"),
     "lines": ("csflow.runtime.plc.adapters.lines", "LineServer"),
     "s7": ("csflow.runtime.plc.adapters.s7", "S7Client"),
+    "opcua": ("csflow.runtime.plc.adapters.opcua.server", "OpcUaServer"),
     "digital": ("csflow.runtime.plc.adapters.digital", "DigitalPort"),
     "mqtt": ("csflow.runtime.plc.adapters.mqtt", "MqttPublisher"),
 }
@@ -118,6 +131,18 @@ class S7:
 
 
 @dataclass(frozen=True)
+class OpcUa:
+    """The OPC UA server."""
+
+    listen: str = "127.0.0.1:4840"
+    pki: str = "pki"
+    """Folder with own.der and own.pem, both made at need, and trusted/ with certificates of clients; relative to
+    station.toml."""
+    commanders: tuple[str, ...] = ()
+    """Files in trusted/ whose clients may call methods, where OPC UA has control; all others read."""
+
+
+@dataclass(frozen=True)
 class Digital:
     """Lines of a GPIO chip, each by its number or its name."""
 
@@ -154,6 +179,7 @@ class Settings:
     modbus: Modbus | None = None
     lines: Lines | None = None
     s7: S7 | None = None
+    opcua: OpcUa | None = None
     digital: Digital | None = None
     mqtt: Mqtt | None = None
     folder: Path = field(default=Path(), init=False)
@@ -184,7 +210,10 @@ def read_settings(path: Path) -> Settings:
         settings = from_mapping(Settings, data, path.name)
     except (SchemaError, ValueError) as error:
         raise ConfigError(f"{path}: {error}") from None
-    object.__setattr__(settings, "folder", path.parent.absolute())
+    folder = path.parent.absolute()
+    if settings.opcua is not None:
+        settings = replace(settings, opcua=replace(settings.opcua, pki=str(folder / settings.opcua.pki)))
+    object.__setattr__(settings, "folder", folder)
     return settings
 
 

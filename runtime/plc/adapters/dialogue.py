@@ -34,6 +34,13 @@ class Dialogue:
         """The client lives."""
         self._exchange.show(self._who)
 
+    def keep(self) -> None:
+        """Have control, with ENABLE, where nobody has it, and show that the client lives where it has."""
+        if self._exchange.holder == self._who:
+            self.sign()
+        elif not self._exchange.holder:
+            self._order(control=Control.ENABLE)
+
     def trigger(self, trigger_id: int, part: str = "", deadline_ms: int = 0) -> Reason:
         """Ask for a verdict on a part: NONE where exactly one result follows, else why there is none."""
         if not self._order(control=Control.ENABLE):

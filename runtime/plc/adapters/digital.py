@@ -109,7 +109,7 @@ class DigitalPort:
         try:
             with trigger:
                 while not self._stop.is_set():
-                    dialogue.sign()
+                    dialogue.keep()
                     if trigger_came := trigger.next(STEP_S):
                         self._part(trigger, dialogue, trigger_came)
         except (CSFlowError, EndOfStream) as error:

@@ -100,6 +100,8 @@ class _Client:
         if name == "STA":
             await self._say("STA", *_status(self._server.report))
         elif name == "HBT" and len(arguments) == 1:
+            if self._dialogue is not None:
+                self._dialogue.keep()
             await self._say("HBT", arguments[0], self._server.report.heartbeat)
         elif name == "TRG" and arguments:
             await self._begin("NAK", arguments[0], self._trigger, arguments)

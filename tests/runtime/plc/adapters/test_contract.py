@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,17 +13,23 @@ from csflow.runtime.errors import BackendUnavailable, CSFlowError
 from csflow.runtime.plc.adapters.adapter import Adapter, open_adapters
 from csflow.runtime.plc.exchange import Exchange
 from csflow.runtime.plc.process_image import Orders, Report, Status
-from csflow.runtime.plc.settings import ADAPTERS, S7, Digital, Lines, Modbus, Mqtt, Recipe, Settings, Station
+from csflow.runtime.plc.settings import ADAPTERS, S7, Digital, Lines, Modbus, Mqtt, OpcUa, Recipe, Settings, Station
 
 OK = Report(status=Status.RESULT_VALID | Status.READY, verdict=0x5AA5, state=6)
 SECTIONS: dict[str, Any] = {
     "modbus": Modbus("127.0.0.1:0"),
     "lines": Lines("127.0.0.1:0"),
     "s7": S7("127.0.0.1:9", db=1),
+    "opcua": OpcUa("127.0.0.1:0"),
     "digital": Digital(ok="1", nok="2"),
     "mqtt": Mqtt("mqtt://127.0.0.1:9/line"),
 }
-LIBRARIES = {"s7": ("snap7", "s7"), "digital": ("gpiod", "gpio"), "mqtt": ("paho", "mqtt")}
+LIBRARIES = {
+    "opcua": ("asyncua", "opcua"),
+    "s7": ("snap7", "s7"),
+    "digital": ("gpiod", "gpio"),
+    "mqtt": ("paho", "mqtt"),
+}
 
 
 class Pins:
@@ -47,6 +54,12 @@ def pins(monkeypatch: pytest.MonkeyPatch) -> Pins:
     made = Pins()
     monkeypatch.setattr(gpiod, "request_lines", made.request_lines)
     return made
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OPC UA makes its certificate in the working directory."""
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture

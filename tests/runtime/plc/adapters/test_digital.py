@@ -208,6 +208,7 @@ def cell(chip: Chip, tmp_path: Path) -> Iterator[Cell]:
 
 
 def test_each_edge_is_one_part_and_one_pulse(chip: Chip, cell: Cell) -> None:
+    until(lambda: chip.outputs["READY"])
     for number in range(1, 5):
         cell.good = number % 2 == 1
         chip.edge()
@@ -220,6 +221,7 @@ def test_each_edge_is_one_part_and_one_pulse(chip: Chip, cell: Cell) -> None:
 
 
 def test_a_contact_that_bounces_is_one_part(chip: Chip, cell: Cell) -> None:
+    until(lambda: cell.report.status & Status.READY)
     for _ in range(3):
         chip.edge()
     until(lambda: cell.report.missed == 2)

@@ -117,6 +117,13 @@ def test_status_heartbeat_and_what_is_no_line(cell: Cell, client: Client) -> Non
         assert client.ask(line) == "NAK - 408", line
 
 
+def test_a_heartbeat_takes_control_and_makes_it_ready(client: Client) -> None:
+    assert client.ask("STA").split()[2] == "0"
+    client.ask("HBT 1")
+    while client.ask("STA").split()[2] == "0":
+        pass
+
+
 def test_recipes_and_reset(cell: Cell, client: Client) -> None:
     assert client.ask("RCP 9") == "RCP 9 402"
     assert client.ask("RCP 2") == "RCP 2 0"
