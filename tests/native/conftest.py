@@ -156,6 +156,7 @@ def probe(built: Path) -> ctypes.CDLL:
     loaded.probe_band.restype = real
     loaded.probe_engine_name.argtypes = [text, text, room]
     loaded.probe_stages.argtypes = [text, room, text, text, room]
+    loaded.probe_most_bytes.argtypes, loaded.probe_most_bytes.restype = [text], ctypes.c_uint64
     loaded.probe_code.argtypes = loaded.probe_reason.argtypes = [whole]
     loaded.probe_code.restype = loaded.probe_reason.restype = ctypes.c_uint16
     loaded.probe_identity.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p]

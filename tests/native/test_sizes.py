@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
 import os
@@ -17,6 +18,8 @@ import pytest
 
 from csflow.runtime import schema
 from csflow.runtime.bundle.directory import Bundle
+from csflow.runtime.bundle.files import most_bytes
+from csflow.runtime.errors import BundleCorrupted
 
 ROOT = Path(__file__).resolve().parents[2]
 MOST_KIB = 40_000
@@ -80,11 +83,25 @@ def test_a_bundle_that_does_not_lie_opens(opened: Opened, calibrated_bundle: Bun
 
 
 @pytest.mark.parametrize("name", ["golden/golden.json", "golden/0.png"])
-def test_a_sparse_file_of_a_sealed_bundle(opened: Opened, calibrated_bundle: Bundle, name: str) -> None:
+def test_a_file_that_is_too_large(opened: Opened, calibrated_bundle: Bundle, name: str) -> None:
     sealed(calibrated_bundle, name, 8 << 30)
     status, words = opened(calibrated_bundle.path)
     assert status == -6
-    assert f"{name} has 8589934592 bytes, at most" in words
+    assert f"{name} claims 8589934592 bytes, at most {most_bytes(name)} are taken" in words
+
+
+@pytest.mark.parametrize("name", ["weights/flow.safetensors", "golden/0.png"])
+def test_a_sparse_file(opened: Opened, calibrated_bundle: Bundle, name: str) -> None:
+    sealed(calibrated_bundle, name, 100 << 20)
+    with pytest.raises(BundleCorrupted) as theirs:
+        Bundle.open(calibrated_bundle.path)
+    assert "is sparse: of 104857600 bytes" in str(theirs.value)
+    assert opened(calibrated_bundle.path) == (-6, f"{theirs.value}\n")
+
+
+def test_the_limits_are_those_of_python(probe: ctypes.CDLL) -> None:
+    for name in ("weights/a.safetensors", "graphs/fp32/a.onnx", "golden/0.png", "golden/golden.json", "b.html", "png"):
+        assert probe.probe_most_bytes(name.encode()) == most_bytes(name)
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "calibration.json"])
@@ -92,7 +109,7 @@ def test_a_sparse_file_that_carries_no_hash(opened: Opened, calibrated_bundle: B
     os.truncate(calibrated_bundle.path / name, 8 << 30)
     status, words = opened(calibrated_bundle.path)
     assert status == -6
-    assert f"{name} has 8589934592 bytes, at most 8388608 are read" in words
+    assert f"{name} is larger than 8388608 bytes" in words
 
 
 @pytest.mark.parametrize(

@@ -167,7 +167,7 @@ def staged(tmp_path: Path) -> Callable[..., Path]:
 def test_plans_are_refused_before_any_library_is_loaded(planned: Any, refusal: Any) -> None:
     assert refusal(planned(plan((10, 3, 0), b"nope"))).startswith("-7 ")
     assert "no TensorRT plan" in refusal(planned(b"short"))
-    assert "has 100 bytes, 99 were built" in refusal(planned(plan_size=99))
+    assert "has 100 bytes, 99 were written" in refusal(planned(plan_size=99))
     assert "cut off" in refusal(planned(b"ftrt" + bytes(30)))
     assert "serialisation" in refusal(planned(b"ftrt\1" + bytes(95)))
     rtx = refusal(planned(plan((1, 7, 1), b"vtrt")))

@@ -1,4 +1,5 @@
 // Inner functions for tests in Python, by plain pointers.
+#include "bundle/files.h"
 #include "bundle/json.h"
 #include "bundle/sha256.h"
 #include "detector/reasons.h"
@@ -87,6 +88,9 @@ __attribute__((visibility("default"))) csflow_status probe_stages(const char *te
         csflow::copy_text(lines.c_str(), out, room);
     });
 }
+
+/// The largest that a bundle's file of that name may be.
+__attribute__((visibility("default"))) uint64_t probe_most_bytes(const char *name) { return csflow::most_bytes(name); }
 
 /// The wire code of a verdict, and the reason that goes with it where a score decided.
 __attribute__((visibility("default"))) uint16_t probe_code(int32_t verdict) { return csflow::code_of(verdict); }

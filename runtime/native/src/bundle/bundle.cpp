@@ -23,30 +23,23 @@ Manifest read_manifest(const std::string &path) {
     return parse_manifest(read_settings(path, kManifest), path + "/" + kManifest);
 }
 
-void check_size(const std::string &path, const std::string &name, std::uint64_t size, std::uint64_t expected) {
-    if (size != expected) {
-        fail(CSFLOW_BUNDLE_CORRUPTED, "%s/%s has %llu bytes, %llu were written: %s", path.c_str(), name.c_str(),
-             static_cast<unsigned long long>(size), static_cast<unsigned long long>(expected), kCopyAgain);
-    }
-}
-
 } // namespace
 
 Bundle::Bundle(std::string path) : path_(std::move(path)), manifest_(read_manifest(path_)) {
     for (const auto &[name, entry] : manifest_.files) {
-        check_size(path_, name, File(path_, name).size(), entry.size);
+        File(path_, name).require_size(entry.size, most_bytes(name));
     }
 }
 
-std::string Bundle::read(const std::string &name, std::uint64_t most) const {
+std::string Bundle::read(const std::string &name) const {
     const auto entry = manifest_.files.find(name);
     if (entry == manifest_.files.end()) {
         fail(CSFLOW_BUNDLE_ERROR, "bundle %s has no %s: run 'csflow export --bundle %s'", path_.c_str(), name.c_str(),
              path_.c_str());
     }
     const File file(path_, name);
-    check_size(path_, name, file.size(), entry->second.size);
-    std::string content = file.read(most);
+    file.require_size(entry->second.size, most_bytes(name));
+    std::string content = file.read(most_bytes(name));
     if (sha256_hex(content.data(), content.size()) != entry->second.sha256) {
         fail(CSFLOW_BUNDLE_CORRUPTED, "%s/%s is not what was written (its SHA-256 differs): %s", path_.c_str(),
              name.c_str(), kCopyAgain);

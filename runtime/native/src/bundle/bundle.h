@@ -7,15 +7,15 @@ namespace csflow {
 
 class Bundle {
 public:
-    /// Reads the manifest; every file it names must be there, plain, with the right size.
+    /// Reads the manifest; every file it names must be there, plain, of the right size and no larger than `most_bytes`.
     explicit Bundle(std::string path);
 
     const std::string &path() const noexcept { return path_; }
     const Manifest &manifest() const noexcept { return manifest_; }
     bool has(const std::string &name) const { return manifest_.files.count(name) > 0; }
 
-    /// The content of a hashed file of at most `most` bytes, checked before anybody sees it.
-    std::string read(const std::string &name, std::uint64_t most) const;
+    /// The content of a hashed file, checked before anybody sees it.
+    std::string read(const std::string &name) const;
 
     /// calibration.json, which carries no hash. False where there is none.
     bool read_calibration(std::string &text) const;

@@ -13,10 +13,21 @@ namespace csflow {
 namespace {
 
 constexpr std::size_t kBlockBytes = 1 << 20;
+constexpr std::uint64_t kSolidBytes = 1 << 20;  // smaller files are not asked for holes
+constexpr std::uint64_t kMaxRecords = 64 << 20; // golden frames' scores, the gate's records and page
+constexpr std::uint64_t kMaxGraph = (std::uint64_t{1} << 31) - 1; // protobuf's own limit
+constexpr std::uint64_t kMaxWeights = std::uint64_t{8} << 30;
+constexpr std::uint64_t kMaxGolden = std::uint64_t{3} * 8192 * 8192 + (1 << 20); // not compressed, the largest input
 
 // strerror_r returns int (POSIX) or char * (GNU), by the C library.
 [[maybe_unused]] const char *chosen(int, const char *buffer) noexcept { return buffer; }
 [[maybe_unused]] const char *chosen(const char *text, const char *) noexcept { return text; }
+
+unsigned long long as_printed(std::uint64_t bytes) noexcept { return bytes; }
+
+bool ends_in(const std::string &name, const std::string &ending) {
+    return name.size() >= ending.size() && name.compare(name.size() - ending.size(), ending.size(), ending) == 0;
+}
 
 [[noreturn]] void refuse(const std::string &path, int number) {
     if (number == ENOENT || number == ENOTDIR) {
@@ -52,6 +63,16 @@ int opened(const std::string &root, const std::string &name, const std::string &
 
 } // namespace
 
+std::uint64_t most_bytes(const std::string &name) {
+    if (ends_in(name, ".safetensors")) {
+        return kMaxWeights;
+    }
+    if (ends_in(name, ".onnx")) {
+        return kMaxGraph;
+    }
+    return ends_in(name, ".png") ? kMaxGolden : kMaxRecords;
+}
+
 std::string error_text(int number) {
     char buffer[128] = "unknown error";
     return chosen(strerror_r(number, buffer, sizeof buffer), buffer);
@@ -65,14 +86,41 @@ File::File(const std::string &root, const std::string &name)
         fail(CSFLOW_BUNDLE_CORRUPTED, "%s is not a plain file: copy the bundle again", path_.c_str());
     }
     size_ = static_cast<std::uint64_t>(about.st_size);
+    stored_ = static_cast<std::uint64_t>(about.st_blocks) * 512;
 }
 
 File::~File() { close(descriptor_); }
 
+void File::require_size(std::uint64_t size, std::uint64_t most) const {
+    if (size > most) {
+        fail(CSFLOW_BUNDLE_CORRUPTED, "%s claims %llu bytes, at most %llu are taken: copy the bundle again",
+             path_.c_str(), as_printed(size), as_printed(most));
+    }
+    if (size_ != size) {
+        fail(CSFLOW_BUNDLE_CORRUPTED, "%s has %llu bytes, %llu were written: copy the bundle again", path_.c_str(),
+             as_printed(size_), as_printed(size));
+    }
+    if (size > kSolidBytes && stored_ < size / 2 && has_hole()) {
+        fail(CSFLOW_BUNDLE_CORRUPTED, "%s is sparse: of %llu bytes %llu are there; copy the bundle again",
+             path_.c_str(), as_printed(size), as_printed(stored_));
+    }
+}
+
+// A compressing file system takes few blocks too, but has no holes.
+bool File::has_hole() const noexcept {
+#if defined(SEEK_HOLE)
+    const off_t hole = lseek(descriptor_, 0, SEEK_HOLE);
+    lseek(descriptor_, 0, SEEK_SET);
+    return hole >= 0 && static_cast<std::uint64_t>(hole) < size_;
+#else
+    return false;
+#endif
+}
+
 std::string File::read(std::uint64_t most) const {
     if (size_ > most) {
-        fail(CSFLOW_BUNDLE_CORRUPTED, "%s has %llu bytes, at most %llu are read: copy the bundle again", path_.c_str(),
-             static_cast<unsigned long long>(size_), static_cast<unsigned long long>(most));
+        fail(CSFLOW_BUNDLE_CORRUPTED, "%s is larger than %llu bytes: copy the bundle again", path_.c_str(),
+             as_printed(most));
     }
     std::string content(size_, '\0');
     read_some(content.data(), content.size());
@@ -122,8 +170,7 @@ std::vector<std::string> names_in(const std::string &folder, const std::string &
     std::error_code ignored;
     for (const auto &entry : std::filesystem::directory_iterator(folder, ignored)) {
         const std::string name = entry.path().filename().string();
-        const bool ends = name.size() >= ending.size() && name.substr(name.size() - ending.size()) == ending;
-        if (ends && entry.symlink_status(ignored).type() == std::filesystem::file_type::regular) {
+        if (ends_in(name, ending) && entry.symlink_status(ignored).type() == std::filesystem::file_type::regular) {
             names.push_back(name);
         }
     }

@@ -1,4 +1,5 @@
-// Plain files below a folder, reached without a symbolic link.
+// Plain files below a folder: reached without a symbolic link, of a size that was agreed on. The twin of
+// csflow.runtime.bundle.files.
 #pragma once
 
 #include "status.h"
@@ -9,12 +10,11 @@
 
 namespace csflow {
 
-// The largest files that are read: manifest and thresholds; golden frames' scores and the gate's records; graphs, as
-// protobuf limits them; plans.
-constexpr std::uint64_t kMaxSettings = 8 << 20;
-constexpr std::uint64_t kMaxRecords = 64 << 20;
-constexpr std::uint64_t kMaxGraph = (std::uint64_t{1} << 31) - 1;
+constexpr std::uint64_t kMaxSettings = 8 << 20; // manifest, thresholds, the record of a plan
 constexpr std::uint64_t kMaxPlan = std::uint64_t{1} << 32;
+
+/// The largest that a bundle's file of this name may be.
+std::uint64_t most_bytes(const std::string &name);
 
 /// An open file descriptor.
 class File {
@@ -25,7 +25,9 @@ public:
     File(const File &) = delete;
     File &operator=(const File &) = delete;
 
-    std::uint64_t size() const noexcept { return size_; }
+    /// BUNDLE_CORRUPTED where `size`, which somebody stated, is above `most` or not the file's, or where the file is
+    /// sparse: what csflow writes has no holes, and reading them costs as much as what they pretend to be.
+    void require_size(std::uint64_t size, std::uint64_t most) const;
 
     /// Everything. BUNDLE_CORRUPTED where it is larger than `most` bytes, before one is read; BUNDLE_ERROR where
     /// reading fails or the file became shorter.
@@ -36,10 +38,11 @@ public:
 
 private:
     void read_some(char *to, std::size_t bytes) const;
+    bool has_hole() const noexcept;
 
     std::string path_;
     int descriptor_;
-    std::uint64_t size_ = 0;
+    std::uint64_t size_ = 0, stored_ = 0; // bytes, and how many of them are on the disk
 };
 
 /// Whether `path` is a folder; BUNDLE_ERROR where it cannot be asked.

@@ -1,5 +1,4 @@
 #include "engine/golden.h"
-#include "bundle/files.h"
 #include "bundle/png.h"
 #include "engine/name.h"
 #include "numbers.h"
@@ -45,11 +44,6 @@ void parse_map(const Object &in, GoldenFrame &golden) {
     }
 }
 
-// The largest PNG of that many pixels, stored without compression, and room for what else lies in it.
-std::uint64_t most_bytes(std::int32_t side) {
-    return static_cast<std::uint64_t>(side) * static_cast<std::uint64_t>(side) * 4 + kMaxSettings;
-}
-
 GoldenFrame parse_frame(const Json &value, const Bundle &bundle, const std::string &where) {
     const Object in(value, {"file", "label", "score", "anomaly_map", "cell"}, CSFLOW_BUNDLE_CORRUPTED, where);
     in.text("label");
@@ -59,7 +53,7 @@ GoldenFrame parse_frame(const Json &value, const Bundle &bundle, const std::stri
     parse_map(in, golden);
     const std::string name = "golden/" + in.text("file");
     const std::int32_t side = bundle.manifest().image_size;
-    if (!decode_png(bundle.read(name, most_bytes(side)), side, golden.pixels)) {
+    if (!decode_png(bundle.read(name), side, golden.pixels)) {
         fail(CSFLOW_BUNDLE_CORRUPTED, "%s/%.100s is not an RGB PNG of %d pixels square: %s", bundle.path().c_str(),
              name.c_str(), side, kTrainAgain);
     }
@@ -149,7 +143,7 @@ std::vector<std::string> problems_of(const GoldenCheck &check, const std::string
 
 GoldenSet::GoldenSet(const Bundle &bundle) {
     const std::string where = bundle.path() + "/" + kGolden;
-    const Json body = parse_json(bundle.read(kGolden, kMaxRecords), CSFLOW_BUNDLE_CORRUPTED, where, kTrainAgain);
+    const Json body = parse_json(bundle.read(kGolden), CSFLOW_BUNDLE_CORRUPTED, where, kTrainAgain);
     const Object in(body, {"frames", "centre", "spread"}, CSFLOW_BUNDLE_CORRUPTED, where);
     spread_ = parse_spread(in);
     const std::vector<Json> &listed = in.array("frames").items;

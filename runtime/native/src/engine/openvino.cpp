@@ -1,6 +1,5 @@
 // OpenVINO on the CPU, through its C API, loaded when a detector is opened. As csflow.runtime.engines.openvino: one
 // compiled model for each graph; what a graph reads are the output buffers of those before it.
-#include "bundle/files.h"
 #include "engine/engine.h"
 #include "engine/finite.h"
 #include "engine/stages.h"
@@ -24,7 +23,7 @@ std::string graph_of(const Bundle &bundle, const Stage &stage) {
         fail(CSFLOW_BUNDLE_ERROR, "bundle %s has no %s: run 'csflow export --int8 --bundle %s'", bundle.path().c_str(),
              stage.file.c_str(), bundle.path().c_str());
     }
-    return bundle.read(stage.file, kMaxGraph);
+    return bundle.read(stage.file);
 }
 
 /// What a later graph reads of an earlier one.

@@ -100,10 +100,7 @@ Plan load_plan(const Bundle &bundle, const EngineName &engine, const Stage &stag
     }
     const Record record = parse_record(File(bundle.path(), name + ".json").read(kMaxSettings), where + ".json");
     const File file(bundle.path(), name);
-    if (file.size() != record.plan_size) {
-        fail(CSFLOW_BUNDLE_CORRUPTED, "%s has %llu bytes, %llu were built: %s", where.c_str(),
-             static_cast<unsigned long long>(file.size()), static_cast<unsigned long long>(record.plan_size), kRebuild);
-    }
+    file.require_size(record.plan_size, kMaxPlan);
     Plan plan{file.read(kMaxPlan), {}, record.compute_capabilities};
     if (sha256_hex(plan.bytes.data(), plan.bytes.size()) != record.plan_sha256) {
         fail(CSFLOW_BUNDLE_CORRUPTED, "%s is not what was built (its SHA-256 differs): %s", where.c_str(), kRebuild);

@@ -1,5 +1,4 @@
 #include "engine/trust.h"
-#include "bundle/files.h"
 #include "engine/stages.h"
 #include "numbers.h"
 
@@ -67,7 +66,7 @@ std::optional<Verification> load_verification(const Bundle &bundle) {
     if (!bundle.has(kVerification)) {
         return std::nullopt;
     }
-    const std::string text = bundle.read(kVerification, kMaxRecords);
+    const std::string text = bundle.read(kVerification);
     Verification found = parse_verification(text, bundle.path() + "/" + kVerification);
     return found.weights_sha256 == bundle.manifest().weights_sha256 ? std::optional(std::move(found)) : std::nullopt;
 }
