@@ -13,6 +13,7 @@ Exactly one RES for each ACK, on a connection that lasts. Numbers that are not t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from csflow.runtime.faults import Reason, Verdict
 from csflow.runtime.plc.adapters.dialogue import Dialogue
-from csflow.runtime.plc.adapters.serving import MOST_CONNECTIONS, SILENT_S, Connection, Server
+from csflow.runtime.plc.adapters.serving import ENDS, MOST_CONNECTIONS, SILENT_S, Connection, Server
 from csflow.runtime.plc.exchange import Exchange
 from csflow.runtime.plc.process_image import Report, Status
 from csflow.runtime.plc.settings import Lines
@@ -120,7 +121,12 @@ class _Client:
             await self._say(*head, int(Reason.BUSY))
         else:
             self._busy = True
-            self._work = asyncio.ensure_future(work(self._dialogue, arguments))
+            self._work = asyncio.ensure_future(self._do(work(self._dialogue, arguments)))
+
+    async def _do(self, work: Coroutine[Any, Any, None]) -> None:
+        # The client may leave meanwhile: `serve` hears of it, and ends this.
+        with contextlib.suppress(*ENDS):
+            await work
 
     async def _trigger(self, dialogue: Dialogue, arguments: list[str]) -> None:
         trigger_id, part = _number(arguments[0], LARGEST_ID), " ".join(arguments[1:])[:LONGEST_PART]

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from csflow.runtime.errors import ConfigError
 
-__all__ = ["MOST_CONNECTIONS", "SILENT_S", "Connection", "Server", "address", "networks"]
+__all__ = ["ENDS", "MOST_CONNECTIONS", "SILENT_S", "Connection", "Server", "address", "networks"]
 
 MOST_CONNECTIONS = 16
 SILENT_S = 60.0
@@ -27,7 +27,7 @@ START_S = 10.0
 
 log = logging.getLogger("csflow.plc")
 
-_ENDS = (OSError, EOFError, asyncio.LimitOverrunError, asyncio.TimeoutError, asyncio.CancelledError)
+ENDS = (OSError, EOFError, asyncio.LimitOverrunError, asyncio.TimeoutError, asyncio.CancelledError)
 """How a conversation may end: the client left, was silent, sent what is no request, or the server closes."""
 
 
@@ -126,7 +126,7 @@ class Server(ABC):
             return
         self._connections.append(connection)
         try:
-            with contextlib.suppress(*_ENDS):
+            with contextlib.suppress(*ENDS):
                 await self.serve(connection)
         finally:
             if connection in self._connections:
