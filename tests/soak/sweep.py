@@ -2,8 +2,8 @@
 
     sweep.py ACTION FOLDER END [POINTS]
 
-ACTION is calibrate, export, verify or train; END is kill, or an errno's name; POINTS limits how many steps are tried,
-evenly spread. After each the bundle must open and be whole, old or new; the same command then ends well and leaves
+ACTION is calibrate, export, verify, train or import; END is kill, or an errno's name; POINTS limits how many steps are
+tried, evenly spread. After each the bundle must open and be whole, old or new; the same command then ends well and leaves
 nothing hidden behind.
 """
 
@@ -128,11 +128,49 @@ def run_train(root: Path) -> None:
     train_model(load_dataset(root / "parts"), root / "bundle", plan, Silent())
 
 
+def prepare_import(root: Path) -> None:
+    importlib.import_module("csflow.toolkit.importers.import_model")
+    if not (root.parent / "model.ckpt").exists():
+        checkpoint(root.parent / "model.ckpt")
+
+
+def checkpoint(path: Path) -> None:
+    """A checkpoint of anomalib 1.0 with one small coupling block and random weights."""
+    import torch
+    import torchvision
+
+    torch.manual_seed(5)
+    prefix = "model.feature_extractor.feature_extractor."
+    backbone = torchvision.models.efficientnet_b5().state_dict()
+    state = {f"{prefix}backbone.{name}": value for name, value in backbone.items()}
+    trunk = {n: v for n, v in backbone.items() if n.startswith("features.") and int(n.split(".")[1]) < 7}
+    state |= {f"{prefix}feature_extractor.{name}": value for name, value in trunk.items()}
+    leaves = [f"conv_scale{i}_{level}" for i in range(3) for level in range(2)]
+    for net in (1, 2):
+        for leaf in (*leaves, "down_conv01", "down_conv12", "up_conv10", "up_conv21"):
+            sizes = (152, 2) if leaf.endswith("_0") else (2, 304)
+            layer = torch.nn.Conv2d(*sizes, 1, 2 if leaf.startswith("down") else 1).state_dict()
+            state |= {f"model.graph.graph.module_list.1.cross_convolution{net}.{leaf}.{n}": v for n, v in layer.items()}
+        for scale in range(3):
+            state[f"model.graph.graph.module_list.1.cross_convolution{net}.gamma{scale}"] = torch.rand(1)
+    torch.save({"state_dict": state, "pytorch-lightning_version": "2.1.3"}, path)
+
+
+def run_import(root: Path) -> None:
+    import torch
+
+    from csflow.toolkit.importers.import_model import ImportPlan, import_model
+
+    torch.set_num_threads(1)
+    import_model(root.parent / "model.ckpt", root / "bundle", ImportPlan())
+
+
 ACTIONS: dict[str, tuple[Callable[[Path], None], Callable[[Path], None]]] = {
     "calibrate": (prepare_calibrate, run_calibrate),
     "export": (prepare_export, run_export),
     "verify": (prepare_verify, run_verify),
     "train": (prepare_train, run_train),
+    "import": (prepare_import, run_import),
 }
 
 
