@@ -117,13 +117,15 @@ def run_train(root: Path) -> None:
     import torch
 
     from csflow.toolkit.backbones.efficientnet import resolve_name
-    from csflow.toolkit.config import FlowConfig, ModelConfig, TrainConfig
+    from csflow.toolkit.config import ModelConfig
     from csflow.toolkit.data.dataset import load_dataset
-    from csflow.toolkit.train_model import Silent, TrainPlan, train_model
+    from csflow.toolkit.methods.flow.config import FlowConfig, TrainConfig
+    from csflow.toolkit.plan import TrainPlan
+    from csflow.toolkit.train_model import Silent, train_model
 
     torch.set_num_threads(1)
     backbone = dataclasses.replace(resolve_name("tf_efficientnet_lite0"), scales=1)
-    model = ModelConfig(SIDE, backbone, FlowConfig(192, 1, (1,), 4))
+    model = ModelConfig(SIDE, backbone, head=FlowConfig(kernel_sizes=(1,), hidden=4))
     plan = TrainPlan(model, TrainConfig(epochs=1))
     train_model(load_dataset(root / "parts"), root / "bundle", plan, Silent())
 

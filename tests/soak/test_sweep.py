@@ -30,7 +30,7 @@ def sweep(tmp_path: Path, action: str, end: str, *points: object) -> str:
 
 @pytest.mark.parametrize(("action", "end", "points"), [
     ("calibrate", "kill", 6), ("calibrate", "ENOSPC", 6), ("export", "kill", 4), ("verify", "EIO", 3),
-    ("train", "kill", 2), ("import", "kill", 1),
+    ("train", "kill", 2),
 ])  # fmt: skip
 def test_a_few_points(tmp_path: Path, action: str, end: str, points: int) -> None:
     assert f"{action}, {end}: " in sweep(tmp_path, action, end, points)
