@@ -3,8 +3,8 @@
     sweep.py ACTION FOLDER END [POINTS]
 
 ACTION is calibrate, export, verify, train or import; END is kill, or an errno's name; POINTS limits how many steps are
-tried, evenly spread. After each the bundle must open and be whole, old or new; the same command then ends well and leaves
-nothing hidden behind.
+tried, evenly spread. After each the bundle must open and be whole, old or new; the same command then ends well and
+leaves nothing hidden behind.
 """
 
 from __future__ import annotations
