@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,11 @@ __all__ = ["RtspStream", "aravis_pipeline", "csi_pipeline", "probe_pipeline", "r
 RTP_VIDEO = "application/x-rtp,media=video"
 WAITING = {"H264": "rtph264depay", "VP8": "rtpvp8depay", "VP9": "rtpvp9depay"}
 """RTP encoding: the depayloader that can wait for a key frame (GStreamer 1.20)."""
+SYNCHRONISED = (
+    "automatic-request-sync-points=true automatic-request-sync-point-flags=discard-input+corrupt-output "
+    "discard-corrupted-frames=true"
+)
+"""Properties of a decoder that gives nothing before its first key frame (GStreamer 1.20)."""
 GENICAM = {
     "Mono8": "GRAY8",
     "BayerBG8": "bggr",
@@ -104,23 +110,31 @@ def csi_pipeline(uri: str) -> str:
     return f"nvarguscamerasrc sensor-id={int(number)} ! '{caps}' ! {convert} ! video/x-raw,format=BGRx"
 
 
-def rtsp_pipeline(uri: str, jetson: bool, stream: RtspStream) -> str:
+def rtsp_pipeline(uri: str, has: Callable[[str], bool], stream: RtspStream) -> str:
     """The pipeline for gst+rtsp://user:password@host/path.
 
     `decodebin` takes the hardware decoder where the machine has one. A Jetson's gives pictures in memory that
     only its own converter reads. What follows a lost packet, or precedes the first key frame, is never decoded where
-    the depayloader can wait for a key frame (H.264, VP8, VP9). Motion JPEG stays undecoded. The transport is TCP, as
-    with rtsp://, which loses nothing on its way.
+    the depayloader can wait for a key frame (H.264, VP8, VP9); for H.265 the decoder of libav waits for the first one.
+    Motion JPEG stays undecoded. The transport is TCP, as with rtsp://, which loses nothing on its way.
+
+    Args:
+        uri: the address, with gst+ before it.
+        has: whether an element is installed.
+        stream: what the camera sends.
     """
+    jetson, decoder = has("nvvidconv"), "decodebin"
     head = f"{_rtsp_source(uri)} latency=100 drop-on-latency=true ! {RTP_VIDEO}"
     if stream.encoding == "JPEG":
         return f"{head} ! rtpjpegdepay ! image/jpeg"
     if stream.encoding in WAITING:
         head += f" ! {WAITING[stream.encoding]} wait-for-keyframe=true request-keyframe=true"
+    elif stream.encoding == "H265" and not jetson and has("avdec_h265"):
+        decoder = f"rtph265depay ! h265parse ! avdec_h265 {SYNCHRONISED}"
     if jetson:
         return f"{head} ! decodebin ! nvvidconv ! video/x-raw,format=BGRx"
     # Untagged video of 720 lines and more would be BT.709 here and is BT.601 through OpenCV.
-    return f"{head} ! decodebin" + ("" if stream.tagged else " ! capssetter caps=video/x-raw,colorimetry=bt601")
+    return f"{head} ! {decoder}" + ("" if stream.tagged else " ! capssetter caps=video/x-raw,colorimetry=bt601")
 
 
 def probe_pipeline(uri: str) -> str:

@@ -186,7 +186,7 @@ def open_gst_rtsp(uri: str, timeout_s: float) -> GstSource:
     While it runs, the address with the password is readable in the list of processes.
     """
     name = "gst+" + redact(uri.removeprefix("gst+"))
-    return GstSource(name, rtsp_pipeline(uri, _has("nvvidconv"), _asked(uri, timeout_s)), timeout_s)
+    return GstSource(name, rtsp_pipeline(uri, _has, _asked(uri, timeout_s)), timeout_s)
 
 
 def open_aravis(uri: str, timeout_s: float) -> GstSource:

@@ -237,8 +237,8 @@ def rtsp(request: pytest.FixtureRequest) -> Iterator[str]:
     if not has("jpegenc", "rtpjpegpay", "rtspsrc"):
         pytest.skip("gstreamer1.0-plugins-good is not installed")
     shown = getattr(request, "param", "")
-    if shown and not has("x264enc", "avdec_h264"):
-        pytest.skip("gstreamer1.0-plugins-ugly or gstreamer1.0-libav is not installed")
+    if shown and not has("x264enc", "avdec_h264", "x265enc", "avdec_h265"):
+        pytest.skip("gstreamer1.0-plugins-bad, -plugins-ugly or gstreamer1.0-libav is not installed")
     script = str(Path(__file__).with_name("rtsp_server.py"))
     words = [SYSTEM_PYTHON, script, *([shown] if shown else [])]
     server = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -260,7 +260,10 @@ def ball(frame: Frame) -> int:
     return int((np.abs(frame.image - background).max(axis=2) > 60).sum())
 
 
-@pytest.mark.parametrize("rtsp", [f"{H264} name=pay0"], indirect=True)
+H265 = f"{BALL} ! x265enc key-int-max=50 tune=zerolatency speed-preset=ultrafast ! rtph265pay mtu=400 config-interval=1"
+
+
+@pytest.mark.parametrize("rtsp", [f"{H264} name=pay0", f"{H265} name=pay0"], indirect=True, ids=["H264", "H265"])
 def test_who_joins_between_two_key_frames_gets_no_garbage_before_the_next(rtsp: str) -> None:
     with open_source("gst+" + rtsp, 60.0) as early:
         usual = ball(first(early))
@@ -288,7 +291,7 @@ def test_untagged_video_has_the_same_colours_through_gstreamer_and_opencv(tmp_pa
     subprocess.run(["ffmpeg", *words.split(), str(path)], check=True)
     with open_source(str(path)) as opencv:
         expected = opencv.read(5.0)
-    tail = rtsp_pipeline("gst+rtsp://h", False, RtspStream("H265", False)).partition("media=video ! ")[2]
+    tail = rtsp_pipeline("gst+rtsp://h", lambda _: False, RtspStream("H265", False)).partition("media=video ! ")[2]
     with open_source(f"gst:filesrc location={path} ! {tail}", 60.0) as source:
         got = first(source)
     assert expected is not None

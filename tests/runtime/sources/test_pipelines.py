@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from csflow.runtime.errors import ConfigError
@@ -29,24 +31,28 @@ HEAD = (
 )
 
 
+def has(*elements: str) -> Callable[[str], bool]:
+    return lambda name: name in elements
+
+
 def test_rtsp_ends_in_the_jetsons_own_converter_there_alone() -> None:
-    assert rtsp_pipeline(URI, False, RtspStream("H265", True)) == f"{HEAD} ! decodebin"
-    assert rtsp_pipeline(URI, True, RtspStream("H265", False)).endswith(
-        "! decodebin ! nvvidconv ! video/x-raw,format=BGRx"
-    )
+    assert rtsp_pipeline(URI, has(), RtspStream("H265", True)) == f"{HEAD} ! decodebin"
+    on_jetson = rtsp_pipeline(URI, has("nvvidconv", "avdec_h265"), RtspStream("H265", False))
+    assert on_jetson.endswith("media=video ! decodebin ! nvvidconv ! video/x-raw,format=BGRx")
 
 
 def test_rtsp_waits_for_a_key_frame_where_it_can_and_leaves_jpeg_undecoded() -> None:
-    for jetson in (False, True):
-        h264 = rtsp_pipeline(URI, jetson, RtspStream("H264", True))
+    for there in (has(), has("nvvidconv")):
+        h264 = rtsp_pipeline(URI, there, RtspStream("H264", True))
         assert h264.startswith(f"{HEAD} ! rtph264depay wait-for-keyframe=true request-keyframe=true ! decodebin")
-        assert rtsp_pipeline(URI, jetson, RtspStream("JPEG", False)) == f"{HEAD} ! rtpjpegdepay ! image/jpeg"
+        assert rtsp_pipeline(URI, there, RtspStream("JPEG", False)) == f"{HEAD} ! rtpjpegdepay ! image/jpeg"
+    h265 = rtsp_pipeline(URI, has("avdec_h265"), RtspStream("H265", True))
+    assert "avdec_h265 automatic-request-sync-points=true" in h265
 
 
 def test_untagged_video_has_the_matrix_that_it_has_through_opencv() -> None:
-    assert rtsp_pipeline(URI, False, RtspStream("H264", False)).endswith(
-        "capssetter caps=video/x-raw,colorimetry=bt601"
-    )
+    pipeline = rtsp_pipeline(URI, has(), RtspStream("H264", False))
+    assert pipeline.endswith("capssetter caps=video/x-raw,colorimetry=bt601")
 
 
 def test_what_a_camera_sends_is_read_from_the_probes_words() -> None:
