@@ -30,6 +30,7 @@ from csflow.runtime.bundle.pictures import (
     CALIBRATION_PICTURES,
     CalibrationDecoders,
     PictureSizes,
+    knows_training,
 )
 from csflow.runtime.engine import Engine
 from csflow.runtime.errors import CalibrationError, ConfigError, DataError, SourceError
@@ -133,7 +134,7 @@ def calibrate(
         backend=engine.name,
         created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )
-    if "training" not in bundle.manifest.provenance:
+    if not knows_training(bundle):
         bundle = bundle.update({CALIBRATION_PICTURES: schema.dump_json(schema.to_mapping(look.record(sizes)))})
     bundle = _remember_decoders(bundle, files)
     bundle.write_calibration(schema.dump_json(schema.to_mapping(calibration)))

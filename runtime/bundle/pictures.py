@@ -1,7 +1,7 @@
 """Of what size the pictures were that a bundle was made with, so that others are noticed at the line.
 
-A trained bundle has them under `provenance.training.pictures` of its manifest; where there was no training, as for an
-imported model, `csflow calibrate` writes the file `CALIBRATION_PICTURES`, with what good parts look like.
+A trained bundle has them under `provenance.training.pictures` of its manifest; where it does not, as in an import,
+`csflow calibrate` writes the file `CALIBRATION_PICTURES`, with what good parts look like.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ __all__ = [
     "PictureSizes",
     "calibration_decoders",
     "calibration_pictures",
+    "knows_training",
     "picture_sizes",
 ]
 
@@ -129,6 +130,12 @@ def calibration_pictures(bundle: Bundle) -> CalibrationPictures | None:
         raise BundleCorrupted(f"{bundle.path / CALIBRATION_PICTURES}: {error}; run 'csflow calibrate' again") from None
 
 
+def knows_training(bundle: Bundle) -> bool:
+    """Whether the manifest has the sizes of training pictures: imports and older bundles do not."""
+    training: Any = bundle.manifest.provenance.get("training")
+    return isinstance(training, dict) and "pictures" in training
+
+
 def picture_sizes(bundle: Bundle) -> PictureSizes | None:
     """The sizes of the pictures that `bundle` was trained on, else calibrated with.
 
@@ -136,11 +143,9 @@ def picture_sizes(bundle: Bundle) -> PictureSizes | None:
 
     Raises BundleCorrupted.
     """
-    training: Any = bundle.manifest.provenance.get("training")
-    stated = training.get("pictures") if isinstance(training, dict) else None
-    if stated is not None:
+    if knows_training(bundle):
         try:
-            return schema.from_mapping(PictureSizes, stated)
+            return schema.from_mapping(PictureSizes, bundle.manifest.provenance["training"]["pictures"])
         except schema.SchemaError as error:
             raise BundleCorrupted(f"{bundle.path}: provenance.training.pictures: {error}; train again") from None
     seen = calibration_pictures(bundle)

@@ -121,7 +121,7 @@ def reference_of(detector: Detector) -> HealthReference:
     Without measurements where there is neither: the golden frames of an import show another product.
     """
     seen = calibration_pictures(detector.bundle)
-    if seen is not None:
+    if seen is not None and "training" not in detector.bundle.manifest.provenance:
         return HealthReference(seen.dark_share, seen.white_share, seen.sharpness)
     if "imported" in detector.bundle.manifest.provenance:
         return HealthReference()

@@ -30,6 +30,7 @@ from csflow.runtime.bundle.pictures import (
 from csflow.runtime.detector import Detector
 from csflow.runtime.engines.fake import FakeEngine
 from csflow.runtime.errors import BundleError, CalibrationError, ConfigError, DataError
+from csflow.runtime.line.frame_health import HealthReference, reference_of
 from csflow.runtime.picture.origin import png_info
 from csflow.runtime.types import Frame, Prediction, Verdict
 
@@ -368,3 +369,17 @@ def test_a_pipe_is_refused_and_not_waited_for(make_bundle: MakeBundle, make_part
     bundle = make_bundle()
     with pytest.raises(DataError, match=r"pipe\.png cannot be decoded: it is a folder, pipe"):
         calibrate(bundle, [make_parts("good", range(100, 400)), tmp_path / "pipe.png"], Unused(bundle))
+
+
+def test_an_older_bundle_learns_the_size_of_pictures_from_its_calibration_but_keeps_its_golden_frames(
+    make_bundle: MakeBundle, make_parts: MakeParts
+) -> None:
+    bundle, folder = make_bundle(), make_parts("good", range(100, 160))
+    manifest = replace(bundle.manifest, provenance={"training": {"epochs": 3}})
+    golden = {name: bundle.read(name) for name in bundle.manifest.files if name.startswith("golden/")}
+    bundle = Bundle.create(bundle.path, manifest, {"weights/flow.safetensors": b"x", **golden})
+    calibrate(bundle, [folder], FakeEngine(bundle), 0.05)
+    opened = Bundle.open(bundle.path)
+    assert picture_sizes(opened) == PictureSizes.of([(64, 64)])
+    detector = Detector(opened, FakeEngine(opened), load_calibration(opened) or pytest.fail("no thresholds"))
+    assert reference_of(detector) == HealthReference()
