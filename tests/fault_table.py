@@ -83,10 +83,10 @@ FAULTS: dict[str, dict[str, tuple[str, str]]] = {
         "P5": ("controller slower than every pulse", "every part is decided once"),
         "P6": ("what is no Modbus, 1000 connections, floods, silence", "the standard's exception; others are served"),
         "P7": ("block read in two halves", "SEQUENCE_BEGIN and SEQUENCE_END differ; rejected"),
-        "P8": ("OPC UA without certificate, with a wrong one, anonymous", "refused"),
+        "P8": ("OPC UA without encryption, with a wrong certificate, as admin", "refused and logged"),
         "P9": ("MQTT broker gone or slow", "bounded queue; inspection goes on"),
-        "P10": ("an adapter fails inside", "the client is dropped; others, and later ones, are served"),
-        "P11": ("output lines vanish, the process is killed", "released: not OK"),
+        "P10": ("an adapter fails inside or ends", "the client is dropped, the adapter opened again; others go on"),
+        "P11": ("output lines vanish, the station ends or hangs", "0, or released and pulled to 0: not OK"),
     },
     "Embedding": {
         "A1": ("handle that is none, wrong size, closed twice or while polled", "a status, no crash"),
@@ -105,8 +105,6 @@ FAULTS: dict[str, dict[str, tuple[str, str]]] = {
 
 UNTESTED = {
     "M2": "bundles carry hashes, which show damage, and no signature: who may write the folder may exchange the bundle",
-    "P8": "the station has no OPC UA server",
-    "P11": "the station has no digital outputs of its own",
 }
 
 

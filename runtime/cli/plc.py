@@ -52,7 +52,7 @@ def plc(station: Path, check: bool) -> None:
 def _run(settings: Settings) -> None:
     from csflow.runtime.cli.logs import run_logs
     from csflow.runtime.machine.service import Service
-    from csflow.runtime.plc.adapters.adapter import open_adapters
+    from csflow.runtime.plc.adapters.adapter import Adapters
     from csflow.runtime.plc.station import Station
     from csflow.runtime.plc.worker.process import start_worker
 
@@ -63,9 +63,15 @@ def _run(settings: Settings) -> None:
         stack.enter_context(run_logs(None))
         station = Station(settings, start_worker)
         stack.callback(station.close)
-        for adapter in open_adapters(settings, station.exchange):
-            stack.callback(adapter.close)
-            tell(f"adapter    {adapter.name}")
+        adapters = Adapters(settings, station.exchange)
+        stack.callback(adapters.close)
+        for name in adapters.names:
+            tell(f"adapter    {name}")
         tell(f"control    {settings.station.control or 'nobody'}")
-        station.run(stop, service.beat)
+
+        def turn() -> None:
+            service.beat()
+            adapters.check()
+
+        station.run(stop, turn)
         service.stopping()

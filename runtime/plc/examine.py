@@ -11,7 +11,7 @@ from csflow.runtime.bundle.calibration import load_calibration
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.verification import load_verification
 from csflow.runtime.errors import BundleError, CSFlowError
-from csflow.runtime.plc.adapters.adapter import open_adapters
+from csflow.runtime.plc.adapters.adapter import Adapters
 from csflow.runtime.plc.exchange import Exchange
 from csflow.runtime.plc.settings import Recipe, Settings
 
@@ -59,8 +59,7 @@ def _examine_bundle(recipe: Recipe) -> None:
 
 def _adapters(settings: Settings) -> Check:
     def opened() -> None:
-        for adapter in open_adapters(settings, Exchange()):
-            adapter.close()
+        Adapters(settings, Exchange()).close()
 
     return _check("adapters", opened)
 

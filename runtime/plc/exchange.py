@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
 from csflow.runtime.plc.process_image import Orders, Report
 
-__all__ = ["Exchange", "Published"]
+__all__ = ["EDGES", "Exchange", "Published"]
+
+EDGES = 64
+"""Orders that may wait for the station, each with other bits than the one before; a flood of more loses the middle."""
 
 
 class Published(NamedTuple):
@@ -31,7 +35,8 @@ class Exchange:
         self._woken = False
         self._published = Published(0, Report())
         self._watching: tuple[Callable[[Report], None], ...] = ()
-        self._orders = Orders()
+        self._orders = self._taken = Orders()
+        self._waiting: deque[Orders] = deque()
         self._holder = ""
         self._seen_ns = 0
         self.takes = 0
@@ -81,11 +86,18 @@ class Exchange:
                 return False
             self._holder = who
             self._seen_ns = time.monotonic_ns()
-            orders = change(self._orders)
-            if orders != self._orders:
-                self._orders = orders
+            before, self._orders = self._orders, change(self._orders)
+            if self._orders != before:
+                self._queue(before)
                 self._notify()
             return True
+
+    def _queue(self, before: Orders) -> None:
+        # A bit that falls and rises between two scans is an edge all the same; other changes wait for no scan.
+        if self._waiting and (self._orders.control == before.control or len(self._waiting) == EDGES):
+            self._waiting[-1] = self._orders
+        else:
+            self._waiting.append(self._orders)
 
     def show(self, who: str) -> None:
         """A sign of life of whoever this is."""
@@ -100,10 +112,12 @@ class Exchange:
 
     def _release(self) -> None:
         self._holder, self._orders = "", Orders()
+        self._waiting.clear()
+        self._waiting.append(self._orders)
         self._notify()
 
     def take(self, silence_ns: int) -> tuple[Orders, str]:
-        """For the station: the orders, and who lost control just now because there was no sign for `silence_ns`.
+        """For the station: the next orders, and who lost control just now because there was no sign for `silence_ns`.
 
         `silence_ns` of 0 waits for ever.
         """
@@ -113,7 +127,10 @@ class Exchange:
             if self._holder and silence_ns and time.monotonic_ns() - self._seen_ns > silence_ns:
                 lost = self._holder
                 self._release()
-            return self._orders, lost
+            if self._waiting:
+                self._taken = self._waiting.popleft()
+                self._woken = bool(self._waiting) or self._woken
+            return self._taken, lost
 
     def publish(self, report: Report) -> None:
         """For the station: everybody reads this from now on."""

@@ -135,6 +135,11 @@ class DigitalPort:
             dialogue.miss(self._next())
         dialogue.acknowledge()
 
+    @property
+    def alive(self) -> bool:
+        """Whether outputs follow, and the input is read where it has control."""
+        return all(thread.is_alive() for thread in self._threads)
+
     def close(self) -> None:
         """Every output to 0, then give the lines back. May be called twice."""
         self._stop.set()

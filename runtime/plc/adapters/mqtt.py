@@ -86,6 +86,11 @@ class MqttPublisher:
     def _publish(self, topic: str, record: dict[str, Any], retain: bool = False) -> Any:
         return self._client.publish(f"{self._address.prefix}/{topic}", json_line(record), qos=1, retain=retain)
 
+    @property
+    def alive(self) -> bool:
+        """Whether it publishes."""
+        return self._thread.is_alive()
+
     def close(self) -> None:
         """Say STOPPED and part from the broker, within a second or so. May be called twice."""
         if self._stop.is_set():

@@ -85,6 +85,11 @@ class S7Client:
             self._told = problem
             log.warning("%s: %s", self.name, f"not reached: {problem}" if problem else "reached")
 
+    @property
+    def alive(self) -> bool:
+        """Whether it polls."""
+        return self._thread.is_alive()
+
     def close(self) -> None:
         """Leave the controller with a report of zeros: no verdict, not ready. May be called twice."""
         if self._stop.is_set():

@@ -110,6 +110,11 @@ class Server(ABC):
         self.port = int(self._server.sockets[0].getsockname()[1])
         self.name = f"{kind} {host}:{self.port}"
 
+    @property
+    def alive(self) -> bool:
+        """Whether it serves."""
+        return self._thread.is_alive() and self._server.is_serving()
+
     @abstractmethod
     async def serve(self, connection: Connection) -> None:
         """Answer a client until it leaves. May raise what streams raise."""

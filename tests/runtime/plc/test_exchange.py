@@ -6,7 +6,7 @@ import threading
 import time
 from dataclasses import replace
 
-from csflow.runtime.plc.exchange import Exchange
+from csflow.runtime.plc.exchange import EDGES, Exchange
 from csflow.runtime.plc.process_image import Orders, Report
 
 
@@ -59,3 +59,41 @@ def test_orders_wake_the_station_and_the_same_orders_do_not() -> None:
     begun = time.monotonic()
     exchange.wait(0.05)
     assert time.monotonic() - begun >= 0.04
+
+
+def test_no_edge_is_lost_between_two_scans() -> None:
+    exchange = Exchange()
+    for number in (1, 2, 3):
+        order(exchange, "a", control=3, trigger_id=number)
+        order(exchange, "a", control=1)
+    seen = [exchange.take(0)[0] for _ in range(7)]
+    assert [one.control for one in seen] == [3, 1, 3, 1, 3, 1, 1]
+    assert [one.trigger_id for one in seen[::2]][:3] == [1, 2, 3]
+
+
+def test_other_changes_need_no_scan_each() -> None:
+    exchange = Exchange()
+    for beat in range(1, 10):
+        order(exchange, "a", heartbeat=beat)
+    assert exchange.take(0)[0].heartbeat == 9
+
+
+def test_a_flood_of_edges_is_bounded_and_ends_with_the_last_orders() -> None:
+    exchange = Exchange()
+    for number in range(1, 1001):
+        order(exchange, "a", control=3 if number % 2 else 1, trigger_id=number)
+    seen = [exchange.take(0)[0] for _ in range(EDGES + 1)]
+    assert seen[0].trigger_id == 1
+    assert seen[-1] == seen[-2] == exchange.orders
+    assert exchange.orders.trigger_id == 1000
+
+
+def test_the_station_is_woken_for_each_of_them() -> None:
+    exchange = Exchange()
+    order(exchange, "a", control=3)
+    order(exchange, "a", control=1)
+    for _ in range(2):
+        begun = time.monotonic()
+        exchange.wait(30.0)
+        assert time.monotonic() - begun < 10
+        exchange.take(0)

@@ -149,6 +149,11 @@ class OpcUaServer:
                 await asyncio.wait_for(self._changed.wait(), KEEP_S)
             await asyncio.sleep(PERIOD_S)
 
+    @property
+    def alive(self) -> bool:
+        """Whether it serves and follows."""
+        return self._thread.is_alive() and not self._task.done()
+
     def close(self) -> None:
         """Serve nobody any more. May be called twice."""
         if self._loop.is_closed():

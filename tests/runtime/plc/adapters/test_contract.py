@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from csflow.runtime.errors import BackendUnavailable, CSFlowError
-from csflow.runtime.plc.adapters.adapter import Adapter, open_adapters
+from csflow.runtime.errors import BackendUnavailable, ConfigError, CSFlowError
+from csflow.runtime.plc.adapters.adapter import Adapter, Adapters, open_adapter
 from csflow.runtime.plc.exchange import Exchange
 from csflow.runtime.plc.process_image import Orders, Report, Status
 from csflow.runtime.plc.settings import ADAPTERS, S7, Digital, Lines, Modbus, Mqtt, OpcUa, Recipe, Settings, Station
@@ -68,10 +69,14 @@ def opened(pins: Pins) -> Callable[[Exchange, str], list[Adapter]]:
     del pins
 
     def open_them(exchange: Exchange, *kinds: str) -> list[Adapter]:
-        sections = {kind: SECTIONS[kind] for kind in kinds}
-        return open_adapters(Settings(Station(1), {"1": Recipe("a", "0")}, **sections), exchange)
+        settings = settings_of(*kinds)
+        return [open_adapter(kind, settings, exchange) for kind in kinds]
 
     return open_them
+
+
+def settings_of(*kinds: str) -> Settings:
+    return Settings(Station(1), {"1": Recipe("a", "0")}, **{kind: SECTIONS[kind] for kind in kinds})
 
 
 def test_every_adapter_is_tried() -> None:
@@ -85,25 +90,62 @@ def test_it_opens_without_control_and_closes_twice(kind: str, opened: Callable[.
     (adapter,) = opened(exchange, kind)
     assert isinstance(adapter, Adapter)
     assert adapter.name.startswith(kind)
+    assert adapter.alive
     adapter.close()
     adapter.close()
     assert (exchange.orders, exchange.holder, exchange.report) == (Orders(), "", OK)
 
 
-def test_all_of_them_together(opened: Callable[..., list[Adapter]]) -> None:
-    adapters = opened(Exchange(), *ADAPTERS)
-    assert len(adapters) == len(ADAPTERS)
-    for adapter in adapters:
-        adapter.close()
+def test_all_of_them_together(pins: Pins) -> None:
+    adapters = Adapters(settings_of(*ADAPTERS), Exchange())
+    assert len(adapters.names) == len(ADAPTERS)
+    adapters.close()
+    assert pins.levels
 
 
-def test_one_that_does_not_open_closes_the_others(opened: Callable[..., list[Adapter]], pins: Pins) -> None:
-    settings = Settings(
-        Station(1), {"1": Recipe("a", "0")}, digital=SECTIONS["digital"], lines=Lines("127.0.0.1:notaport")
-    )
-    del opened, pins
+def test_one_that_does_not_open_closes_the_others(pins: Pins) -> None:
+    settings = replace(settings_of("digital"), opcua=None, lines=Lines("127.0.0.1:notaport"))
     with pytest.raises(CSFlowError, match=r"lines\.listen"):
-        open_adapters(settings, Exchange())
+        Adapters(settings, Exchange())
+    del pins
+
+
+@pytest.mark.fault("P10")
+@pytest.mark.parametrize("kind", ["lines", "digital"])
+def test_one_that_dies_is_opened_again_and_the_others_go_on(
+    kind: str, pins: Pins, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    exchange = Exchange()
+    adapters = Adapters(settings_of("modbus", kind), exchange)
+    before = adapters._open["modbus"], adapters._open[kind]
+    monkeypatch.setattr("csflow.runtime.plc.adapters.adapter.CHECK_S", 0.0)
+    adapters.check()
+    assert (adapters._open["modbus"], adapters._open[kind]) == before
+    before[1].close()
+    adapters.check()
+    assert adapters._open["modbus"] is before[0]
+    assert adapters._open[kind] is not before[1]
+    assert adapters._open[kind].alive
+    assert "has ended: it is opened again" in caplog.text
+    adapters.close()
+    del pins
+
+
+def test_one_that_cannot_be_opened_again_is_tried_later(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    adapters = Adapters(settings_of("lines"), Exchange())
+    monkeypatch.setattr("csflow.runtime.plc.adapters.adapter.CHECK_S", 0.0)
+    adapters._open["lines"].close()
+
+    def taken(*_: object) -> None:
+        raise ConfigError("the port is taken")
+
+    monkeypatch.setattr("csflow.runtime.plc.adapters.adapter.open_adapter", taken)
+    adapters.check()
+    adapters.check()
+    assert caplog.text.count("cannot be opened: the port is taken") == 1
+    adapters.close()
 
 
 @pytest.mark.parametrize("kind", LIBRARIES)
@@ -117,6 +159,5 @@ def test_a_missing_library_is_one_error_that_names_the_extra(kind: str, monkeypa
         return real(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    settings = Settings(Station(1), {"1": Recipe("a", "0")}, **{kind: SECTIONS[kind]})
     with pytest.raises(BackendUnavailable, match=rf"pip install 'csflow\[{extra}\]'"):
-        open_adapters(settings, Exchange())
+        open_adapter(kind, settings_of(kind), Exchange())

@@ -115,6 +115,7 @@ def test_levels(report: Report, high: set[str]) -> None:
     assert {name for name, level in levels(report).items() if level} == high
 
 
+@pytest.mark.fault("P11")
 def test_outputs_follow_the_report_and_fall_at_the_end(chip: Chip) -> None:
     exchange = Exchange()
     port = DigitalPort(SETTINGS, exchange, controls=False)
@@ -130,6 +131,7 @@ def test_outputs_follow_the_report_and_fall_at_the_end(chip: Chip) -> None:
     assert (True, True) not in chip.history
 
 
+@pytest.mark.fault("P11")
 def test_a_heartbeat_that_stands_still_is_no_station(chip: Chip) -> None:
     exchange = Exchange()
     port = DigitalPort(SETTINGS, exchange, controls=False)
@@ -140,6 +142,7 @@ def test_a_heartbeat_that_stands_still_is_no_station(chip: Chip) -> None:
     port.close()
 
 
+@pytest.mark.fault("P11")
 def test_a_chip_that_goes_is_told(chip: Chip, caplog: pytest.LogCaptureFixture) -> None:
     port = DigitalPort(SETTINGS, Exchange(), controls=False)
     chip.broken = True

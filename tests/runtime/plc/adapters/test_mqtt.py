@@ -122,6 +122,7 @@ def test_a_publisher_that_dies_is_offline(broker: Broker) -> None:
     publisher.close()
 
 
+@pytest.mark.fault("P9")
 def test_without_a_broker_memory_is_bounded_and_nobody_waits() -> None:
     exchange = Exchange()
     publisher = MqttPublisher(Mqtt("mqtt://127.0.0.1:9/line"), exchange, controls=False)

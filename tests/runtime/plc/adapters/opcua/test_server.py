@@ -200,6 +200,7 @@ def test_a_reader_reads_and_is_told_of_changes(cell: Cell) -> None:
     assert beats >= 3
 
 
+@pytest.mark.fault("P8")
 @pytest.mark.parametrize("name", ["StartSingleJob", "Reset", "Halt"])
 def test_a_reader_calls_nothing(cell: Cell, name: str) -> None:
     arguments = job(1000) if name == "StartSingleJob" else ()
@@ -209,6 +210,7 @@ def test_a_reader_calls_nothing(cell: Cell, name: str) -> None:
     assert cell.station.exchange.report.triggers == before
 
 
+@pytest.mark.fault("P8")
 @pytest.mark.parametrize("name", ["reader", "commander"])
 def test_nobody_writes_or_changes_nodes(cell: Cell, name: str) -> None:
     async def write(client: Client) -> None:
@@ -224,17 +226,20 @@ def test_nobody_writes_or_changes_nodes(cell: Cell, name: str) -> None:
             cell.talk(name, attempt)
 
 
+@pytest.mark.fault("P8")
 def test_a_stranger_is_refused_and_logged(cell: Cell, caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises((ua.UaStatusCodeError, ConnectionError, TimeoutError)):
         cell.talk("stranger", lambda client: read(client, "Verdict"))
     assert "whose certificate is not trusted was refused" in caplog.text
 
 
+@pytest.mark.fault("P8")
 def test_without_encryption_nobody_comes_in(cell: Cell) -> None:
     with pytest.raises((ua.UaError, ConnectionError, TimeoutError)):
         cell.talk("", lambda client: read(client, "Verdict"), policy=None)
 
 
+@pytest.mark.fault("P8")
 def test_the_administrator_with_an_empty_password_is_nobody(cell: Cell) -> None:
     async def go() -> None:
         client = Client(cell.url, timeout=20)
