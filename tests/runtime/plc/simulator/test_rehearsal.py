@@ -22,6 +22,8 @@ from csflow.runtime.plc.simulator.oracle import Misdeeds
 from csflow.runtime.plc.simulator.rehearsal import CALM, Account, Plan, rehearse
 from csflow.runtime.plc.simulator.served import SERVED, Served
 
+from .line_link import ServedLines
+
 
 class ServedS7:
     """A controller's data block, which csflow polls and the simulated program works on."""
@@ -50,7 +52,9 @@ class ServedS7:
         self._server.destroy()
 
 
-OVER: dict[str, Callable[[Exchange], Served]] = {**SERVED, "s7": ServedS7}
+OVER: dict[str, Callable[[Exchange], Served]] = {**SERVED, "lines": ServedLines, "s7": ServedS7}
+REAL = [name for name in OVER if name != "null"]
+HANDSHAKES = 200_000
 ROUGH = Plan(
     misdeeds=Misdeeds(hang=0.005, crash=0.01, late=0.01), station_restart=0.03, controller_restart=0.02, recipe_every=30
 )
@@ -85,11 +89,12 @@ def test_recipes_change_between_parts_and_no_trigger_is_lost(over: str) -> None:
     assert account.terminal["NOK"] == account.decisions["not OK"]
 
 
-def test_a_controller_without_checks_lets_defects_pass() -> None:
+@pytest.mark.parametrize("over", ["modbus", "lines"])
+def test_a_controller_without_checks_lets_defects_pass(over: str) -> None:
     plan = Plan(Faults(frozen=0.02, frozen_ms=200), guards=Guards(fresh=False, id_echo=False, boot_id=False))
     account = Account()
     for seed in range(10):
-        account = rehearse(300, SERVED["null"], seed, plan)
+        account = rehearse(300, OVER[over], seed, plan)
         if account.escapes:
             break
     assert account.escapes > 0
@@ -112,10 +117,12 @@ def test_the_command_knows_every_adapter_that_can_be_rehearsed() -> None:
     assert tuple(SERVED) == LINKS
 
 
+@pytest.mark.fault("L2")
 @pytest.mark.soak
-@pytest.mark.parametrize("over", OVER)
-def test_many_handshakes(over: str) -> None:
-    account = rehearse(20_000, OVER[over], seed=3)
+@pytest.mark.parametrize("over", REAL)
+def test_two_hundred_thousand_handshakes_over_real_adapters(over: str) -> None:
+    account = rehearse(HANDSHAKES // len(REAL) + 1, OVER[over], seed=3, plan=replace(Plan(), recipe_every=200))
+    print("\n".join(account.lines()))
     assert account.good, account
 
 
