@@ -106,7 +106,8 @@ def calibrate(
 
     Raises:
         ConfigError: a share is out of range, or `warn_rate` lies below `rate`.
-        CalibrationError: too few parts, a picture twice or from the training, an outlier, a score that is not finite.
+        CalibrationError: too few parts, a picture twice or from the training, an outlier, a score that is not
+            finite and positive.
         DataError: no pictures where they were looked for, one that cannot be read, or one of another size.
         BundleError, BundleCorrupted: the bundle's list of training pictures cannot be read.
         InferenceError: the engine failed.
@@ -266,5 +267,10 @@ def _score_one(file: Path, index: int, engine: Engine, how: Preprocessing, look:
         raise CalibrationError(
             f"{file}: engine {engine.name!r} gave a score or map that is not finite, so no threshold "
             "can rest on it: look at the picture, then try another --backend or train again"
+        )
+    if prediction.score <= 0.0 or float(prediction.anomaly_map.min(initial=0.0)) < 0.0:
+        raise CalibrationError(
+            f"{file}: engine {engine.name!r} gave the score {prediction.score:g} or a map below 0; scores lie above 0, "
+            "maps at 0 or above, and at the line such a part would be an ERROR: a fault of the method, report it"
         )
     return float(prediction.score)

@@ -36,13 +36,15 @@ class Frame:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What an engine says about one frame."""
+    """What an engine says about one frame: the contract that every method keeps."""
 
     score: float
-    """Mean of z²/2 over all latents (definition named in the bundle); higher is more anomalous."""
+    """Finite and above 0, higher is stranger, in half squared standard deviations of good parts per dimension: of
+    CS-Flow, the mean of z²/2 over all latents. A method of another measure maps it into this unit inside its graph, by
+    a shift and a factor that change no order. The manifest's definitions say in words what it is."""
     anomaly_map: NDArray[np.float32]
-    """(h, w) float32, as the bundle defines: 'scale0-mean-z2' has h = w = image_size / 32, 'product-mean-z2' has
-    h = w = image_size."""
+    """(h, w) float32, finite and not negative, in squared standard deviations per dimension; how fine is the method's
+    choice, h = w = image_size / 32 for CS-Flow."""
 
 
 @dataclass(frozen=True)

@@ -189,7 +189,7 @@ def test_the_highest_scores_are_named_highest_first(make_bundle: MakeBundle, mak
 
 
 def test_folders_and_pictures_mix_and_a_picture_counts_once(make_bundle: MakeBundle, make_parts: MakeParts) -> None:
-    bundle, monday, tuesday = make_bundle(), make_parts("mon", range(40)), make_parts("tue", range(200, 230))
+    bundle, monday, tuesday = make_bundle(), make_parts("mon", range(3, 43)), make_parts("tue", range(200, 230))
     steps: list[tuple[int, int]] = []
     paths = [monday, monday / "007.png", monday / ".." / "mon" / "008.png", *sorted(tuesday.iterdir())[:20]]
     report = calibrate(
@@ -230,7 +230,7 @@ def test_the_usual_warn_rate_is_five_times_the_reject_rate_within_limits(rate: f
 def test_too_few_parts_are_refused_before_scoring_with_a_way_out(
     make_bundle: MakeBundle, make_parts: MakeParts
 ) -> None:
-    bundle, folder = make_bundle(), make_parts("good", range(100))
+    bundle, folder = make_bundle(), make_parts("good", range(3, 103))
     with pytest.raises(CalibrationError) as refusal:
         calibrate(bundle, [folder], Unused(bundle))
     assert str(refusal.value) == (
@@ -292,6 +292,25 @@ def test_a_score_or_map_that_is_not_finite_names_the_picture(
     assert bundle.read_calibration() is None
 
 
+@pytest.mark.parametrize(
+    "broken",
+    [
+        Prediction(0.0, np.zeros((2, 2), np.float32)),
+        Prediction(-0.5, np.zeros((2, 2), np.float32)),
+        Prediction(0.5, np.full((2, 2), -0.1, np.float32)),
+    ],
+)
+def test_a_score_that_breaks_the_contract_names_the_picture(
+    make_bundle: MakeBundle, make_parts: MakeParts, broken: Prediction, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Every part with such a score would be an ERROR at the line.
+    monkeypatch.setattr(Broken, "broken", broken)
+    bundle, folder = make_bundle(), make_parts("good", range(100, 160))
+    with pytest.raises(CalibrationError, match=r"130\.png: engine 'fake' gave the score .* scores lie above 0"):
+        calibrate(bundle, [folder], Broken(bundle), rate=0.05)
+    assert bundle.read_calibration() is None
+
+
 def test_pictures_from_the_training_are_refused_by_content(trained_bundle: Bundle, make_parts: MakeParts) -> None:
     folder = make_parts("good", range(304, 370))
     (folder / "304.png").rename(folder / "other.png")
@@ -308,26 +327,26 @@ def test_a_bundle_without_training_list_says_that_nothing_was_checked(
     make_bundle: MakeBundle, make_parts: MakeParts
 ) -> None:
     bundle = make_bundle()
-    assert not calibrate(bundle, [make_parts("good", range(60))], FakeEngine(bundle), rate=0.05).training_checked
+    assert not calibrate(bundle, [make_parts("good", range(3, 63))], FakeEngine(bundle), rate=0.05).training_checked
 
 
 def test_a_malformed_training_list_is_refused(make_bundle: MakeBundle, make_parts: MakeParts) -> None:
     bundle = make_bundle().update({TRAINING_IMAGES: b'{"images": []}'})
     with pytest.raises(BundleError, match=r"training_images\.json: images: unknown key"):
-        calibrate(bundle, [make_parts("good", range(60))], Unused(bundle), rate=0.05)
+        calibrate(bundle, [make_parts("good", range(3, 63))], Unused(bundle), rate=0.05)
 
 
 def test_copies_are_refused(make_bundle: MakeBundle, make_parts: MakeParts) -> None:
-    bundle, folder = make_bundle(), make_parts("good", range(60))
-    shutil.copy(folder / "001.png", folder / "copy.png")
+    bundle, folder = make_bundle(), make_parts("good", range(3, 63))
+    shutil.copy(folder / "004.png", folder / "copy.png")
     with pytest.raises(CalibrationError, match=r"1 of 61 pictures are copies of others \(copy\.png\)"):
         calibrate(bundle, [folder], Unused(bundle), rate=0.05)
 
 
 def test_a_folder_of_folders_names_the_one_to_take(make_bundle: MakeBundle, make_parts: MakeParts) -> None:
     bundle = make_bundle()
-    make_parts("calibration/dent", range(3))
-    good = make_parts("calibration/good", range(60))
+    make_parts("calibration/dent", range(3, 6))
+    good = make_parts("calibration/good", range(3, 63))
     with pytest.raises(DataError, match=rf"\(dent, good\): name the ones with good parts, for example {good}"):
         calibrate(bundle, [good.parent], Unused(bundle))
 
@@ -344,9 +363,9 @@ def test_places_without_pictures_are_named(make_bundle: MakeBundle, tmp_path: Pa
 
 
 def test_a_picture_that_cannot_be_used_is_named(make_bundle: MakeBundle, make_parts: MakeParts) -> None:
-    folder = make_parts("good", range(60))
+    folder = make_parts("good", range(3, 63))
     roomy = make_bundle("roi.csflow", roi=(0, 0, 65, 64))
-    with pytest.raises(DataError, match=r"000\.png: region of interest"):
+    with pytest.raises(DataError, match=r"003\.png: region of interest"):
         calibrate(roomy, [folder], FakeEngine(roomy), rate=0.05)
     (folder / "020.png").write_bytes(b"no picture")
     bundle = make_bundle()
@@ -355,7 +374,7 @@ def test_a_picture_that_cannot_be_used_is_named(make_bundle: MakeBundle, make_pa
 
 
 def test_impossible_shares_are_refused(make_bundle: MakeBundle, make_parts: MakeParts) -> None:
-    bundle, folder = make_bundle(), make_parts("good", range(60))
+    bundle, folder = make_bundle(), make_parts("good", range(3, 63))
     with pytest.raises(ConfigError, match="the warn rate 1 % lies below the false-reject rate 5 %"):
         calibrate(bundle, [folder], Unused(bundle), rate=0.05, warn_rate=0.01)
     with pytest.raises(ConfigError, match="false-reject rate must lie between 0 and 1"):
