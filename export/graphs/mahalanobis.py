@@ -9,10 +9,11 @@ from torch.nn import functional
 
 from csflow.export.graphs.graph import Graph, head_graph
 from csflow.export.graphs.half import Saturate, safe_bound
-from csflow.toolkit.methods.mahalanobis import MahalanobisHead, Whitening
+from csflow.toolkit.methods.gaussian import Whitening
+from csflow.toolkit.methods.mahalanobis import MahalanobisHead
 from csflow.toolkit.methods.method import Shapes
 
-__all__ = ["HalfWhitening", "mahalanobis_graph"]
+__all__ = ["HalfWhitening", "halve_whitenings", "mahalanobis_graph"]
 
 
 def mahalanobis_graph(head: MahalanobisHead, shapes: Shapes, precision: str = "fp32") -> Graph:
@@ -23,11 +24,16 @@ def mahalanobis_graph(head: MahalanobisHead, shapes: Shapes, precision: str = "f
     """
     module = copy.deepcopy(head)
     if precision == "fp16":
-        for parent in list(module.modules()):
-            for name, child in list(parent.named_children()):
-                if isinstance(child, Whitening):
-                    setattr(parent, name, HalfWhitening(child))
+        halve_whitenings(module)
     return head_graph("mahalanobis", module, shapes, precision)
+
+
+def halve_whitenings(module: nn.Module) -> None:
+    """Put a `HalfWhitening` in place of every whitening inside `module`."""
+    for parent in list(module.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, Whitening):
+                setattr(parent, name, HalfWhitening(child))
 
 
 class HalfWhitening(nn.Module):

@@ -23,7 +23,7 @@ __all__ = ["train"]
     default="cs-flow",
     show_default=True,
     metavar="NAME",
-    help="What detects: 'cs-flow' or 'mahalanobis'. Options of a method follow its name, as in "
+    help="What detects: 'cs-flow', 'mahalanobis' or 'nearest'. Options of a method follow its name, as in "
     "'mahalanobis?shrinkage=0.1'; those of cs-flow can be given as below, too.",
 )
 @click.option(
@@ -45,13 +45,13 @@ __all__ = ["train"]
 )
 @click.option("--image-size", default=768, show_default=True, help="Side of the model input in pixels.")
 @click.option(
-    "--scales", type=int, help="Image scales: 1, 1/2, 1/4, ...  [default: the method's; 3 of cs-flow, 1 of mahalanobis]"
+    "--scales", type=int, help="Image scales: 1, 1/2, 1/4, ...  [default: the method's; 3 of cs-flow, 1 of others]"
 )
 @click.option(
     "--stages",
     type=Numbers(int),
     help="Stages of the backbone whose features are read, from 0.  [default: the method's; 5 of cs-flow, 2,4,5 of "
-    "mahalanobis]",
+    "others]",
 )
 @flow_options
 @click.option(

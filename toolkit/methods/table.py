@@ -6,10 +6,11 @@ from csflow.runtime.errors import BundleVersionError, ConfigError
 from csflow.toolkit.methods.flow.method import CSFlow
 from csflow.toolkit.methods.mahalanobis import Mahalanobis
 from csflow.toolkit.methods.method import Method
+from csflow.toolkit.methods.nearest import Nearest
 
 __all__ = ["METHODS", "chosen_method", "method_named"]
 
-_ALL: tuple[Method, ...] = (CSFlow(), Mahalanobis())
+_ALL: tuple[Method, ...] = (CSFlow(), Mahalanobis(), Nearest())
 METHODS = {method.name: method for method in _ALL}
 
 

@@ -9,15 +9,8 @@ import torch
 
 from csflow.runtime.errors import DataError
 from csflow.toolkit.features import FeatureFiles
-from csflow.toolkit.methods.mahalanobis import (
-    PLACE_SHRINKAGE,
-    Mahalanobis,
-    MahalanobisConfig,
-    MahalanobisHead,
-    MahalanobisTraining,
-    left_out_scores,
-    pooled,
-)
+from csflow.toolkit.methods.gaussian import PLACE_SHRINKAGE, left_out_scores, pooled
+from csflow.toolkit.methods.mahalanobis import Mahalanobis, MahalanobisConfig, MahalanobisHead, MahalanobisTraining
 from csflow.toolkit.methods.method import SCORE_FLOOR, Workplace
 
 SHAPES = ((3, 8, 8), (4, 4, 4))

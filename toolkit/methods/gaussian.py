@@ -1,0 +1,172 @@
+"""Gaussians of features: whitening, shrinkage, distances of places, and scores of pictures that were left out.
+
+Each covariance S is shrunk towards its own diagonal: with the correlations C, it becomes (1 - a) C + a I.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from csflow.runtime.errors import DataError
+from csflow.toolkit.backbones.backbone import Features
+from csflow.toolkit.features import FeatureFiles
+
+__all__ = [
+    "PLACE_SHRINKAGE",
+    "STILL",
+    "PlaceMap",
+    "PlaceSums",
+    "Whitening",
+    "gathered",
+    "ledoit_wolf",
+    "left_out_scores",
+    "pooled",
+    "whole",
+]
+
+PLACE_SHRINKAGE = 0.01
+"""a of the covariances of places: of their many vectors Ledoit and Wolf's would be about 0, and a channel that hardly
+varies could then outweigh all others."""
+STILL = 1e-6
+"""A channel whose standard deviation is smaller never varied: rounding shall not become an anomaly."""
+
+
+class Whitening(nn.Module):
+    """x -> W (x - mean) / scale at every position, so that the good pictures' covariance becomes the identity."""
+
+    def __init__(self, channels: int, height: int, width: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(channels, height, width))
+        self.register_buffer("scale", torch.ones(channels, 1, 1))
+        self.register_buffer("matrix", torch.eye(channels)[:, :, None, None])
+
+    @torch.no_grad()
+    def set(self, mean: Tensor, covariance: Tensor, shrinkage: float | None, samples: Tensor | None = None) -> float:
+        """Take these moments (float64); returns the shrinkage, which is estimated from `samples` (N, C) where None."""
+        deviation = covariance.diagonal().sqrt()
+        scale = torch.where(deviation > STILL, deviation, torch.ones_like(deviation))
+        correlation = covariance / (scale[:, None] * scale)
+        correlation.fill_diagonal_(1.0)
+        if shrinkage is None:
+            shrinkage = ledoit_wolf((samples - mean.flatten()) / scale) if samples is not None else 1.0
+        identity = torch.eye(len(scale), dtype=torch.float64)
+        root = torch.linalg.cholesky((1.0 - shrinkage) * correlation + shrinkage * identity)
+        self.get_buffer("mean").copy_(mean)
+        self.get_buffer("scale").copy_(scale[:, None, None])
+        self.get_buffer("matrix").copy_(torch.linalg.solve_triangular(root, identity, upper=False)[:, :, None, None])
+        return shrinkage
+
+    def standardised(self, x: Tensor) -> Tensor:
+        """(x - mean) / scale of (N, C, h, w)."""
+        return (x - self.get_buffer("mean")) / self.get_buffer("scale")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, h, w) to the same."""
+        return functional.conv2d(self.standardised(x), self.get_buffer("matrix"))
+
+
+class PlaceMap(nn.ModuleList):
+    """Squared Mahalanobis distance of every position to its mean, per dimension, over several feature maps."""
+
+    def __init__(self, shapes: Sequence[tuple[int, int, int]]) -> None:
+        super().__init__(Whitening(*shape) for shape in shapes)
+        self.finest = max((h, w) for _, h, w in shapes)
+
+    def fit(self, sums: Sequence[PlaceSums]) -> None:
+        """Take the moments of each feature map."""
+        for place, each in zip(self, sums, strict=True):
+            assert isinstance(place, Whitening)
+            place.set(*each.moments(), PLACE_SHRINKAGE)
+
+    def forward(self, *features: Tensor) -> Tensor:
+        """Map float32 features (N, C_i, h_i, w_i) to (N, h, w) of the finest; dimensions of all maps count alike."""
+        squares = [place(f).square() for place, f in zip(self, features, strict=True)]
+        distances = [self._enlarged(s.sum(dim=1, keepdim=True)) for s in squares]
+        joined: Tensor = functools.reduce(torch.add, distances)
+        count = sum(int(s.shape[1]) for s in squares)
+        return joined.squeeze(1) / count
+
+    def _enlarged(self, x: Tensor) -> Tensor:
+        same = tuple(x.shape[2:]) == self.finest
+        return x if same else functional.interpolate(x, self.finest, mode="bilinear", align_corners=False)
+
+
+class PlaceSums:
+    """Sums of feature vectors and of their products, for the mean of each position and one covariance."""
+
+    def __init__(self, shape: tuple[int, int, int]) -> None:
+        self.count = 0
+        self.total = torch.zeros(shape, dtype=torch.float64)
+        self.products = torch.zeros(shape[0], shape[0], dtype=torch.float64)
+
+    def add(self, x: Tensor) -> None:
+        """Count float64 features (N, C, h, w) in."""
+        self.count += len(x)
+        self.total += x.sum(dim=0)
+        vectors = x.transpose(0, 1).flatten(1)
+        self.products += vectors @ vectors.T
+
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """Mean (C, h, w) and covariance (C, C) of what was counted, of at least two pictures."""
+        mean = self.total / self.count
+        flat = mean.flatten(1)
+        return mean, (self.products - self.count * flat @ flat.T) / ((self.count - 1) * flat.shape[1])
+
+
+def gathered(features: FeatureFiles) -> tuple[Tensor, list[PlaceSums]]:
+    """From one pass over features: the pooled vectors (N, D), float64, and the sums of each map's places.
+
+    Raises DataError under 2 rows.
+    """
+    if len(features) < 2:
+        raise DataError("spread needs pictures of at least 2 good parts: bring more")
+    sums = [PlaceSums(shape) for shape in features.shapes]
+    rows = []
+    for batch in features.batches():
+        rows.append(pooled(tuple(x.double() for x in batch)).flatten(1))
+        for each, x in zip(sums, batch, strict=True):
+            each.add(x.double())
+    return torch.cat(rows), sums
+
+
+def whole(features: Features) -> Features:
+    """The features in float32 at least: sums and squares of what is anomalous leave the range of float16."""
+    return tuple(f.to(torch.promote_types(f.dtype, torch.float32)) for f in features)
+
+
+def pooled(features: Features) -> Tensor:
+    """(N, D, 1, 1): mean and standard deviation of every channel over all positions."""
+    means = [f.mean(dim=(2, 3), keepdim=True) for f in features]
+    squares = [(f - m).square().mean(dim=(2, 3), keepdim=True) for f, m in zip(features, means, strict=True)]
+    return torch.cat([*means, *(s.sqrt() for s in squares)], dim=1)
+
+
+def left_out_scores(z: Tensor, shrinkage: float) -> Tensor:
+    """(N,): the score of each of N standardised pictures (N, D) by the Gaussian of all others, at the same shrinkage.
+
+    In more dimensions than pictures, all pictures are equally far from the Gaussian that they made. Leaving picture x
+    out scales its distance to the mean by N/(N-1) and takes b x xᵀ from the covariance, b = (1-a) N / ((N-1)(N-2)), so
+    by the formula of Sherman and Morrison d becomes (N/(N-1))² d / (1 - b d). With two pictures none is left: empty.
+    """
+    count, dimensions = z.shape
+    if count < 3:
+        return z.new_zeros(0)
+    z = z.double() - z.double().mean(dim=0)
+    identity = torch.eye(dimensions, dtype=torch.float64)
+    rest = (1.0 - shrinkage) * z.T @ z / (count - 2) + shrinkage * identity
+    distance = (z * torch.linalg.solve(rest, z.T).T).sum(dim=1)
+    lost = (1.0 - shrinkage) * count / ((count - 1) * (count - 2))
+    scores: Tensor = (count / (count - 1)) ** 2 * distance / (1.0 - lost * distance) / (2 * dimensions)
+    return scores
+
+
+def ledoit_wolf(samples: Tensor) -> float:
+    """Ledoit and Wolf's share of the identity for centred samples (N, D) (J. of Multivariate Analysis 88, 2004)."""
+    from sklearn.covariance import ledoit_wolf_shrinkage
+
+    return max(float(ledoit_wolf_shrinkage(samples.numpy(), assume_centered=True)), 1e-6)
