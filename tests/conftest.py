@@ -109,6 +109,7 @@ QUICK_METHODS = {
     "cs-flow": "cs-flow?kernel_sizes=3&hidden=16&epochs=25&batch_size=8&learning_rate=0.005&schedule=cosine",
     "mahalanobis": "mahalanobis",
     "nearest": "nearest?bank=20",
+    "padim": "padim?channels=100",
 }
 """Every method, by what makes it small: a new one is a line here, and its test is written."""
 

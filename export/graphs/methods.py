@@ -14,6 +14,7 @@ from csflow.export.graphs.flow.graph import flow_graph, flow_savings
 from csflow.export.graphs.graph import Graph, backbone_graph
 from csflow.export.graphs.mahalanobis import mahalanobis_graph
 from csflow.export.graphs.nearest import nearest_graph
+from csflow.export.graphs.padim import padim_graph
 from csflow.toolkit.backbones.efficientnet import build_backbone
 from csflow.toolkit.config import ModelConfig
 from csflow.toolkit.methods.method import Shapes
@@ -36,6 +37,7 @@ EXPORTERS: Mapping[str, _Exporter] = {
     "cs-flow": _Exporter(flow_graph, flow_savings),
     "mahalanobis": _Exporter(mahalanobis_graph),
     "nearest": _Exporter(nearest_graph),
+    "padim": _Exporter(padim_graph),
 }
 
 

@@ -23,7 +23,7 @@ __all__ = ["train"]
     default="cs-flow",
     show_default=True,
     metavar="NAME",
-    help="What detects: 'cs-flow', 'mahalanobis' or 'nearest'. Options of a method follow its name, as in "
+    help="What detects: 'cs-flow', 'mahalanobis', 'nearest' or 'padim'. Options of a method follow its name, as in "
     "'mahalanobis?shrinkage=0.1'; those of cs-flow can be given as below, too.",
 )
 @click.option(
@@ -50,8 +50,8 @@ __all__ = ["train"]
 @click.option(
     "--stages",
     type=Numbers(int),
-    help="Stages of the backbone whose features are read, from 0.  [default: the method's; 5 of cs-flow, 2,4,5 of "
-    "others]",
+    help="Stages of the backbone whose features are read, from 0.  [default: the method's; 5 of cs-flow, 4,5 of "
+    "padim, 2,4,5 of others]",
 )
 @flow_options
 @click.option(

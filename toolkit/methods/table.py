@@ -7,10 +7,11 @@ from csflow.toolkit.methods.flow.method import CSFlow
 from csflow.toolkit.methods.mahalanobis import Mahalanobis
 from csflow.toolkit.methods.method import Method
 from csflow.toolkit.methods.nearest import Nearest
+from csflow.toolkit.methods.padim import PaDiM
 
 __all__ = ["METHODS", "chosen_method", "method_named"]
 
-_ALL: tuple[Method, ...] = (CSFlow(), Mahalanobis(), Nearest())
+_ALL: tuple[Method, ...] = (CSFlow(), Mahalanobis(), Nearest(), PaDiM())
 METHODS = {method.name: method for method in _ALL}
 
 

@@ -1,0 +1,209 @@
+"""PaDiM: a Gaussian at every position (Defard, Setkov, Loesch, Audigier, ICPR workshops 2021).
+
+Feature maps are standardised per channel, brought to the size of the finest by repeating positions, and laid over each
+other, so that every position has a vector of D numbers; of more channels than fit, D are drawn at random. Every
+position has its own mean and full covariance over the good pictures. Map: the squared Mahalanobis distance per
+dimension; where the paper takes its root, csflow keeps the unit of maps, which changes no order. Score: half the
+maximum of the map.
+
+A covariance S becomes (1 - a) S + a v I with v its mean variance, at least `LEAST`; a is Ledoit and Wolf's estimate for
+that position, at least `LEAST`. The paper adds 0.01 I. Its Gaussian filter of 4 pixels is a quarter of a position at
+stride 16, and is left out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from csflow.runtime.bundle.manifest import Definitions
+from csflow.runtime.errors import DataError
+from csflow.toolkit.features import FeatureFiles
+from csflow.toolkit.methods.gaussian import STILL, left_out_scores, whole
+from csflow.toolkit.methods.method import SCORE_FLOOR, Fitted, Head, Reading, Shapes, Workplace
+
+__all__ = ["PaDiM", "PaDiMConfig", "PaDiMHead", "PaDiMTraining", "PlaceMatrices", "estimated_shrinkage"]
+
+LEAST = 0.01
+"""The paper's 0.01 I, of a covariance of standardised channels."""
+MEMORY = 256 << 20
+"""Bytes of matrices unless the user chooses the channels."""
+MOST = 1 << 30
+"""Bytes of matrices at most: an ONNX file ends at 2 GiB."""
+
+
+@dataclass(frozen=True)
+class PaDiMConfig:
+    """How large the Gaussians are."""
+
+    channels: int = 0
+    """Channels kept, drawn at random: a bundle grows with the square. 0: all, or as many as keep the matrices of all
+    positions within 256 MiB in float32. The paper keeps 100 of 448, or 550 of 1792."""
+
+    def __post_init__(self) -> None:
+        if self.channels < 0:
+            raise ValueError("channels must be at least 1, or 0 for as many as fit")
+
+
+@dataclass(frozen=True)
+class PaDiMTraining:
+    """How the Gaussians are fitted."""
+
+    shrinkage: float | None = None
+    """a in 0..1, above 0: share of the identity in every covariance. Unless given, Ledoit and Wolf's estimate for each
+    position, at least 0.01."""
+    seed: int = 0
+    """Seeds the draw of channels."""
+
+    def __post_init__(self) -> None:
+        if self.shrinkage is not None and not 0.0 < self.shrinkage <= 1.0:
+            raise ValueError("shrinkage must lie above 0 and at most at 1")
+
+
+class PlaceMatrices(nn.Module):
+    """One matrix a position: vectors (P, D, N) to vectors (P, D, N)."""
+
+    def __init__(self, places: int, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("matrix", torch.zeros(places, channels, channels))
+
+    def forward(self, z: Tensor) -> Tensor:
+        """The product at each position."""
+        return self.get_buffer("matrix") @ z
+
+
+class PaDiMHead(Head):
+    """Mean, factor and whitening matrix of every position."""
+
+    def __init__(self, config: PaDiMConfig, shapes: Shapes) -> None:
+        super().__init__()
+        self.config = config
+        self.finest = max((h, w) for _, h, w in shapes)
+        self.register_buffer("mean", torch.zeros(config.channels, *self.finest))
+        self.register_buffer("factor", torch.ones(config.channels, *self.finest))
+        self.matrices: nn.Module = PlaceMatrices(math.prod(self.finest), config.channels)
+        total = sum(c for c, _, _ in shapes)
+        self.register_buffer("kept", torch.arange(config.channels) if config.channels < total else None)
+
+    def forward(self, *features: Tensor) -> tuple[Tensor, Tensor]:
+        """Map features (N, C_i, h_i, w_i) to score (N,) and anomaly map (N, h, w) of the finest."""
+        x = torch.cat([self._repeated(f) for f in whole(features)], dim=1)
+        kept = self._buffers["kept"]
+        x = x if kept is None else x.index_select(1, kept)
+        z = (x - self.get_buffer("mean")) * self.get_buffer("factor")
+        distance = self.matrices(z.flatten(2).permute(2, 1, 0)).square().mean(dim=1)
+        anomaly_map = distance.permute(1, 0).unflatten(1, self.finest)
+        return anomaly_map.amax(dim=(1, 2)) / 2 + SCORE_FLOOR, anomaly_map
+
+    def _repeated(self, x: Tensor) -> Tensor:
+        return x if tuple(x.shape[2:]) == self.finest else functional.interpolate(x, self.finest, mode="nearest")
+
+
+class PaDiM:
+    """A Gaussian at every position, in closed form."""
+
+    name = "padim"
+    graph = "padim"
+    definitions = Definitions(
+        "half the maximum of the map", "squared Mahalanobis distance per dimension to the Gaussian of the position"
+    )
+    reading = Reading(scales=1, stages=(4, 5))
+    config = PaDiMConfig
+    training = PaDiMTraining
+
+    def settle(self, config: PaDiMConfig, shapes: Shapes) -> PaDiMConfig:
+        """With the channels that are kept. Raises ValueError for more than there are, or than a graph can hold."""
+        total, places = sum(c for c, _, _ in shapes), math.prod(max((h, w) for _, h, w in shapes))
+        channels = config.channels or min(total, math.isqrt(MEMORY // 4 // places))
+        if channels > total:
+            raise ValueError(f"padim cannot keep {channels} channels, the features have {total}: ask for fewer")
+        if (size := 4 * places * channels**2) > MOST:
+            raise ValueError(
+                f"{channels} channels at {places} positions need matrices of {size / 1e9:.1f} GB, {MOST / 1e9:.1f} GB "
+                f"at most: ask for at most {math.isqrt(MOST // 4 // places)} channels, or read a coarser stage"
+            )
+        return replace(config, channels=channels)
+
+    def head(self, config: PaDiMConfig, shapes: Shapes) -> PaDiMHead:
+        """A head whose matrices are zero. Raises ValueError as `settle`."""
+        return PaDiMHead(self.settle(config, shapes), shapes)
+
+    def fit(self, features: FeatureFiles, config: PaDiMConfig, training: PaDiMTraining, work: Workplace) -> Fitted:
+        """All Gaussians, row by row of positions; the fact is the mean shrinkage. Raises DataError under 2 pictures."""
+        if len(features) < 2:
+            raise DataError("a covariance needs pictures of at least 2 good parts: bring more")
+        head = self.head(config, features.shapes)
+        total = sum(c for c, _, _ in features.shapes)
+        draw = torch.randperm(total, generator=torch.Generator().manual_seed(training.seed))
+        kept = draw[: head.config.channels].sort()[0]
+        if "kept" in head.state_dict():
+            head.get_buffer("kept").copy_(kept)
+        left_out, shrinkages = torch.zeros(0, dtype=torch.float64), []
+        for place, samples, scale in _places(features, head.finest, kept):
+            scores, shrinkage = _set(head, place, samples, scale, training.shrinkage)
+            left_out = torch.maximum(left_out, scores) if len(left_out) else scores
+            shrinkages.append(shrinkage)
+        fact = {"shrinkage": sum(shrinkages) / len(shrinkages)}
+        return Fitted(head.to(work.device).eval(), fact, tuple((left_out + SCORE_FLOOR).tolist()))
+
+
+def estimated_shrinkage(z: Tensor) -> float:
+    """Ledoit and Wolf's a (J. of Multivariate Analysis 88, 2004) for centred samples (N, D), from norms of rows alone.
+
+    The mean of |xxᵀ - S|² over samples x is that of |x|⁴ less |S|², so it needs no second product of the size of S.
+    """
+    count, dimensions = z.shape
+    covariance = z.T @ z / count
+    square = float(covariance.square().sum())
+    centre = float(covariance.diagonal().mean())
+    noise = (float(z.square().sum(dim=1).square().mean()) - square) / count
+    spread = square - dimensions * centre**2
+    return min(noise, spread) / spread if spread > 0.0 else 1.0
+
+
+def _places(
+    features: FeatureFiles, finest: tuple[int, int], kept: Tensor
+) -> Iterator[tuple[tuple[int, int], Tensor, Tensor]]:
+    """Each position, the channels kept there (N, D), float64, and their standard deviations over all positions (D,)."""
+    variance = torch.cat([v for _, v in features.channel_moments()])[kept]
+    scale = torch.where(variance > STILL**2, variance, torch.ones_like(variance)).sqrt()
+    height, width = finest
+    for row in range(height):
+        block = _row(features, row, finest)
+        for column in range(width):
+            yield (row, column), block[:, kept, column].double(), scale
+
+
+def _row(features: FeatureFiles, row: int, finest: tuple[int, int]) -> Tensor:
+    """(N, D, w): one row of positions of all maps, coarser ones repeated."""
+    height, width = finest
+    rows: Sequence[Tensor] = [
+        torch.from_numpy(array[:, :, row * h // height].copy())[:, :, torch.arange(width) * w // width]
+        for array, (_, h, w) in zip(features.maps, features.shapes, strict=True)
+    ]
+    return torch.cat(tuple(rows), dim=1)
+
+
+def _set(
+    head: PaDiMHead, place: tuple[int, int], samples: Tensor, scale: Tensor, shrinkage: float | None
+) -> tuple[Tensor, float]:
+    """Fit one position of the head; the scores (N,) of pictures left out there, and the shrinkage."""
+    mean = samples.mean(dim=0)
+    z = (samples - mean) / scale
+    unit = z.square().mean().mul(len(z) / (len(z) - 1)).clamp(min=LEAST).sqrt()
+    z /= unit
+    a = max(estimated_shrinkage(z), LEAST) if shrinkage is None else shrinkage
+    identity = torch.eye(len(mean), dtype=torch.float64)
+    root = torch.linalg.cholesky((1.0 - a) * (z.T @ z) / (len(z) - 1) + a * identity)
+    row, column = place
+    head.get_buffer("mean")[:, row, column] = mean
+    head.get_buffer("factor")[:, row, column] = 1.0 / (scale * unit)
+    head.matrices.get_buffer("matrix")[row * head.finest[1] + column] = torch.linalg.solve_triangular(
+        root, identity, upper=False
+    )
+    return left_out_scores(z, a), a
