@@ -28,19 +28,22 @@ Exit codes:
 
 @click.command(cls=Command, epilog=EPILOG)
 @click.argument("station", type=click.Path(path_type=Path, dir_okay=False), default="station.toml")
+@click.option(
+    "--log", type=click.Path(path_type=Path, dir_okay=False), help="A line each handshake and change; rotates."
+)
 @click.option("--check", is_flag=True, help="Examine the file and what it names, without a controller; start nothing.")
-def plc(station: Path, check: bool) -> None:
+def plc(station: Path, log: Path | None, check: bool) -> None:
     """Answer the triggers of a controller, each exactly once, as STATION says (station.toml by default).
 
     This process speaks with the controller and inspects nothing itself: each recipe is inspected by a `csflow run` of
     its own, which is ended and started again when it fails.
     """
-    from csflow.runtime.plc.examine import examine
+    from csflow.runtime.plc.commissioning.examine import examine
     from csflow.runtime.plc.settings import read_settings
 
     settings = read_settings(station)
     if not check:
-        _run(settings)
+        _run(settings, log)
         return
     findings = examine(settings)
     for finding in findings:
@@ -49,7 +52,7 @@ def plc(station: Path, check: bool) -> None:
         raise ConfigError(f"{station}: {wrong} of {len(findings)} checks failed")
 
 
-def _run(settings: Settings) -> None:
+def _run(settings: Settings, log: Path | None) -> None:
     from csflow.runtime.cli.logs import run_logs
     from csflow.runtime.machine.service import Service
     from csflow.runtime.plc.adapters.adapter import Adapters
@@ -60,7 +63,7 @@ def _run(settings: Settings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     with contextlib.ExitStack() as stack:
-        stack.enter_context(run_logs(None))
+        stack.enter_context(run_logs(log))
         station = Station(settings, start_worker)
         stack.callback(station.close)
         adapters = Adapters(settings, station.exchange)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from csflow.runtime.faults import Reason
+from csflow.runtime.plc.commissioning.journal import Journal
 from csflow.runtime.plc.durable import Durable
 from csflow.runtime.plc.events import (
     Abandon,
@@ -25,10 +26,9 @@ from csflow.runtime.plc.events import (
 from csflow.runtime.plc.exchange import Exchange
 from csflow.runtime.plc.finding import failure
 from csflow.runtime.plc.handshake import Handshake
-from csflow.runtime.plc.process_image import Orders
+from csflow.runtime.plc.process_image import Orders, Report
 from csflow.runtime.plc.recipes import Recipes
 from csflow.runtime.plc.settings import Settings
-from csflow.runtime.plc.states import State
 from csflow.runtime.plc.worker.inspector import Budget
 from csflow.runtime.plc.worker.process import Start
 
@@ -81,7 +81,9 @@ class Station:
         self._heartbeat = 0
         self._plc_beat = (0, time.monotonic_ns())
         self._client_lost_s = -OWNER_WARNING_S
-        self._told: tuple[object, ...] = ()
+        self._problems = ("", "", "")
+        self.journal = Journal()
+        """The last handshakes, step by step."""
 
     @property
     def counters(self) -> Counters:
@@ -120,7 +122,7 @@ class Station:
         for action in actions:
             self._do(action, now_ns)
         self._durable.note(self._handshake.result_id, self._recipes.number, self._handshake.counters)
-        self._tell()
+        self._tell(report, orders.trigger_id, now_ns / 1e9)
 
     def _orders(self, now_ns: int) -> Orders:
         """What the controller wants; nothing where its heartbeat stands still."""
@@ -181,15 +183,17 @@ class Station:
             if self._finished is not None:
                 self._finished(action)
 
-    def _tell(self) -> None:
+    def _tell(self, report: Report, trigger_id: int, now_s: float) -> None:
         """A line in the log for each change that people should know of."""
-        running, report = self._recipes.running, self.exchange.report
-        words = "" if running is None else running.words
-        told = (report.state, report.recipe, words, self._recipes.refusal, self._durable.words)
-        if told != self._told:
-            self._told = told
-            said = [text for text in (words, self._recipes.refusal, self._durable.words) if text]
-            log.info("%s, recipe %d%s", State(report.state).name, report.recipe, "".join(f"; {text}" for text in said))
+        said, wrong = self.journal.see(report, trigger_id, now_s)
+        running = self._recipes.running
+        problems = ("" if running is None else running.words, self._recipes.refusal, self._durable.words)
+        wrong += [text for text, before in zip(problems, self._problems, strict=True) if text and text != before]
+        self._problems = problems
+        for text in wrong:
+            log.warning("%s", text)
+        for text in said:
+            log.info("%s", text)
 
     def close(self) -> None:
         """End the workers and write the state."""

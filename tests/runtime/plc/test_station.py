@@ -206,9 +206,8 @@ class TestRecipes:
         self.prepare(bench, 2)
         bench.scan()
         bench.workers[1].says.append(pipe.Failed(Reason.NOT_CALIBRATED, "no thresholds: csflow calibrate"))
-        with caplog.at_level("INFO", "csflow.plc"):
-            bench.scan()
-            report = bench.scan()
+        bench.scan()
+        report = bench.scan()
         assert Status.CMD_FAILED in Status(report.status)
         assert (report.error_code, report.recipe, report.state) == (Reason.NOT_CALIBRATED, 1, State.READY)
         assert "recipe 2 was refused: no thresholds: csflow calibrate" in caplog.text
@@ -322,7 +321,7 @@ def test_an_answer_from_before_the_trigger_is_no_evidence(make_bench: MakeBench)
 def test_the_process_needs_no_library_of_vision() -> None:
     code = """
 import sys
-import csflow.runtime.plc.station, csflow.runtime.plc.examine, csflow.runtime.plc.adapters.modbus
+import csflow.runtime.plc.station, csflow.runtime.plc.commissioning.examine, csflow.runtime.plc.adapters.modbus
 heavy = {"cv2", "torch", "openvino", "tensorrt", "cuda", "pycuda"} & {name.split(".")[0] for name in sys.modules}
 print(sorted(heavy))
 """
