@@ -142,6 +142,19 @@ def test_graph_that_is_none_is_refused_in_words(trained_copy: Path, content: byt
         open_engine(bundle, "openvino")
 
 
+@pytest.mark.parametrize(
+    "head", [b"\xff" * 8, b"\x00" * 16, b"<?xml version", b"PK\x03\x04", b"TFL3TFL3", b"\x80\x02\x8a\xfa\xfe\xc3"]
+)
+def test_a_graph_whose_first_bytes_were_altered_before_sealing_is_one_line_of_ours(
+    trained_copy: Path, head: bytes
+) -> None:
+    bundle = Bundle.open(trained_copy)
+    name = "graphs/fp32/backbone.onnx"
+    altered = bundle.update({name: head + bundle.read(name)[len(head) :]})
+    with pytest.raises(BundleCorrupted, match=r"OpenVINO cannot read .*run 'csflow export' again"):
+        OpenVINOEngine(altered)
+
+
 def test_changed_graph_is_refused_before_openvino_sees_it(trained_copy: Path) -> None:
     bundle = Bundle.open(trained_copy)
     path = trained_copy / "graphs" / "fp32" / "backbone.onnx"
