@@ -10,11 +10,11 @@ import torch
 
 from csflow.export.graphs.backbone import BACKBONE_FOLDS, InferenceBackbone
 from csflow.export.graphs.cost import Saving, measured
-from csflow.export.graphs.flow.graph import flow_graph, flow_savings
 from csflow.export.graphs.graph import Graph, backbone_graph
-from csflow.export.graphs.mahalanobis import mahalanobis_graph
-from csflow.export.graphs.nearest import nearest_graph
-from csflow.export.graphs.padim import padim_graph
+from csflow.export.graphs.heads.flow.graph import flow_graph, flow_savings
+from csflow.export.graphs.heads.mahalanobis import mahalanobis_graph
+from csflow.export.graphs.heads.nearest import nearest_graph
+from csflow.export.graphs.heads.padim import padim_graph
 from csflow.toolkit.backbones.efficientnet import build_backbone
 from csflow.toolkit.config import ModelConfig
 from csflow.toolkit.methods.method import Shapes

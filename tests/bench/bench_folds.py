@@ -20,10 +20,10 @@ import openvino
 import torch
 from torch import Tensor, nn
 
-from csflow.export.graphs.flow.fold import flow_folds
-from csflow.export.graphs.flow.folded import InferenceFlow
-from csflow.export.graphs.flow.graph import flow_graph
 from csflow.export.graphs.graph import Graph, backbone_graph
+from csflow.export.graphs.heads.flow.fold import flow_folds
+from csflow.export.graphs.heads.flow.folded import InferenceFlow
+from csflow.export.graphs.heads.flow.graph import flow_graph
 from csflow.export.graphs.onnx_export import to_onnx
 from csflow.runtime.engines.openvino.core import new_core
 from csflow.toolkit.backbones.backbone import Backbone

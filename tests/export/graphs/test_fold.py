@@ -10,16 +10,16 @@ from torch.nn import functional
 
 from csflow.export.graphs.backbone import InferenceBackbone, fold_backbone, fold_batch_norms, fold_pixel_scale
 from csflow.export.graphs.cost import Cost, cost
-from csflow.export.graphs.flow.fold import (
+from csflow.export.graphs.heads.flow.fold import (
     fold_clamp,
     fold_flow,
     fold_gamma,
     fold_upsampling,
     merge_biases,
 )
-from csflow.export.graphs.flow.folded import InferenceFlow, UpConvolution
-from csflow.export.graphs.flow.graph import flow_savings
-from csflow.export.graphs.flow.tap_convolution import TapConvolution, tap_matrices
+from csflow.export.graphs.heads.flow.folded import InferenceFlow, UpConvolution
+from csflow.export.graphs.heads.flow.graph import flow_savings
+from csflow.export.graphs.heads.flow.tap_convolution import TapConvolution, tap_matrices
 from csflow.toolkit.backbones.backbone import Backbone, image_pyramid
 from csflow.toolkit.backbones.config import BackboneConfig
 from csflow.toolkit.methods.flow.config import FlowConfig

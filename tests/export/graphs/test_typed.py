@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from csflow.calibration.calibrate import calibrate
 from csflow.export.graphs.backbone import WideSqueeze
-from csflow.export.graphs.flow.graph import flow_graph
-from csflow.export.graphs.flow.tap_convolution import TapConvolution
-from csflow.export.graphs.flow.typed import input_bound
 from csflow.export.graphs.graph import Graph, backbone_graph
 from csflow.export.graphs.half import HALF_MAX, SUM_LIMIT, Saturate
+from csflow.export.graphs.heads.flow.graph import flow_graph
+from csflow.export.graphs.heads.flow.tap_convolution import TapConvolution
+from csflow.export.graphs.heads.flow.typed import input_bound
 from csflow.export.graphs.onnx_export import to_onnx
 from csflow.runtime.bundle.calibration import load_calibration
 from csflow.runtime.bundle.directory import Bundle

@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from csflow.export.graphs.backbone import set_convolution
-from csflow.export.graphs.flow.folded import InferenceFlow, UpConvolution
-from csflow.export.graphs.flow.tap_convolution import TapConvolution
+from csflow.export.graphs.heads.flow.folded import InferenceFlow, UpConvolution
+from csflow.export.graphs.heads.flow.tap_convolution import TapConvolution
 from csflow.toolkit.methods.flow.flow import CrossScaleFlow
 
 __all__ = [

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from csflow.export.graphs.flow.folded import InferenceFlow, UpConvolution
-from csflow.export.graphs.flow.tap_convolution import TapConvolution
 from csflow.export.graphs.half import Saturate, safe_bound
+from csflow.export.graphs.heads.flow.folded import InferenceFlow, UpConvolution
+from csflow.export.graphs.heads.flow.tap_convolution import TapConvolution
 
 __all__ = ["halve_flow", "input_bound"]
 

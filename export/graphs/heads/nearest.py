@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from csflow.export.graphs.graph import Graph, head_graph
 from csflow.export.graphs.half import Saturate, safe_bound
-from csflow.export.graphs.mahalanobis import halve_whitenings
+from csflow.export.graphs.heads.mahalanobis import halve_whitenings
 from csflow.toolkit.methods.method import Shapes
 from csflow.toolkit.methods.nearest import Bank, NearestHead, nearest_square
 
