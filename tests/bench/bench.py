@@ -27,6 +27,8 @@ from csflow.runtime.engine import BatchEngine, Engine
 from csflow.runtime.engines.opening import load_engine
 from csflow.runtime.errors import BackendUnavailable
 from csflow.runtime.picture.preprocess import preprocess
+from csflow.runtime.plc.simulator.rehearsal import CALM, rehearse
+from csflow.runtime.plc.simulator.served import SERVED
 from csflow.runtime.types import Frame
 from csflow.toolkit.backbones.efficientnet import build_backbone, resolve_name
 from csflow.toolkit.methods.flow.config import FlowConfig
@@ -38,6 +40,7 @@ SHARE_LIMIT, NULL_LIMIT_S = 0.05, 1.5e-3
 """What the work around the engine may cost: of the engine's time at the paper's settings, and with a null engine."""
 CAMERAS = (1, 2, 4)
 PICTURES = 8
+HANDSHAKES = 500
 BUSY_LOAD = 3.0
 
 
@@ -196,6 +199,13 @@ def training_rows(channels: int, side: int, hidden: int) -> list[Row]:
     return [Row.of_times(name, times[name], base_s, "float32") for name in names]
 
 
+def handshake_row(engine_s: float) -> Row:
+    """A controller's handshake with a station over Modbus TCP, beside an inspection that takes no time."""
+    account = rehearse(HANDSHAKES, SERVED["modbus"], plan=CALM)
+    what = "PLC handshake over Modbus TCP, from TRIGGER written to result read"
+    return Row.of_times(what, account.latencies_s, engine_s, "engine time")
+
+
 def help_row() -> Row:
     """The start of the command line."""
     words = [str(Path(sys.executable).parent / "csflow"), "run", "--help"]
@@ -223,7 +233,7 @@ def machine() -> str:
 @click.option("--training/--no-training", default=True, show_default=True)
 @click.option("--json", "as_json", is_flag=True)
 def bench(backbone: str, image_size: int, hidden: int, repeats: int, fps: float, training: bool, as_json: bool) -> None:
-    """Time engines, the work around them, cameras, training in two precisions, and the start of the command line."""
+    """Time engines, the work around them, cameras, a PLC's handshake, training, and the start of the command line."""
     load = os.getloadavg()[0]
     if load > BUSY_LOAD:
         click.echo(f"WARNING: the load is {load:.1f}; these numbers are those of a busy machine", err=True)
@@ -244,7 +254,8 @@ def bench(backbone: str, image_size: int, hidden: int, repeats: int, fps: float,
                 alone += engine_rows(both, frame, repeats)[1:]
                 cameras = camera_rows(bundle, both, images, repeats, fps)
     channels = build_backbone(resolve_name(backbone)).shapes(image_size)[0][0]
-    rest = [*(training_rows(channels, image_size // 32, hidden) if training else ()), help_row()]
+    training_times = training_rows(channels, image_size // 32, hidden) if training else []
+    rest = [handshake_row(line[0].median_s), *training_times, help_row()]
     about: dict[str, object] = {
         "machine": machine(),
         "model": f"{backbone}, {image_size} px, hidden {hidden}, batch 1, random weights",

@@ -27,8 +27,6 @@ from csflow.runtime.plc.worker.inspector import Budget
 
 __all__ = ["CALM", "Account", "Plan", "rehearse"]
 
-DEADLINE_MS = 60
-HANG_MS = 250
 CYCLE_S = 0.0005
 PATIENCE = 400
 UNREACHABLE_S = 0.005
@@ -44,11 +42,21 @@ class Plan:
     station_restart: float = 0.002
     controller_restart: float = 0.005
     guards: Guards = field(default_factory=Guards)
+    deadline_ms: int = 60
+    hang_ms: int = 250
+    """After which a worker that does not answer is ended."""
     recipe_every: int = 0
     """Parts between two changes of the recipe; 0 never."""
 
 
-CALM = Plan(Faults(0.0, 0.0, 0.0, 0.0), Misdeeds(exposure_s=0.0, processing_s=0.0), 0.0, 0.0)
+CALM = Plan(
+    Faults(0.0, 0.0, 0.0, 0.0),
+    Misdeeds(exposure_s=0.0, processing_s=0.0),
+    station_restart=0.0,
+    controller_restart=0.0,
+    deadline_ms=10_000,
+    hang_ms=60_000,
+)
 """Nothing goes wrong, and the worker answers at once: what is left is the cost of the handshake."""
 
 
@@ -112,8 +120,8 @@ class _Line:
         self.good = True
         self.parts = 0
         self._plan, self._serve = plan, serve
-        recipe = Recipe("oracle.csflow", "oracle", deadline_ms=DEADLINE_MS)
-        station = StationSettings(1, state=str(folder), plc_timeout_ms=0, hang_ms=HANG_MS)
+        recipe = Recipe("oracle.csflow", "oracle", deadline_ms=plan.deadline_ms)
+        station = StationSettings(1, state=str(folder), plc_timeout_ms=0, hang_ms=plan.hang_ms)
         self._settings = Settings(station, {"1": recipe, "2": recipe})
         self.open()
 
@@ -170,7 +178,8 @@ class _Plc:
         self._commander = Commander(plan.recipe_every, (1, 2))
 
     def _program(self, last_id: int) -> Controller:
-        return Controller(self._take, PATIENCE, self._plan.guards, last_id)
+        patience = PATIENCE + int(self._plan.deadline_ms / 1e3 / CYCLE_S)
+        return Controller(self._take, patience, self._plan.guards, last_id)
 
     def _take(self, decision: Decision) -> None:
         account = self._line.account
