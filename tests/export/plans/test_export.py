@@ -109,7 +109,7 @@ def test_where_no_tensorrt_builds_the_command_says_where_one_does(
         raise BackendUnavailable("there is none: copy the bundle to the device and run there: csflow export --fp16")
 
     monkeypatch.setattr(engine_export, "load_library", unavailable)
-    made = SimpleNamespace(facts=dict, lines=lambda: ["graphs: written"])
+    made = SimpleNamespace(facts=dict, lines=lambda: ["graphs: written"], report=None)
     monkeypatch.setattr("csflow.export.export._write_graphs", lambda *_: made)
     done = invoke(half_bundle.path, "--fp16")
     assert done.exit_code == 0
