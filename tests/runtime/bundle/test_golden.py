@@ -45,7 +45,7 @@ class Sabotaged:
         if self._fault == "not finite":
             return [Prediction(float("nan"), p.anomaly_map) for p in predictions]
         if self._fault == "scaled":
-            return [Prediction(p.score * 1.02, p.anomaly_map) for p in predictions]
+            return [Prediction(p.score * 1.011, p.anomaly_map) for p in predictions]
         return predictions
 
     def close(self) -> None:
@@ -90,8 +90,8 @@ def test_engine_whose_verdicts_differ_is_not_opened(
     Detector.open(trained_copy, "torch").close()
     calibration = load_calibration(bundle)
     assert calibration is not None
-    # A threshold just below a golden score: 2 % more flips the verdict, though it is within the score's tolerance.
-    score = max(expected.score for _, expected in load_golden(bundle)) * 1.01
+    # A threshold just above a golden score: 1.1 % more flips the verdict, though it is within the score's tolerance.
+    score = max(expected.score for _, expected in load_golden(bundle)) * 1.0055
     near = dataclasses.replace(calibration, reject_threshold=score, warn_threshold=score)
 
     def sabotaged(bundle: Bundle) -> Sabotaged:
