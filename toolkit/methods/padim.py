@@ -6,9 +6,10 @@ position has its own mean and full covariance over the good pictures. Map: the s
 dimension; where the paper takes its root, csflow keeps the unit of maps, which changes no order. Score: half the
 maximum of the map.
 
-A covariance S becomes (1 - a) S + a v I with v its mean variance, at least `LEAST`; a is Ledoit and Wolf's estimate for
-that position, at least `LEAST`. The paper adds 0.01 I. Its Gaussian filter of 4 pixels is a quarter of a position at
-stride 16, and is left out.
+A covariance S becomes (1 - a) S + a v I with v its mean variance, at least `LEAST`; the paper adds 0.01 I. The
+distances of a position are divided by their mean for good pictures that are left out of its Gaussian in turn: new parts
+are farther from it than the pictures that made it, and 1 is the unit of maps. The paper's Gaussian filter of 4 pixels
+is a quarter of a position at stride 16, and is left out.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from csflow.toolkit.features import FeatureFiles
 from csflow.toolkit.methods.gaussian import STILL, left_out_scores, whole
 from csflow.toolkit.methods.method import SCORE_FLOOR, Fitted, Head, Reading, Shapes, Workplace
 
-__all__ = ["PaDiM", "PaDiMConfig", "PaDiMHead", "PaDiMTraining", "PlaceMatrices", "estimated_shrinkage"]
+__all__ = ["PaDiM", "PaDiMConfig", "PaDiMHead", "PaDiMTraining", "PlaceMatrices"]
 
 LEAST = 0.01
 """The paper's 0.01 I, of a covariance of standardised channels."""
@@ -54,14 +55,13 @@ class PaDiMConfig:
 class PaDiMTraining:
     """How the Gaussians are fitted."""
 
-    shrinkage: float | None = None
-    """a in 0..1, above 0: share of the identity in every covariance. Unless given, Ledoit and Wolf's estimate for each
-    position, at least 0.01."""
+    shrinkage: float = 0.01
+    """a in 0..1, above 0: share of the identity in every covariance."""
     seed: int = 0
     """Seeds the draw of channels."""
 
     def __post_init__(self) -> None:
-        if self.shrinkage is not None and not 0.0 < self.shrinkage <= 1.0:
+        if not 0.0 < self.shrinkage <= 1.0:
             raise ValueError("shrinkage must lie above 0 and at most at 1")
 
 
@@ -134,7 +134,7 @@ class PaDiM:
         return PaDiMHead(self.settle(config, shapes), shapes)
 
     def fit(self, features: FeatureFiles, config: PaDiMConfig, training: PaDiMTraining, work: Workplace) -> Fitted:
-        """All Gaussians, row by row of positions; the fact is the mean shrinkage. Raises DataError under 2 pictures."""
+        """All Gaussians, row by row of positions; the fact is the channels kept. Raises DataError under 2 pictures."""
         if len(features) < 2:
             raise DataError("a covariance needs pictures of at least 2 good parts: bring more")
         head = self.head(config, features.shapes)
@@ -143,27 +143,12 @@ class PaDiM:
         kept = draw[: head.config.channels].sort()[0]
         if "kept" in head.state_dict():
             head.get_buffer("kept").copy_(kept)
-        left_out, shrinkages = torch.zeros(0, dtype=torch.float64), []
+        left_out = torch.zeros(0, dtype=torch.float64)
         for place, samples, scale in _places(features, head.finest, kept):
-            scores, shrinkage = _set(head, place, samples, scale, training.shrinkage)
+            scores = _set(head, place, samples, scale, training.shrinkage)
             left_out = torch.maximum(left_out, scores) if len(left_out) else scores
-            shrinkages.append(shrinkage)
-        fact = {"shrinkage": sum(shrinkages) / len(shrinkages)}
+        fact = {"channels": float(head.config.channels)}
         return Fitted(head.to(work.device).eval(), fact, tuple((left_out + SCORE_FLOOR).tolist()))
-
-
-def estimated_shrinkage(z: Tensor) -> float:
-    """Ledoit and Wolf's a (J. of Multivariate Analysis 88, 2004) for centred samples (N, D), from norms of rows alone.
-
-    The mean of |xxᵀ - S|² over samples x is that of |x|⁴ less |S|², so it needs no second product of the size of S.
-    """
-    count, dimensions = z.shape
-    covariance = z.T @ z / count
-    square = float(covariance.square().sum())
-    centre = float(covariance.diagonal().mean())
-    noise = (float(z.square().sum(dim=1).square().mean()) - square) / count
-    spread = square - dimensions * centre**2
-    return min(noise, spread) / spread if spread > 0.0 else 1.0
 
 
 def _places(
@@ -189,21 +174,21 @@ def _row(features: FeatureFiles, row: int, finest: tuple[int, int]) -> Tensor:
     return torch.cat(tuple(rows), dim=1)
 
 
-def _set(
-    head: PaDiMHead, place: tuple[int, int], samples: Tensor, scale: Tensor, shrinkage: float | None
-) -> tuple[Tensor, float]:
-    """Fit one position of the head; the scores (N,) of pictures left out there, and the shrinkage."""
+def _set(head: PaDiMHead, place: tuple[int, int], samples: Tensor, scale: Tensor, shrinkage: float) -> Tensor:
+    """Fit one position of the head; the scores (N,) of pictures left out there."""
     mean = samples.mean(dim=0)
     z = (samples - mean) / scale
     unit = z.square().mean().mul(len(z) / (len(z) - 1)).clamp(min=LEAST).sqrt()
     z /= unit
-    a = max(estimated_shrinkage(z), LEAST) if shrinkage is None else shrinkage
     identity = torch.eye(len(mean), dtype=torch.float64)
-    root = torch.linalg.cholesky((1.0 - a) * (z.T @ z) / (len(z) - 1) + a * identity)
+    root = torch.linalg.cholesky((1.0 - shrinkage) * (z.T @ z) / (len(z) - 1) + shrinkage * identity)
+    scores = left_out_scores(z, shrinkage)
+    # Twice a score is a distance; of two pictures none can be left out.
+    expected = (2.0 * scores.mean()).clamp(min=LEAST) if len(scores) else torch.tensor(1.0)
     row, column = place
     head.get_buffer("mean")[:, row, column] = mean
-    head.get_buffer("factor")[:, row, column] = 1.0 / (scale * unit)
+    head.get_buffer("factor")[:, row, column] = 1.0 / (scale * unit * expected.sqrt())
     head.matrices.get_buffer("matrix")[row * head.finest[1] + column] = torch.linalg.solve_triangular(
         root, identity, upper=False
     )
-    return left_out_scores(z, a), a
+    return scores / expected

@@ -6,12 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from sklearn.covariance import ledoit_wolf_shrinkage
 
 from csflow.runtime.errors import ConfigError, DataError
 from csflow.toolkit.features import FeatureFiles
 from csflow.toolkit.methods.method import SCORE_FLOOR, Fitted, Workplace
-from csflow.toolkit.methods.padim import LEAST, PaDiM, PaDiMConfig, PaDiMHead, PaDiMTraining, estimated_shrinkage
+from csflow.toolkit.methods.padim import LEAST, PaDiM, PaDiMConfig, PaDiMHead, PaDiMTraining
 from csflow.toolkit.plan import BackboneChoice, model_plan
 
 SHAPES = ((3, 4, 4), (4, 2, 2))
@@ -30,7 +29,7 @@ def features(count: int, seed: int = 0) -> tuple[np.ndarray, ...]:
     return tuple(maps)
 
 
-def fit(maps: tuple[np.ndarray, ...], shrinkage: float | None = 0.1, channels: int = 0) -> Fitted:
+def fit(maps: tuple[np.ndarray, ...], shrinkage: float = 0.1, channels: int = 0) -> Fitted:
     method, files = PaDiM(), FeatureFiles(maps)
     return method.fit(files, method.settle(PaDiMConfig(channels), files.shapes), PaDiMTraining(shrinkage), WORK)
 
@@ -60,42 +59,39 @@ def channel_scale(maps: tuple[np.ndarray, ...]) -> np.ndarray:
     return np.where(scale > 1e-6, scale, 1.0)
 
 
-def test_map_is_the_squared_distance_per_dimension_and_score_half_its_maximum() -> None:
+def left_out(good: np.ndarray, shrinkage: float, scale: np.ndarray) -> np.ndarray:
+    """(N,): the distance of each of (N, D) to the Gaussian of the others, whose unit is that of all."""
+    z = (good - good.mean(axis=0)) / scale
+    z /= np.sqrt(np.square(z).sum() / (len(z) - 1) / z.shape[1])
+    found = []
+    for i in range(len(z)):
+        others = np.delete(z, i, axis=0)
+        shrunk = (1.0 - shrinkage) * np.cov(others.T) + shrinkage * np.eye(z.shape[1])
+        gap = z[i] - others.mean(axis=0)
+        found.append(gap @ np.linalg.solve(shrunk, gap) / z.shape[1])
+    return np.array(found)
+
+
+def test_map_is_the_distance_over_its_mean_for_pictures_left_out_and_score_half_its_maximum() -> None:
     good, new = features(60), features(6, seed=1)
-    score, anomaly_map = run(fit(good), new)
+    fitted = fit(good)
+    score, anomaly_map = run(fitted, new)
     old, fresh, scale = stacked(good), stacked(new), channel_scale(good)
+    worst = np.zeros(60)
     for row in range(4):
         for column in range(4):
-            expected = distances(fresh[:, :, row, column], old[:, :, row, column], 0.1, scale)
+            others = left_out(old[:, :, row, column], 0.1, scale)
+            expected = distances(fresh[:, :, row, column], old[:, :, row, column], 0.1, scale) / others.mean()
             np.testing.assert_allclose(anomaly_map[:, row, column], expected, rtol=2e-3)
+            worst = np.maximum(worst, others / others.mean())
     np.testing.assert_allclose(score, anomaly_map.max(axis=(1, 2)) / 2 + SCORE_FLOOR, rtol=1e-6)
+    np.testing.assert_allclose(fitted.good_scores, worst / 2 + SCORE_FLOOR, rtol=1e-6)
 
 
-def test_good_scores_are_those_of_fits_without_the_picture() -> None:
-    good = features(20)
-    fitted, x, scale = fit(good, 0.3), stacked(good), channel_scale(good)
-    # Unit and scale stay those of all pictures: they would move by a 20th.
-    for i in (0, 7):
-        worst = 0.0
-        for row in range(4):
-            for column in range(4):
-                z = (x[:, :, row, column] - x[:, :, row, column].mean(axis=0)) / scale
-                z /= np.sqrt(np.square(z).sum() / (len(z) - 1) / z.shape[1])
-                others = np.delete(z, i, axis=0)
-                shrunk = 0.7 * np.cov(others.T) + 0.3 * np.eye(z.shape[1])
-                gap = z[i] - others.mean(axis=0)
-                worst = max(worst, gap @ np.linalg.solve(shrunk, gap) / z.shape[1] / 2)
-        assert fitted.good_scores[i] == pytest.approx(worst + SCORE_FLOOR, rel=1e-6)
-
-
-def test_shrinkage_is_ledoit_and_wolf_s() -> None:
-    for count in (5, 40, 900):
-        z = np.random.default_rng(count).normal(size=(count, 12)) * np.linspace(0.2, 3.0, 12)
-        z -= z.mean(axis=0)
-        expected = ledoit_wolf_shrinkage(z, assume_centered=True)
-        assert estimated_shrinkage(torch.from_numpy(z)) == pytest.approx(expected, rel=1e-9)
-    assert estimated_shrinkage(torch.zeros(5, 3, dtype=torch.float64)) == 1.0
-    assert LEAST <= fit(features(2000), None).facts["shrinkage"] < fit(features(10), None).facts["shrinkage"] <= 1.0
+def test_new_good_pictures_are_about_one_deviation_away_in_each_dimension_however_few_were_fitted() -> None:
+    for count in (9, 200):
+        _, anomaly_map = run(fit(features(count), 0.01), features(400, seed=1))
+        assert np.mean(anomaly_map) == pytest.approx(1.0, rel=0.35 if count == 9 else 0.05)
 
 
 def test_channels_are_drawn_with_a_seed_and_kept_in_the_state() -> None:
@@ -108,7 +104,7 @@ def test_channels_are_drawn_with_a_seed_and_kept_in_the_state() -> None:
     assert "kept" not in whole.head.state_dict()
     score, anomaly_map = run(fitted, good)
     x, scale = stacked(good)[:, kept], channel_scale(good)[kept]
-    expected = distances(x[:, :, 1, 2], x[:, :, 1, 2], 0.1, scale)
+    expected = distances(x[:, :, 1, 2], x[:, :, 1, 2], 0.1, scale) / left_out(x[:, :, 1, 2], 0.1, scale).mean()
     np.testing.assert_allclose(anomaly_map[:, 1, 2], expected, rtol=2e-3)
     assert (score > 0.0).all()
 
@@ -129,7 +125,7 @@ def test_matrices_stay_within_256_mib_unless_the_user_wants_more_and_within_1_gi
 
 
 def test_equal_pictures_still_give_a_score_and_one_is_too_few() -> None:
-    score, anomaly_map = run(fit(tuple(np.repeat(x, 2, axis=0) for x in features(1)), None), features(1, seed=2))
+    score, anomaly_map = run(fit(tuple(np.repeat(x, 2, axis=0) for x in features(1))), features(1, seed=2))
     assert 0.0 < score[0] < float("inf")
     assert np.isfinite(anomaly_map).all()
     with pytest.raises(DataError, match="at least 2"):
