@@ -1,0 +1,94 @@
+"""`csflow compare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from csflow.runtime.cli.command import Command, backend_option, echo_json, pixels_option, require
+
+__all__ = ["compare"]
+
+
+@click.command(cls=Command)
+@click.argument("images", type=click.Path(path_type=Path))
+@pixels_option
+@backend_option("openvino-fp32", "Engine that calibrates, scores and is timed. ")
+@click.option(
+    "--methods",
+    default="cs-flow,padim,mahalanobis,nearest",
+    show_default=True,
+    metavar="NAMES",
+    help="Methods with commas between them; options follow a name, as in 'nearest?bank=500'.",
+)
+@click.option(
+    "--backbone", default="tf_efficientnet_b5.aa_in1k", show_default=True, help="timm name of an EfficientNet."
+)
+@click.option(
+    "--backbone-weights", default="auto", show_default=True, metavar="WHERE", help="As csflow train takes it."
+)
+@click.option("--image-size", default=768, show_default=True, help="Side of the model input in pixels.")
+@click.option("--any-size", is_flag=True, help="Take pictures of different sizes, or smaller than the model input.")
+@click.option(
+    "--false-reject-rate",
+    type=click.FloatRange(0.0, 1.0, min_open=True, max_open=True),
+    default=0.01,
+    show_default=True,
+    help="At most this share of good parts may be rejected, as csflow calibrate takes it.",
+)
+@click.option(
+    "--bundles",
+    "folder",
+    type=click.Path(path_type=Path),
+    default="comparison",
+    show_default=True,
+    help="Where the bundles go, each under the name of its method.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+def compare(
+    images: Path,
+    backend: str,
+    methods: str,
+    backbone: str,
+    backbone_weights: str,
+    image_size: int,
+    any_size: bool,
+    false_reject_rate: float,
+    folder: Path,
+    as_json: bool,
+) -> None:
+    """Train several methods on the good pictures in IMAGES and compare them on its test pictures.
+
+    Thresholds come from the pictures that IMAGES sets aside for them; without any, false rejects and escapes stay open.
+    A method chosen by this table is no longer judged by these test pictures: keep others for that.
+    """
+    require("export", "onnx", "onnxscript", "torch", "timm", "safetensors", "sklearn", "scipy", "tqdm")
+    from csflow.export.compare import Comparison, table_lines, to_json
+    from csflow.export.compare import compare as run
+    from csflow.toolkit.cli.progress import TerminalReporter
+    from csflow.toolkit.data.dataset import load_dataset
+    from csflow.toolkit.plan import BackboneChoice
+
+    dataset, reporter = load_dataset(images, image_size=image_size, any_size=any_size), TerminalReporter()
+    for line in dataset.lines():
+        reporter.say(line)
+    choice = BackboneChoice(backbone, image_size)
+    what = Comparison(dataset, choice, folder, backbone_weights, backend, false_reject_rate)
+    rows = list(run(what, [name.strip() for name in _split(methods)], reporter))
+    if as_json:
+        echo_json(to_json(rows))
+        return
+    for line in table_lines(rows):
+        click.echo(line)
+
+
+def _split(methods: str) -> list[str]:
+    """At commas that begin another method; those inside an option's list of numbers do not."""
+    from csflow.toolkit.methods.table import METHODS
+
+    parts: list[str] = []
+    for part in methods.split(","):
+        inside = parts and "?" in parts[-1] and part.strip().partition("?")[0] not in METHODS
+        parts[-1:] = [f"{parts[-1]},{part}"] if inside else [*parts[-1:], part]
+    return parts

