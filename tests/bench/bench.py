@@ -21,14 +21,13 @@ import numpy as np
 import torch
 from bench_line import Pictures, run_line
 from bench_model import CAMERA_PX, NullEngine, pictures, random_bundle
+from bench_plc import handshakes, swaps
 
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.engine import BatchEngine, Engine
 from csflow.runtime.engines.opening import load_engine
 from csflow.runtime.errors import BackendUnavailable
 from csflow.runtime.picture.preprocess import preprocess
-from csflow.runtime.plc.simulator.rehearsal import CALM, rehearse
-from csflow.runtime.plc.simulator.served import SERVED
 from csflow.runtime.types import Frame
 from csflow.toolkit.backbones.efficientnet import build_backbone, resolve_name
 from csflow.toolkit.methods.flow.config import FlowConfig
@@ -40,7 +39,6 @@ SHARE_LIMIT, NULL_LIMIT_S = 0.05, 1.5e-3
 """What the work around the engine may cost: of the engine's time at the paper's settings, and with a null engine."""
 CAMERAS = (1, 2, 4)
 PICTURES = 8
-HANDSHAKES = 500
 BUSY_LOAD = 3.0
 
 
@@ -199,11 +197,13 @@ def training_rows(channels: int, side: int, hidden: int) -> list[Row]:
     return [Row.of_times(name, times[name], base_s, "float32") for name in names]
 
 
-def handshake_row(engine_s: float) -> Row:
-    """A controller's handshake with a station over Modbus TCP, beside an inspection that takes no time."""
-    account = rehearse(HANDSHAKES, SERVED["modbus"], plan=CALM)
-    what = "PLC handshake over Modbus TCP, from TRIGGER written to result read"
-    return Row.of_times(what, account.latencies_s, engine_s, "engine time")
+def plc_rows(frames: int, engine_s: float) -> list[Row]:
+    """A PLC station around an inspection that takes no time, and its change of recipes."""
+    trigger = "PLC handshake over Modbus TCP, trigger written to result read, null worker"
+    return [
+        Row.of_times(trigger, handshakes(20 * frames), engine_s, "engine time"),
+        Row.of_times("PLC recipe, prepared, comes into force: time without READY", swaps(max(3, frames // 3))),
+    ]
 
 
 def help_row() -> Row:
@@ -233,7 +233,7 @@ def machine() -> str:
 @click.option("--training/--no-training", default=True, show_default=True)
 @click.option("--json", "as_json", is_flag=True)
 def bench(backbone: str, image_size: int, hidden: int, repeats: int, fps: float, training: bool, as_json: bool) -> None:
-    """Time engines, the work around them, cameras, a PLC's handshake, training, and the start of the command line."""
+    """Time engines, the work around them, a PLC's handshake, cameras, training, and the start of the command line."""
     load = os.getloadavg()[0]
     if load > BUSY_LOAD:
         click.echo(f"WARNING: the load is {load:.1f}; these numbers are those of a busy machine", err=True)
@@ -253,9 +253,9 @@ def bench(backbone: str, image_size: int, hidden: int, repeats: int, fps: float,
                 both = {fastest: engines[fastest], **other}
                 alone += engine_rows(both, frame, repeats)[1:]
                 cameras = camera_rows(bundle, both, images, repeats, fps)
+    plc = plc_rows(repeats, line[0].median_s)
     channels = build_backbone(resolve_name(backbone)).shapes(image_size)[0][0]
-    training_times = training_rows(channels, image_size // 32, hidden) if training else []
-    rest = [handshake_row(line[0].median_s), *training_times, help_row()]
+    rest = [*(training_rows(channels, image_size // 32, hidden) if training else ()), help_row()]
     about: dict[str, object] = {
         "machine": machine(),
         "model": f"{backbone}, {image_size} px, hidden {hidden}, batch 1, random weights",
@@ -266,13 +266,13 @@ def bench(backbone: str, image_size: int, hidden: int, repeats: int, fps: float,
     }
     if as_json:
         about["overhead"] = asdict(overhead)
-        parts = {"engines": alone, "line": line, "cameras": cameras, "rest": rest}
+        parts = {"engines": alone, "line": line, "plc": plc, "cameras": cameras, "rest": rest}
         listed = {name: [asdict(row) for row in rows] for name, rows in parts.items()}
         click.echo(json.dumps({**about, **listed}, indent=2))
         return
     click.echo("\n".join(f"{name}: {value}" for name, value in about.items()))
     click.echo("\n| what | median ms | p95 ms | p99 ms | ratio |\n|---|---|---|---|---|")
-    click.echo("\n".join(row.text() for row in (*alone, *line, *rest)))
+    click.echo("\n".join(row.text() for row in (*alone, *line, *plc, *rest)))
     click.echo("\n| engine | cameras | frames a call | frames/s | ratio | latency p50 ms | p95 ms | p99 ms |")
     click.echo("|---|---|---|---|---|---|---|---|\n" + "\n".join(row.text() for row in cameras))
     click.echo(f"\noverhead: {overhead.text()}")

@@ -33,8 +33,8 @@ def test_a_small_bench_fills_every_table() -> None:
     assert whole["median_s"] > engine["median_s"]
     assert tables["overhead"]["share"] == pytest.approx(around["ratio"])
     assert tables["overhead"]["null_s"] == ready["median_s"]
-    handshake = tables["rest"][0]
-    assert handshake["what"].startswith("PLC handshake")
-    assert handshake["of"] == "engine time"
-    for row in (*tables["engines"], *tables["line"], *tables["rest"]):
+    handshake, swap = tables["plc"]
+    assert handshake["ratio"] == pytest.approx(handshake["median_s"] / engine["median_s"])
+    assert "recipe" in swap["what"]
+    for row in (*tables["engines"], *tables["line"], *tables["plc"], *tables["rest"]):
         assert 0 < row["median_s"] <= row["p95_s"] <= row["p99_s"]
