@@ -82,12 +82,11 @@ class Handshake:
         self._mode = State.INITIALIZED if self.automatic else State.PREOPERATIONAL
         # As if the bits had been 1 before: what a controller holds at the start of csflow is no edge.
         self._before = ~Control(0)
-        self._ticket = 0
-        self._last_id = 0
+        self._ticket = self._last_id = self._exposed_id = 0
+        self._offered = False
         self._job: _Job | None = None
         self._results = Results()
         self._acked = False
-        self._exposed_id = 0
         self._order = _Order()
         self._complaints = _Complaints()
         self._actions: list[Action] = []
@@ -161,7 +160,7 @@ class Handshake:
             self._acked = False
         elif rose & Control.TRIGGER:
             # READY must have been seen: what was published counts, and what has changed since.
-            if not (self.report.status & Status.READY and self._ready(control, condition)):
+            if not (self._offered and self._ready(control, condition)):
                 self._refuse(orders, Reason.BUSY, overrun=self._results.full(control))
             elif orders.trigger_id in (0, self._last_id):
                 self._refuse(orders, Reason.DUPLICATE_ID)
@@ -240,7 +239,8 @@ class Handshake:
 
     def _published(self, control: Control, condition: Condition) -> Report:
         state = self._state(condition)
-        ready = self._ready(control, condition) and not control & Control.TRIGGER
+        ready = self._ready(control, condition) and not (control & Control.TRIGGER or condition.parting)
+        self._offered = ready or (self._offered and condition.parting and self._job is None)
         failed = self._order.ended or Reason.NONE
         sequence = self._results.sequence & 0xFFFF
         return Report(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from csflow.runtime.faults import Reason
@@ -12,6 +13,10 @@ from csflow.runtime.plc.worker.inspector import Budget, Inspector, Limits
 from csflow.runtime.plc.worker.process import Start
 
 __all__ = ["Recipes"]
+
+
+CROSSING_S = 0.1
+"""READY falls so long before a recipe is changed: what a controller has sent by then finds the one it saw."""
 
 
 class Recipes:
@@ -29,6 +34,7 @@ class Recipes:
         self._prepared: Inspector | None = None
         self._leaving: Inspector | None = None
         self._changing = False
+        self._parting_s: float | None = None
         self._testing = False
         self.refusal = ""
         """Why the last recipe was refused, in words."""
@@ -41,6 +47,11 @@ class Recipes:
     def number(self) -> int:
         """The recipe in force, whether or not its worker is ready; 0 for none."""
         return 0 if self.running is None else self.running.recipe.number
+
+    @property
+    def parting(self) -> bool:
+        """Whether the recipe in force is about to be replaced."""
+        return self._parting_s is not None
 
     def execute(self, order: Execute) -> list[Event]:
         """Begin what a command asks; `step` tells its end where it is not told here."""
@@ -89,11 +100,13 @@ class Recipes:
 
     def _swapped(self, prepared: Inspector, idle: bool) -> list[Event]:
         if prepared.latched:
-            self._prepared = None
+            self._prepared = self._parting_s = None
             self.refusal = f"recipe {prepared.recipe.number} was refused: {prepared.words}"
             return [CommandEnded(prepared.cause)]
-        if prepared.held and idle:
-            self._prepared = None
+        if prepared.held and self._parting_s is None:
+            self._parting_s = time.monotonic()
+        if self._parting_s is not None and idle and time.monotonic() - self._parting_s >= CROSSING_S:
+            self._prepared = self._parting_s = None
             prepared.budget = self.budget
             self.refusal, self._leaving, self._changing = "", self.running, True
             self._replace(prepared)

@@ -148,6 +148,7 @@ class Station:
         return Condition(
             recipe=running.recipe.number if running is not None and ready else 0,
             recipe_crc=running.crc if running is not None else 0,
+            parting=self._recipes.parting,
             fault=Reason.NONE if running is None else running.fault,
             warning=self._warning(now_s),
             heartbeat=self._heartbeat & 0xFFFF,

@@ -111,8 +111,9 @@ MakeBench = Callable[..., Bench]
 
 
 @pytest.fixture
-def make_bench(tmp_path: Path) -> Iterator[MakeBench]:
-    """`make_bench(recipes, **station)`: recipes by number, 1 and 2 where none are given."""
+def make_bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeBench]:
+    """`make_bench(recipes, **station)`: recipes by number, 1 and 2 where none are given; they change at once."""
+    monkeypatch.setattr("csflow.runtime.plc.recipes.CROSSING_S", 0.0)
     made: list[Bench] = []
 
     def make(recipes: dict[str, Recipe] | None = None, **station: object) -> Bench:

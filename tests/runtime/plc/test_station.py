@@ -183,6 +183,29 @@ class TestRecipes:
         assert Status.READY in Status(report.status)
 
     @pytest.mark.fault("M8")
+    def test_a_trigger_that_crosses_the_fall_of_ready_is_taken_by_the_one_in_force(
+        self, make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        bench = make_bench()
+        monkeypatch.setattr("csflow.runtime.plc.recipes.CROSSING_S", 0.1)
+        bench.ready()
+        self.prepare(bench, 2)
+        bench.scan()
+        bench.workers[1].says.append(pipe.Held())
+        assert not bench.scan().status & Status.READY
+        bench.write(E | Control.TRIGGER, 7)
+        bench.workers[0].answer(bench.workers[0].asks()[-1])
+        report = bench.write(E, 7)
+        assert (report.verdict, report.recipe_used, report.missed) == (0x5AA5, 1, 0)
+        bench.write(E | Control.RESULT_ACK, 7)
+        bench.write(E, 7)
+        report = bench.write(E | Control.TRIGGER, 8)
+        assert (report.missed, report.refused_id) == (1, 8), "READY was not offered again"
+        time.sleep(0.11)
+        bench.scan()
+        assert bench.workers[0].end == "closed"
+
+    @pytest.mark.fault("M8")
     def test_it_waits_for_the_part_in_work(self, make_bench: MakeBench) -> None:
         bench = make_bench()
         bench.ready()

@@ -159,7 +159,7 @@ def test_a_recipe_takes_the_camera_over(line: Line) -> None:
     begun = time.monotonic()
     report = line.until(bit(Status.CMD_DONE), prepare, command=Command.PREPARE_RECIPE)
     print(f"recipe swap {1e3 * (time.monotonic() - begun):.0f} ms")
-    assert (away.recipe, report.recipe, bool(report.status & Status.READY)) == (0, 2, True)
+    assert (away.recipe, report.recipe, bool(report.status & Status.READY)) == (1, 2, True)
     assert len(line.processes) == 2
     report = line.until(bit(Status.RESULT_VALID), Control.ENABLE | Control.TRIGGER, 9)
     assert (report.recipe_used, report.verdict) == (2, 0x5AA5)
