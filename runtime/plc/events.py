@@ -32,14 +32,14 @@ class Condition:
     recipe: int = 0
     """Number of the recipe that a worker is ready for; 0 where there is none."""
     recipe_crc: int = 0
-    parting: bool = False
-    """The recipe is about to be changed: READY is not offered, and a trigger that crosses its fall is still taken."""
     fault: Reason = Reason.NONE
     """Why nothing can be inspected: state ERROR until it is gone."""
     warning: Reason = Reason.NONE
     heartbeat: int = 0
     worker_restarts: int = 0
     uptime_s: int = 0
+    parting: bool = False
+    """The recipe is about to be changed: READY is not offered, and a trigger that crosses its fall is still taken."""
 
 
 @dataclass
