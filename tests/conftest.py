@@ -107,6 +107,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, product_line: Path) -> Pat
 
 QUICK_METHODS = {
     "cs-flow": "cs-flow?kernel_sizes=3&hidden=16&epochs=25&batch_size=8&learning_rate=0.005&schedule=cosine",
+    "glad": "glad?components=3&ridge=0.1",
     "mahalanobis": "mahalanobis",
     "nearest": "nearest?bank=20",
     "padim": "padim?channels=100",

@@ -12,6 +12,7 @@ from csflow.export.graphs.backbone import BACKBONE_FOLDS, InferenceBackbone
 from csflow.export.graphs.cost import Saving, measured
 from csflow.export.graphs.graph import Graph, backbone_graph
 from csflow.export.graphs.heads.flow.graph import flow_graph, flow_savings
+from csflow.export.graphs.heads.glad import glad_graph
 from csflow.export.graphs.heads.mahalanobis import mahalanobis_graph
 from csflow.export.graphs.heads.nearest import nearest_graph
 from csflow.export.graphs.heads.padim import padim_graph
@@ -35,6 +36,7 @@ class _Exporter:
 
 EXPORTERS: Mapping[str, _Exporter] = {
     "cs-flow": _Exporter(flow_graph, flow_savings),
+    "glad": _Exporter(glad_graph),
     "mahalanobis": _Exporter(mahalanobis_graph),
     "nearest": _Exporter(nearest_graph),
     "padim": _Exporter(padim_graph),

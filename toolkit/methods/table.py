@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from csflow.runtime.errors import BundleVersionError, ConfigError
 from csflow.toolkit.methods.flow.method import CSFlow
+from csflow.toolkit.methods.glad.method import Glad
 from csflow.toolkit.methods.mahalanobis import Mahalanobis
 from csflow.toolkit.methods.method import Method
 from csflow.toolkit.methods.nearest import Nearest
@@ -11,7 +12,7 @@ from csflow.toolkit.methods.padim import PaDiM
 
 __all__ = ["METHODS", "chosen_method", "method_named"]
 
-_ALL: tuple[Method, ...] = (CSFlow(), Mahalanobis(), Nearest(), PaDiM())
+_ALL: tuple[Method, ...] = (CSFlow(), Glad(), Mahalanobis(), Nearest(), PaDiM())
 METHODS = {method.name: method for method in _ALL}
 
 

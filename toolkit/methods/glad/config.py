@@ -1,0 +1,55 @@
+"""Options of GLAD."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from csflow.toolkit.options import settled
+
+__all__ = ["GladConfig", "GladTraining"]
+
+
+@dataclass(frozen=True)
+class GladConfig:
+    """What the mixtures are, and how the score is read from the map."""
+
+    components: int = 50
+    """Gaussians that each feature map's mixture starts with; fewer where it has not C + 1 samples for each (of C
+    channels). Components left with fewer are dropped. Time of fit, size and time a frame grow with it; more ranked
+    pictures better ([GLAD](glad.md))."""
+    quantile: float = 0.0049
+    """Share of the map's positions that may lie above the score; the paper's best."""
+    kept: tuple[int, ...] = settled(())
+    """Gaussians of each feature map's mixture."""
+
+    def __post_init__(self) -> None:
+        if self.components < 1 or any(kept < 1 for kept in self.kept):
+            raise ValueError("components must be at least 1")
+        if not 0.0 <= self.quantile < 1.0:
+            raise ValueError("quantile must lie in 0..1, below 1")
+
+
+@dataclass(frozen=True)
+class GladTraining:
+    """How the mixtures are fitted."""
+
+    passes: int = 8
+    """k-MLE passes at most; fewer where hardly a sample changes its Gaussian any more."""
+    ridge: float = 0.01
+    """Added to every variance, in units of the channel's own; the paper does not state one, PaDiM has 0.01."""
+    samples: int = 200_000
+    """Feature vectors of each map that the Gaussians are fitted to, as many of every picture; 4 bytes for each and
+    channel are in memory. Weights of positions are counted over all vectors."""
+    seed: int = 0
+    """Seeds the choice of the samples and the first clusters."""
+
+    def __post_init__(self) -> None:
+        if self.passes < 1:
+            raise ValueError("passes must be at least 1")
+        if not (math.isfinite(self.ridge) and self.ridge > 0.0):
+            raise ValueError("ridge must be above 0")
+        if self.samples < 2:
+            raise ValueError("samples must be at least 2")
+        if not 0 <= self.seed < 1 << 32:
+            raise ValueError("seed must lie in 0..2^32-1")

@@ -1,0 +1,116 @@
+"""GLAD's head: log-likelihoods of all feature maps, their sum as anomaly map, a high order statistic of it as score.
+
+With c_k the logarithm of the peak of Gaussian k of C channels, z_k = A_k (x - m_k) with AᵀA = S⁻¹, and w_kp its weight
+at position p, the log-likelihood of a feature vector x there is
+
+    L(x) = log Σ_k w_kp exp(c_k - |z_k|² / 2),      c_k = -(C log 2π + log det S_k) / 2.
+
+It is enlarged bilinearly to the finest map, and summed over the maps. The anomaly map is 2 (Σ max_k c_k - Σ L) / ΣC,
+squared standard deviations per dimension: never negative, and in the order of -L. The score is half the value that a
+share `quantile` of the positions exceeds.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from csflow.toolkit.methods.glad.config import GladConfig
+from csflow.toolkit.methods.method import Head, Shapes
+
+__all__ = ["MOST_SELECTED", "NEVER", "GladHead", "LayerMixture", "rank"]
+
+NEVER = -1e30
+"""Logarithm of a weight of 0, a finite number: a Gaussian that no good part had at a position has no part in its
+likelihood, whatever comes."""
+MOST_SELECTED = 3840
+"""Values that TopK of TensorRT for RTX gives at most."""
+PEAK_MARGIN = 1e-4
+"""Per dimension, added to the peaks: above the rounding of a sum of squares, below what a score tells."""
+
+
+def rank(config: GladConfig, shapes: Shapes) -> int:
+    """The score is the value of this rank in the map, from the top: numpy.quantile's, method 'lower', of -map.
+
+    Raises ValueError above `MOST_SELECTED`.
+    """
+    height, width = max((h, w) for _, h, w in shapes)
+    found = math.floor(config.quantile * (height * width - 1)) + 1
+    if found > MOST_SELECTED:
+        raise ValueError(
+            f"quantile {config.quantile:g} of {height}x{width} positions is their number {found} from the top, "
+            f"{MOST_SELECTED} can be selected: choose a smaller one"
+        )
+    return found
+
+
+class LayerMixture(nn.Module):
+    """The Gaussian mixture of one feature map of C channels: K Gaussians, their weights at each position."""
+
+    def __init__(self, kept: int, channels: int, height: int, width: int) -> None:
+        super().__init__()
+        self.kept = kept
+        self.register_buffer("mean", torch.zeros(channels, 1, 1))
+        self.register_buffer("scale", torch.ones(channels, 1, 1))
+        self.register_buffer("matrix", torch.zeros(kept * channels, channels, 1, 1))
+        self.register_buffer("offset", torch.zeros(kept * channels))
+        self.register_buffer("log_weights", torch.zeros(kept, height, width))
+        self.register_buffer("peaks", torch.zeros(kept))
+
+    def standardised(self, x: Tensor) -> Tensor:
+        """(x - mean) / scale of every channel of (N, C, h, w)."""
+        return (x - self.get_buffer("mean")) / self.get_buffer("scale")
+
+    def deviations(self, z: Tensor) -> Tensor:
+        """Standardised (N, C, h, w) to A_k (z - m_k) of all Gaussians (N, K C, h, w), float32."""
+        return functional.conv2d(z, self.get_buffer("matrix"), self.get_buffer("offset"))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Log-likelihoods (N, 1, h, w) of features (N, C, h, w) above that of the highest peak: never above 0."""
+        z = self.standardised(x)
+        n, c, h, w = z.shape
+        squares = self.deviations(z).square().reshape(n, self.kept, c, h, w).sum(dim=2)
+        peaks = self.get_buffer("peaks")
+        levels = self.get_buffer("log_weights") + (peaks - peaks.max() - PEAK_MARGIN * c)[:, None, None]
+        # Written out: runtimes take the axes of ReduceLogSumExp differently in older opsets, and all the same here.
+        parts = levels - squares / 2
+        highest = parts.amax(dim=1, keepdim=True)
+        total = (parts - highest).exp().sum(dim=1, keepdim=True).log() + highest
+        # Maximum and exponential of some runtimes turn NaN into numbers; 0 times a feature that is none stays none.
+        return total + 0.0 * z.sum(dim=1, keepdim=True)
+
+
+class GladHead(Head):
+    """One mixture for each feature map."""
+
+    def __init__(self, config: GladConfig, shapes: Shapes) -> None:
+        super().__init__()
+        self.config = config
+        self.mixtures = nn.ModuleList(
+            LayerMixture(kept, *shape) for kept, shape in zip(config.kept, shapes, strict=True)
+        )
+        self.finest = max((h, w) for _, h, w in shapes)
+        self.rank = rank(config, shapes)
+        self.dimensions = sum(c for c, _, _ in shapes)
+
+    def forward(self, *features: Tensor) -> tuple[Tensor, Tensor]:
+        """Map features (N, C_i, h_i, w_i) to score (N,) and anomaly map (N, h, w) of the finest."""
+        wide = (f.to(torch.promote_types(f.dtype, torch.float32)) for f in features)
+        layers = [self._enlarged(mixture(f)) for mixture, f in zip(self.mixtures, wide, strict=True)]
+        anomaly_map = functools.reduce(torch.add, layers).squeeze(1) * (-2.0 / self.dimensions)
+        flat = anomaly_map.flatten(1)
+        selected = flat.topk(self.rank, dim=1).values[:, -1]
+        # A selection may pass over what is no number; the mean does not.
+        return selected / 2 + 0.0 * flat.mean(dim=1), anomaly_map
+
+    def layers(self) -> list[LayerMixture]:
+        """The mixtures, one a feature map."""
+        return [mixture for mixture in self.mixtures if isinstance(mixture, LayerMixture)]
+
+    def _enlarged(self, x: Tensor) -> Tensor:
+        same = tuple(x.shape[2:]) == self.finest
+        return x if same else functional.interpolate(x, self.finest, mode="bilinear", align_corners=False)

@@ -1,0 +1,67 @@
+"""GLAD as a method: one mixture after the other, each kept when it is done."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from torch import nn
+
+from csflow.runtime.bundle.manifest import Definitions
+from csflow.runtime.errors import DataError
+from csflow.toolkit.features import FeatureFiles
+from csflow.toolkit.methods.glad.config import GladConfig, GladTraining
+from csflow.toolkit.methods.glad.head import GladHead, rank
+from csflow.toolkit.methods.glad.layer import LayerFit, OnStep
+from csflow.toolkit.methods.method import Fitted, Reading, Shapes, Workplace
+
+__all__ = ["Glad"]
+
+
+class Glad:
+    """Global-local anomaly detection (Artola, Kolodziej, Morel, Ehret: GLAD, WACV 2023), without alignment."""
+
+    name = "glad"
+    graph = "glad"
+    definitions = Definitions(
+        "half the map's value that a share of positions given by quantile exceeds",
+        "twice the log-likelihood below the mixtures' peaks per dimension, summed over the feature maps",
+    )
+    reading = Reading(scales=1, stages=(2, 4, 5))
+    config = GladConfig
+    training = GladTraining
+
+    def settle(self, config: GladConfig, shapes: Shapes) -> GladConfig:
+        """With the mixtures' sizes before a fit. Raises ValueError where the score's rank cannot be selected."""
+        rank(config, shapes)
+        if config.kept and len(config.kept) != len(shapes):
+            raise ValueError(f"glad has mixtures of {len(config.kept)} feature maps, not {len(shapes)}")
+        return config if config.kept else dataclasses.replace(config, kept=(config.components,) * len(shapes))
+
+    def head(self, config: GladConfig, shapes: Shapes) -> GladHead:
+        """A head with empty mixtures. Raises ValueError where it reads other features."""
+        return GladHead(self.settle(config, shapes), shapes)
+
+    def fit(self, features: FeatureFiles, config: GladConfig, training: GladTraining, work: Workplace) -> Fitted:
+        """Fit a mixture to each feature map, going on with those that `work` holds; the facts are their sizes.
+
+        Raises DataError under 2 rows, ConfigError where what `work` holds is of another training.
+        """
+        if len(features) < 2:
+            raise DataError("mixtures need pictures of at least 2 good parts: bring more")
+        moments = features.channel_moments()
+        steps = training.passes + 1
+        layers = []
+        with work.epochs(steps * len(moments)) as on_step:
+            for i, (array, of_channels) in enumerate(zip(features.maps, moments, strict=True)):
+                file = work.folder / f"mixture_{i}.safetensors"
+                layer = LayerFit(array, *of_channels, config.components, training, work.device)
+                layers.append(layer.kept_in(file, work.fingerprint, _after(i * steps, on_step)))
+        fitted = dataclasses.replace(config, kept=tuple(layer.kept for layer in layers))
+        head = GladHead(fitted, features.shapes)
+        head.mixtures = nn.ModuleList(layers)
+        facts = {f"components_{i}": float(layer.kept) for i, layer in enumerate(layers)}
+        return Fitted(head.to(work.device).eval(), facts)
+
+
+def _after(steps: int, on_step: OnStep) -> OnStep:
+    return lambda done, loss: on_step(steps + done, loss)
