@@ -23,7 +23,7 @@ __all__ = ["train"]
     default="cs-flow",
     show_default=True,
     metavar="NAME",
-    help="What detects: 'cs-flow', 'mahalanobis', 'nearest' or 'padim'. Options of a method follow its name, as in "
+    help="What detects: 'cs-flow', 'glad', 'mahalanobis', 'nearest' or 'padim'. Options of a method follow its name, as in "
     "'mahalanobis?shrinkage=0.1'; those of cs-flow can be given as below, too.",
 )
 @click.option(

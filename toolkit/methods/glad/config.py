@@ -16,8 +16,7 @@ class GladConfig:
 
     components: int = 50
     """Gaussians that each feature map's mixture starts with; fewer where it has not C + 1 samples for each (of C
-    channels). Components left with fewer are dropped. Time of fit, size and time a frame grow with it; more ranked
-    pictures better ([GLAD](glad.md))."""
+    channels). Those left with fewer are dropped. Time of fit, size and time a frame grow with it ([GLAD](glad.md))."""
     quantile: float = 0.0049
     """Share of the map's positions that may lie above the score; the paper's best."""
     kept: tuple[int, ...] = settled(())

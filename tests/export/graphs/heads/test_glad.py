@@ -1,0 +1,80 @@
+"""The GLAD graph: a logarithm of a sum that every runtime takes alike, a selection, and no number out of no number."""
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from csflow.export.graphs.heads.glad import HalfDeviations, glad_graph
+from csflow.export.graphs.half import SUM_LIMIT
+from csflow.export.graphs.onnx_export import to_onnx
+from csflow.toolkit.methods.glad.config import GladConfig
+from csflow.toolkit.methods.glad.head import NEVER, GladHead
+
+SHAPES = ((6, 16, 16), (10, 8, 8))
+
+
+@pytest.fixture(scope="module")
+def head() -> GladHead:
+    draw = torch.Generator().manual_seed(0)
+    made = GladHead(GladConfig(components=4, kept=(4, 3)), SHAPES)
+    for layer, (c, h, w) in zip(made.layers(), SHAPES, strict=True):
+        layer.get_buffer("mean").copy_(torch.rand(c, 1, 1, generator=draw))
+        layer.get_buffer("matrix").copy_(3.0 * torch.randn(layer.kept * c, c, 1, 1, generator=draw))
+        layer.get_buffer("offset").copy_(torch.randn(layer.kept * c, generator=draw))
+        weights = torch.rand(layer.kept, h, w, generator=draw)
+        weights[1, : h // 2] = 0.0
+        layer.get_buffer("log_weights").copy_((weights / weights.sum(dim=0)).log().clamp(min=NEVER))
+        layer.get_buffer("peaks").copy_(torch.randn(layer.kept, generator=draw))
+    return made.eval()
+
+
+def features() -> list[np.ndarray]:
+    draw = np.random.default_rng(1)
+    return [draw.normal(size=(2, *shape)).astype(np.float32) for shape in SHAPES]
+
+
+def test_the_sum_of_exponentials_is_written_out_and_one_selection_is_in_the_graph(head: GladHead) -> None:
+    graph = onnx.load_from_string(to_onnx(glad_graph(head, SHAPES))).graph
+    operators = [node.op_type for node in graph.node]
+    assert "ReduceLogSumExp" not in operators
+    assert operators.count("TopK") == 1
+    assert operators.count("Conv") == len(SHAPES)
+
+
+def test_openvino_gives_what_torch_gives_and_no_score_for_what_is_no_number(head: GladHead) -> None:
+    openvino = pytest.importorskip("openvino", reason="OpenVINO is not installed")
+    core = openvino.Core()
+    model = core.read_model(to_onnx(glad_graph(head, SHAPES)))
+    compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    inputs = features()
+    with torch.inference_mode():
+        expected = head(*map(torch.from_numpy, inputs))
+    for got, wanted in zip(compiled(inputs).values(), expected, strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-4)
+    for spoilt in range(len(SHAPES)):
+        inputs = features()
+        inputs[spoilt][1, 2, 3, 3] = np.nan
+        score, anomaly_map = compiled(inputs).values()
+        assert np.isnan(score).tolist() == [False, True]
+        assert np.isnan(anomaly_map[1]).any()
+
+
+def test_sums_of_products_in_half_stay_in_range_whatever_comes(head: GladHead) -> None:
+    layers = glad_graph(head, SHAPES, "fp16").module.layers()
+    for layer, (c, _, _) in zip(layers, SHAPES, strict=True):
+        assert isinstance(layer, HalfDeviations)
+        weights = layer.get_buffer("matrix").abs().flatten(1).sum(dim=1)
+        largest = layer.narrow.bound * weights + layer.get_buffer("offset").abs()
+        assert float(largest.max()) <= SUM_LIMIT * 1.001
+        # Its square over all channels, halved, is above the logarithm of a weight of nothing.
+        assert -c * SUM_LIMIT**2 / 2 > NEVER / 1e6
+
+
+def test_half_precision_leaves_the_head_as_it_is(head: GladHead) -> None:
+    before = {name: tensor.clone() for name, tensor in head.state_dict().items()}
+    half = glad_graph(head, SHAPES, "fp16").module
+    with torch.inference_mode():
+        exact, rounded = (m(*map(torch.from_numpy, features()))[0] for m in (head, half))
+    torch.testing.assert_close(rounded, exact, rtol=1e-2, atol=0.0)
+    assert all(torch.equal(before[name], tensor) for name, tensor in head.state_dict().items())
