@@ -23,8 +23,8 @@ __all__ = ["train"]
     default="cs-flow",
     show_default=True,
     metavar="NAME",
-    help="What detects: 'cs-flow', 'glad', 'mahalanobis', 'nearest' or 'padim'. Options of a method follow its name, as in "
-    "'mahalanobis?shrinkage=0.1'; those of cs-flow can be given as below, too.",
+    help="What detects: 'cs-flow', 'glad', 'mahalanobis', 'nearest' or 'padim'. Options of a method follow its name, "
+    "as in 'mahalanobis?shrinkage=0.1'; those of cs-flow can be given as below, too.",
 )
 @click.option(
     "--backbone", default="tf_efficientnet_b5.aa_in1k", show_default=True, help="timm name of an EfficientNet."

@@ -12,7 +12,7 @@ from csflow.toolkit.methods.padim import PaDiM
 
 __all__ = ["METHODS", "chosen_method", "method_named"]
 
-_ALL: tuple[Method, ...] = (CSFlow(), Glad(), Mahalanobis(), Nearest(), PaDiM())
+_ALL: tuple[Method, ...] = (CSFlow(), Mahalanobis(), Nearest(), PaDiM(), Glad())
 METHODS = {method.name: method for method in _ALL}
 
 

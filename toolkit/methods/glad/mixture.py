@@ -24,7 +24,7 @@ LLOYD_SAMPLES = 30_000
 LLOYD_PASSES = 10
 STEADY = 1e-3
 """Share of the samples: where fewer change their Gaussian in a pass, it was the last."""
-CHUNK = 1 << 15
+CHUNK = 1 << 12
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ import onnx
 import pytest
 import torch
 
-from csflow.export.graphs.heads.glad import HalfDeviations, glad_graph
 from csflow.export.graphs.half import SUM_LIMIT
+from csflow.export.graphs.heads.glad import HalfDeviations, glad_graph
 from csflow.export.graphs.onnx_export import to_onnx
 from csflow.toolkit.methods.glad.config import GladConfig
 from csflow.toolkit.methods.glad.head import NEVER, GladHead
