@@ -61,6 +61,8 @@ class Connection:
     writer: asyncio.StreamWriter
     heard_s: float = field(default_factory=time.monotonic)
     """When it last asked something."""
+    asked: bool = False
+    """Whether it has asked anything at all."""
     credit: float = BURST
     """Requests it may make at once."""
 
@@ -68,7 +70,7 @@ class Connection:
         """Count one request; whoever asks too fast waits, so that nobody else does."""
         now_s = time.monotonic()
         self.credit = min(BURST, self.credit + (now_s - self.heard_s) * REQUESTS_S) - 1
-        self.heard_s = now_s
+        self.heard_s, self.asked = now_s, True
         if self.credit < 0:
             await asyncio.sleep(-self.credit / REQUESTS_S)
 
@@ -146,8 +148,8 @@ class Server(ABC):
         if len(self._connections) < MOST_CONNECTIONS:
             return True
         # A cable that was pulled leaves connections that never end: the one that was silent longest gives way.
-        others = [c for c in self._connections if not self.holds(c)] or self._connections
-        oldest = min(others, key=lambda c: c.heard_s)
+        # Before it those that never asked, and last of all those of the client in control.
+        oldest = min(self._connections, key=lambda c: (self.holds(c) and c.asked, c.asked, c.heard_s))
         self._connections.remove(oldest)
         oldest.drop()
         return True
