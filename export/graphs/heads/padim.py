@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 
 from torch import Tensor, nn
 
@@ -30,10 +31,13 @@ class HalfMatrices(nn.Module):
 
     def __init__(self, matrix: Tensor) -> None:
         super().__init__()
-        self.narrow = Saturate(safe_bound(matrix.abs().sum(dim=2)))
-        self.register_buffer("half_matrix", matrix.half())
+        # A power of two, so exact: rows sum to at most 1, and what saturates lies beyond 10⁴ deviations.
+        self.unit = 2.0 ** math.ceil(math.log2(float(matrix.abs().sum(dim=2).max().clamp(min=1.0))))
+        small = matrix / self.unit
+        self.narrow = Saturate(safe_bound(small.abs().sum(dim=2)))
+        self.register_buffer("half_matrix", small.half())
 
     def forward(self, z: Tensor) -> Tensor:
         """Map (P, D, N) float32 to the same."""
         products: Tensor = self.get_buffer("half_matrix") @ self.narrow(z)
-        return products.float()
+        return products.float() * self.unit
