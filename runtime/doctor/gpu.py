@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from csflow.runtime.doctor.finding import Finding
+from csflow.runtime.engines.tensorrt.plan_header import runs_rtx
 from csflow.runtime.machine.machine import Answer, Machine
 
 __all__ = ["check_gpu", "check_jetpack", "check_tensorrt"]
@@ -23,8 +24,6 @@ REMEDIES = {
 REBOOT = "sudo reboot   # then, if it comes back, install the driver again"
 JETPACKS = {36: ("JetPack 6", "10.3"), 38: ("JetPack 7.0 or 7.1", "10.13"), 39: ("JetPack 7.2", "10.16")}
 """L4T major: what it belongs to, and the TensorRT that comes with it."""
-RTX_CAPABILITIES = {(7, 5), (8, 0), (8, 6), (8, 9), (12, 0), (12, 1)}
-"""Compute capabilities that TensorRT-RTX 1.7 builds for; above 12.0 its plans are compiled on the device."""
 NO_PIP = "never 'pip install tensorrt' on a Jetson: its wheels do not fit the driver of JetPack"
 
 
@@ -155,6 +154,6 @@ def _reinstall(module: str, jetson: bool) -> str:
 def _unfit_for_rtx(machine: Machine) -> str:
     devices = machine.ask("cuda").values.get("devices", [])
     capabilities = [(device["major"], device["minor"]) for device in devices]
-    if any(c in RTX_CAPABILITIES or c > (12, 1) for c in capabilities):
+    if any(runs_rtx(*capability) for capability in capabilities):
         return ""
     return ", ".join(f"compute capability {major}.{minor}" for major, minor in capabilities) or ""

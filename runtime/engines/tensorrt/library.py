@@ -8,6 +8,7 @@ from typing import Any
 
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.engines.tensorrt.capabilities import Capabilities, capabilities_of
+from csflow.runtime.engines.tensorrt.plan_header import runs_rtx
 from csflow.runtime.engines.tensorrt.plan_record import plan_path
 from csflow.runtime.errors import BackendUnavailable, ConfigError
 from csflow.runtime.machine import probes
@@ -18,8 +19,6 @@ __all__ = ["FLAVOURS", "TARGETS", "Device", "Library", "Messages", "load_library
 FLAVOURS = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
 """Flavour: its Python module."""
 TARGETS = ("auto", *FLAVOURS)
-RTX_GPUS = ((7, 5), (8, 0), (8, 6), (8, 9))
-"""Compute capabilities below 12.0 that TensorRT for RTX builds for; from 12.0 on it builds for all."""
 KEPT = 20
 ON_THE_DEVICE = "copy the bundle to the device and run there: csflow export --fp16"
 
@@ -142,8 +141,7 @@ def _choose(machine: Machine, device: Device | None) -> str:
 
 
 def _fits_rtx(device: Device) -> bool:
-    major, minor = map(int, device.compute_capability.split("."))
-    return (major, minor) in RTX_GPUS or major >= 12
+    return runs_rtx(*map(int, device.compute_capability.split(".")))
 
 
 def _on_jetson(machine: Machine) -> bool:

@@ -19,12 +19,14 @@ from pathlib import Path
 
 from csflow.runtime.errors import EngineError
 
-__all__ = ["HEADER_BYTES", "PLAN_TAGS", "PlanHeader", "is_plan", "parse_plan_header", "read_plan_header"]
+__all__ = ["HEADER_BYTES", "PLAN_TAGS", "PlanHeader", "is_plan", "parse_plan_header", "read_plan_header", "runs_rtx"]
 
 HEADER_BYTES = 40
 PLAN_TAGS = {b"ftrt": "tensorrt", b"vtrt": "tensorrt-rtx"}
 """First four bytes of a plan: the flavour of TensorRT that wrote it."""
-CAPABILITIES = ("7.5", "8.0", "8.6", "8.9", "12.0", "12.1", "above 12.0", "unknown")
+RTX_GPUS = ((7, 5), (8, 0), (8, 6), (8, 9), (12, 0), (12, 1))
+"""Compute capabilities that TensorRT for RTX 1.7 has kernels for; above, its plans are compiled on the device."""
+CAPABILITIES = (*(f"{major}.{minor}" for major, minor in RTX_GPUS), "above 12.0", "unknown")
 """Compute capability by bit of byte 32, least significant first."""
 
 
@@ -84,6 +86,11 @@ def parse_plan_header(data: bytes, size: int, where: str) -> PlanHeader:
         raise EngineError(f"{where} has {size} bytes, its header says {announced}: it is damaged, copy it again")
     major, minor, patch, build = data[24:28]
     return PlanHeader(flavour, (major, minor, patch, build), _capabilities(data[32]) if rtx else None)
+
+
+def runs_rtx(major: int, minor: int) -> bool:
+    """Whether TensorRT for RTX runs on GPUs of this compute capability."""
+    return (major, minor) in RTX_GPUS or major >= RTX_GPUS[-1][0]
 
 
 def _capabilities(mask: int) -> tuple[str, ...]:
