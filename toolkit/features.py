@@ -59,6 +59,10 @@ class FeatureFiles:
         """(C, h, w) of each feature map."""
         return tuple(cast(Shape, array.shape[1:]) for array in self.maps)
 
+    def part(self, start: int, stop: int) -> FeatureFiles:
+        """Those of the pictures from `start` up to `stop`, where these lie."""
+        return FeatureFiles(tuple(a[start * self.variants : stop * self.variants] for a in self.maps), self.variants)
+
     def rows(self, rows: slice | Tensor) -> Features:
         """These rows as float32 tensors (n, C, h, w), copied into memory."""
         index = rows if isinstance(rows, slice) else rows.numpy()

@@ -31,6 +31,8 @@ class TrainPlan:
     """Region of interest (x, y, width, height) in pixels of the pictures; None is the whole picture."""
     ignore: tuple[tuple[int, int, int, int], ...] = ()
     """Rectangles (x, y, width, height) in pixels of the pictures that the model is never to see."""
+    hold_out: float = 0.0
+    """Share of the good pictures, in 0..0.5, that is scored but not fitted."""
 
 
 @dataclass(frozen=True)

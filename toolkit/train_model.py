@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 import hashlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -26,7 +26,8 @@ from csflow.toolkit.backbones.backbone import Backbone
 from csflow.toolkit.backbones.weights import WeightsRecord, load_backbone
 from csflow.toolkit.config import ModelConfig
 from csflow.toolkit.data.dataset import Dataset
-from csflow.toolkit.data.provenance import file_hashes, listing, training_record
+from csflow.toolkit.data.hold_out import split_evenly
+from csflow.toolkit.data.provenance import FITTED, HELD_OUT, LEFT_OUT, file_hashes, listing, training_record
 from csflow.toolkit.features import FLIPS, FeatureFiles, Plan, extract_features, features_key, open_features
 from csflow.toolkit.golden import golden_pictures, score_golden
 from csflow.toolkit.methods.method import Fitted, Head, Shapes, Workplace
@@ -76,18 +77,19 @@ def train_model(dataset: Dataset, path: Path, plan: TrainPlan, reporter: Reporte
     if fresh:
         job.discard_progress()
     features = job.features()
-    fitted = job.fit(features)
+    fitted = job.fit(features.part(0, job.kept))
+    scores_of, good_scores = job.good_scores(fitted, features)
     model = Model(job.backbone, fitted.head, dataclasses.replace(job.model, head=fitted.head.config))
     manifest = Manifest(
         job.extraction.how,
         model.method.definitions,
         model.config.to_mapping(),
-        {**_provenance(plan, job.record, training_record(job.hashes)), "fit": dict(fitted.facts)},
+        {**_provenance(job, scores_of), "fit": dict(fitted.facts)},
         {},
         model.method.name,
         model.graphs,
     )
-    scored = score_golden(model, golden, fitted.good_scores or _scores(fitted.head, features, job.device))
+    scored = score_golden(model, golden, good_scores)
     bundle = Bundle.create(path, manifest, {**model.weight_files(), **scored, **training_images})
     job.discard_progress()
     return bundle
@@ -107,6 +109,8 @@ class _Job:
     backbone: Backbone
     record: WeightsRecord
     extraction: Plan
+    kept: int
+    """Pictures that are fitted; those that are held out come after them."""
     hashes: dict[Path, str]
 
     @classmethod
@@ -119,9 +123,12 @@ class _Job:
         sizes = ", ".join("x".join(map(str, shape)) for shape in shapes)
         reporter.say(f"backbone {plan.model.backbone.name} ({record.source}), features {sizes}, on {device}")
         how: Preprocessing = checked(Preprocessing, plan.model.image_size, plan.roi, ignore=plan.ignore)
-        extraction = Plan([sample.path for sample in dataset.train], how, plan.flips)
-        hashes = file_hashes(dataset.train)
-        return cls(plan, model, shapes, work, reporter, device, backbone.to(device), record, extraction, hashes)
+        kept, held_out = split_evenly(dataset.train, plan.hold_out)
+        pictures = (*kept, *held_out)
+        extraction = Plan([sample.path for sample in pictures], how, plan.flips)
+        hashes = file_hashes(pictures)
+        backbone = backbone.to(device)
+        return cls(plan, model, shapes, work, reporter, device, backbone, record, extraction, len(kept), hashes)
 
     @property
     def key(self) -> str:
@@ -152,15 +159,23 @@ class _Job:
 
     def fit(self, features: FeatureFiles) -> Fitted:
         model, training = self.model, self.plan.training
-        parts = [self.key, model.method, model.to_mapping(), schema.to_mapping(training)]
+        parts = [self.key, self.kept, model.method, model.to_mapping(), schema.to_mapping(training)]
         fingerprint = hashlib.sha256(schema.dump_json(parts)).hexdigest()
         work = Workplace(self.progress, fingerprint, self.device, self.reporter.epochs)
         return chosen_method(model.method).fit(features, model.head, training, work)
 
+    def good_scores(self, fitted: Fitted, features: FeatureFiles) -> tuple[str, Sequence[float]]:
+        """Scores of good pictures, as near to those of new parts as they can be had, and whose they are."""
+        if self.kept < features.pictures:
+            return HELD_OUT, _scores(fitted.head, features.part(self.kept, features.pictures), self.device)
+        if fitted.good_scores:
+            return LEFT_OUT, fitted.good_scores
+        return FITTED, _scores(fitted.head, features, self.device)
+
 
 @torch.inference_mode()
 def _scores(head: Head, features: FeatureFiles, device: torch.device) -> list[float]:
-    """The scores of the training pictures themselves."""
+    """The scores of these pictures."""
     return [float(s) for batch in features.batches(8) for s in head(*(x.to(device) for x in batch))[0].double()]
 
 
@@ -179,12 +194,13 @@ def _check_room(path: Path, *modules: torch.nn.Module) -> None:
         )
 
 
-def _provenance(plan: TrainPlan, record: WeightsRecord, pictures: dict[str, object]) -> dict[str, object]:
+def _provenance(job: _Job, scores_of: str) -> dict[str, object]:
+    pictures = {**training_record(job.hashes), "held_out": len(job.hashes) - job.kept, "good_scores": scores_of}
     return {
         "csflow": version("csflow"),
         "created_utc": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "backbone_weights": {"source": record.source, "sha256": record.sha256},
-        "training": {**schema.to_mapping(plan.training), "flips": plan.flips, **pictures},
+        "backbone_weights": {"source": job.record.source, "sha256": job.record.sha256},
+        "training": {**schema.to_mapping(job.plan.training), "flips": job.plan.flips, **pictures},
     }
 
 

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import shutil
+import statistics
 import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,9 +30,11 @@ from csflow.runtime.types import Frame
 from csflow.toolkit.backbones.efficientnet import resolve_name
 from csflow.toolkit.config import ModelConfig
 from csflow.toolkit.data.dataset import load_dataset
+from csflow.toolkit.data.hold_out import split_evenly
 from csflow.toolkit.data.provenance import trained_on
 from csflow.toolkit.data.sample import Sample
 from csflow.toolkit.methods.flow.config import FlowConfig, TrainConfig
+from csflow.toolkit.methods.mahalanobis import MahalanobisConfig, MahalanobisTraining
 from csflow.toolkit.model import Model
 from csflow.toolkit.plan import TrainPlan
 from csflow.toolkit.train_model import Silent, train_model
@@ -289,3 +292,33 @@ def test_trained_pictures_are_known_by_content_whatever_their_name(
     assert trained_on(bundle, samples) == []
     shutil.copy(next((product_line / "train" / "good").iterdir()), seen)
     assert trained_on(bundle, samples) == [seen]
+
+
+def test_pictures_that_are_held_out_are_scored_and_not_fitted(
+    tmp_path: Path, product_line: Path, random_weights: Path
+) -> None:
+    dataset = load_dataset(product_line)
+    backbone = dataclasses.replace(resolve_name("tf_efficientnet_lite0"), scales=1)
+    model = ModelConfig(64, backbone, "mahalanobis", MahalanobisConfig())
+    made = {
+        share: train_model(
+            dataset,
+            tmp_path / f"{share}.csflow",
+            TrainPlan(model, MahalanobisTraining(0.1), str(random_weights), hold_out=share),
+            Silent(),
+        )
+        for share in (0.0, 0.25)
+    }
+    told = {share: bundle.manifest.provenance["training"] for share, bundle in made.items()}
+    assert [(t["images"], t["held_out"], t["good_scores"]) for t in told.values()] == [
+        (24, 0, "left out in turn"),
+        (24, 6, "held out"),
+    ]
+    _, held_out = split_evenly(dataset.train, 0.25)
+    how = made[0.25].manifest.preprocessing
+    with open_engine(made[0.25], "torch") as engine:
+        scores = [p.score for s in held_out for p in engine.infer([Frame(preprocess(read_image(s.path), how))])]
+    assert load_golden(made[0.25]).spread == pytest.approx((statistics.fmean(scores), statistics.pstdev(scores)))
+    # Thresholds come from pictures that had no part in the bundle at all.
+    with pytest.raises(CalibrationError, match="6 of 6 pictures were used in training"):
+        refuse_seen(made[0.25], [s.path for s in held_out])

@@ -62,6 +62,14 @@ __all__ = ["train"]
     help="Train on mirror images too, where a mirrored part is as good.",
 )
 @click.option(
+    "--hold-out",
+    type=click.FloatRange(0.0, 0.5),
+    default=0.0,
+    show_default=True,
+    help="Share of the good pictures that is scored but not fitted: the spread of scores that engines are judged by "
+    "and csflow combine goes by is then theirs.",
+)
+@click.option(
     "--roi",
     type=Numbers(int, 4),
     metavar="X,Y,W,H",
@@ -84,6 +92,7 @@ def train(
     region: str | None,
     any_size: bool,
     flips: str,
+    hold_out: float,
     fresh: bool,
     **of_method: Any,
 ) -> None:
@@ -105,7 +114,7 @@ def train(
         raise click.UsageError("--roi and --region both name the region of interest: give one")
     area = load_region(region) if region else Region(roi)
     roi = area.roi
-    plan = TrainPlan(model, training, backbone_weights, flips, roi, area.ignore)
+    plan = TrainPlan(model, training, backbone_weights, flips, roi, area.ignore, hold_out)
     dataset = load_dataset(images, image_size=min(image_size, *roi[2:]) if roi else image_size, any_size=any_size)
     reporter = TerminalReporter()
     for line in dataset.lines():

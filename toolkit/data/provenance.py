@@ -15,7 +15,14 @@ from csflow.runtime.machine.names import shown
 from csflow.runtime.picture.images import image_size
 from csflow.toolkit.data.dataset import Sample
 
-__all__ = ["file_hashes", "listing", "trained_on", "training_record"]
+__all__ = ["FITTED", "HELD_OUT", "LEFT_OUT", "file_hashes", "listing", "trained_on", "training_record"]
+
+HELD_OUT = "held out"
+"""Centre and spread in golden.json are those of pictures that were never fitted."""
+LEFT_OUT = "left out in turn"
+"""They are those of fitted pictures, each scored by a model of all others."""
+FITTED = "fitted"
+"""They are those of the fitted pictures themselves, which score lower than new ones."""
 
 
 def file_hashes(samples: Sequence[Sample]) -> dict[Path, str]:
