@@ -6,11 +6,16 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check
 OUT := out
 DEMO := $(OUT)/demo
+# Torch without the libraries for NVIDIA GPUs: make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
+INDEX := $(addprefix --extra-index-url ,$(TORCH_INDEX))
+size = @echo "Installing into $(VENV): $(if $(TORCH_INDEX),4 GB less than the 6.3 GB of torch with NVIDIA's libraries.,6.3 GB on disk. \
+    4 GB of it are for NVIDIA GPUs: make $(MAKECMDGOALS) TORCH_INDEX=https://download.pytorch.org/whl/cpu leaves them out.)"
 # The libFuzzer targets of libcsflow, and seconds for each.
 FUZZERS := manifest calibration verification plan png
 FUZZ_S ?= 150
 
-.PHONY: demo test skipped packages lint fuzz fuzz-native soak bench constraints clean
+.PHONY: demo wheel test skipped packages lint fuzz fuzz-native soak bench constraints clean
 
 demo: $(VENV)/.demo
 	@rm -rf $(DEMO)
@@ -24,6 +29,11 @@ demo: $(VENV)/.demo
 	    --save $(DEMO)/rejected --results $(DEMO)/results.jsonl
 	@echo
 	@echo "Report: $(abspath $(DEMO)/report/report.html)"
+
+# csflow as one file for machines without a clone; pip takes its extras in brackets behind the name.
+wheel: $(BIN)/pip
+	$(PIP) wheel -q --no-deps -w $(OUT) .
+	@for wheel in $(OUT)/csflow-*.whl; do echo "pip install '$(CURDIR)/$$wheel[openvino]'"; done
 
 test: skipped lint
 	$(BIN)/pytest
@@ -80,9 +90,11 @@ $(BIN)/pip:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.demo: $(BIN)/pip pyproject.toml constraints.txt
-	$(PIP) install -q -c constraints.txt -e '.[all-cpu]'
+	$(size)
+	$(PIP) install -q -c constraints.txt $(INDEX) -e '.[all-cpu]'
 	@touch $@
 
 $(VENV)/.dev: $(BIN)/pip pyproject.toml constraints.txt
-	$(PIP) install -q -c constraints.txt -e '.[dev]'
+	$(size)
+	$(PIP) install -q -c constraints.txt $(INDEX) -e '.[dev]'
 	@touch $@ $(VENV)/.demo

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from csflow.calibration.thresholds import check_share
 from csflow.runtime.bundle.calibration import Calibration
 from csflow.runtime.errors import BackendUnavailable, DataError
+from csflow.runtime.machine.install import pip_install
 from csflow.runtime.types import Verdict
 
 __all__ = [
@@ -263,4 +264,4 @@ def _areas(defect: NDArray[Any], good: NDArray[Any], max_fpr: float) -> NDArray[
 
 
 def _no_library(name: str, error: ImportError) -> BackendUnavailable:
-    return BackendUnavailable(f"{name} cannot be loaded ({error}): pip install 'csflow[train]'")
+    return BackendUnavailable(f"{name} cannot be loaded ({error}): {pip_install('train')}")

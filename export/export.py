@@ -13,6 +13,7 @@ from csflow.export.plans.build.options import EngineChoice
 from csflow.export.plans.export import Builder, Engines, export_engines, has_graphs, prepare_engines
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.errors import BackendUnavailable
+from csflow.runtime.machine.install import pip_install
 
 if TYPE_CHECKING:
     from csflow.export.gate.verify import Progress
@@ -76,7 +77,7 @@ class ExportReport:
 
     def graph_lines(self) -> list[str]:
         """About the graphs, for people."""
-        needed = f"writing them needs {', '.join(self.missing)} (pip install 'csflow[export]')"
+        needed = f"writing them needs {', '.join(self.missing)} ({pip_install('export')})"
         lines = self.graphs.lines() if self.graphs else [f"the graphs stay as they are: {needed}"]
         return [*lines, *(f"{name}: {size / 1e6:.1f} MB" for name, size in (self.camera_formats or {}).items())]
 
@@ -126,7 +127,7 @@ def _require_libraries(
     only_engines = all(b.library and has_graphs(bundle, p) for p, b in builders.items())
     if missing and (request.gate.int8 or not only_engines):
         absent = next(iter(builders.values())).absent
-        needed = f"export needs {', '.join(missing)}: pip install 'csflow[export]'"
+        needed = f"export needs {', '.join(missing)}: {pip_install('export')}"
         raise BackendUnavailable(f"{needed}; {absent}" if absent else needed)
 
 

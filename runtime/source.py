@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Protocol, cast, runtime_checkable
 
 from csflow.runtime.errors import BackendUnavailable, ConfigError, SourceError
+from csflow.runtime.machine.install import pip_install
 from csflow.runtime.picture.images import IMAGE_SUFFIXES
 from csflow.runtime.types import Frame
 
@@ -102,7 +103,7 @@ def open_source(uri: str, timeout_s: float = 5.0) -> FrameSource:
     except ImportError as error:
         raise BackendUnavailable(
             f"cameras and videos need OpenCV and simplejpeg, of which one does not load ({error}); "
-            "install them with: pip install 'csflow[camera]'"
+            f"install them with: {pip_install('camera')}"
         ) from None
 
 

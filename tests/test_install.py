@@ -40,3 +40,26 @@ def test_the_constraints_can_be_met(python: str, platform: str) -> None:
 def test_every_constraint_is_a_pin() -> None:
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     assert all(line.startswith("#") or re.fullmatch(r"[a-z0-9.-]+==[0-9a-z.]+( ; .+)?", line) for line in lines)
+
+
+@pytest.mark.parametrize(
+    "folder", ["runtime", "calibration", "toolkit", "export", "docs", "README.md", "CONTRIBUTING.md"]
+)
+def test_nothing_is_installed_by_a_name_that_no_index_has(folder: str) -> None:
+    root = ROOT / folder
+    files = [root] if root.is_file() else [p for p in root.rglob("*") if p.is_file()]
+    by_name = re.compile(r"pip install (-\S+ )*['\"]?csflow\b")
+    assert not [p for p in files if by_name.search(p.read_text(errors="replace"))], "see runtime/machine/install.py"
+
+
+@pytest.mark.parametrize(
+    ("index", "options"), [("", "-e"), ("https://example.org/cpu", "--extra-index-url https://example.org/cpu -e")]
+)
+def test_make_says_the_size_before_it_installs_and_takes_torch_from_where_it_is_told(index: str, options: str) -> None:
+    words = ["make", "-n", "demo", "VENV=out/no-environment", f"TORCH_INDEX={index}"]
+    if shutil.which("make") is None:
+        pytest.skip("make is not installed")
+    told = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True).stdout
+    size, _, rest = told.partition("/pip ")
+    assert "6.3 GB" in size
+    assert " ".join(rest.splitlines()[0].split()).endswith(f"-c constraints.txt {options} '.[all-cpu]'")

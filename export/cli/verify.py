@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from csflow.runtime.cli.command import Command, backend_option, bundle_option, echo_json, pixels_option
+from csflow.runtime.cli.command import Command, backend_option, bundle_option, echo_json, pixels_option, require
 from csflow.runtime.errors import BackendUnavailable
 
 if TYPE_CHECKING:
@@ -40,8 +39,7 @@ def verify(
     golden frames are all there is. Exit code 4 where an engine failed that was named or
     that a line would use; other OpenVINO precisions are candidates, "not used" where they fail.
     """
-    if missing := [name for name in ("torch", "timm", "scipy", "sklearn", "jinja2", "tqdm") if find_spec(name) is None]:
-        raise BackendUnavailable(f"verify needs {', '.join(missing)}: pip install 'csflow[export]'")
+    require("export", "torch", "timm", "scipy", "sklearn", "jinja2", "tqdm")
     from csflow.export.gate.pictures import choose_samples
     from csflow.export.gate.report import gate_files, summary_lines, to_json
     from csflow.export.gate.verify import verify as run

@@ -10,6 +10,7 @@ from csflow.export.facts.bundle_facts import bundle_facts, bundle_lines
 from csflow.export.facts.plan_facts import plan_facts, plan_lines
 from csflow.runtime.engines.tensorrt.plan_header import is_plan
 from csflow.runtime.errors import BackendUnavailable, ConfigError
+from csflow.runtime.machine.install import pip_install
 
 __all__ = ["Inspection", "inspect_path"]
 
@@ -68,7 +69,7 @@ def _bundle(path: Path, verify: bool) -> Inspection:
 
 def _graph(path: Path) -> Inspection:
     if find_spec("onnx") is None:
-        raise BackendUnavailable(f"{path} can only be read with the library onnx: pip install 'csflow[export]'")
+        raise BackendUnavailable(f"{path} can only be read with the library onnx: {pip_install('export')}")
     from csflow.export.facts.graph_facts import graph_facts, graph_lines
 
     facts = graph_facts(path)

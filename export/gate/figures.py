@@ -15,6 +15,7 @@ from csflow.runtime.bundle.golden import GoldenSet
 from csflow.runtime.bundle.verification import Figures
 from csflow.runtime.engines.golden_check import golden_problems
 from csflow.runtime.errors import BackendUnavailable
+from csflow.runtime.machine.install import pip_install
 
 __all__ = ["AUROC_PAIRS", "AUROC_TOLERANCE", "Answer", "faults_of", "figures_of"]
 
@@ -101,7 +102,7 @@ def _rank_correlation(expected: NDArray[np.float64], scores: NDArray[np.float64]
     try:
         from scipy.stats import spearmanr
     except ImportError as error:
-        raise BackendUnavailable(f"the gate needs SciPy ({error}): pip install 'csflow[train]'") from None
+        raise BackendUnavailable(f"the gate needs SciPy ({error}): {pip_install('train')}") from None
     finite = np.isfinite(scores)
     if min(np.unique(expected[finite]).size, np.unique(scores[finite]).size) < 2:
         return None

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from csflow.runtime.errors import BackendUnavailable, CalibrationError, EngineError
+from csflow.runtime.machine.install import pip_install
 
 __all__ = ["MIN_SAMPLES", "outputs_of", "quantize"]
 
@@ -139,7 +140,7 @@ def _libraries() -> tuple[Any, Any]:
         import onnx
         import onnxruntime
     except ImportError as error:
-        raise BackendUnavailable(f"INT8 needs ONNX and ONNX Runtime ({error}): pip install 'csflow[export]'") from None
+        raise BackendUnavailable(f"INT8 needs ONNX and ONNX Runtime ({error}): {pip_install('export')}") from None
     return onnxruntime, onnx
 
 

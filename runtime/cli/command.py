@@ -21,6 +21,7 @@ from typing import Any, NoReturn
 import click
 
 from csflow.runtime.errors import BackendUnavailable, CSFlowError, SinkError
+from csflow.runtime.machine.install import pip_install
 from csflow.runtime.machine.writable import writable
 
 __all__ = [
@@ -169,7 +170,7 @@ def pixels_option(function: Any) -> Any:
 def require(extra: str, *modules: str) -> None:
     """Whether libraries that a command needs are installed. Raises BackendUnavailable, which names the extra."""
     if missing := [name for name in modules if find_spec(name) is None]:
-        raise BackendUnavailable(f"this command needs {', '.join(missing)}: pip install 'csflow[{extra}]'")
+        raise BackendUnavailable(f"this command needs {', '.join(missing)}: {pip_install(extra)}")
 
 
 def tell(text: str) -> None:

@@ -9,6 +9,7 @@ from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.doctor.finding import Finding
 from csflow.runtime.engines.opening import backends, default_backend
 from csflow.runtime.errors import BundleError, CalibrationError
+from csflow.runtime.machine.install import pip_install
 from csflow.runtime.machine.machine import Machine
 
 __all__ = ["check_bundle"]
@@ -54,6 +55,6 @@ def _engine(machine: Machine, bundle: Bundle) -> Finding:
     if machine.module(backend.replace("-", "_")) is None:
         extra = backends()[backend].extra
         what = f"'csflow run' would take the engine {backend}, which is not installed"
-        return Finding("bundle", "missing", what, f"pip install 'csflow[{extra}]'")
+        return Finding("bundle", "missing", what, pip_install(extra))
     what = f"'csflow run' would take the engine {backend} and check it on the golden frames first"
     return Finding("bundle", "ok", what)

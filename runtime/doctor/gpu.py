@@ -8,6 +8,7 @@ from typing import Any
 
 from csflow.runtime.doctor.finding import Finding
 from csflow.runtime.engines.tensorrt.plan_header import runs_rtx
+from csflow.runtime.machine.install import pip_install
 from csflow.runtime.machine.machine import Answer, Machine
 
 __all__ = ["check_gpu", "check_jetpack", "check_tensorrt"]
@@ -119,9 +120,9 @@ def _absent(jetson: bool, machine: Machine) -> Finding:
         return Finding("TensorRT", "missing", f"not installed; {NO_PIP}", "sudo apt install python3-libnvinfer")
     if machine.ask("cuda").problem:
         what = "not installed; TensorRT for RTX builds plans without a GPU, running them needs one"
-        return Finding("TensorRT", "missing", what, "pip install 'csflow[tensorrt-rtx]'")
+        return Finding("TensorRT", "missing", what, pip_install("tensorrt-rtx"))
     what = "not installed; this machine has a GPU for it"
-    return Finding("TensorRT", "missing", what, "pip install 'csflow[tensorrt]'")
+    return Finding("TensorRT", "missing", what, pip_install("tensorrt"))
 
 
 def _loaded(machine: Machine, module: str, jetson: bool) -> Finding:
@@ -136,7 +137,7 @@ def _loaded(machine: Machine, module: str, jetson: bool) -> Finding:
     unfit = _unfit_for_rtx(machine) if module == "tensorrt_rtx" else ""
     if unfit:
         what = f"{what} builds plans here but cannot run them: {unfit}"
-        return Finding("TensorRT", "warning", what, "" if jetson else "pip install 'csflow[tensorrt]'")
+        return Finding("TensorRT", "warning", what, "" if jetson else pip_install("tensorrt"))
     return Finding("TensorRT", "ok", what)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from csflow.runtime.doctor.finding import Finding
 from csflow.runtime.machine.cache import cache_location
+from csflow.runtime.machine.install import pip_install
 from csflow.runtime.machine.machine import Machine
 
 __all__ = ["check_cache", "check_disk", "check_extras", "check_memory", "check_processor", "check_python"]
@@ -116,7 +117,7 @@ def check_extras(machine: Machine) -> list[Finding]:
 
 def _extra(machine: Machine, extra: str, needed: list[tuple[str, str]]) -> Finding:
     gaps = [gap for name, minimum in needed if (gap := _gap(machine, name, minimum))]
-    fix = f"pip install 'csflow[{extra}]'"
+    fix = pip_install(extra)
     if not needed:
         return Finding(f"extra {extra}", "warning", "this csflow's metadata does not name it", fix)
     if gaps:

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from csflow.runtime.doctor.finding import Finding
+from csflow.runtime.machine.install import pip_install
 from csflow.runtime.machine.machine import Machine
 
 __all__ = ["check_cameras", "check_gstreamer", "check_opencv", "check_openvino"]
@@ -16,7 +17,7 @@ BUILD_OPTIONS = {"FFMPEG": "FFmpeg (videos, rtsp://)", "GStreamer": "GStreamer",
 
 def check_openvino(machine: Machine) -> list[Finding]:
     """Version and devices."""
-    fix = "pip install 'csflow[openvino]'"
+    fix = pip_install("openvino")
     if machine.module("openvino") is None:
         return [Finding("OpenVINO", "missing", "not installed; it runs models on the processor", fix)]
     answer = machine.ask("openvino")
@@ -32,7 +33,7 @@ def check_opencv(machine: Machine) -> list[Finding]:
     """Version, and which ways to a camera it was built with."""
     if machine.module("cv2") is None:
         what = "not installed; cameras, videos and rtsp:// need it (folders of pictures do not)"
-        return [Finding("OpenCV", "missing", what, "pip install 'csflow[camera]'")]
+        return [Finding("OpenCV", "missing", what, pip_install("camera"))]
     answer = machine.ask("opencv")
     if answer.problem:
         fix = "pip install --force-reinstall opencv-python-headless"
@@ -43,7 +44,7 @@ def check_opencv(machine: Machine) -> list[Finding]:
     what = f"{answer.values['version']} with {', '.join(present) or 'no video at all'}"
     what += f"; without {', '.join(lacking)}" if lacking else ""
     if set(BUILD_OPTIONS) - built - {"GStreamer"}:
-        return [Finding("OpenCV", "warning", what, "pip install 'csflow[camera]'")]
+        return [Finding("OpenCV", "warning", what, pip_install("camera"))]
     return [Finding("OpenCV", "ok", what)]
 
 

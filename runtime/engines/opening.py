@@ -22,6 +22,7 @@ from csflow.runtime.engines.precision import Variants, choose_precision
 from csflow.runtime.engines.stages import stages
 from csflow.runtime.engines.tensorrt.library import planned_flavour
 from csflow.runtime.errors import BackendUnavailable, ConfigError
+from csflow.runtime.machine.install import pip_install
 from csflow.runtime.options import Option, read_options
 
 __all__ = [
@@ -154,7 +155,7 @@ def _load(contents: Contents, text: str) -> Engine:
         return cast(Engine, _attribute(backend.home)(*arguments, **options))
     except ImportError as error:
         raise BackendUnavailable(
-            f"backend {name!r} cannot be loaded ({error}); install it with: pip install 'csflow[{backend.extra}]'"
+            f"backend {name!r} cannot be loaded ({error}); install it with: {pip_install(backend.extra)}"
         ) from None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 
 from csflow.runtime.errors import BackendUnavailable, SinkError
+from csflow.runtime.machine.install import pip_install
 from csflow.runtime.page.access import Address
 from csflow.runtime.page.state import LiveState, PageInfo
 from csflow.runtime.sink import OutputReport
@@ -44,7 +45,7 @@ class PageSink:
         except ImportError as error:
             raise BackendUnavailable(
                 f"the live page needs starlette, uvicorn and prometheus-client, of which one does not load ({error}); "
-                "install them with: pip install 'csflow[serve]'"
+                f"install them with: {pip_install('serve')}"
             ) from None
         self._server = PageServer(Address.parse(address), token, self._state)
 

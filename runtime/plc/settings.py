@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from csflow.runtime.errors import BackendUnavailable, ConfigError
+from csflow.runtime.machine.install import pip_install
 from csflow.runtime.schema import SchemaError, dump_json, from_mapping, to_mapping
 
 __all__ = [
@@ -222,4 +223,4 @@ def _toml() -> Any:
     try:
         return importlib.import_module(name)
     except ImportError:
-        raise BackendUnavailable(f"station.toml needs {name}: pip install 'csflow[plc]'") from None
+        raise BackendUnavailable(f"station.toml needs {name}: {pip_install('plc')}") from None

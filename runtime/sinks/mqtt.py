@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from csflow.runtime.errors import BackendUnavailable, ConfigError, SinkError
+from csflow.runtime.machine.install import pip_install
 from csflow.runtime.schema import json_line
 from csflow.runtime.sink import TryAgain
 from csflow.runtime.sinks.record import result_record
@@ -141,7 +142,7 @@ def mqtt_client(address: MqttAddress) -> Client:
         from paho.mqtt.enums import CallbackAPIVersion
     except ImportError as error:
         raise BackendUnavailable(
-            f"MQTT needs paho-mqtt, which does not load ({error}); install it with: pip install 'csflow[mqtt]'"
+            f"MQTT needs paho-mqtt, which does not load ({error}); install it with: {pip_install('mqtt')}"
         ) from None
     client = Client(CallbackAPIVersion.VERSION2)
     # Its queue is without bound by default.

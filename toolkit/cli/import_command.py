@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import click
 
-from csflow.runtime.cli.command import Command, bundle_option
-from csflow.runtime.errors import BackendUnavailable
+from csflow.runtime.cli.command import Command, bundle_option, require
 from csflow.toolkit.cli.numbers import Numbers
 
 __all__ = ["import_command"]
@@ -63,8 +61,7 @@ def import_command(
     FILE is a pickle of the authors' code (torch.save of the whole model) or a Lightning checkpoint of anomalib.
     Nothing in it is executed.
     """
-    if missing := [name for name in ("torch", "timm", "safetensors") if find_spec(name) is None]:
-        raise BackendUnavailable(f"this command needs {', '.join(missing)}: pip install 'csflow[train]'")
+    require("train", "torch", "timm", "safetensors")
     from csflow.toolkit.importers.import_model import ImportPlan, import_model
 
     plan = ImportPlan(source, backbone_weights, padding, image_size, clamp, mean, std)

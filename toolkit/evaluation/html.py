@@ -6,6 +6,7 @@ from importlib.resources import files
 from typing import Any
 
 from csflow.runtime.errors import BackendUnavailable
+from csflow.runtime.machine.install import pip_install
 from csflow.runtime.machine.names import shown
 
 __all__ = ["render_page"]
@@ -20,7 +21,7 @@ def render_page(package: str, template: str, **values: Any) -> str:
     try:
         from jinja2 import Environment, StrictUndefined
     except ImportError as error:
-        raise BackendUnavailable(f"the page needs Jinja2 ({error}): pip install 'csflow[train]'") from None
+        raise BackendUnavailable(f"the page needs Jinja2 ({error}): {pip_install('train')}") from None
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     source = files(package).joinpath(template).read_text(encoding="utf-8")
     return shown(environment.from_string(source).render(**values))

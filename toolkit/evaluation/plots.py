@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from csflow.calibration.metrics import GOOD
 from csflow.runtime.errors import BackendUnavailable
+from csflow.runtime.machine.install import pip_install
 from csflow.toolkit.evaluation.evaluation import Evaluation
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def _curve(axes: Axes, good: list[float], defective: list[float], label: str, co
     try:
         from sklearn.metrics import roc_curve
     except ImportError as error:
-        raise BackendUnavailable(f"plots need scikit-learn ({error}): pip install 'csflow[train]'") from None
+        raise BackendUnavailable(f"plots need scikit-learn ({error}): {pip_install('train')}") from None
     truth = np.repeat([False, True], [len(good), len(defective)])
     false_rate, true_rate, _ = roc_curve(truth, np.array(good + defective))
     axes.plot(false_rate, true_rate, label=label, color=colour, linewidth=width)
@@ -114,7 +115,7 @@ def _figure(width: float, height: float) -> Figure:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise BackendUnavailable(f"plots need matplotlib ({error}): pip install 'csflow[train]'") from None
+        raise BackendUnavailable(f"plots need matplotlib ({error}): {pip_install('train')}") from None
     figure = Figure(figsize=(width, height), dpi=140, layout="constrained")
     figure.set_facecolor("white")
     return figure

@@ -15,6 +15,7 @@ import numpy as np
 from csflow.runtime.engines.cuda.api import CudaError, HostBlock
 from csflow.runtime.engines.cuda.bindings_driver import GraphCapture
 from csflow.runtime.errors import BackendUnavailable
+from csflow.runtime.machine.install import pip_install
 
 __all__ = ["PycudaDriver"]
 
@@ -28,7 +29,7 @@ def _load() -> tuple[Any, str]:
         return importlib.import_module("pycuda.driver"), str(importlib.import_module("pycuda").VERSION_TEXT)
     except (ImportError, OSError) as error:
         said = " ".join(str(error).split())
-        raise BackendUnavailable(f"pycuda does not load ({said}): pip install 'csflow[pycuda]'") from None
+        raise BackendUnavailable(f"pycuda does not load ({said}): {pip_install('pycuda')}") from None
 
 
 class PycudaDriver:

@@ -12,6 +12,7 @@ from csflow.runtime.engines.tensorrt.plan_header import runs_rtx
 from csflow.runtime.engines.tensorrt.plan_record import plan_path
 from csflow.runtime.errors import BackendUnavailable, ConfigError
 from csflow.runtime.machine import probes
+from csflow.runtime.machine.install import pip_install
 from csflow.runtime.machine.machine import Machine
 
 __all__ = ["FLAVOURS", "TARGETS", "Device", "Library", "Messages", "load_library", "make_logger", "planned_flavour"]
@@ -161,7 +162,7 @@ def _import(flavour: str, machine: Machine) -> Any:
 
 def _install(flavour: str, machine: Machine) -> str:
     if not _on_jetson(machine):
-        return f"pip install 'csflow[{flavour}]'"
+        return pip_install(flavour)
     if flavour == "tensorrt-rtx":
         return "it does not run on a Jetson; take JetPack's own with --target tensorrt"
     # pip's wheels of TensorRT do not fit the driver of JetPack.

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from csflow.runtime.errors import BackendUnavailable, ConfigError, CSFlowError, EndOfStream, SourceError
 from csflow.runtime.faults import Verdict
+from csflow.runtime.machine.install import pip_install
 from csflow.runtime.plc.adapters.dialogue import Dialogue
 from csflow.runtime.plc.exchange import Exchange
 from csflow.runtime.plc.process_image import Report, Status
@@ -168,7 +169,7 @@ def _request(chip: str, outputs: dict[str, int | str]) -> gpiod.LineRequest:
         from gpiod.line import Direction, Value
     except ImportError as error:
         raise BackendUnavailable(
-            f"[digital] needs gpiod 2, which does not load ({error}); install it with: pip install 'csflow[gpio]'"
+            f"[digital] needs gpiod 2, which does not load ({error}); install it with: {pip_install('gpio')}"
         ) from None
     low: Any = gpiod.LineSettings(direction=Direction.OUTPUT, output_value=Value.INACTIVE)
     try:

@@ -14,6 +14,7 @@ import time
 from typing import Any
 
 from csflow.runtime.errors import BackendUnavailable
+from csflow.runtime.machine.install import pip_install
 from csflow.runtime.plc.adapters.serving import address
 from csflow.runtime.plc.exchange import Exchange
 from csflow.runtime.plc.process_image import ORDER_REGISTERS, REPORT_REGISTERS, Orders, Report, pack, unpack
@@ -119,6 +120,6 @@ def _library() -> Any:
         from snap7.client import Client
     except ImportError as error:
         raise BackendUnavailable(
-            f"[s7] needs python-snap7, which does not load ({error}); install it with: pip install 'csflow[s7]'"
+            f"[s7] needs python-snap7, which does not load ({error}); install it with: {pip_install('s7')}"
         ) from None
     return Client

@@ -13,6 +13,7 @@ from csflow.runtime.doctor.bundle import check_bundle
 from csflow.runtime.doctor.examination import CHECKS, examination_lines, examine
 from csflow.runtime.doctor.finding import STATUSES, Finding
 from csflow.runtime.doctor.system import check_cache, check_disk, check_extras, check_memory, check_processor
+from csflow.runtime.machine.install import pip_install
 from csflow.runtime.machine.machine import Machine
 
 Described = Callable[..., Machine]
@@ -115,7 +116,7 @@ def test_extras(machine: Described) -> None:
     found = extras(machine(versions={"torch": "2.15.0+cu132", "openvino": "2024.5.0", "opencv-python-headless": "5.0"}))
     assert found["camera"].status == found["train"].status == "ok"
     assert found["export"].what == "not complete: onnx"
-    assert found["export"].fix == "pip install 'csflow[export]'"
+    assert found["export"].fix == pip_install("export")
     assert found["openvino"].what == "not complete: openvino 2024.5.0 (needs 2024.6)"
 
 
@@ -136,7 +137,7 @@ def of_bundle(machine: Machine, path: Path) -> list[tuple[str, str]]:
 def test_a_bundle_that_only_torch_can_run(machine: Described, calibrated_bundle: Bundle) -> None:
     path = calibrated_bundle.path
     export = ("missing", f"csflow export --bundle {path}")
-    assert of_bundle(machine(), path) == [("ok", ""), ("ok", ""), export, ("missing", "pip install 'csflow[train]'")]
+    assert of_bundle(machine(), path) == [("ok", ""), ("ok", ""), export, ("missing", pip_install("train"))]
 
 
 def test_a_bundle_that_is_ready(machine: Described, calibrated_bundle: Bundle) -> None:
@@ -144,7 +145,7 @@ def test_a_bundle_that_is_ready(machine: Described, calibrated_bundle: Bundle) -
     there = machine(modules={"openvino": "/x"})
     assert of_bundle(there, bundle.path) == [("ok", "")] * 4
     assert "openvino" in check_bundle(there, bundle.path)[-1].what
-    assert of_bundle(machine(), bundle.path)[-1] == ("missing", "pip install 'csflow[openvino]'")
+    assert of_bundle(machine(), bundle.path)[-1] == ("missing", pip_install("openvino"))
 
 
 def test_a_bundle_without_or_with_another_model_s_thresholds(machine: Described, calibrated_bundle: Bundle) -> None:

@@ -9,6 +9,7 @@ import pytest
 from csflow.runtime.doctor.examination import examine
 from csflow.runtime.doctor.finding import Finding
 from csflow.runtime.doctor.gpu import check_gpu, check_jetpack, check_tensorrt
+from csflow.runtime.machine.install import pip_install
 from csflow.runtime.machine.machine import Answer, Machine
 
 Described = Callable[..., Machine]
@@ -101,8 +102,8 @@ BROKEN = Answer(problem="ImportError: libnvdla_compiler.so: cannot open shared o
         (JETSON, {"tensorrt": DEBIAN}, {"tensorrt tensorrt": BROKEN}, "warning", "sudo apt install --reinstall"),
         ({}, {"tensorrt": WHEEL}, {"tensorrt tensorrt": TRT}, "ok", ""),
         ({}, {"tensorrt": WHEEL}, {"tensorrt tensorrt": BROKEN}, "warning", "pip install --force-reinstall tensorrt"),
-        ({}, {}, {}, "missing", "pip install 'csflow[tensorrt-rtx]'"),
-        ({}, {}, {"cuda": gpu()}, "missing", "pip install 'csflow[tensorrt]'"),
+        ({}, {}, {}, "missing", pip_install("tensorrt-rtx")),
+        ({}, {}, {"cuda": gpu()}, "missing", pip_install("tensorrt")),
     ],
 )
 def test_tensorrt(

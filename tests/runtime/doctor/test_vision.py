@@ -8,6 +8,7 @@ import pytest
 
 from csflow.runtime.doctor.finding import Finding
 from csflow.runtime.doctor.vision import check_cameras, check_gstreamer, check_opencv, check_openvino
+from csflow.runtime.machine.install import pip_install
 from csflow.runtime.machine.machine import Answer, Machine
 
 Described = Callable[..., Machine]
@@ -22,7 +23,7 @@ def one(findings: list[Finding]) -> Finding:
 def test_openvino(machine: Described) -> None:
     values = {"version": "2026.4.1-22982-abc", "devices": {"CPU": {"name": "Xeon", "capabilities": ["BF16"]}}}
     there = {"openvino": "/x/openvino/__init__.py"}
-    assert one(check_openvino(machine())).fix == "pip install 'csflow[openvino]'"
+    assert one(check_openvino(machine())).fix == pip_install("openvino")
     assert one(check_openvino(machine(answers={"openvino": Answer(values)}, modules=there))).what == (
         "2026.4.1 on CPU (Xeon)"
     )

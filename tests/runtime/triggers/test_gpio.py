@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from datetime import timedelta
@@ -21,6 +22,7 @@ from csflow.runtime.detector import Detector
 from csflow.runtime.engines.fake import FakeEngine
 from csflow.runtime.errors import BackendUnavailable, ConfigError, SourceError, SourceLost
 from csflow.runtime.line.stream import StreamPolicy, run_stream
+from csflow.runtime.machine.install import pip_install
 from csflow.runtime.sinks.memory import MemorySink
 from csflow.runtime.sources.fake import FakeSource
 from csflow.runtime.trigger import Trigger, open_trigger
@@ -169,5 +171,5 @@ def test_a_chip_that_is_none_is_told_by_the_real_library(chip: str, why: str) ->
 def test_without_gpiod_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("gpiod", "gpiod.line"):
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(BackendUnavailable, match=r"pip install 'csflow\[gpio\]'"):
+    with pytest.raises(BackendUnavailable, match=re.escape(pip_install("gpio"))):
         open_trigger(URI)

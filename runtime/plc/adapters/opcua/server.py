@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from csflow.runtime.errors import BackendUnavailable, ConfigError
+from csflow.runtime.machine.install import pip_install
 from csflow.runtime.plc.adapters.dialogue import Dialogue
 from csflow.runtime.plc.adapters.opcua.model import Calls, add_station, values
 from csflow.runtime.plc.adapters.opcua.trust import APPLICATION, Trust, own_certificate
@@ -179,7 +180,7 @@ def _require_library() -> None:
         import cryptography  # noqa: F401
     except ImportError as error:
         raise BackendUnavailable(
-            f"[opcua] needs asyncua, which does not load ({error}); install it with: pip install 'csflow[opcua]'"
+            f"[opcua] needs asyncua, which does not load ({error}); install it with: {pip_install('opcua')}"
         ) from None
 
 

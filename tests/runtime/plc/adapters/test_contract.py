@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from csflow.runtime.errors import BackendUnavailable, ConfigError, CSFlowError
+from csflow.runtime.machine.install import pip_install
 from csflow.runtime.plc.adapters.adapter import Adapter, Adapters, open_adapter
 from csflow.runtime.plc.exchange import Exchange
 from csflow.runtime.plc.process_image import Orders, Report, Status
@@ -159,5 +161,5 @@ def test_a_missing_library_is_one_error_that_names_the_extra(kind: str, monkeypa
         return real(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(BackendUnavailable, match=rf"pip install 'csflow\[{extra}\]'"):
+    with pytest.raises(BackendUnavailable, match=re.escape(pip_install(extra))):
         open_adapter(kind, settings_of(kind), Exchange())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from snap7.server import Server
 from snap7.type import SrvArea
 
 from csflow.runtime.errors import BackendUnavailable, ConfigError
+from csflow.runtime.machine.install import pip_install
 from csflow.runtime.plc.adapters.adapter import Adapter
 from csflow.runtime.plc.adapters.s7 import ORDER_BYTES, REPORT_BYTES, S7Client
 from csflow.runtime.plc.exchange import Exchange
@@ -129,5 +131,5 @@ def test_a_missing_library_names_the_extra(exchange: Exchange, monkeypatch: pyte
         return real(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", missing)
-    with pytest.raises(BackendUnavailable, match=r"pip install 'csflow\[s7\]'"):
+    with pytest.raises(BackendUnavailable, match=re.escape(pip_install("s7"))):
         S7Client(S7("127.0.0.1:102", db=1), exchange, controls=True)
