@@ -9,6 +9,7 @@ rtsp://, rtsps://                      a network camera                       ex
 http://, https://                      a network camera: MJPEG, or a picture a request; likewise
 gst+rtsp://                            the same through GStreamer             Debian: gstreamer1.0-tools, ...
 gst:PIPELINE, csi:0, aravis:NAME       GStreamer, a Jetson's CSI, GenICam     likewise
+genicam:SERIAL?ExposureTime=5000       GenICam through a GenTL producer       extra: genicam
 synthetic://?defects=0.1&fps=10        drawn metal parts, some with defects
 """
 
@@ -35,6 +36,7 @@ SOURCES = {
     "aravis": ("csflow.runtime.sources.gstreamer.source", "open_aravis"),
     "csi": ("csflow.runtime.sources.gstreamer.source", "open_csi"),
     "files": ("csflow.runtime.sources.files", "open_files"),
+    "genicam": ("csflow.runtime.sources.genicam.source", "open_genicam"),
     "gst": ("csflow.runtime.sources.gstreamer.source", "open_gst"),
     "gst-rtsp": ("csflow.runtime.sources.gstreamer.source", "open_gst_rtsp"),
     "http": ("csflow.runtime.sources.http", "open_http"),
@@ -109,7 +111,7 @@ def open_source(uri: str, timeout_s: float = 5.0) -> FrameSource:
 
 def source_kind(uri: str) -> str:
     """Which of `SOURCES` the string `uri` selects; raises as `open_source` does when it is none."""
-    if prefix := re.match(r"(gst|csi|aravis|watch):(?!//)", uri):
+    if prefix := re.match(r"(gst|csi|aravis|genicam|watch):(?!//)", uri):
         return prefix[1]
     scheme, separator, _ = uri.partition("://")
     if separator:

@@ -11,11 +11,12 @@ from pathlib import Path
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-__all__ = ["GSTREAMER", "OPENCV", "PILLOW", "decoder_in", "decoder_of", "png_info"]
+__all__ = ["GENICAM", "GSTREAMER", "OPENCV", "PILLOW", "decoder_in", "decoder_of", "png_info"]
 
 PILLOW = "Pillow"
 OPENCV = "OpenCV"
 GSTREAMER = "GStreamer"
+GENICAM = "GenICam"
 KEY = "csflow-decoder"
 """Keyword of the text chunk (PNG, 11.3.3.2)."""
 

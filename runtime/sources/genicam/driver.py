@@ -1,0 +1,205 @@
+"""The process that holds the GenTL producer: opens a camera, sets it, and sends its pictures through a pipe.
+
+A producer is a maker's native code. Here it can hang, crash or print what it likes: its process is killed, and the run
+goes on. Started as `python -m csflow.runtime.sources.genicam.driver WISH HANDLE`; it ends when standard input does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from csflow.runtime import schema
+from csflow.runtime.errors import BackendUnavailable, CSFlowError, SourceError, SourceLost
+from csflow.runtime.picture.colour import grey_or_rgb
+from csflow.runtime.picture.pfnc import PixelFormat, unpack
+from csflow.runtime.sources.genicam.devices import Device, chosen, device_of, producers
+from csflow.runtime.sources.genicam.features import apply_features
+from csflow.runtime.sources.genicam.outbox import Outbox
+from csflow.runtime.sources.genicam.wish import Wish
+
+__all__ = ["drive", "main", "picture_of"]
+
+FETCH_S = 0.2
+LEAVE_S = 3.0
+BIG_ENDIAN = 2
+"""PIXELENDIANNESS_BIG (GenTL 1.6, 6.4.3)."""
+
+
+def main(words: Sequence[str]) -> None:
+    """Drive what the first word wishes; the second is the descriptor to write to."""
+    wish = schema.from_mapping(Wish, schema.parse_json(words[0].encode()))
+    ending = threading.Event()
+    threading.Thread(target=_listen, args=(ending,), daemon=True).start()
+    outbox = Outbox(int(words[1]), wish.buffers)
+    try:
+        drive(wish, outbox, ending)
+    except CSFlowError as error:
+        outbox.tell({"event": "failed", "kind": type(error).__name__, "message": str(error)})
+    outbox.close()
+    # A producer's threads may hang at the end of the interpreter.
+    os._exit(0)
+
+
+def _listen(ending: threading.Event) -> None:
+    while os.read(0, 64):
+        pass
+    ending.set()
+    # Who asked may be gone: nobody else ends a driver that hangs and holds the camera.
+    time.sleep(LEAVE_S)
+    os._exit(1)
+
+
+def drive(wish: Wish, outbox: Outbox, ending: threading.Event) -> None:
+    """Open the camera and send its pictures until `ending`.
+
+    Raises:
+        BackendUnavailable: harvesters, genicam or a producer is not installed, or does not load.
+        ConfigError: the camera has no such feature.
+        SourceError: it is not there, held by another program, or does not take its settings.
+        SourceLost: it failed after it was opened.
+    """
+    with contextlib.closing(_Camera(wish)) as camera:
+        read = apply_features(camera.nodes, wish.features, camera.name, wish.strict, outbox.warn)
+        camera.start()
+        outbox.tell({"event": "opened", "device": camera.device.label, "features": read})
+        while not ending.is_set():
+            camera.step(outbox)
+
+
+class _Camera:
+    """An acquirer of harvesters, and the order in which things are to be done with it."""
+
+    def __init__(self, wish: Wish) -> None:
+        harvester = _harvester(producers(wish.cti))
+        self._harvester = harvester
+        devices = [device_of(info) for info in harvester.device_info_list]
+        number = chosen(devices, wish.name)
+        self.device: Device = devices[number]
+        self.name = f"the camera {self.device.label}"
+        if self.device.problem:
+            raise SourceError(f"{self.name} cannot be opened: {self.device.problem}")
+        try:
+            self._acquirer: Any = harvester.create(number)
+        except Exception as error:  # noqa: BLE001 - the binding's errors have no common base that is public
+            raise SourceError(f"{self.name} cannot be opened: {_why(error)}") from None
+        self._acquirer.num_buffers = max(wish.buffers, self._acquirer.min_num_buffers)
+        self._incomplete = 0
+        self._acquirer.add_callback(self._acquirer.Events.INCOMPLETE_BUFFER, _counting(self))
+        self.nodes: Any = self._acquirer.remote_device.node_map
+
+    def count_incomplete(self) -> None:
+        self._incomplete += 1
+
+    def start(self) -> None:
+        """Let pictures come."""
+        try:
+            self._acquirer.start()
+        except Exception as error:  # noqa: BLE001 - as above
+            raise SourceError(f"{self.name} does not start: {_why(error)}") from None
+
+    def step(self, outbox: Outbox) -> None:
+        """Send what comes within a moment, or that the camera still answers."""
+        before = self._incomplete
+        try:
+            buffer = self._acquirer.try_fetch(timeout=FETCH_S, is_raw=True)
+            if buffer is not None:
+                self._send(buffer, outbox)
+            elif self._incomplete > before:
+                outbox.tell({"event": "incomplete"})
+            else:
+                # Nothing to see may be right; a camera that is gone does not answer this.
+                self.nodes.get_node("PixelFormat").to_string()
+                outbox.tell({"event": "idle"})
+        except CSFlowError:
+            raise
+        except Exception as error:  # noqa: BLE001 - as above
+            raise SourceLost(f"{self.name} failed: {_why(error)}") from None
+
+    def _send(self, buffer: Any, outbox: Outbox) -> None:
+        told = {"event": "picture", "captured_ns": time.monotonic_ns()}
+        try:
+            image = picture_of(buffer)
+        finally:
+            buffer.parent.queue_buffer(buffer)
+        outbox.picture(told, image)
+
+    def close(self) -> None:
+        """Stop and let go of the camera, whatever state it is in."""
+        with contextlib.suppress(Exception):
+            self._acquirer.stop()
+        with contextlib.suppress(Exception):
+            self._harvester.reset()
+
+
+def picture_of(buffer: Any) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """A copy of a buffer's picture, or of its first part that is one: (H, W) grey or (H, W, 3) RGB.
+
+    Args:
+        buffer: as `genicam.gentl` gives it.
+
+    Raises:
+        SourceError: it holds no picture, or in a format that csflow does not read.
+    """
+    from harvesters.util.pfnc import dict_by_ints
+
+    part = next((part for part in buffer.parts if part.width and part.height), None)
+    value, width, height, padding, offset = (
+        (buffer.pixel_format, buffer.width, buffer.height, buffer.padding_x, buffer.image_offset)
+        if part is None
+        else (part.data_format, part.width, part.height, part.x_padding, part.data_offset)
+    )
+    name = PixelFormat.parse(dict_by_ints.get(value, f"{value:#x}"))
+    # Not what harvesters makes of the bytes: its 1.4.3 leaves padding in.
+    data = np.frombuffer(buffer.raw_buffer, np.uint8)[offset:]
+    samples = unpack(data, name, (width, height), padding, buffer.pixel_endianness == BIG_ENDIAN)
+    image = grey_or_rgb(samples, name)
+    return image.copy() if np.shares_memory(image, data) else image
+
+
+def _counting(camera: _Camera) -> Any:
+    from harvesters.core import Callback
+
+    class Counting(Callback):  # type: ignore[misc]
+        def emit(self, context: object = None) -> None:  # noqa: ARG002 - harvesters' signature
+            camera.count_incomplete()
+
+    return Counting()
+
+
+def _harvester(paths: Sequence[str]) -> Any:
+    try:
+        from harvesters.core import Harvester
+    except ImportError as error:
+        raise BackendUnavailable(
+            f"genicam: needs harvesters and genicam, of which one does not load ({error}); "
+            "install them with: pip install 'csflow[genicam]'"
+        ) from None
+    harvester: Any = Harvester()
+    try:
+        for path in paths:
+            harvester.add_file(path, check_validity=True)
+        harvester.update()
+    except Exception as error:  # noqa: BLE001 - as above
+        raise BackendUnavailable(f"the GenTL producers {', '.join(paths)} do not load: {_why(error)}") from None
+    return harvester
+
+
+def _why(error: Exception) -> str:
+    words = " ".join(str(error).split())[:200] or type(error).__name__
+    kind = type(error).__name__
+    if kind in ("ResourceInUseException", "AccessDeniedException"):
+        return f"another program has it ({words})"
+    return words
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,69 @@
+"""The grammar of genicam:NAME?feature=value&option=value.
+
+genicam:                                       the only camera there is
+genicam:40012345?ExposureTime=5000&Gain=6      by serial number, name given to it, model or id; features in this order
+genicam:40012345?UserSetSelector=Line3&UserSetLoad=     a command is a feature without a value
+genicam:?cti=/opt/maker/lib/maker.cti&strict=0&buffers=4     options of csflow are in small letters
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+from csflow.runtime.errors import ConfigError
+from csflow.runtime.options import Option, read_options, switch_option
+
+__all__ = ["Wish"]
+
+_FEATURE = re.compile(r"[A-Z][A-Za-z0-9_]{0,99}")
+
+
+def _buffers(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 64:
+        raise ValueError(text)
+    return value
+
+
+def _path(text: str) -> str:
+    if not text:
+        raise ValueError(text)
+    return text
+
+
+_OPTIONS: dict[str, Option] = {
+    "cti": (_path, "/opt/maker/lib/maker.cti"),
+    "strict": (switch_option, "0 or 1"),
+    "buffers": (_buffers, "1 to 64"),
+}
+
+
+@dataclass(frozen=True)
+class Wish:
+    """Which camera, and how it is to be set."""
+
+    name: str
+    """Serial number, name given by the user, model or id; empty for the only camera there is."""
+    features: tuple[tuple[str, str], ...] = ()
+    """Name and text of each feature, in the order in which they are set; a name may come again."""
+    cti: str = ""
+    """The GenTL producer; empty for all that GENICAM_GENTL64_PATH names."""
+    strict: bool = True
+    """Whether a value that reads back differently is an error, or only told."""
+    buffers: int = 4
+    """Pictures that the producer may fill while nobody takes them."""
+
+    @classmethod
+    def parse(cls, uri: str) -> Wish:
+        """Raises ConfigError."""
+        name, _, query = uri.partition(":")[2].partition("?")
+        pairs = parse_qsl(query, keep_blank_values=True)
+        features = tuple((key, text) for key, text in pairs if _FEATURE.fullmatch(key))
+        rest = "&".join(part for part in query.split("&") if not _FEATURE.fullmatch(unquote(part.partition("=")[0])))
+        options: dict[str, Any] = read_options(uri, rest, _OPTIONS)
+        if any(not text.isprintable() for pair in features for text in pair):
+            raise ConfigError(f"{uri!r}: a feature's value holds characters that cannot be printed")
+        return cls(unquote(name), features, **options)

@@ -1,0 +1,231 @@
+"""The driver with a camera that the test plays, and the source with the virtual cameras of the genicam package."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from csflow.runtime.errors import BackendUnavailable, ConfigError, FrameError, SourceError, SourceLost
+from csflow.runtime.source import open_source
+from csflow.runtime.sources.genicam import driver, source
+from csflow.runtime.sources.genicam.driver import drive, picture_of
+from csflow.runtime.sources.genicam.source import GenicamSource
+from csflow.runtime.sources.genicam.wish import Wish
+
+harvesters = pytest.importorskip("harvesters.core", reason="the extra genicam is not installed")
+MONO8, BGR8, BAYER_RG8 = 0x01080001, 0x02180015, 0x01080009
+
+
+class Heard:
+    """An outbox that keeps what it is told, and ends the driver after so many messages."""
+
+    def __init__(self, ending: threading.Event, enough: int) -> None:
+        self.told: list[Mapping[str, Any]] = []
+        self.images: list[NDArray[Any]] = []
+        self._ending, self._enough = ending, enough
+
+    def tell(self, told: Mapping[str, Any]) -> None:
+        self.told.append(told)
+        if len(self.told) >= self._enough:
+            self._ending.set()
+
+    def warn(self, message: str) -> None:
+        self.tell({"event": "warning", "message": message})
+
+    def picture(self, told: Mapping[str, Any], image: NDArray[Any]) -> None:
+        self.images.append(image)
+        self.tell(told)
+
+
+def buffer(data: NDArray[np.uint8], value: int, size: tuple[int, int], padding: int = 0, **more: Any) -> Any:
+    given = {"parts": (), "pixel_format": value, "width": size[0], "height": size[1], "padding_x": padding}
+    rest = {"image_offset": 0, "pixel_endianness": 1, "raw_buffer": data.tobytes()}
+    return SimpleNamespace(**{**given, **rest, "parent": SimpleNamespace(queue_buffer=lambda _: None), **more})
+
+
+class Harvester:
+    """As harvesters has it: one camera, whose fetches follow a script."""
+
+    def __init__(self, *script: Any, access: int = 1, create: Exception | None = None) -> None:
+        self.device_info_list = [
+            SimpleNamespace(id_="a", serial_number="7", model="M", vendor="V", access_status=access, tl_type="GEV")
+        ]
+        self._script, self._create, self._callback = iter(script), create, None
+        self.events = harvesters.ImageAcquirer.Events
+        self.closed = False
+
+    def create(self, _number: int) -> Any:
+        if self._create:
+            raise self._create
+        node = SimpleNamespace(to_string=lambda: "Mono8")
+        nodes = SimpleNamespace(get_node=lambda _: node)
+        return SimpleNamespace(
+            Events=self.events,
+            add_callback=lambda _, callback: setattr(self, "_callback", callback),
+            min_num_buffers=1,
+            remote_device=SimpleNamespace(node_map=nodes),
+            start=lambda: None,
+            stop=lambda: None,
+            try_fetch=self._fetch,
+        )
+
+    def _fetch(self, **_: Any) -> Any:
+        step = next(self._script)
+        if isinstance(step, Exception):
+            raise step
+        if step == "incomplete":
+            assert self._callback is not None
+            self._callback.emit()
+            return None
+        return step
+
+    def reset(self) -> None:
+        self.closed = True
+
+
+def driven(monkeypatch: pytest.MonkeyPatch, harvester: Harvester, enough: int = 1) -> Heard:
+    monkeypatch.setattr(driver, "_harvester", lambda _: harvester)
+    ending = threading.Event()
+    heard = Heard(ending, enough)
+    drive(Wish("7", cti=__file__), heard, ending)  # type: ignore[arg-type]
+    return heard
+
+
+def test_pictures_incomplete_ones_and_silence_are_told_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    grey = np.arange(12, dtype=np.uint8)
+    harvester = Harvester(buffer(grey, MONO8, (4, 3)), "incomplete", None)
+    heard = driven(monkeypatch, harvester, enough=4)
+    assert [told["event"] for told in heard.told] == ["opened", "picture", "incomplete", "idle"]
+    assert heard.told[0]["device"] == "7 (V M)"
+    np.testing.assert_array_equal(heard.images[0], grey.reshape(3, 4))
+    assert harvester.closed
+
+
+class ResourceInUseException(Exception):
+    """As the binding calls it."""
+
+
+def test_a_camera_that_somebody_else_has_is_no_lost_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SourceError, match="cannot be opened: another program has it"):
+        driven(monkeypatch, Harvester(access=4))
+    with pytest.raises(SourceError, match="cannot be opened: another program has it"):
+        driven(monkeypatch, Harvester(create=ResourceInUseException("in use")))
+
+
+def test_a_camera_that_fails_while_it_runs_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SourceLost, match=r"the camera 7 .* failed: unplugged"):
+        driven(monkeypatch, Harvester(RuntimeError("unplugged")), enough=2)
+
+
+def test_a_format_that_is_not_read_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SourceError, match="'0xabc', which csflow does not read: set its PixelFormat"):
+        driven(monkeypatch, Harvester(buffer(np.zeros(4, np.uint8), 0xABC, (2, 2))), enough=2)
+
+
+def test_padding_channels_and_parts_are_what_they_say() -> None:
+    rows = np.arange(2 * 7, dtype=np.uint8)
+    np.testing.assert_array_equal(picture_of(buffer(rows, MONO8, (4, 2), padding=3)), rows.reshape(2, 7)[:, :4])
+    bgr = np.arange(12, dtype=np.uint8)
+    np.testing.assert_array_equal(picture_of(buffer(bgr, BGR8, (2, 2))), bgr.reshape(2, 2, 3)[:, :, ::-1])
+    part = SimpleNamespace(data_format=MONO8, width=2, height=2, x_padding=0, data_offset=5)
+    whole = buffer(np.arange(9, dtype=np.uint8), BAYER_RG8, (9, 1), parts=(SimpleNamespace(width=0, height=0), part))
+    assert picture_of(whole).tolist() == [[5, 6], [7, 8]]
+
+
+def drain(camera: GenicamSource) -> None:
+    while True:
+        camera.read(60.0)
+
+
+@pytest.fixture
+def viky(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three virtual cameras, found as a maker's are."""
+    module = pytest.importorskip("genicam", reason="the extra genicam is not installed")
+    monkeypatch.setenv("GENICAM_GENTL64_PATH", os.path.dirname(module.__file__))
+
+
+@pytest.mark.usefixtures("viky")
+def test_a_virtual_camera_is_set_read_back_seen_and_lost_when_its_process_is_killed() -> None:
+    uri = "genicam:1?PixelFormat=Mono8&Width=320&AcquisitionFrameRate=100"
+    with open_source(uri, 60.0) as camera:
+        assert isinstance(camera, GenicamSource)
+        assert camera.device == "1 (Machine Vision Games Ltd. Viky)"
+        assert camera.features == {"PixelFormat": "Mono8", "Width": "320", "AcquisitionFrameRate": "100"}
+        frame = camera.read(60.0)
+        assert frame is not None
+        assert frame.image.shape == (400, 320, 3)
+        assert (frame.image[:, :, 0] == frame.image[:, :, 2]).all()
+        os.killpg(camera._child.pid, signal.SIGKILL)
+        with pytest.raises(SourceLost, match=r"genicam:1 was lost: its driver ended \(-9\)"):
+            drain(camera)
+
+
+@pytest.mark.usefixtures("viky")
+def test_a_feature_that_the_camera_does_not_have_is_a_wrong_option_also_through_the_process() -> None:
+    with pytest.raises(ConfigError, match="no feature 'Witdh'; did you mean Width"):
+        open_source("genicam:0?Witdh=320", 60.0)
+
+
+def played(monkeypatch: pytest.MonkeyPatch, code: str, stall_s: float = 60.0) -> GenicamSource:
+    """A source whose driver is a few lines of Python."""
+    words = (
+        "import sys, time, numpy as np; from csflow.runtime.sources.genicam.packets import write_packet; "
+        "tell = lambda data=None, **told: write_packet(int(sys.argv[2]), told, data); "
+        "tell(event='opened', device='d', features={});" + code
+    )
+    monkeypatch.setattr(source, "DRIVER", ("-c", words))
+    return GenicamSource("genicam:7", Wish("7"), stall_s)
+
+
+def test_a_driver_that_says_nothing_is_killed_though_it_does_not_listen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source, "STOP_S", 0.1)
+    camera = played(monkeypatch, "time.sleep(3600)", stall_s=0.2)
+    with pytest.raises(SourceError, match=r"hangs in its driver: it said nothing for 0\.2 s"):
+        camera.read(60.0)
+    assert camera._child.returncode == -signal.SIGKILL
+
+
+def test_silence_bad_pictures_and_last_words_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = (
+        "tell(event='idle'); tell(event='incomplete'); tell(event='warning', message='hot'); "
+        "tell(np.array([3, 4], 'u1'), event='picture', captured_ns=5, shape=[1, 2], dtype='uint8');"
+        "print('bus error', file=sys.stderr); sys.exit(3)"
+    )
+    with played(monkeypatch, code) as camera:
+        with pytest.raises(FrameError) as caught:
+            camera.read(60.0)
+        assert (caught.value.fault, caught.value.index) == ("truncated", 0)
+        frame = camera.read(60.0)
+        assert frame is not None
+        assert (frame.index, frame.captured_ns, frame.image.tolist()) == (1, 5, [[[3, 3, 3], [4, 4, 4]]])
+        with pytest.raises(SourceLost, match=r"its driver ended \(3\): bus error"):
+            camera.read(60.0)
+
+
+def test_more_than_eight_bits_are_refused_instead_of_losing_the_lower_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "tell(np.zeros(2, 'u2'), event='picture', captured_ns=5, shape=[1, 2], dtype='uint16')"
+    with played(monkeypatch, code) as camera, pytest.raises(SourceError, match="more than 8 bits"):
+        camera.read(60.0)
+
+
+def test_without_harvesters_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "harvesters.core", None)
+    with pytest.raises(BackendUnavailable, match=r"pip install 'csflow\[genicam\]'"):
+        driver._harvester([])
+
+
+def test_a_producer_that_does_not_load_is_named(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.cti"
+    broken.write_bytes(b"no library")
+    with pytest.raises(BackendUnavailable, match=r"broken\.cti do not load"):
+        driver._harvester([str(broken)])
