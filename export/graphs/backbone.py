@@ -8,12 +8,14 @@ squeeze pooling stay in float32.
 from __future__ import annotations
 
 import copy
-import itertools
 from collections.abc import Callable
+from typing import Any
 
 import torch
+from timm.layers.squeeze_excite import SEModule
 from timm.models._efficientnet_blocks import SqueezeExcite
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from csflow.export.graphs.half import Saturate
 from csflow.toolkit.backbones.backbone import Backbone, Features, image_pyramid
@@ -33,8 +35,9 @@ __all__ = [
 class InferenceBackbone(nn.Module):
     """The frozen backbone; `scale` is None once it is part of the stem's weights."""
 
-    def __init__(self, backbone: Backbone) -> None:
+    def __init__(self, backbone: Backbone, image_size: int = 256) -> None:
         super().__init__()
+        self.image_size = image_size
         self.trunk = copy.deepcopy(backbone.trunk)
         self.scales = backbone.config.scales
         mean, std = backbone.get_buffer("mean"), backbone.get_buffer("std")
@@ -53,14 +56,15 @@ class InferenceBackbone(nn.Module):
         return tuple(self.narrow(f) for x_i in image_pyramid(x, self.scales) for f in self.trunk(x_i))
 
 
-def fold_backbone(backbone: Backbone, pixel_scale: bool = True) -> InferenceBackbone:
+def fold_backbone(backbone: Backbone, image_size: int = 256, pixel_scale: bool = True) -> InferenceBackbone:
     """A copy of the backbone with every fold applied; `backbone` is left as it is.
 
     Args:
+        image_size: side of a frame that the network takes, in pixels.
         pixel_scale: whether `fold_pixel_scale` is one of them. In float16 it would push small weights of the stem
             under the smallest normal number.
     """
-    folded = InferenceBackbone(backbone)
+    folded = InferenceBackbone(backbone, image_size)
     fold_batch_norms(folded)
     if pixel_scale:
         fold_pixel_scale(folded)
@@ -68,13 +72,47 @@ def fold_backbone(backbone: Backbone, pixel_scale: bool = True) -> InferenceBack
 
 
 def fold_batch_norms(backbone: InferenceBackbone) -> None:
-    """Batch norms into the convolutions before them; what follows in the same layer (the activation) stays."""
+    """Batch norms into the convolutions that feed them; what follows in the same layer (the activation) stays."""
+    feeds = _feeds(backbone)
     for parent in list(backbone.modules()):
-        children = list(parent.named_children())
-        for (_, conv), (name, norm) in itertools.pairwise(children):
-            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+        for name, norm in list(parent.named_children()):
+            if isinstance(norm, nn.BatchNorm2d) and (conv := feeds.get(norm)) is not None:
                 _into_convolution(conv, norm)
                 setattr(parent, name, getattr(norm, "act", nn.Identity()))
+
+
+def _feeds(backbone: InferenceBackbone) -> dict[nn.Module, nn.Conv2d]:
+    """For each batch norm that gets the output of a convolution, and nothing else does, this convolution."""
+    made: dict[int, nn.Conv2d] = {}
+    takers: dict[nn.Conv2d, set[nn.Module]] = {}
+    alive: list[Tensor] = []
+
+    def after(module: nn.Module, given: tuple[Any, ...], out: Any) -> None:
+        for x in given:
+            if id(x) in made:
+                takers.setdefault(made[id(x)], set()).add(module)
+        if isinstance(module, nn.Conv2d):
+            made[id(out)] = module
+            # Identity tells tensors apart only while none of them is freed.
+            alive.append(out)
+
+    # A batch norm of timm holds its activation, and runs no module for the norm itself.
+    single = [m for m in backbone.modules() if isinstance(m, nn.BatchNorm2d) or not list(m.children())]
+    hooks = [module.register_forward_hook(after) for module in single]
+    try:
+        _run_on_meta(backbone)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return {next(iter(fed)): conv for conv, fed in takers.items() if len(fed) == 1}
+
+
+def _run_on_meta(backbone: InferenceBackbone) -> None:
+    stored = {**dict(backbone.named_parameters()), **dict(backbone.named_buffers())}
+    side = backbone.image_size
+    frame = torch.empty(1, side, side, 3, dtype=torch.uint8, device="meta")
+    with torch.no_grad():
+        functional_call(backbone, {name: t.to("meta") for name, t in stored.items()}, (frame,))
 
 
 def _into_convolution(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
@@ -88,9 +126,13 @@ def _into_convolution(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
 
 
 def fold_pixel_scale(backbone: InferenceBackbone) -> None:
-    """Division by 255 and by the colours' standard deviation into the stem; the mean stays, as the stem pads with 0."""
-    stem = backbone.trunk.conv_stem
-    assert isinstance(stem, nn.Conv2d)
+    """Division by 255 and by the colours' standard deviation into the stem; the mean stays, as the stem pads with 0.
+
+    Of networks that are no EfficientNet it stays where it is: three multiplications a pixel.
+    """
+    stem = getattr(backbone.trunk, "conv_stem", None)
+    if not isinstance(stem, nn.Conv2d):
+        return
     set_convolution(stem, stem.weight.double() * backbone.get_buffer("scale").double(), stem.bias)
     backbone.register_buffer("scale", None)
 
@@ -105,9 +147,12 @@ def set_convolution(conv: nn.Conv2d, weight: Tensor, bias: Tensor | None) -> Non
 class WideSqueeze(nn.Module):
     """Squeeze-and-excitation whose mean over up to 10⁵ positions is taken in float32."""
 
-    def __init__(self, squeeze: SqueezeExcite) -> None:
+    def __init__(self, squeeze: SqueezeExcite | SEModule) -> None:
         super().__init__()
-        self.excite = nn.Sequential(squeeze.conv_reduce, squeeze.act1, squeeze.conv_expand, squeeze.gate)
+        if isinstance(squeeze, SEModule):
+            self.excite = nn.Sequential(squeeze.fc1, squeeze.bn, squeeze.act, squeeze.fc2, squeeze.gate)
+        else:
+            self.excite = nn.Sequential(squeeze.conv_reduce, squeeze.act1, squeeze.conv_expand, squeeze.gate)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, h, w) float16 to the same."""
@@ -121,7 +166,7 @@ def halve_backbone(backbone: InferenceBackbone) -> InferenceBackbone:
     backbone.trunk.half()
     for parent in list(backbone.trunk.modules()):
         for name, child in list(parent.named_children()):
-            if isinstance(child, SqueezeExcite):
+            if isinstance(child, SqueezeExcite) or (isinstance(child, SEModule) and not child.add_maxpool):
                 setattr(parent, name, WideSqueeze(child))
     backbone.narrow = Saturate()
     return backbone

@@ -41,7 +41,7 @@ class Graph:
 def backbone_graph(backbone: Backbone, image_size: int, precision: str = "fp32") -> Graph:
     """The backbone graph, uint8 frames to features; raises ConfigError for a precision not in `PRECISIONS`."""
     half = _features_type(precision) is torch.float16
-    folded = fold_backbone(backbone, pixel_scale=not half)
+    folded = fold_backbone(backbone, image_size, pixel_scale=not half)
     example = (torch.zeros(2, image_size, image_size, 3, dtype=torch.uint8),)
     names = _feature_names(len(backbone.config.stages) * backbone.config.scales)
     return Graph("backbone", halve_backbone(folded) if half else folded, example, ("frame",), names)

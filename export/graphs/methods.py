@@ -16,7 +16,7 @@ from csflow.export.graphs.heads.glad import glad_graph
 from csflow.export.graphs.heads.mahalanobis import mahalanobis_graph
 from csflow.export.graphs.heads.nearest import nearest_graph
 from csflow.export.graphs.heads.padim import padim_graph
-from csflow.toolkit.backbones.efficientnet import build_backbone
+from csflow.toolkit.backbones.networks import build_backbone
 from csflow.toolkit.config import ModelConfig
 from csflow.toolkit.methods.method import Shapes
 from csflow.toolkit.model import Model
@@ -53,7 +53,7 @@ def fold_savings(config: ModelConfig) -> list[Saving]:
     """What each fold saves, per frame, in models of this size; no weights are read."""
     trained = build_backbone(config.backbone)
     frame = torch.empty(1, config.image_size, config.image_size, 3, dtype=torch.uint8, device="meta")
-    savings = measured("backbone", InferenceBackbone(trained), (frame,), BACKBONE_FOLDS)
+    savings = measured("backbone", InferenceBackbone(trained, config.image_size), (frame,), BACKBONE_FOLDS)
     of_head = EXPORTERS[config.method].savings
     if of_head is not None:
         savings += of_head(config.head, trained.shapes(config.image_size))

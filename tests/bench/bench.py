@@ -29,7 +29,7 @@ from csflow.runtime.engines.opening import load_engine
 from csflow.runtime.errors import BackendUnavailable
 from csflow.runtime.picture.preprocess import preprocess
 from csflow.runtime.types import Frame
-from csflow.toolkit.backbones.efficientnet import build_backbone, resolve_name
+from csflow.toolkit.backbones.networks import build_backbone, resolve_name
 from csflow.toolkit.methods.flow.config import FlowConfig
 from csflow.toolkit.methods.flow.flow import CrossScaleFlow, negative_log_likelihood
 

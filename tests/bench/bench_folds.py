@@ -27,7 +27,7 @@ from csflow.export.graphs.heads.flow.graph import flow_graph
 from csflow.export.graphs.onnx_export import to_onnx
 from csflow.runtime.engines.openvino.core import new_core
 from csflow.toolkit.backbones.backbone import Backbone
-from csflow.toolkit.backbones.efficientnet import build_backbone, resolve_name
+from csflow.toolkit.backbones.networks import build_backbone, resolve_name
 from csflow.toolkit.methods.flow.config import FlowConfig
 from csflow.toolkit.methods.flow.flow import CrossScaleFlow, FlowHead, anomaly_map, score
 from csflow.toolkit.methods.flow.method import CSFlow

@@ -16,7 +16,7 @@ from csflow.runtime.bundle.manifest import Definitions, Manifest, Preprocessing
 from csflow.runtime.picture.preprocess import preprocess
 from csflow.runtime.synthetic.product import part_at
 from csflow.runtime.types import Frame, Prediction
-from csflow.toolkit.backbones.efficientnet import build_backbone, resolve_name
+from csflow.toolkit.backbones.networks import build_backbone, resolve_name
 from csflow.toolkit.config import ModelConfig
 from csflow.toolkit.golden import score_golden
 from csflow.toolkit.methods.flow.config import FlowConfig

@@ -28,7 +28,7 @@ from csflow.runtime.engines.tensorrt.library import Library, load_library
 from csflow.runtime.machine import probes
 from csflow.toolkit.backbones.backbone import Backbone
 from csflow.toolkit.backbones.config import BackboneConfig
-from csflow.toolkit.backbones.efficientnet import build_backbone
+from csflow.toolkit.backbones.networks import build_backbone
 from csflow.toolkit.methods.flow.config import FlowConfig
 from csflow.toolkit.methods.flow.flow import CrossScaleFlow, Standardise
 from csflow.toolkit.methods.method import Shapes

@@ -116,7 +116,7 @@ def prepare_train(root: Path) -> None:
 def run_train(root: Path) -> None:
     import torch
 
-    from csflow.toolkit.backbones.efficientnet import resolve_name
+    from csflow.toolkit.backbones.networks import resolve_name
     from csflow.toolkit.config import ModelConfig
     from csflow.toolkit.data.dataset import load_dataset
     from csflow.toolkit.methods.flow.config import FlowConfig, TrainConfig

@@ -27,7 +27,7 @@ from csflow.runtime.errors import BundleError, CalibrationError, ConfigError, Da
 from csflow.runtime.picture.images import read_image
 from csflow.runtime.picture.preprocess import preprocess
 from csflow.runtime.types import Frame
-from csflow.toolkit.backbones.efficientnet import resolve_name
+from csflow.toolkit.backbones.networks import resolve_name
 from csflow.toolkit.config import ModelConfig
 from csflow.toolkit.data.dataset import load_dataset
 from csflow.toolkit.data.hold_out import split_evenly

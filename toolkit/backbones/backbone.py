@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from csflow.runtime.errors import ConfigError
 from csflow.toolkit.backbones.config import BackboneConfig
 
 __all__ = ["Backbone", "Features", "Trunk", "image_pyramid"]
@@ -19,6 +20,10 @@ class Trunk(nn.Module):
 
     def forward(self, x: Tensor) -> Features:
         """Map (N, 3, S, S), normalised, to one (N, C, h, w) tensor per stage that is read."""
+        raise NotImplementedError
+
+    def at_stage(self, x: Tensor, stage: int) -> Tensor:
+        """The output of one stage that is read, (N, C, h, w); later ones are not run."""
         raise NotImplementedError
 
 
@@ -35,11 +40,23 @@ class Backbone(nn.Module):
         self.eval()
 
     def shapes(self, image_size: int) -> tuple[tuple[int, int, int], ...]:
-        """(C, h, w) of each feature map of a frame with this side in pixels; no number is computed."""
+        """(C, h, w) of each feature map of a frame with this side in pixels; no number is computed.
+
+        Raises ConfigError where the network takes no frames of this side, or gives no maps.
+        """
         stored = {**dict(self.named_parameters()), **dict(self.named_buffers())}
         frame = torch.empty(1, image_size, image_size, 3, dtype=torch.uint8, device="meta")
-        with torch.no_grad():
-            features = functional_call(self, {name: tensor.to("meta") for name, tensor in stored.items()}, (frame,))
+        try:
+            with torch.no_grad():
+                features = functional_call(self, {name: tensor.to("meta") for name, tensor in stored.items()}, (frame,))
+        except (AssertionError, RuntimeError, ValueError) as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+            raise ConfigError(
+                f"{self.config.name} cannot read pictures of {image_size} px ({reason}): choose another --image-size "
+                "or --backbone"
+            ) from None
+        if any(f.dim() != 4 for f in features):
+            raise ConfigError(f"{self.config.name} gives no feature maps (N, C, h, w): choose another --backbone")
         return tuple((int(f.shape[1]), int(f.shape[2]), int(f.shape[3])) for f in features)
 
     def forward(self, frames: Tensor) -> Features:

@@ -15,7 +15,8 @@ class BackboneConfig:
     """The frozen feature extractor. Its features are those of every stage at every image scale, scale by scale."""
 
     name: str = "tf_efficientnet_b5.aa_in1k"
-    """timm name of an EfficientNet. Default: the ImageNet weights with AutoAugment that the reference code loads."""
+    """timm name of a network with feature maps. Default: the ImageNet weights with AutoAugment that the reference code
+    loads."""
     scales: int = 3
     """Number of image scales: 1, 1/2, 1/4, ... by strided slices."""
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
@@ -28,7 +29,7 @@ class BackboneConfig:
     (efficientnet_pytorch 0.7.1: some layers each, as SAME comes out at the size the model was designed for)."""
     stages: tuple[int, ...] = (5,)
     """Stages of the network whose output is read, counted from 0 and rising; 5 of an EfficientNet is what CS-Flow reads
-    (block index 35 of B5)."""
+    (block index 35 of B5), and 1 to 3 of a ResNet are its layers 1 to 3."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.scales <= 6:

@@ -1,19 +1,17 @@
-"""The EfficientNets of timm as backbones, with the padding conventions that their weights were trained under."""
+"""The EfficientNets of timm as trunks, with the padding conventions that their weights were trained under."""
 
 from __future__ import annotations
 
 import re
 
-import timm
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from csflow.runtime.errors import ConfigError
-from csflow.toolkit.backbones.backbone import Backbone, Features, Trunk
+from csflow.toolkit.backbones.backbone import Features, Trunk
 from csflow.toolkit.backbones.config import BackboneConfig
 
-__all__ = ["EfficientNetTrunk", "build_backbone", "resolve_name"]
+__all__ = ["STAGES", "EfficientNetTrunk", "is_efficientnet", "set_padding"]
 
 STAGES = 7
 """Of every EfficientNet; in B5 the sixth ends with block index 35 of the reference (304 channels, stride 32)."""
@@ -46,34 +44,18 @@ class EfficientNetTrunk(Trunk):
                 found.append(x)
         return tuple(found)
 
-
-def build_backbone(config: BackboneConfig) -> Backbone:
-    """The backbone with untrained weights; load them with `csflow.toolkit.backbones.weights`.
-
-    Raises ConfigError for a name that timm lacks or that is no EfficientNet of seven stages, or a stage it lacks.
-    """
-    if config.stages[-1] >= STAGES:
-        raise ConfigError(f"{config.name} has the stages 0 to {STAGES - 1}, not {config.stages[-1]}: choose among them")
-    trunk = EfficientNetTrunk(_create(config.name), config.stages)
-    if config.padding != "timm":
-        _set_padding(trunk, config)
-    return Backbone(trunk, config)
+    def at_stage(self, x: Tensor, stage: int) -> Tensor:
+        """The output of one stage; later ones are not run."""
+        x = self.bn1(self.conv_stem(x))
+        for block in list(self.blocks)[: stage + 1]:
+            x = block(x)
+        return x
 
 
-def resolve_name(name: str) -> BackboneConfig:
-    """The configuration of a timm EfficientNet: its full name with tag, and the mean and std its weights expect.
-
-    Raises ConfigError as `build_backbone` does.
-    """
-    _create(name)
-    pretrained = timm.models.get_pretrained_cfg(name)
-    if pretrained is None:
-        return BackboneConfig(name)
-    full = f"{pretrained.architecture}.{pretrained.tag}" if pretrained.tag else name
-    mean, std = (tuple(float(v) for v in values) for values in (pretrained.mean, pretrained.std))
-    if len(mean) != 3 or len(std) != 3:
-        raise ConfigError(f"{name!r} takes no RGB pictures: choose tf_efficientnet_b5")
-    return BackboneConfig(full, mean=mean, std=std)
+def is_efficientnet(network: nn.Module) -> bool:
+    """Whether this network of timm has the stem and the seven stages that the trunk is made of."""
+    blocks = getattr(network, "blocks", None)
+    return isinstance(blocks, nn.Sequential) and hasattr(network, "conv_stem") and len(blocks) == STAGES
 
 
 class _PaddedConv2d(nn.Conv2d):
@@ -89,10 +71,11 @@ class _PaddedConv2d(nn.Conv2d):
         return super().forward(functional.pad(x, self.edges))
 
 
-def _set_padding(trunk: EfficientNetTrunk, config: BackboneConfig) -> None:
+def set_padding(trunk: EfficientNetTrunk, config: BackboneConfig) -> None:
     """Replace the stride-2 convolutions by ones with the convention's padding; parameter names stay.
 
     The sides that they see are even (image_size is a multiple of 32 at every scale), so the padding is constant.
+    Raises ConfigError for a convention that is not defined for the network.
     """
     side = _design_size(config.name) if config.padding == "lm071" else 0
     strided = [(name, m) for name, m in trunk.named_modules() if isinstance(m, nn.Conv2d) and m.stride == (2, 2)]
@@ -110,21 +93,3 @@ def _design_size(name: str) -> int:
     if match is None:
         raise ConfigError(f"padding 'lm071' is defined for EfficientNet B0 to B7, not for {name!r}: choose another")
     return DESIGN_SIZES[int(match[1])]
-
-
-def _create(name: str) -> nn.Module:
-    if not re.fullmatch(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?", name):
-        raise ConfigError(f"{name!r} is no name of a timm network: expected for example tf_efficientnet_b5.aa_in1k")
-    try:
-        with torch.device("meta"):
-            probe: nn.Module = timm.create_model(name, pretrained=False)
-    except (RuntimeError, ValueError) as error:
-        close = [n for n in timm.list_models("*efficientnet*") if name.split(".")[0][-3:] in n][:5]
-        raise ConfigError(
-            f"timm cannot make a backbone {name!r} ({error}); try one of: {', '.join(close) or 'tf_efficientnet_b5'}"
-        ) from None
-    blocks = getattr(probe, "blocks", None)
-    if not hasattr(probe, "conv_stem") or blocks is None or len(blocks) != STAGES:
-        raise ConfigError(f"{name!r} is no EfficientNet of seven stages: choose for example tf_efficientnet_b5")
-    network: nn.Module = timm.create_model(name, pretrained=False)
-    return network

@@ -41,6 +41,8 @@ SEPARABLE = {
     "conv_pw": ("_project_conv", "2.0"),
     "bn2": ("_bn2", "2.1"),
 }
+CUT = "network."
+"""Before timm's names in a trunk that is a cut network (`csflow.toolkit.backbones.networks`)."""
 PROBES = {"timm": "conv_stem.weight", "efficientnet_pytorch": "_conv_stem.weight", "torchvision": "features.0.0.weight"}
 
 
@@ -62,15 +64,20 @@ def foreign_names(timm_names: Iterable[str], layout: str) -> dict[str, str]:
 
 
 def to_timm(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
-    """The tensors of `state`, in any of LAYOUTS, under the names of `own`, a timm trunk's state dict.
+    """The tensors of `state` under the names of `own`, a trunk's state dict.
+
+    Those of an EfficientNet may be in any of LAYOUTS, those of another network have timm's names, which for ResNets and
+    VGGs are torchvision's.
 
     None where the layout is unknown or tensors are missing. BatchNorm's step counters, which some files lack and
     evaluation does not read, are taken from `own` then.
     """
-    layout = layout_of(state)
-    if layout is None:
+    if all(name.startswith(CUT) for name in own):
+        names = {name: name.removeprefix(CUT) for name in own}
+    elif (layout := layout_of(state)) is not None:
+        names = foreign_names(own, layout)
+    else:
         return None
-    names = foreign_names(own, layout)
     found = {name: state[there] for name, there in names.items() if there in state}
     counters = {name: own[name] for name in own if name.endswith("num_batches_tracked")}
     return {**counters, **found} if own.keys() - counters.keys() <= found.keys() else None

@@ -20,8 +20,9 @@ from csflow.runtime.errors import ConfigError
 from csflow.runtime.machine.install import pip_install
 from csflow.toolkit.backbones.backbone import Backbone
 from csflow.toolkit.backbones.config import BackboneConfig
-from csflow.toolkit.backbones.efficientnet import build_backbone
+from csflow.toolkit.backbones.efficientnet import EfficientNetTrunk
 from csflow.toolkit.backbones.key_maps import LAYOUTS, to_timm
+from csflow.toolkit.backbones.networks import build_backbone
 
 __all__ = ["WeightsRecord", "fill_backbone", "fingerprint", "load_backbone"]
 
@@ -141,7 +142,8 @@ def _fill(backbone: Backbone, state: Mapping[str, Tensor], where: str) -> None:
     found = to_timm(state, own)
     if found is None:
         raise ConfigError(
-            f"{where} does not fit {backbone.config.name}: expected its tensors in the names of {', '.join(LAYOUTS)}"
+            f"{where} does not fit {backbone.config.name}: expected its tensors in the names of "
+            f"{', '.join(LAYOUTS) if isinstance(backbone.trunk, EfficientNetTrunk) else 'timm'}"
         )
     state = found
     for key, tensor in own.items():

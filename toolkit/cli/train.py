@@ -27,7 +27,10 @@ __all__ = ["train"]
     "as in 'mahalanobis?shrinkage=0.1'; those of cs-flow can be given as below, too.",
 )
 @click.option(
-    "--backbone", default="tf_efficientnet_b5.aa_in1k", show_default=True, help="timm name of an EfficientNet."
+    "--backbone",
+    default="tf_efficientnet_b5.aa_in1k",
+    show_default=True,
+    help="timm name of a network with feature maps.",
 )
 @click.option(
     "--backbone-weights",
@@ -50,8 +53,8 @@ __all__ = ["train"]
 @click.option(
     "--stages",
     type=Numbers(int),
-    help="Stages of the backbone whose features are read, from 0.  [default: the method's; 5 of cs-flow, 4,5 of "
-    "padim, 2,4,5 of others]",
+    help="Stages of the backbone whose features are read, from 0.  [default: the method's; of an EfficientNet 5 "
+    "for cs-flow, 4,5 for padim, 2,4,5 for others; of another network 4 for cs-flow, 1,2,3 for others]",
 )
 @flow_options
 @click.option(

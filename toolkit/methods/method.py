@@ -47,6 +47,8 @@ class Reading:
     scales: int
     stages: tuple[int, ...]
     """Of an EfficientNet, as `BackboneConfig.stages`."""
+    others: tuple[int, ...] = (1, 2, 3)
+    """Of another network: layers 1 to 3 of a ResNet."""
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,7 @@ class PaDiM:
     definitions = Definitions(
         "half the maximum of the map", "squared Mahalanobis distance per dimension to the Gaussian of the position"
     )
-    reading = Reading(scales=1, stages=(4, 5))
+    reading = Reading(scales=1, stages=(4, 5), others=(1, 2, 3))
     config = PaDiMConfig
     training = PaDiMTraining
 

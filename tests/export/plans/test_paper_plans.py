@@ -23,7 +23,7 @@ from csflow.runtime.bundle.manifest import Definitions, Manifest, Preprocessing
 from csflow.runtime.engines.tensorrt.library import Library
 from csflow.runtime.engines.tensorrt.plan_header import read_plan_header
 from csflow.runtime.engines.tensorrt.plan_record import BuildOptions, plan_path
-from csflow.toolkit.backbones.efficientnet import build_backbone
+from csflow.toolkit.backbones.networks import build_backbone
 from csflow.toolkit.config import ModelConfig
 from csflow.toolkit.methods.flow.flow import CrossScaleFlow, FlowHead
 from csflow.toolkit.model import Model

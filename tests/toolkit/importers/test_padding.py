@@ -18,8 +18,8 @@ from csflow.export.graphs.onnx_export import to_onnx
 from csflow.runtime.errors import ConfigError
 from csflow.toolkit.backbones.backbone import Backbone
 from csflow.toolkit.backbones.config import BackboneConfig
-from csflow.toolkit.backbones.efficientnet import build_backbone
 from csflow.toolkit.backbones.key_maps import LAYOUTS, from_timm, layout_of, to_timm
+from csflow.toolkit.backbones.networks import build_backbone
 from csflow.toolkit.backbones.weights import fill_backbone, fingerprint, load_backbone
 
 B5 = "tf_efficientnet_b5"

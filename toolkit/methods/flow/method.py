@@ -21,7 +21,7 @@ class CSFlow:
     name = "cs-flow"
     graph = "flow"
     definitions = Definitions("mean-half-z2", "scale0-mean-z2")
-    reading = Reading(scales=3, stages=(5,))
+    reading = Reading(scales=3, stages=(5,), others=(4,))
     config = FlowConfig
     training = TrainConfig
 
