@@ -169,7 +169,7 @@ def verify(
     truths = pictures.truths()
     records: dict[str, EngineRecord] = {}
     left_out: dict[str, str] = {}
-    for backend in backends or (*_all_backends(), *also):
+    for backend in backends or (*_all_backends(len(bundle.manifest.graphs)), *also):
         try:
             engine = load_engine(bundle, backend)
         except BundleCorrupted:
@@ -265,11 +265,12 @@ def _no_progress(_pictures: int, _engine: str) -> Iterator[Callable[[int], None]
     yield lambda _count: None
 
 
-def _all_backends() -> tuple[str, ...]:
+def _all_backends(graphs: int) -> tuple[str, ...]:
     # The others are the trained model itself and in half precision, which no line runs unasked, the engine without a
     # model, and names for what is here already.
     chosen = (AUTO, "torch", "torch-fp16", "fake", "openvino", "tensorrt-fp16", "tensorrt-rtx-fp16")
-    return tuple(name for name in engine_names() if name not in chosen)
+    fitting = (1, graphs)
+    return tuple(n for n in engine_names() if n not in chosen and n.count("+") + 1 in fitting)
 
 
 def _library(engine_name: str) -> str:

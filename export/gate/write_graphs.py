@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from csflow.export.gate.candidates import Candidate, judge_candidates, table
 from csflow.export.gate.choice import GateChoice
-from csflow.export.gate.int8 import Int8Outcome, good_samples, int8_file, int8_graph, judge_int8
+from csflow.export.gate.int8 import good_samples, int8_file, int8_graph
 from csflow.export.gate.pictures import choose_samples
 from csflow.export.gate.report import PAGE, gate_files, summary_lines, to_json
 from csflow.export.gate.verify import GateReport, Progress, StagedBundle, verify
@@ -17,6 +18,8 @@ from csflow.export.graphs.onnx_export import make_graphs
 from csflow.runtime.bundle.calibration import Calibration, load_calibration
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.verification import VERIFICATION, Verification
+from csflow.runtime.engines.name import EngineName
+from csflow.runtime.engines.stages import engine_files
 from csflow.runtime.errors import CalibrationError, EngineMismatch
 from csflow.toolkit.config import ModelConfig
 from csflow.toolkit.data.dataset import Dataset, load_dataset
@@ -33,8 +36,8 @@ class GraphExport:
     savings: tuple[Saving, ...]
     report: GateReport | None
     """None where the gate was skipped."""
-    int8: Int8Outcome | None
-    """None where INT8 was not asked for."""
+    candidates: tuple[Candidate, ...] = ()
+    """What OpenVINO can run here; empty where the gate was skipped or OpenVINO is not installed."""
 
     def facts(self) -> dict[str, Any]:
         """For programs."""
@@ -42,7 +45,7 @@ class GraphExport:
             "bytes": self.sizes,
             "folds": [asdict(saving) for saving in self.savings],
             "verification": to_json(self.report) if self.report else None,
-            "int8": asdict(self.int8) if self.int8 else None,
+            "candidates": [asdict(candidate) for candidate in self.candidates],
         }
 
     def lines(self) -> list[str]:
@@ -55,10 +58,7 @@ class GraphExport:
             )
         else:
             lines += summary_lines(self.report)
-        if self.int8 is not None:
-            lines.append(f"INT8 {'kept' if self.int8.kept else 'NOT kept'}: {self.int8.reason}")
-            lines += [f"  {name}: {seconds * 1e3:.1f} ms a frame" for name, seconds in self.int8.seconds.items()]
-        return lines
+        return lines + table(self.candidates)
 
 
 def write_graphs(
@@ -82,19 +82,20 @@ def write_graphs(
     if choice.skip:
         mark = Verification(bundle.weights_sha256, {}, skipped=True)
         bundle.update({**graphs, VERIFICATION: mark.to_bytes()}, remove=(PAGE,))
-        return GraphExport(_sizes(graphs), savings, None, None)
+        return GraphExport(_sizes(graphs), savings, None)
     if choice.int8:
         graphs = {**graphs, int8_file(bundle): int8_graph(StagedBundle.of(bundle, graphs), parts)}
     staged = StagedBundle.of(bundle, graphs)
     report = pass_gate(staged, dataset, choice.limit, progress, ("torch-fp16",) if "fp16" in precisions else ())
-    outcome = judge_int8(staged, report) if choice.int8 else None
+    candidates = judge_candidates(staged, report)
     remove: tuple[str, ...] = ()
-    if outcome is not None and not outcome.kept:
-        graphs = {name: data for name, data in graphs.items() if name != int8_file(bundle)}
-        report.records.pop("openvino-int8", None)
+    if choice.int8 and not any(c.chosen and _runs_int8(staged, c.engine) for c in candidates):
         remove = (int8_file(bundle),)
+        graphs = {name: data for name, data in graphs.items() if name not in remove}
+        for name in [n for n in report.records if _runs_int8(staged, n)]:
+            del report.records[name]
     bundle.update({**graphs, **gate_files(staged, report)}, remove)
-    return GraphExport(_sizes(graphs), savings, report, outcome)
+    return GraphExport(_sizes(graphs), savings, report, candidates)
 
 
 def pass_gate(
@@ -118,6 +119,10 @@ def pass_gate(
             f"{'; '.join(record.problems(report.calibration))}; nothing was written; report it"
         )
     return report
+
+
+def _runs_int8(bundle: Bundle, engine: str) -> bool:
+    return int8_file(bundle) in engine_files(bundle, EngineName.parse(engine))
 
 
 def _sizes(graphs: Mapping[str, bytes]) -> dict[str, int]:

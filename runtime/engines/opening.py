@@ -19,7 +19,7 @@ from csflow.runtime.engine import Engine
 from csflow.runtime.engines.golden_check import GoldenCheck, require_golden
 from csflow.runtime.engines.name import EngineName
 from csflow.runtime.engines.precision import Variants, choose_precision
-from csflow.runtime.engines.stages import stages
+from csflow.runtime.engines.stages import OPENVINO, stages
 from csflow.runtime.engines.tensorrt.library import planned_flavour
 from csflow.runtime.errors import BackendUnavailable, ConfigError
 from csflow.runtime.machine.install import pip_install
@@ -62,7 +62,7 @@ OWN = {
     "openvino": Backend(
         "csflow.runtime.engines.openvino.engine:OpenVINOEngine",
         "openvino",
-        ("fp32", "bf16", "int8"),
+        OPENVINO,
         "csflow.runtime.engines.openvino.variants:OpenVINOVariants",
         _OPENVINO,
     ),
@@ -102,8 +102,9 @@ def open_engine(bundle: Bundle, backend: str = AUTO, calibration: Calibration | 
     """Open `backend` for `bundle` and let it score the golden frames: no engine decides unchecked.
 
     'auto' takes TensorRT where the bundle has plans for the GPU here, else OpenVINO where it has graphs, else the
-    trained weights in torch. 'openvino' chooses its precision itself, 'openvino-fp32', 'openvino-bf16' and
-    'openvino-int8' fix it. 'tensorrt' and 'tensorrt-rtx' run half-precision plans, with '-fp32' those of float32.
+    trained weights in torch. 'openvino' chooses its precision itself, 'openvino-fp32', 'openvino-bf16',
+    'openvino-int8', or one precision for each graph ('openvino-fp32+bf16') fix it. 'tensorrt' and 'tensorrt-rtx' run
+    half-precision plans, with '-fp32' those of float32.
     'torch-fp16' runs the half-precision graphs' modules. Whether the decision gate has passed the engine is not asked
     here: `Detector.open` does.
 
@@ -144,9 +145,7 @@ def _load(contents: Contents, text: str) -> Engine:
     name, _, query = text.partition("?")
     if name == AUTO:
         name = default_backend(contents.bundle)
-    if name not in engine_names():
-        raise ConfigError(f"no backend {name!r}; choose one of: {', '.join(engine_names())}")
-    wanted = EngineName(name) if name in backends() else EngineName.parse(name)
+    wanted = _wanted(name, len(contents.bundle.manifest.graphs))
     backend = backends()[wanted.backend]
     options = _options(wanted.backend, backend, text, query)
     try:
@@ -157,6 +156,20 @@ def _load(contents: Contents, text: str) -> Engine:
         raise BackendUnavailable(
             f"backend {name!r} cannot be loaded ({error}); install it with: {pip_install(backend.extra)}"
         ) from None
+
+
+def _wanted(text: str, graphs: int) -> EngineName:
+    """The engine behind a name; any mixture of a backend's precisions is one."""
+    wanted = EngineName(text) if text in backends() else EngineName.parse(text)
+    backend = backends().get(wanted.backend)
+    known = {part for p in backend.precisions for part in p.split("+")} if backend else set()
+    if backend is None or (wanted.precision and not known.issuperset(wanted.precision.split("+"))):
+        raise ConfigError(f"no backend {text!r}; choose one of: {', '.join(engine_names())}")
+    try:
+        wanted.of_graphs(graphs)
+    except ValueError as error:
+        raise ConfigError(f"{error}: name one, or one for each") from None
+    return wanted
 
 
 def _precision(contents: Contents, backend: Backend, options: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,11 +23,11 @@ from csflow.runtime.engines.trust import record_problem
 from csflow.runtime.machine.cache import cache_directory
 from csflow.runtime.types import Frame
 
-__all__ = ["ADVANTAGE", "Variants", "choose_precision"]
+__all__ = ["ADVANTAGE", "Variants", "choose_precision", "worth_it"]
 
 TIMED_FRAMES = 5
 ADVANTAGE = 0.95
-"""Another precision must need less than this share of the first one's time: rounding is not worth it for nothing."""
+"""A precision must need less than this share of the time of every wider one: rounding is not worth it for nothing."""
 
 
 class Variants(Protocol):
@@ -93,8 +93,16 @@ def _measure(contents: Contents, variants: Variants, tried: Sequence[str], calib
             seconds[precision] = _median_seconds(engine, golden.pictures[0][0])
             if precision != first and check_golden(engine, golden, calibration).passed(engine.name):
                 passed.append(precision)
-    fastest = min(passed, key=lambda name: seconds[name])
-    return _Choice(fastest if seconds[fastest] < ADVANTAGE * seconds[first] else first, seconds)
+    return _Choice(worth_it({precision: seconds[precision] for precision in passed}), seconds)
+
+
+def worth_it(seconds: Mapping[str, float]) -> str:
+    """The one to take of engines that may decide, from the widest to the narrowest, by the seconds of each."""
+    chosen, *others = seconds
+    for name in others:
+        if seconds[name] < ADVANTAGE * seconds[chosen]:
+            chosen = name
+    return chosen
 
 
 def _identity(contents: Contents, variants: Variants, tried: Sequence[str], calibration: Calibration) -> str:

@@ -11,9 +11,12 @@ from csflow.runtime.bundle.manifest import Manifest
 from csflow.runtime.engines.name import EngineName
 from csflow.runtime.errors import BundleError
 
-__all__ = ["FILE", "Stage", "engine_files", "graph_file", "stages"]
+__all__ = ["FILE", "OPENVINO", "Stage", "engine_files", "graph_file", "stages"]
 
 FILE = "graphs/{precision}/{graph}.onnx"
+OPENVINO = ("fp32", "fp32+bf16", "bf16", "int8", "bf16+int8")
+"""The precisions that are tried with OpenVINO, from the widest to the narrowest. All rounding that matters is born in
+the backbone, where channels of a small spread lie round a large mean; so one that rounds the head alone comes first."""
 
 
 @dataclass(frozen=True)

@@ -10,21 +10,21 @@ from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.engines.name import EngineName
 from csflow.runtime.engines.openvino.core import has_bf16, new_core
 from csflow.runtime.engines.openvino.engine import OpenVINOEngine
-from csflow.runtime.engines.stages import stages
+from csflow.runtime.engines.stages import OPENVINO, stages
 
 __all__ = ["OpenVINOVariants"]
 
 
 class OpenVINOVariants:
-    """`csflow.runtime.engines.precision.Variants` of OpenVINO: float32, bfloat16 where the processor has it, INT8."""
+    """`csflow.runtime.engines.precision.Variants` of OpenVINO: those of `OPENVINO` that processor and bundle have."""
 
     backend = "openvino"
 
     def __init__(self, bundle: Bundle, mode: str = "latency", threads: int | None = None) -> None:
         """Ask the processor; mode and threads are those of `OpenVINOEngine`."""
         core = new_core()
-        quantised = all(bundle.has(s.file) for s in stages(bundle.manifest, EngineName(self.backend, "int8")))
-        self.precisions = ("fp32", *["bf16"] * has_bf16(core), *["int8"] * quantised)
+        first, *others = OPENVINO
+        self.precisions = (first, *(p for p in others if _runs(bundle, p, has_bf16(core))))
         self.setting: dict[str, Any] = {
             "openvino": openvino.__version__,
             "processor": core.get_property("CPU", "FULL_DEVICE_NAME"),
@@ -36,3 +36,10 @@ class OpenVINOVariants:
     def open(self, precision: str) -> OpenVINOEngine:
         """An engine of that precision; raises as `OpenVINOEngine` does."""
         return OpenVINOEngine(self._bundle, precision, self._mode, self._threads)
+
+
+def _runs(bundle: Bundle, precision: str, bf16: bool) -> bool:
+    parts = precision.split("+")
+    if len(parts) not in (1, len(bundle.manifest.graphs)) or ("bf16" in parts and not bf16):
+        return False
+    return all(bundle.has(stage.file) for stage in stages(bundle.manifest, EngineName("openvino", precision)))

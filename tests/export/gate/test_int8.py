@@ -11,7 +11,8 @@ pytest.importorskip("openvino", reason="the extra openvino is not installed")
 
 from csflow.calibration.calibrate import calibrate
 from csflow.export.cli.export import export
-from csflow.export.gate.int8 import good_samples, int8_graph, judge_int8
+from csflow.export.gate.candidates import judge_candidates, table
+from csflow.export.gate.int8 import good_samples, int8_graph
 from csflow.export.gate.verify import StagedBundle, verify
 from csflow.export.graphs.quantization import MIN_SAMPLES
 from csflow.runtime.bundle.calibration import load_calibration
@@ -35,8 +36,8 @@ def bundle(trained_copy: Path, product_line: Path, monkeypatch: pytest.MonkeyPat
     names = ("graphs/fp32/backbone.onnx", "graphs/fp32/flow.onnx")
     monkeypatch.setattr("csflow.export.gate.write_graphs.make_graphs", lambda *_: {n: bundle.read(n) for n in names})
     # A few epochs' training on drawn parts make a model that INT8 rounds more than a real one.
-    for table in (TOLERANCES, TOLERANCES_FORMAT_1):
-        monkeypatch.setitem(table, "int8", Tolerances(9.0, 0.3))
+    for limits in (TOLERANCES, TOLERANCES_FORMAT_1):
+        monkeypatch.setitem(limits, "int8", Tolerances(9.0, 0.3))
     return bundle
 
 
@@ -50,9 +51,9 @@ def exported(bundle: Bundle, images: Path) -> str:
 def test_int8_that_is_faster_is_kept_and_runs(
     bundle: Bundle, product_line: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("csflow.export.gate.int8.ADVANTAGE", 1e9)
-    told = exported(bundle, product_line)
-    assert "INT8 kept: it takes" in told
+    monkeypatch.setattr("csflow.runtime.engines.precision.ADVANTAGE", 1e9)
+    (line,) = [line for line in exported(bundle, product_line).splitlines() if line.endswith("  chosen")]
+    assert "int8" in line.split()[0]
     now = Bundle.open(bundle.path)
     model = onnx.load_from_string(now.read(INT8))
     dense = [node for node in model.graph.node if node.op_type == "Conv"]
@@ -71,8 +72,10 @@ def test_int8_that_is_not_faster_is_not_kept(
     bundle: Bundle, product_line: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = bundle.update({INT8: b"an older one"})
-    monkeypatch.setattr("csflow.export.gate.int8.ADVANTAGE", 0.0)
-    assert "INT8 NOT kept: it takes" in exported(old, product_line)
+    monkeypatch.setattr("csflow.runtime.engines.precision.ADVANTAGE", 0.0)
+    rows = {line.split()[0]: line for line in exported(old, product_line).splitlines() if line.strip()}
+    assert rows["fp32"].endswith("  chosen")
+    assert "of the time of fp32" in rows["int8"] or "times as long as fp32" in rows["int8"]
     now = Bundle.open(bundle.path)
     assert not now.has(INT8)
     with pytest.raises(EngineMismatch, match="no record"):
@@ -86,8 +89,19 @@ def test_int8_that_fails_the_gate_is_not_kept(bundle: Bundle, product_line: Path
     report = verify(staged, load_calibration(bundle), ("openvino-fp32", "openvino-int8"))
     record = replace(report.records["openvino-int8"], passed=False, faults=("it is off",))
     failed = replace(report, records={**report.records, "openvino-int8": record})
-    outcome = judge_int8(staged, failed)
-    assert (outcome.kept, outcome.reason) == (False, "it is off")
+    first, second = judge_candidates(staged, failed)
+    assert (first.engine, first.chosen, first.verdicts) == ("openvino-fp32", True, 0)
+    assert (second.engine, second.chosen, second.reason) == ("openvino-int8", False, "it is off")
+    heading, *rows = table((first, second))
+    assert heading.split() == ["precision", "ms", "score", "error", "map", "error", "verdicts"]
+    assert [row.split()[0] for row in rows] == ["fp32", "int8"]
+    assert rows[1].endswith("  it is off")
+
+
+def test_without_an_engine_that_passed_nothing_is_timed(bundle: Bundle) -> None:
+    report = verify(bundle, None, ("torch",))
+    assert judge_candidates(bundle, report) == ()
+    assert table(()) == []
 
 
 def test_int8_needs_good_parts() -> None:

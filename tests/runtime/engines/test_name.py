@@ -6,8 +6,10 @@ import pytest
 
 from csflow.runtime.bundle.manifest import Definitions, Manifest, Preprocessing
 from csflow.runtime.engines.name import EngineName
-from csflow.runtime.engines.opening import backends, engine_names
+from csflow.runtime.engines.opening import backends, engine_names, load_engine
 from csflow.runtime.engines.stages import stages
+from csflow.runtime.errors import ConfigError
+from tests.conftest import MakeBundle
 
 
 @pytest.mark.parametrize(
@@ -60,6 +62,19 @@ def test_stages_name_the_files_that_an_engine_reads(name: str, files: list[str])
     found = stages(manifest("a", "b", "c"), EngineName.parse(name))
     assert [stage.file for stage in found] == files
     assert [stage.graph for stage in found] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("backend", "told"),
+    [
+        ("openvino-fp32+bf16+bf16", "names 3 precisions, the bundle has 2 graphs: name one"),
+        ("openvino-fp16+bf16", "no backend 'openvino-fp16.bf16'"),
+        ("torch-bf16", "no backend 'torch-bf16'"),
+    ],
+)
+def test_a_mixture_that_cannot_be_is_refused(make_bundle: MakeBundle, backend: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        load_engine(make_bundle(), backend)
 
 
 def test_a_name_must_suit_the_number_of_graphs() -> None:

@@ -15,7 +15,7 @@ from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.verification import VERIFICATION, EngineRecord, Figures, Verification
 from csflow.runtime.engines.fake import FakeEngine
 from csflow.runtime.engines.name import EngineName
-from csflow.runtime.engines.precision import choose_precision
+from csflow.runtime.engines.precision import choose_precision, worth_it
 from csflow.runtime.engines.stages import engine_files
 from csflow.runtime.types import Frame, Prediction
 
@@ -121,6 +121,12 @@ def test_a_precision_without_a_record_that_passed_is_not_tried(bundle: Bundle, c
 def test_what_is_hardly_faster_is_not_worth_its_rounding(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("csflow.runtime.engines.precision.ADVANTAGE", 0.01)
     assert choose(bundle, Scripted(bundle)) == "fp32"
+
+
+def test_each_narrower_precision_must_be_worth_its_rounding() -> None:
+    assert worth_it({"fp32": 1.0, "fp32+bf16": 0.5, "bf16": 0.48, "int8": 0.3}) == "int8"
+    assert worth_it({"fp32": 1.0, "fp32+bf16": 0.5, "bf16": 0.48}) == "fp32+bf16"
+    assert worth_it({"fp32": 1.0}) == "fp32"
 
 
 def test_without_thresholds_or_a_cache_the_first_is_taken(
