@@ -16,6 +16,7 @@ OWN = {
     "plc-simulate": "csflow.runtime.cli.plc_simulate:plc_simulate",
     "label": "csflow.runtime.cli.label:label",
     "roi": "csflow.runtime.cli.roi:roi",
+    "cameras": "csflow.runtime.cli.cameras:cameras",
     "doctor": "csflow.runtime.cli.doctor:doctor",
 }
 """This package's commands: where each lives. Those of packages above are entry points of the group csflow.commands."""
@@ -29,6 +30,7 @@ COMMANDS = (
     "verify",
     "run",
     "label",
+    "cameras",
     "roi",
     "inspect",
     "doctor",

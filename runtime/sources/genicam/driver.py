@@ -26,7 +26,7 @@ from csflow.runtime.sources.genicam.features import apply_features
 from csflow.runtime.sources.genicam.outbox import Outbox
 from csflow.runtime.sources.genicam.wish import Wish
 
-__all__ = ["drive", "main", "picture_of"]
+__all__ = ["drive", "main", "open_harvester", "picture_of"]
 
 FETCH_S = 0.2
 LEAVE_S = 3.0
@@ -79,7 +79,7 @@ class _Camera:
     """An acquirer of harvesters, and the order in which things are to be done with it."""
 
     def __init__(self, wish: Wish) -> None:
-        harvester = _harvester(producers(wish.cti))
+        harvester = open_harvester(producers(wish.cti))
         self._harvester = harvester
         devices = [device_of(info) for info in harvester.device_info_list]
         number = chosen(devices, wish.name)
@@ -175,7 +175,11 @@ def _counting(camera: _Camera) -> Any:
     return Counting()
 
 
-def _harvester(paths: Sequence[str]) -> Any:
+def open_harvester(paths: Sequence[str]) -> Any:
+    """harvesters' own object with these producers loaded and their cameras listed.
+
+    Raises BackendUnavailable where a library or a producer does not load.
+    """
     try:
         from harvesters.core import Harvester
     except ImportError as error:

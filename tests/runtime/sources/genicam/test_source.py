@@ -94,7 +94,7 @@ class Harvester:
 
 
 def driven(monkeypatch: pytest.MonkeyPatch, harvester: Harvester, enough: int = 1) -> Heard:
-    monkeypatch.setattr(driver, "_harvester", lambda _: harvester)
+    monkeypatch.setattr(driver, "open_harvester", lambda _: harvester)
     ending = threading.Event()
     heard = Heard(ending, enough)
     drive(Wish("7", cti=__file__), heard, ending)  # type: ignore[arg-type]
@@ -221,11 +221,11 @@ def test_more_than_eight_bits_are_refused_instead_of_losing_the_lower_ones(monke
 def test_without_harvesters_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "harvesters.core", None)
     with pytest.raises(BackendUnavailable, match=r"pip install 'csflow\[genicam\]'"):
-        driver._harvester([])
+        driver.open_harvester([])
 
 
 def test_a_producer_that_does_not_load_is_named(tmp_path: Path) -> None:
     broken = tmp_path / "broken.cti"
     broken.write_bytes(b"no library")
     with pytest.raises(BackendUnavailable, match=r"broken\.cti do not load"):
-        driver._harvester([str(broken)])
+        driver.open_harvester([str(broken)])
