@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +13,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from csflow.runtime.bundle.directory import Bundle
+from csflow.runtime.bundle.manifest import canonical
 from csflow.runtime.errors import BundleCorrupted
 from csflow.runtime.types import Prediction
 from csflow.toolkit.backbones.backbone import Backbone
@@ -18,6 +21,7 @@ from csflow.toolkit.backbones.networks import build_backbone
 from csflow.toolkit.config import ModelConfig
 from csflow.toolkit.methods.method import Head, Method, Shapes
 from csflow.toolkit.methods.table import METHODS
+from csflow.toolkit.origin import origin
 
 __all__ = ["BACKBONE", "Model", "weights_file"]
 
@@ -72,10 +76,19 @@ class Model:
         self.head.to(device)
         return self
 
-    def weight_files(self) -> dict[str, bytes]:
-        """weights/backbone.safetensors and the head's; all that a head knows is in its state_dict."""
+    def weight_files(self, provenance: Mapping[str, Any] | None = None) -> dict[str, bytes]:
+        """weights/backbone.safetensors and the head's; all that a head knows is in its state_dict.
+
+        Their metadata hold one key, `csflow`: what `origin` tells, as JSON.
+
+        Args:
+            provenance: of the manifest, for what the backbone's weights say about themselves.
+        """
         modules = zip(self.graphs, (self.backbone.trunk, self.head), strict=True)
-        return {weights_file(graph): _serialise(module) for graph, module in modules}
+        return {
+            weights_file(graph): _serialise(module, origin(graph, self.config, provenance or {}))
+            for graph, module in modules
+        }
 
     @torch.inference_mode()
     def predict(self, batch: Tensor) -> list[Prediction]:
@@ -91,8 +104,10 @@ def weights_file(graph: str) -> str:
     return f"weights/{graph}.safetensors"
 
 
-def _serialise(module: nn.Module) -> bytes:
-    data: bytes = save({name: t.detach().cpu().contiguous() for name, t in module.state_dict().items()})
+def _serialise(module: nn.Module, facts: Mapping[str, str]) -> bytes:
+    tensors = {name: t.detach().cpu().contiguous() for name, t in module.state_dict().items()}
+    # Several keys would be written in an order that changes from call to call, and a model's identity with it.
+    data: bytes = save(tensors, {"csflow": canonical(facts)})
     return data
 
 

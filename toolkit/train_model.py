@@ -90,7 +90,7 @@ def train_model(dataset: Dataset, path: Path, plan: TrainPlan, reporter: Reporte
         model.graphs,
     )
     scored = score_golden(model, golden, good_scores)
-    bundle = Bundle.create(path, manifest, {**model.weight_files(), **scored, **training_images})
+    bundle = Bundle.create(path, manifest, {**model.weight_files(manifest.provenance), **scored, **training_images})
     job.discard_progress()
     return bundle
 
@@ -199,7 +199,7 @@ def _provenance(job: _Job, scores_of: str) -> dict[str, object]:
     return {
         "csflow": version("csflow"),
         "created_utc": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "backbone_weights": {"source": job.record.source, "sha256": job.record.sha256},
+        "backbone_weights": job.record.facts(),
         "training": {**schema.to_mapping(job.plan.training), "flips": job.plan.flips, **pictures},
     }
 

@@ -43,6 +43,8 @@ class GraphFacts:
     size: int
     """Bytes."""
     producer: str
+    says: dict[str, str]
+    """Its metadata: what it says about itself."""
     ir_version: int
     opsets: dict[str, int]
     """Version by domain; 'ai.onnx' is ONNX itself."""
@@ -74,6 +76,7 @@ def graph_facts(path: Path) -> GraphFacts:
         path=str(path),
         size=path.stat().st_size,
         producer=f"{_text(model.producer_name)} {_text(model.producer_version)}".strip(),
+        says={_text(entry.key): _text(entry.value) for entry in model.metadata_props},
         ir_version=model.ir_version,
         opsets={_text(o.domain) or "ai.onnx": o.version for o in model.opset_import},
         inputs=inputs,
@@ -234,6 +237,7 @@ def graph_lines(facts: GraphFacts) -> list[str]:
     macs = "unknown, as a shape is" if facts.macs is None else f"{facts.macs / 1e6:,.3f} million at batch 1"
     return [
         f"{facts.path}: ONNX graph, {size_text(facts.size)}, by {facts.producer or 'an unnamed program'}",
+        *(f"  {key}: {value}" for key, value in facts.says.items()),
         f"  opset: {opsets}; IR version {facts.ir_version}",
         *(f"  input: {_port_text(port)}" for port in facts.inputs),
         *(f"  output: {_port_text(port)}" for port in facts.outputs),

@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from csflow.calibration.metrics import GOOD
 from csflow.export.gate.pictures import frame_of
+from csflow.export.graphs.onnx_export import graph_facts
 from csflow.export.graphs.quantization import MIN_SAMPLES, outputs_of, quantize
+from csflow.export.graphs.signature import signed
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.engines.stages import graph_file
 from csflow.runtime.errors import DataError
@@ -49,4 +51,5 @@ def int8_graph(bundle: Bundle, samples: Sequence[Sample]) -> bytes:
     seen: list[dict[str, NDArray[Any]]] = [{"frame": frame_of(sample, how).image[None]} for sample in samples]
     for graph in before:
         seen = list(outputs_of(graph, seen))
-    return quantize(last, seen)
+    name = bundle.manifest.graphs[-1]
+    return signed(quantize(last, seen), name, graph_facts(bundle, name, "int8"))

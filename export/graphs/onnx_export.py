@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import onnx
@@ -13,12 +13,15 @@ import torch
 
 from csflow.export.graphs.graph import Graph
 from csflow.export.graphs.methods import model_graphs
+from csflow.export.graphs.signature import sign
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.engines.stages import graph_file
 from csflow.runtime.errors import EngineError
-from csflow.toolkit.model import Model
+from csflow.toolkit.config import ModelConfig
+from csflow.toolkit.model import BACKBONE, Model
+from csflow.toolkit.origin import origin
 
-__all__ = ["OPSET", "make_graphs", "to_onnx"]
+__all__ = ["OPSET", "graph_facts", "make_graphs", "to_onnx"]
 
 OPSET = 20
 """The newest opset of TensorRT 10.3's parser (JetPack 6) and torch's default."""
@@ -39,11 +42,27 @@ def make_graphs(bundle: Bundle, precisions: Sequence[str] = ("fp32",)) -> dict[s
     """
     model = Model.load(bundle)
     graphs = [(p, graph) for p in precisions for graph in model_graphs(model, p)]
-    return {graph_file(precision, graph.name): to_onnx(graph) for precision, graph in graphs}
+    return {
+        graph_file(precision, graph.name): to_onnx(graph, graph_facts(bundle, graph.name, precision))
+        for precision, graph in graphs
+    }
 
 
-def to_onnx(graph: Graph) -> bytes:
+def graph_facts(bundle: Bundle, graph: str, precision: str) -> dict[str, str]:
+    """What a graph of this bundle says about itself.
+
+    A head names the model that it belongs to, `Bundle.weights_sha256`; a backbone is the same file in every bundle.
+    """
+    facts = origin(graph, ModelConfig.from_manifest(bundle.manifest), bundle.manifest.provenance)
+    model = {} if graph == BACKBONE else {"model": bundle.weights_sha256}
+    return {**facts, **model, "precision": precision, "exporter": f"torch {torch.__version__}"}
+
+
+def to_onnx(graph: Graph, facts: Mapping[str, str] | None = None) -> bytes:
     """One self-contained ONNX file with a free batch dimension, checked by shape inference.
+
+    Args:
+        facts: what it says about itself, for `sign`.
 
     Raises EngineError naming the graph and the reason.
     """
@@ -65,6 +84,7 @@ def to_onnx(graph: Graph) -> bytes:
             model = program.model_proto
             # TensorRT 10.3 and OpenVINO 2024 read up to IR version 10.
             model.ir_version = min(model.ir_version, 10)
+            sign(model, graph.name, facts or {})
             data: bytes = model.SerializeToString()
         onnx.checker.check_model(data, full_check=True)
     except (torch.onnx.OnnxExporterError, RuntimeError, ValueError, onnx.checker.ValidationError) as error:

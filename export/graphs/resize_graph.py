@@ -21,6 +21,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from csflow.export.graphs.signature import sign
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.manifest import MAX_SIDE_PX, Preprocessing
 from csflow.runtime.engines.tensorrt.plan_record import RESIZE
@@ -119,6 +120,7 @@ def resize_graph(height: int, width: int, how: Preprocessing, precision: str) ->
         [numpy_helper.from_array(v, name) for name, v in constants.items() if not (full and name in region)],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+    sign(model, f"resize_{height}x{width}", {"precision": precision, "side": str(side)})
     onnx.checker.check_model(model, full_check=True)
     data: bytes = model.SerializeToString()
     return data

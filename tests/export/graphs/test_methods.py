@@ -40,6 +40,15 @@ def test_graphs_are_files_of_the_manifest_s_names_joined_by_features(bundle: Bun
     assert before == ["score", "anomaly_map"]
 
 
+def test_inner_names_begin_with_the_graph_s(bundle: Bundle) -> None:
+    for name in bundle.manifest.graphs:
+        graph = onnx.load_from_string(bundle.read(f"graphs/fp16/{name}.onnx")).graph
+        ports = {port.name for port in (*graph.input, *graph.output)}
+        inner = {node.name for node in graph.node} | {edge for node in graph.node for edge in node.output} - ports
+        stored = {value.name for value in (*graph.initializer, *graph.value_info)} - ports
+        assert all(value.startswith(f"{name}/") for value in inner | stored)
+
+
 @pytest.mark.parametrize("backend", ["openvino-fp32", "torch-fp16"])
 def test_engines_agree_with_the_trained_model_on_golden_frames(bundle: Bundle, backend: str) -> None:
     pytest.importorskip("openvino", reason="OpenVINO is not installed")
