@@ -59,6 +59,12 @@ OPTIONS = (
         help="Serve the live page and /metrics, for example on 127.0.0.1:8080; others than this machine need the token "
         "that CSFLOW_SERVE_TOKEN holds.",
     ),
+    click.option(
+        "--labels",
+        metavar="DIR",
+        help="Let whoever has the token in CSFLOW_OPERATOR_TOKEN say on the live page whether a verdict was right; "
+        "picture and word go to DIR, as by csflow label.",
+    ),
     click.option("--log", "log_file", metavar="FILE", help="Append log lines to FILE; it rotates, 60 MB at most."),
 )
 

@@ -81,8 +81,18 @@ class LabelFolder:
             for old in earlier:
                 (self.root / old).unlink(missing_ok=True)
         except OSError as error:
-            raise SinkError(f"cannot write into {self.root}: {error.strerror}; name another folder with --to") from None
+            raise SinkError(f"cannot write into {self.root}: {error.strerror}; name another folder") from None
         return label
+
+    def make(self) -> None:
+        """Make the folder where it is not there. Raises SinkError where it cannot be made or written."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            probe = self.root / f".{os.getpid()}.tmp"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise SinkError(f"cannot write into {self.root}: {error.strerror}; name another folder") from None
 
     def read(self) -> list[Label]:
         """Every word, in order; none where there is no labels.jsonl. Raises DataError where it is not csflow's."""

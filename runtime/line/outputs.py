@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from csflow.runtime.detector import Detector
+from csflow.runtime.picture.origin import decoder_of
 from csflow.runtime.sink import TERMINAL, OutputReport, ResultSink
 from csflow.runtime.sinks.background import BackgroundSink
 from csflow.runtime.sinks.rule import ResultRule, SelectingSink
@@ -42,6 +43,8 @@ class OutputOptions:
     webhook_rule: str = "not-ok"
     serve: str | None = None
     """HOST:PORT of the live page; its token is in $CSFLOW_SERVE_TOKEN."""
+    labels: str | None = None
+    """Folder of what an operator says on that page, who has the token in $CSFLOW_OPERATOR_TOKEN."""
     log_file: str | None = None
     lines: bool = True
     """A line a frame on the terminal."""
@@ -167,23 +170,39 @@ def _open_views(outputs: Outputs, options: OutputOptions, detector: Detector, so
         # Whoever pipes the lines away and leaves wants the run to end; whoever stops reading does not stop the line.
         _add_queue(outputs, BackgroundSink(TerminalSink(stream), TERMINAL, waits=waits, fatal=True))
     if options.serve is not None:
-        from csflow.runtime.page.sink import PageSink
-        from csflow.runtime.page.state import PageInfo
+        _open_page(outputs, options.serve, options.labels, detector, sources)
 
-        info = PageInfo(
-            bundle=detector.bundle.path.name,
-            engine=detector.engine.name,
-            warn_threshold=detector.calibration.warn_threshold,
-            reject_threshold=detector.calibration.reject_threshold,
-            cameras=tuple(source.name for source in sources),
-            roi=detector.bundle.manifest.preprocessing.roi,
-            distrust=detector.distrust,
-        )
-        waited_for = [source for source in sources if isinstance(source, Reconnecting)]
-        token = os.environ.get("CSFLOW_SERVE_TOKEN") or None
-        page = PageSink(options.serve, info, token, outputs.reports, lambda: {s.name for s in waited_for if s.away})
-        outputs.page_url = page.url
-        outputs.add(page)
+
+def _open_page(
+    outputs: Outputs, address: str, labels: str | None, detector: Detector, sources: Sequence[FrameSource]
+) -> None:
+    from csflow.runtime.labels.folder import LabelFolder
+    from csflow.runtime.page.labelling import Labelling
+    from csflow.runtime.page.sink import PageSink
+    from csflow.runtime.page.state import PageInfo
+
+    info = PageInfo(
+        bundle=detector.bundle.path.name,
+        engine=detector.engine.name,
+        warn_threshold=detector.calibration.warn_threshold,
+        reject_threshold=detector.calibration.reject_threshold,
+        cameras=tuple(source.name for source in sources),
+        roi=detector.bundle.manifest.preprocessing.roi,
+        distrust=detector.distrust,
+    )
+    waited_for = [source for source in sources if isinstance(source, Reconnecting)]
+    by_name = {source.name: source for source in sources}
+    page = PageSink(
+        address,
+        info,
+        os.environ.get("CSFLOW_SERVE_TOKEN") or None,
+        outputs.reports,
+        lambda: {s.name for s in waited_for if s.away},
+        os.environ.get("CSFLOW_OPERATOR_TOKEN") or None,
+        None if labels is None else Labelling(LabelFolder(labels), lambda camera: decoder_of(by_name[camera])),
+    )
+    outputs.page_url = page.url
+    outputs.add(page)
 
 
 def _add_queue(outputs: Outputs, queue: BackgroundSink) -> None:

@@ -1,7 +1,8 @@
-"""Who may see the page: everyone on this machine, or whoever has the token."""
+"""Who may see the page, everyone on this machine or whoever has its token; and who may label, with another token."""
 
 from __future__ import annotations
 
+import enum
 import hmac
 import ipaddress
 import re
@@ -11,9 +12,21 @@ from urllib.parse import parse_qs
 
 from csflow.runtime.errors import ConfigError
 
-__all__ = ["Access", "Address"]
+__all__ = ["ROLE", "Access", "Address", "Role"]
 
 SHORTEST_TOKEN = 16
+ROLE = "csflow.role"
+"""Where the scope of an admitted request says who asks."""
+
+
+class Role(enum.IntEnum):
+    """What a request may do; each may what those before it may."""
+
+    NOBODY = 0
+    VIEWER = 1
+    """See the page and the metrics."""
+    OPERATOR = 2
+    """Say that a verdict was right or wrong."""
 
 
 @dataclass(frozen=True)
@@ -45,41 +58,52 @@ class Address:
 
 
 class Access:
-    """Judges requests: with a token by the token alone, without one by the name they were sent to."""
+    """Judges requests: with a token by the token alone, without one by the name they were sent to.
 
-    def __init__(self, address: Address, token: str | None) -> None:
+    The operator's token opens the page too. Without one nobody is an operator, on this machine neither.
+    """
+
+    def __init__(self, address: Address, token: str | None, operator_token: str | None = None) -> None:
         """Raises ConfigError for an address that others can reach without a token of at least 16 characters."""
         if token is None and not address.loopback:
             raise ConfigError(
                 f"{address.host} can be reached from other machines: set a token of at least {SHORTEST_TOKEN} "
                 "characters in CSFLOW_SERVE_TOKEN, or serve on 127.0.0.1"
             )
-        if token is not None and (len(token) < SHORTEST_TOKEN or not re.fullmatch(r"[A-Za-z0-9._~-]+", token)):
-            raise ConfigError(
-                f"the token must have at least {SHORTEST_TOKEN} characters, letters, digits and . _ ~ - only"
-            )
+        for given, name in ((token, "CSFLOW_SERVE_TOKEN"), (operator_token, "CSFLOW_OPERATOR_TOKEN")):
+            if given is not None and (len(given) < SHORTEST_TOKEN or not re.fullmatch(r"[A-Za-z0-9._~-]+", given)):
+                raise ConfigError(
+                    f"the token in {name} must have at least {SHORTEST_TOKEN} characters, letters, digits and . _ ~ - "
+                    "only"
+                )
+        if token is not None and token == operator_token:
+            raise ConfigError("CSFLOW_SERVE_TOKEN and CSFLOW_OPERATOR_TOKEN must differ: who sees may not yet label")
         self._token = token
+        self._operator_token = operator_token
         # Browsers send cookies to every port of a host: two runs on one machine must not share theirs.
         self.cookie = f"csflow_{address.port}"
 
     @property
     def token_needed(self) -> bool:
-        """Whether there is a token."""
+        """Whether the page is shown to nobody without a token."""
         return self._token is not None
 
-    def allows(self, headers: dict[str, str], query: str = "") -> bool:
-        """Whether a request with these headers (names in lower case) and query may see the page.
+    def role(self, headers: dict[str, str], query: str = "") -> Role:
+        """What a request with these headers (names in lower case) and query may do.
 
-        Without a token the request must have been sent to a loopback name: a page elsewhere that lets its own name
-        point to 127.0.0.1 (DNS rebinding) gets nothing.
+        Without a token for the page the request must have been sent to a loopback name: a page elsewhere that lets its
+        own name point to 127.0.0.1 (DNS rebinding) gets nothing.
         """
-        if self._token is None:
-            return _is_loopback_name(headers.get("host", ""))
-        return any(self.is_token(given) for given in self._given(headers, query))
+        if self._token is None and not _is_loopback_name(headers.get("host", "")):
+            return Role.NOBODY
+        least = Role.VIEWER if self._token is None else Role.NOBODY
+        return max([least, *map(self.role_of, self._given(headers, query))])
 
-    def is_token(self, given: str) -> bool:
-        """Compare in constant time."""
-        return self._token is not None and hmac.compare_digest(given.encode(), self._token.encode())
+    def role_of(self, given: str) -> Role:
+        """What whoever has this token may do; compares in constant time."""
+        if _same(given, self._operator_token):
+            return Role.OPERATOR
+        return Role.VIEWER if _same(given, self._token) else Role.NOBODY
 
     def _given(self, headers: dict[str, str], query: str) -> list[str]:
         given = parse_qs(query).get("token", [])
@@ -91,6 +115,10 @@ class Access:
         except CookieError:
             cookie = None
         return [*given, *([cookie.value] if cookie else [])]
+
+
+def _same(given: str, token: str | None) -> bool:
+    return token is not None and hmac.compare_digest(given.encode(), token.encode())
 
 
 def _is_loopback_name(host: str) -> bool:

@@ -37,6 +37,7 @@ class Reject:
     """A result that was not OK, as the page shows it."""
 
     seen: Seen
+    """Without its picture, unless it may be labelled."""
     sheet: bytes
     """JPEG with picture, heat map, verdict and score; empty where no picture was delivered."""
     thumbnail: bytes
@@ -59,8 +60,15 @@ class Reject:
 class Pictures:
     """Watches a `LiveState`; at most five pictures a second are made, whatever the camera gives."""
 
-    def __init__(self, state: LiveState) -> None:
+    def __init__(self, state: LiveState, keep: bool = False) -> None:
+        """Begin to draw.
+
+        Args:
+            keep: hold the camera's own pictures of the rejects and of the newest frames, for `seen`.
+        """
         self._state = state
+        self._keep = keep
+        self._drawn: deque[Seen] = deque(maxlen=FRAMES_KEPT if keep else 0)
         self._rejects: deque[Reject] = deque(maxlen=REJECTS)
         self._shown: Seen | None = None
         self._frames: deque[tuple[int, bytes]] = deque(maxlen=FRAMES_KEPT)
@@ -81,6 +89,12 @@ class Pictures:
         with self._lock:
             return dict(self._frames).get(number, b"")
 
+    def seen(self, number: int) -> Seen | None:
+        """A result with the camera's own picture, of those that the page shows or showed lately."""
+        with self._lock:
+            at_hand = [*self._drawn, *(reject.seen for reject in self._rejects)]
+        return next((seen for seen in at_hand if seen.number == number), None)
+
     def rejects(self) -> list[Reject]:
         """The last results that were not OK, newest first."""
         with self._lock:
@@ -98,7 +112,8 @@ class Pictures:
     def turn(self) -> None:
         """Draw what there is to draw."""
         for seen in self._state.take_rejects():
-            reject = Reject(replace(seen, frame=None), _drawn(self._sheet, seen), _drawn(self._thumbnail, seen))
+            kept = seen if self._keep else replace(seen, frame=None)
+            reject = Reject(kept, _drawn(self._sheet, seen), _drawn(self._thumbnail, seen))
             with self._lock:
                 self._rejects.append(reject)
         with self._lock:
@@ -109,6 +124,7 @@ class Pictures:
             with self._lock:
                 self._shown = newest
                 self._frames.append((newest.number, jpeg))
+                self._drawn.append(newest)
 
     def _live(self, frame: Frame, result: Result) -> NDArray[np.uint8]:
         return self._overlaid(frame, result, FRAME_PX)

@@ -18,8 +18,10 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from csflow.runtime.errors import SinkError
-from csflow.runtime.page.access import Access, Address
+from csflow.runtime.page.access import ROLE, Access, Address, Role
+from csflow.runtime.page.labelling import Labelling
 from csflow.runtime.page.metrics import Metrics
+from csflow.runtime.page.operator import OperatorRoutes
 from csflow.runtime.page.pictures import Pictures
 from csflow.runtime.page.state import LiveState
 from csflow.runtime.schema import json_line
@@ -36,19 +38,20 @@ HEADERS = {
     b"referrer-policy": b"no-referrer",
     b"cache-control": b"no-store",
 }
-ASSETS = {"page.css": "text/css", "page.js": "text/javascript"}
+ASSETS = {"page.css": "text/css", "page.js": "text/javascript", "label.js": "text/javascript"}
 
 
 class PageServer:
     """Serves a `LiveState` until it is closed."""
 
-    def __init__(self, address: Address, token: str | None, state: LiveState) -> None:
-        """Listen. Raises ConfigError for an address without its token, SinkError for one that cannot be had."""
-        self._access = Access(address, token)
+    def __init__(self, address: Address, access: Access, state: LiveState, labelling: Labelling | None) -> None:
+        """Listen; raises SinkError for an address that cannot be had."""
+        self._access = access
         self._state = state
+        self._labelling = labelling
         self._socket = _listen(address)
         self.url = address.url(self._socket.getsockname()[1])
-        self._pictures = Pictures(state)
+        self._pictures = Pictures(state, keep=labelling is not None)
         self._metrics = Metrics(state)
         self._closing = False
         app = _Guard(Starlette(routes=self._routes()), self._access)
@@ -79,7 +82,9 @@ class PageServer:
             self._socket.close()
 
     def _routes(self) -> list[Route]:
+        labelling = self._labelling
         return [
+            *(OperatorRoutes(labelling, self._pictures, self._state.run).routes() if labelling is not None else ()),
             Route("/", self._page),
             Route("/events", self._events),
             Route("/frame/{number:int}.jpg", self._frame),
@@ -90,8 +95,8 @@ class PageServer:
         ]
 
     async def _page(self, request: Request) -> Response:
-        token = request.query_params.get("token")
-        if token is None or not self._access.token_needed:
+        token = request.query_params.get("token", "")
+        if self._access.role_of(token) is Role.NOBODY:
             return Response(_file("page.html"), media_type="text/html")
         # Out of the address bar and the history; the cookie takes over.
         response = RedirectResponse("/", 303)
@@ -111,10 +116,10 @@ class PageServer:
     async def _metrics_text(self, _request: Request) -> Response:
         return Response(self._metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    async def _events(self, _request: Request) -> Response:
-        return StreamingResponse(self._stream(), media_type="text/event-stream")
+    async def _events(self, request: Request) -> Response:
+        return StreamingResponse(self._stream(request.scope[ROLE]), media_type="text/event-stream")
 
-    async def _stream(self) -> AsyncIterator[str]:
+    async def _stream(self, role: Role) -> AsyncIterator[str]:
         """An event when another picture is shown, and at least each second: silence means that csflow is gone."""
         since, shown_number, next_s = 0, -1, 0.0
         yield "retry: 1000\n\n"
@@ -125,6 +130,8 @@ class PageServer:
                 shown_number, next_s = number, time.monotonic() + EVENT_S
                 event = self._state.snapshot(shown, since)
                 event["rejects"] = [reject.to_mapping() for reject in self._pictures.rejects()]
+                if self._labelling is not None:
+                    event["labels"] = {"operator": role is Role.OPERATOR, **self._labelling.facts()}
                 since = event["scores"][-1][0] if event["scores"] else since
                 yield f"data: {json_line(event)}\n\n"
             await asyncio.sleep(POLL_S)
@@ -141,8 +148,8 @@ class _Guard:
         if scope["type"] != "http":
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        allowed = self._access.allows(headers, scope["query_string"].decode("latin-1"))
-        app = self._app if allowed else self._refusal()
+        scope[ROLE] = self._access.role(headers, scope["query_string"].decode("latin-1"))
+        app = self._refusal() if scope[ROLE] is Role.NOBODY else self._app
         await app(scope, receive, _with_headers(send))
 
     def _refusal(self) -> Response:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
-from csflow.runtime.errors import BackendUnavailable, SinkError
+from csflow.runtime.errors import BackendUnavailable, ConfigError, SinkError
 from csflow.runtime.machine.install import pip_install
-from csflow.runtime.page.access import Address
+from csflow.runtime.page.access import Access, Address
+from csflow.runtime.page.labelling import Labelling
 from csflow.runtime.page.state import LiveState, PageInfo
 from csflow.runtime.sink import OutputReport
 from csflow.runtime.types import Frame, Result
@@ -24,6 +25,8 @@ class PageSink:
         token: str | None = None,
         reports: Callable[[], Sequence[OutputReport]] = lambda: (),
         absent: Callable[[], Collection[str]] = lambda: (),
+        operator_token: str | None = None,
+        labelling: Labelling | None = None,
     ) -> None:
         """Begin to serve.
 
@@ -32,12 +35,20 @@ class PageSink:
             token: who gives it may see the page; needed where other machines can reach the address.
             reports: gives the counts of the run's other outputs, which the page shows.
             absent: gives the names of the cameras that are not there.
+            operator_token: who gives it may see the page too, and label.
+            labelling: where to; None for a page that only shows.
 
         Raises:
-            ConfigError: no address, or one that needs a token.
+            ConfigError: no address, one that needs a token, or labelling without the operator's.
             SinkError: the address is taken, or is not of this machine.
             BackendUnavailable: a library is missing.
         """
+        where = Address.parse(address)
+        access = Access(where, token, operator_token)
+        if labelling is not None and operator_token is None:
+            raise ConfigError(
+                "who may label has a token of their own: set CSFLOW_OPERATOR_TOKEN to at least 16 characters"
+            )
         self._state = LiveState(info, reports, absent)
         self._closed = False
         try:
@@ -47,7 +58,7 @@ class PageSink:
                 f"the live page needs starlette, uvicorn and prometheus-client, of which one does not load ({error}); "
                 f"install them with: {pip_install('serve')}"
             ) from None
-        self._server = PageServer(Address.parse(address), token, self._state)
+        self._server = PageServer(where, access, self._state, labelling)
 
     @property
     def url(self) -> str:

@@ -14,6 +14,7 @@ let warnRatio = null;
 let shownNumber = -1;
 let pending = null;
 let rejectNumbers = "";
+let presented = null;
 let lastEventMs = Date.now();
 let events = null;
 
@@ -46,6 +47,7 @@ function update(state) {
     shownNumber = -1;
     pending = null;
     rejectNumbers = "";
+    presented = null;
   }
   const last = scores.length ? scores[scores.length - 1][0] : 0;
   scores = scores.concat(state.scores.filter((s) => s[0] > last)).slice(-MOST_SCORES);
@@ -62,6 +64,7 @@ function update(state) {
   present(state.shown);
   showHealth(state);
   showRejects(state.rejects);
+  showLabelling(state.labels, presented);
   drawScores();
 }
 
@@ -104,6 +107,7 @@ function present(shown) {
     if (source) element("frame").src = source;
     element("frame").hidden = !source;
     show("nopicture", text);
+    presented = source ? shown : null;
     showVerdict(shown);
   };
   if (!shown.picture) {
@@ -174,11 +178,16 @@ function showRejects(rejects) {
   }));
 }
 
-function enlarge(reject) {
-  element("large-picture").hidden = !reject.picture;
-  if (reject.picture) element("large-picture").src = "reject/" + reject.number + ".jpg?" + run;
-  show("large-text", [reject.verdict, reject.verified ? "" : "NOT VERIFIED", reject.reason, reject.source].filter(Boolean).join(" · "));
+function enlarge(part, folder = "reject") {
+  element("large-picture").hidden = !part.picture;
+  if (part.picture) element("large-picture").src = folder + "/" + part.number + ".jpg?" + run;
+  show("large-text", [part.verdict, part.verified ? "" : "NOT VERIFIED", part.reason, part.source].filter(Boolean).join(" · "));
+  openLabel(part);
   element("large").showModal();
+}
+
+function openShown() {
+  if (presented) enlarge(presented, "frame");
 }
 
 function drawScores() {

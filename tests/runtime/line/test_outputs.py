@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
 import socket
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,8 +22,10 @@ from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.cli.run import run
 from csflow.runtime.detector import Detector
 from csflow.runtime.errors import SinkError
+from csflow.runtime.labels.folder import LabelFolder
 from csflow.runtime.line.outputs import OutputOptions, open_outputs
 from csflow.runtime.line.stream import run_stream
+from csflow.runtime.picture.origin import PILLOW, decoder_in
 from csflow.runtime.sinks.memory import MemorySink
 from csflow.runtime.sources.fake import FakeSource
 
@@ -98,6 +102,8 @@ def test_outputs_that_are_dead_do_not_end_the_run_and_their_secrets_stay_secret(
         (["--webhook", "mqtt://x"], 1, "no web address"),
         (["--serve", "here"], 1, "no address to serve on"),
         (["--serve", "0.0.0.0:0"], 1, "CSFLOW_SERVE_TOKEN"),
+        (["--labels", "x"], 2, "--labels is for the live page"),
+        (["--labels", "x", "--serve", "127.0.0.1:0"], 1, "set CSFLOW_OPERATOR_TOKEN"),
         (["--results-policy", "hope"], 2, "hope"),
     ],
 )
@@ -105,7 +111,8 @@ def test_wrong_options_end_before_the_first_part(
     arguments: list[str], code: int, message: str, invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("CSFLOW_SERVE_TOKEN", raising=False)
+    for name in ("CSFLOW_SERVE_TOKEN", "CSFLOW_OPERATOR_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
     result = invoke(*arguments)
     assert result.exit_code == code, result.output
     assert message in result.stderr
@@ -137,6 +144,43 @@ def test_the_page_runs_beside_the_inspection(detector: Detector) -> None:
 
     run_stream(source, detector, [outputs, Asks()])
     assert 'csflow_results_total{verdict="NOK"} 1.0' in texts[-1]
+
+
+def test_the_page_of_a_run_takes_the_operator_s_word(
+    detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("starlette", reason="the page needs csflow[serve]")
+    monkeypatch.delenv("CSFLOW_SERVE_TOKEN", raising=False)
+    monkeypatch.setenv("CSFLOW_OPERATOR_TOKEN", "operator-of-enough-letters")
+    source = FakeSource([BAD])
+    options = OutputOptions(serve="127.0.0.1:0", labels=str(tmp_path / "labelled"), lines=False)
+    outputs = open_outputs(options, detector, [source])
+
+    def ask(path: str, word: dict[str, object]) -> None:
+        headers = {"Content-Type": "application/json", "Authorization": "Bearer operator-of-enough-letters"}
+        request = urllib.request.Request(f"{outputs.page_url}{path}", json.dumps(word).encode(), headers)
+        urllib.request.urlopen(request, timeout=30).close()
+
+    def run_of_the_page() -> str:
+        with urllib.request.urlopen(f"{outputs.page_url}events", timeout=30) as events:
+            while not (line := events.readline()).startswith(b"data: "):
+                assert line
+        return str(json.loads(line[6:])["run"])
+
+    class Judges(MemorySink):
+        def write(self, *_: object) -> None:
+            run = run_of_the_page()
+            while True:
+                with contextlib.suppress(urllib.error.HTTPError):  # not drawn yet
+                    ask("open/1", {})
+                    break
+                run = run_of_the_page()
+            ask("label/1", {"run": run, "good": False, "defect": "dent", "reason": "dented", "by": "anna"})
+
+    run_stream(source, detector, [outputs, Judges()])
+    (label,) = LabelFolder(tmp_path / "labelled").read()
+    assert (label.verdict, label.truth, label.result["engine"]) == ("NOK", "dent", "fake")
+    assert decoder_in(tmp_path / "labelled" / label.picture) == PILLOW
 
 
 def test_a_terminal_that_nobody_reads_does_not_stop_a_camera(

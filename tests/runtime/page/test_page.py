@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from csflow.runtime.labels.folder import LabelFolder
+from csflow.runtime.page.labelling import Labelling
 from csflow.runtime.page.state import PageInfo
 from csflow.runtime.sink import OutputReport
 from csflow.runtime.types import Frame, Result, Verdict
@@ -34,6 +37,8 @@ ERROR = replace(
     camera="line 2",
 )
 REPORT = OutputReport("mqtt mqtt://broker:1883/x", 3, 1, 4, 2, "no connection to the broker")
+
+OPERATOR = "operator-of-enough-letters"
 
 WORD = "document.getElementById('word').textContent"
 
@@ -135,6 +140,32 @@ def test_nothing_is_loaded_from_elsewhere(page: PageSink, browser: Any) -> None:
     assert origins == [page.url]
 
 
+def test_the_operator_says_that_a_verdict_was_wrong(browser: Any, tmp_path: Path) -> None:
+    folder = LabelFolder(tmp_path / "labelled")
+    labelling = Labelling(folder, lambda _camera: "OpenCV")
+    with PageSink("127.0.0.1:0", INFO, operator_token=OPERATOR, labelling=labelling) as page:
+        browser.complaints()
+        page.write(NOK, Frame(IMAGE))
+        browser.open(page.url)
+        browser.wait("document.querySelectorAll('#rejects img').length === 1")
+        browser.value("document.querySelector('#rejects button').click()")
+        assert browser.value("getComputedStyle(document.getElementById('word-on-it')).display") == "none"
+        browser.value("document.getElementById('large').close(), document.getElementById('become').click()")
+        browser.value(f"document.querySelector('#token [name=token]').value = '{OPERATOR}'")
+        browser.value("document.querySelector('#token form:last-of-type button').click()")
+        browser.wait("location.search === '' && !document.getElementById('judge').hidden")
+        browser.value("document.getElementById('judge').click()")
+        browser.wait("document.getElementById('word-on-it').checkVisibility()")
+        assert browser.value("document.getElementById('is-good').textContent") == "Wrong: the part is good"
+        fill = "(f => { f.kind.value = 'good'; f.reason.value = 'only <b>dust'; f.by.value = 'anna'; f.keep.click() })"
+        browser.value(f"{fill}(document.getElementById('word-on-it'))")
+        browser.wait("document.getElementById('said').textContent.startsWith('overruled, kept as test/good/')")
+        browser.wait("document.getElementById('labels').textContent === '1 labelled, 1 overruled'")
+        assert browser.complaints() == []
+    (label,) = folder.read()
+    assert (label.truth, label.reason, label.by) == ("good", "only <b>dust", "anna")
+
+
 @pytest.mark.parametrize("verdict", [Verdict.OK, Verdict.NOK])
 def test_an_engine_that_is_not_verified_is_told_and_no_verdict_has_its_plain_colour(
     verdict: Verdict, browser: Any
@@ -174,6 +205,8 @@ def test_a_token_opens_the_page_and_leaves_the_address_bar(browser: Any) -> None
     with PageSink("127.0.0.1:0", INFO, token) as page:
         browser.open(page.url)
         browser.wait("document.querySelector('input[name=token]') !== null")
-        browser.value(f"document.querySelector('input').value = '{token}'; document.querySelector('button').click()")
+        browser.value(
+            f"document.querySelector('[name=token]').value = '{token}'; document.querySelector('button').click()"
+        )
         browser.wait(f"location.pathname === '/' && location.search === '' && {WORD} === 'WAITING'")
         browser.wait("document.body.dataset.link === 'up'")

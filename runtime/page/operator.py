@@ -1,0 +1,89 @@
+"""What the page's operator may do: open a part, and say what it is. Refused to everybody else before a byte is read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from csflow.runtime import schema
+from csflow.runtime.errors import CSFlowError, SinkError
+from csflow.runtime.page.access import ROLE, Role
+from csflow.runtime.page.labelling import Labelling, Word
+from csflow.runtime.page.pictures import Pictures
+
+__all__ = ["OperatorRoutes"]
+
+MOST_BYTES = 16 << 10
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class OperatorRoutes:
+    """POST /open/<number> and /label/<number>."""
+
+    def __init__(self, labelling: Labelling, pictures: Pictures, run: str) -> None:
+        self._labelling = labelling
+        self._pictures = pictures
+        self._run = run
+
+    def routes(self) -> list[Route]:
+        """For the page's application."""
+        return [
+            Route("/open/{number:int}", _operators(self._open), methods=["POST"]),
+            Route("/label/{number:int}", _operators(self._label), methods=["POST"]),
+        ]
+
+    async def _open(self, request: Request) -> Response:
+        seen = self._pictures.seen(request.path_params["number"])
+        if seen is None or seen.frame is None:
+            return _refused(410, "the picture of this part is gone: open a newer one")
+        self._labelling.open(seen)
+        return JSONResponse({})
+
+    async def _label(self, request: Request) -> Response:
+        body = await _body(request)
+        if body is None:
+            return _refused(413, f"at most {MOST_BYTES} bytes")
+        try:
+            word = schema.from_mapping(Word, schema.parse_json(body))
+        except schema.SchemaError as error:
+            return _refused(400, str(error))
+        seen = self._labelling.opened(request.path_params["number"])
+        if word.run != self._run or seen is None:
+            return _refused(410, "the picture of this part is gone: open it again")
+        try:
+            made = await asyncio.to_thread(self._labelling.add, seen, word)
+        except SinkError as error:
+            return _refused(507, str(error))
+        except CSFlowError as error:
+            return _refused(400, str(error))
+        return JSONResponse({"picture": made.picture, "truth": made.truth, "overruled": made.overruled})
+
+
+def _operators(handler: Handler) -> Handler:
+    async def guarded(request: Request) -> Response:
+        if request.scope[ROLE] is not Role.OPERATOR:
+            return _refused(403, "this needs the operator's token")
+        # What other sites can make a browser send without asking here first has another type.
+        if request.headers.get("content-type") != "application/json":
+            return _refused(415, "expected application/json")
+        return await handler(request)
+
+    return guarded
+
+
+async def _body(request: Request) -> bytes | None:
+    """The body; None where it is larger than a word may be."""
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > MOST_BYTES:
+            return None
+    return body
+
+
+def _refused(status: int, why: str) -> Response:
+    return PlainTextResponse(why, status)

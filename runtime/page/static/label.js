@@ -1,0 +1,79 @@
+"use strict";
+
+// The operator's word on a part. `run`, `element` and `show` are page.js's.
+
+let labelling = null;
+let openedPart = null;
+
+async function post(path, body) {
+  const answer = await fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+  if (!answer.ok) throw new Error((await answer.text()) || answer.statusText);
+  return answer.json();
+}
+
+function showLabelling(labels, shown) {
+  labelling = labels || null;
+  element("operator").hidden = !labelling;
+  if (!labelling) return;
+  element("sign-in").hidden = labelling.operator;
+  const overruled = labelling.overruled ? ", " + labelling.overruled + " overruled" : "";
+  show("labels", labelling.labels + " labelled" + overruled);
+  element("judge").hidden = !labelling.operator || !canBeLabelled(shown);
+}
+
+function canBeLabelled(part) {
+  return Boolean(part && part.picture && ["OK", "NOK", "UNCERTAIN"].includes(part.verdict));
+}
+
+async function openLabel(part) {
+  openedPart = part;
+  const able = labelling !== null && labelling.operator && canBeLabelled(part);
+  element("word-on-it").hidden = !able;
+  element("said").textContent = "";
+  if (!able) return;
+  const form = element("word-on-it");
+  form.reset();
+  form.by.value = localStorage.getItem("csflow-operator") || "";
+  const right = { OK: "good", NOK: "defective" }[part.verdict];
+  for (const kind of ["good", "defective"]) {
+    show("is-" + kind, (right === undefined ? "" : right === kind ? "Right: " : "Wrong: ") + "the part is " + kind);
+  }
+  showKind();
+  try {
+    await post("open/" + part.number, {});
+  } catch (error) {
+    if (openedPart === part) tellLabel(error.message, true);
+  }
+}
+
+function showKind() {
+  const kind = element("word-on-it").kind.value;
+  element("defect-row").hidden = kind !== "defective";
+  element("use-row").hidden = kind !== "good";
+}
+
+function tellLabel(text, failed) {
+  element("said").textContent = text;
+  element("said").className = failed ? "failed" : "";
+}
+
+async function sendLabel(event) {
+  event.preventDefault();
+  const form = element("word-on-it"), part = openedPart, good = form.kind.value === "good";
+  localStorage.setItem("csflow-operator", form.by.value);
+  const word = { run, good, reason: form.reason.value, by: form.by.value, defect: good ? "" : form.defect.value, use: good ? form.use.value : "test" };
+  form.keep.disabled = true;
+  try {
+    const made = await post("label/" + part.number, word);
+    tellLabel((made.overruled ? "overruled, kept as " : "kept as ") + made.picture, false);
+  } catch (error) {
+    tellLabel("not kept: " + error.message, true);
+  } finally {
+    form.keep.disabled = false;
+  }
+}
+
+element("word-on-it").addEventListener("submit", sendLabel);
+element("word-on-it").addEventListener("change", showKind);
+element("judge").addEventListener("click", () => openShown());
+element("become").addEventListener("click", () => element("token").showModal());
