@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import socket
 import urllib.error
 import urllib.request
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from csflow.runtime.errors import BackendUnavailable, SinkError
+from csflow.runtime.machine.install import pip_install
 from csflow.runtime.page.sink import PageSink
 from csflow.runtime.types import Frame
 
@@ -46,7 +48,7 @@ def test_a_port_that_is_taken_is_told_in_one_line() -> None:
 
 def test_missing_libraries_name_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "csflow.runtime.page.server", None)
-    with pytest.raises(BackendUnavailable, match=r"csflow\[serve\]"):
+    with pytest.raises(BackendUnavailable, match=re.escape(pip_install("serve"))):
         PageSink("127.0.0.1:0", INFO)
 
 
