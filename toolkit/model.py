@@ -18,15 +18,12 @@ from csflow.runtime.errors import BundleCorrupted
 from csflow.runtime.types import Prediction
 from csflow.toolkit.backbones.backbone import Backbone
 from csflow.toolkit.backbones.networks import build_backbone
-from csflow.toolkit.config import ModelConfig
-from csflow.toolkit.methods.method import Head, Method, Shapes
-from csflow.toolkit.methods.table import METHODS
+from csflow.toolkit.config import BACKBONE, ModelConfig
+from csflow.toolkit.methods.method import Head, Judge, Shapes
+from csflow.toolkit.methods.table import method_named
 from csflow.toolkit.origin import origin
 
-__all__ = ["BACKBONE", "Model", "weights_file"]
-
-BACKBONE = "backbone"
-"""Name of the first graph and of its weights, of every method."""
+__all__ = ["Model", "weights_file"]
 
 
 @dataclass(frozen=True)
@@ -48,22 +45,24 @@ class Model:
         _fill(backbone.trunk, bundle, BACKBONE)
         try:
             with torch.device("meta"):
-                head = METHODS[config.method].head(config.head, backbone.shapes(config.image_size))
+                head = method_named(config.method).head(config.head, backbone.shapes(config.image_size))
         except ValueError as error:
             raise BundleCorrupted(f"{bundle.path}: manifest.json: {error}; train again") from None
-        # Format 1 stored the flow's tensors without the name of the module that holds them.
-        _fill(head, bundle, METHODS[config.method].graph, "flow." if bundle.manifest.format_version == 1 else "")
-        return cls(backbone, head.requires_grad_(False).eval(), config)
+        model = cls(backbone, head.requires_grad_(False).eval(), config)
+        for graph, part in model._parts.items():
+            # Format 1 stored the flow's tensors without the name of the module that holds them.
+            _fill(part, bundle, graph, "flow." if bundle.manifest.format_version == 1 else "")
+        return model
 
     @property
-    def method(self) -> Method:
+    def method(self) -> Judge:
         """What the head belongs to."""
-        return METHODS[self.config.method]
+        return method_named(self.config.method)
 
     @property
     def graphs(self) -> tuple[str, ...]:
         """The names of its graphs in running order, as the manifest lists them."""
-        return BACKBONE, self.method.graph
+        return BACKBONE, *self._parts
 
     @property
     def shapes(self) -> Shapes:
@@ -84,11 +83,15 @@ class Model:
         Args:
             provenance: of the manifest, for what the backbone's weights say about themselves.
         """
-        modules = zip(self.graphs, (self.backbone.trunk, self.head), strict=True)
+        modules = {BACKBONE: self.backbone.trunk, **self._parts}
         return {
             weights_file(graph): _serialise(module, origin(graph, self.config, provenance or {}))
-            for graph, module in modules
+            for graph, module in modules.items()
         }
+
+    @property
+    def _parts(self) -> Mapping[str, nn.Module]:
+        return self.head.parts or {self.method.graph: self.head}
 
     @torch.inference_mode()
     def predict(self, batch: Tensor) -> list[Prediction]:

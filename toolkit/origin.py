@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
-from csflow.toolkit.config import ModelConfig
-from csflow.toolkit.methods.table import METHODS
+from csflow.toolkit.config import BACKBONE, ModelConfig
 
 __all__ = ["origin"]
 
@@ -25,7 +24,7 @@ def origin(graph: str, config: ModelConfig, provenance: Mapping[str, Any]) -> di
         provenance: of the manifest.
     """
     made_by = {"csflow": version("csflow"), "graph": graph}
-    if graph == METHODS[config.method].graph:
+    if graph != BACKBONE:
         return {**made_by, "method": config.method}
     weights = provenance.get("backbone_weights", {})
     told = {f"weights_{key}": str(weights[key]) for key in TOLD if key in weights}

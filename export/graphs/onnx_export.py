@@ -17,8 +17,8 @@ from csflow.export.graphs.signature import sign
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.engines.stages import graph_file
 from csflow.runtime.errors import EngineError
-from csflow.toolkit.config import ModelConfig
-from csflow.toolkit.model import BACKBONE, Model
+from csflow.toolkit.config import BACKBONE, ModelConfig
+from csflow.toolkit.model import Model
 from csflow.toolkit.origin import origin
 
 __all__ = ["OPSET", "graph_facts", "make_graphs", "to_onnx"]

@@ -31,13 +31,15 @@ def half_share(products: Iterable[Product]) -> float:
 
 
 def require_half_graph(products: Sequence[Product], where: str) -> None:
-    """Raises EngineError where a graph called fp16 multiplies in another type; it names the largest such node."""
+    """Raises EngineError where a graph called fp16 multiplies in another type; it names the largest such node.
+
+    A graph without products, such as the one that joins judgements, has nothing to gain from half precision.
+    """
     share = half_share(products)
-    if share >= HALF_SHARE:
+    if not products or share >= HALF_SHARE:
         return
-    others = [product for product in products if not product.is_half]
-    worst = max(others, key=lambda product: product.macs, default=None)
-    named = f"the largest other is {worst.name!r} ({worst.operator}) in {worst.type}" if worst else "nothing multiplies"
+    worst = max((product for product in products if not product.is_half), key=lambda product: product.macs)
+    named = f"the largest other is {worst.name!r} ({worst.operator}) in {worst.type}"
     raise EngineError(
         f"{where} does {share:.1%} of its multiply-accumulates in half precision, at least {HALF_SHARE:.0%} was "
         f"expected; {named}: run 'csflow export --fp16' again with this csflow"

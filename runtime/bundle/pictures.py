@@ -6,7 +6,7 @@ A trained bundle has them under `provenance.training.pictures` of its manifest; 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,6 +56,14 @@ class PictureSizes:
         widths, heights = [size[0] for size in listed], [size[1] for size in listed]
         aspects = [width / height for width, height in listed]
         return cls((min(widths), max(widths)), (min(heights), max(heights)), (min(aspects), max(aspects)))
+
+    @classmethod
+    def joined(cls, sizes: Sequence[PictureSizes]) -> PictureSizes:
+        """The ranges that hold all of these; at least one."""
+        low = cls.of((s.width_px[0], s.height_px[0]) for s in sizes)
+        high = cls.of((s.width_px[1], s.height_px[1]) for s in sizes)
+        aspect = min(s.aspect[0] for s in sizes), max(s.aspect[1] for s in sizes)
+        return cls((low.width_px[0], high.width_px[1]), (low.height_px[0], high.height_px[1]), aspect)
 
     @property
     def varied(self) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 __all__ = ["PADDINGS", "BackboneConfig"]
@@ -40,3 +42,23 @@ class BackboneConfig:
             raise ValueError(f"padding must be one of {', '.join(PADDINGS)}")
         if not self.stages or list(self.stages) != sorted({*self.stages}) or self.stages[0] < 0:
             raise ValueError("stages must be rising whole numbers from 0, at least one")
+
+    @property
+    def feature_maps(self) -> tuple[tuple[int, int], ...]:
+        """(scale, stage) of each feature map, in the order of `Backbone.forward`."""
+        return tuple((scale, stage) for scale in range(self.scales) for stage in self.stages)
+
+    def places_in(self, wider: BackboneConfig) -> tuple[int, ...]:
+        """Where its feature maps stand among those of a backbone that reads them too."""
+        return tuple(map(wider.feature_maps.index, self.feature_maps))
+
+    def reads_like(self, other: BackboneConfig) -> bool:
+        """Whether both differ in nothing but the stages and scales that are read."""
+        return dataclasses.replace(self, scales=1, stages=(0,)) == dataclasses.replace(other, scales=1, stages=(0,))
+
+    @classmethod
+    def reading_all(cls, configs: Iterable[BackboneConfig]) -> BackboneConfig:
+        """One that reads what any of these reads, which differ in nothing else; at least one."""
+        listed = list(configs)
+        stages = tuple(sorted({stage for config in listed for stage in config.stages}))
+        return dataclasses.replace(listed[0], scales=max(config.scales for config in listed), stages=stages)

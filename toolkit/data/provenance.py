@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from csflow.calibration.pictures import TRAINING_IMAGES, TRAINING_PIXELS, pixels_sha256
 from csflow.runtime import schema
@@ -15,7 +16,16 @@ from csflow.runtime.machine.names import shown
 from csflow.runtime.picture.images import image_size
 from csflow.toolkit.data.dataset import Sample
 
-__all__ = ["FITTED", "HELD_OUT", "LEFT_OUT", "file_hashes", "listing", "trained_on", "training_record"]
+__all__ = [
+    "FITTED",
+    "HELD_OUT",
+    "LEFT_OUT",
+    "file_hashes",
+    "listing",
+    "listing_of_bundles",
+    "trained_on",
+    "training_record",
+]
 
 HELD_OUT = "held out"
 """Centre and spread in golden.json are those of pictures that were never fitted."""
@@ -47,18 +57,46 @@ def listing(root: Path, hashes: Mapping[Path, str]) -> dict[str, bytes]:
     Pictures are named by their paths below `root`; where two read alike they are numbered. Raises DataError for a
     picture that cannot be decoded.
     """
+    named = [(shown(path.relative_to(root).as_posix()), digest) for path, digest in hashes.items()]
+    return _listed(named, [pixels_sha256(path) for path in hashes])
+
+
+def listing_of_bundles(bundles: Sequence[Bundle], pictures: Sequence[Path]) -> dict[str, bytes]:
+    """The same files for a bundle that is made of others and of more pictures; where none lists any, none.
+
+    Raises DataError for a picture that cannot be decoded.
+    """
+    known = [bundle for bundle in bundles if bundle.has(TRAINING_IMAGES)]
+    named = {digest: name for bundle in known for name, digest in _read(bundle, TRAINING_IMAGES, "files").items()}
+    named |= {digest: shown(path.name) for path, digest in file_hashes([Sample(path) for path in pictures]).items()}
+    pixels = {
+        digest
+        for bundle in bundles
+        if bundle.has(TRAINING_PIXELS)
+        for digest in _read(bundle, TRAINING_PIXELS, "pixels")
+    }
+    pixels |= {pixels_sha256(path) for path in pictures}
+    return _listed([(name, digest) for digest, name in named.items()], pixels) if named else {}
+
+
+def _read(bundle: Bundle, file: str, key: str) -> Any:
+    return schema.parse_json(bundle.read(file))[key]
+
+
+def _listed(named: Sequence[tuple[str, str]], pixels: Collection[str]) -> dict[str, bytes]:
     files: dict[str, str] = {}
-    for path, digest in hashes.items():
-        name = shown(path.relative_to(root).as_posix())
+    for name, digest in named:
         files[name if name not in files else f"{name} #{len(files)}"] = digest
-    pixels = sorted(pixels_sha256(path) for path in hashes)
-    return {TRAINING_IMAGES: schema.dump_json({"files": files}), TRAINING_PIXELS: schema.dump_json({"pixels": pixels})}
+    return {
+        TRAINING_IMAGES: schema.dump_json({"files": files}),
+        TRAINING_PIXELS: schema.dump_json({"pixels": sorted(pixels)}),
+    }
 
 
 def trained_on(bundle: Bundle, samples: Sequence[Sample]) -> list[Path]:
     """Those of `samples` whose very file the model was trained on: their scores say nothing about new parts."""
     if not bundle.has(TRAINING_IMAGES):
         return []
-    seen = set(schema.parse_json(bundle.read(TRAINING_IMAGES))["files"].values())
+    seen = set(_read(bundle, TRAINING_IMAGES, "files").values())
     hashes = file_hashes(samples)
     return [s.path for s in samples if hashes[s.path] in seen]

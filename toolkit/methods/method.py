@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from csflow.runtime.bundle.manifest import Definitions
 from csflow.toolkit.features import FeatureFiles
 
-__all__ = ["SCORE_FLOOR", "Fitted", "Head", "Method", "Reading", "Shapes", "Workplace"]
+__all__ = ["SCORE_FLOOR", "Fitted", "Head", "Judge", "Method", "Reading", "Shapes", "Workplace"]
 
 Shapes = tuple[tuple[int, int, int], ...]
 """(C, h, w) of each feature map."""
@@ -30,10 +30,15 @@ SCORE_FLOOR = 1e-6
 
 
 class Head(nn.Module):
-    """The part of a model that a method fits. Its state_dict is all of weights/<graph>.safetensors."""
+    """The part of a model that judges. Its state_dict, or that of each of its parts, is weights/<graph>.safetensors."""
 
     config: Any
     """A frozen dataclass of the method's `config` type: with the shapes of the features, enough to build this head."""
+
+    @property
+    def parts(self) -> Mapping[str, nn.Module]:
+        """What are graphs of their own in it, by name in running order; empty where the head is one graph."""
+        return {}
 
     def forward(self, *features: Tensor) -> tuple[Tensor, Tensor]:
         """Map features (N, C_i, h_i, w_i) to score (N,) and anomaly map (N, h, w)."""
@@ -77,28 +82,38 @@ class Workplace:
     """A bar over epochs; the callable takes the number done and the last loss."""
 
 
-class Method(Protocol):
-    """A family of detectors. All but the functions may be attributes of its class."""
+class Judge(Protocol):
+    """What the head of a bundle is. All but the function may be attributes of its class."""
 
     @property
     def name(self) -> str:
-        """In manifests and after --method."""
+        """In manifests."""
 
     @property
     def graph(self) -> str:
-        """Name of the head's graph and weights file."""
+        """Name of the head's graph and weights file; of the last where the head has parts."""
 
     @property
     def definitions(self) -> Definitions:
         """What score and map are, for people."""
 
     @property
-    def reading(self) -> Reading:
-        """What it reads of the backbone."""
-
-    @property
     def config(self) -> type:
         """Frozen dataclass of what the head is; fields that follow from features or fit are `options.settled`."""
+
+    def head(self, config: Any, shapes: Shapes) -> Head:
+        """A head whose weights are still to be loaded; it may be built on the meta device.
+
+        Raises ValueError where the head cannot read features of these shapes.
+        """
+
+
+class Method(Judge, Protocol):
+    """A family of detectors, named after --method. All but the functions may be attributes of its class."""
+
+    @property
+    def reading(self) -> Reading:
+        """What it reads of the backbone."""
 
     @property
     def training(self) -> type:
@@ -108,12 +123,6 @@ class Method(Protocol):
         """`config` with the fields that follow from the features; a fit may still make a head smaller.
 
         Raises ValueError where the method cannot read features of these shapes.
-        """
-
-    def head(self, config: Any, shapes: Shapes) -> Head:
-        """A head whose weights are still to be loaded; it may be built on the meta device.
-
-        Raises ValueError where the head cannot read features of these shapes.
         """
 
     def fit(self, features: FeatureFiles, config: Any, training: Any, work: Workplace) -> Fitted:

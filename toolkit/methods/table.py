@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from csflow.runtime.errors import BundleVersionError, ConfigError
+from csflow.toolkit.methods.combined import Combined
 from csflow.toolkit.methods.flow.method import CSFlow
 from csflow.toolkit.methods.glad.method import Glad
 from csflow.toolkit.methods.mahalanobis import Mahalanobis
-from csflow.toolkit.methods.method import Method
+from csflow.toolkit.methods.method import Judge, Method
 from csflow.toolkit.methods.nearest import Nearest
 from csflow.toolkit.methods.padim import PaDiM
 
@@ -14,13 +15,15 @@ __all__ = ["METHODS", "chosen_method", "method_named"]
 
 _ALL: tuple[Method, ...] = (CSFlow(), Mahalanobis(), Nearest(), PaDiM(), Glad())
 METHODS = {method.name: method for method in _ALL}
+"""Those that are trained."""
+_JUDGES: dict[str, Judge] = {**METHODS, Combined.name: Combined(METHODS)}
 
 
-def method_named(name: str) -> Method:
+def method_named(name: str) -> Judge:
     """The method of a bundle. Raises BundleVersionError where this csflow has none of that name."""
-    if name not in METHODS:
+    if name not in _JUDGES:
         raise BundleVersionError(f"the bundle's method {name!r} is not known to this csflow: update csflow")
-    return METHODS[name]
+    return _JUDGES[name]
 
 
 def chosen_method(name: str) -> Method:

@@ -46,7 +46,8 @@ def test_the_manifest_names_method_graphs_and_definitions(bundle: Bundle, model:
     manifest = bundle.manifest
     assert manifest.format_version == 2
     assert manifest.method == model.config.method == model.method.name
-    assert manifest.graphs == ("backbone", model.method.graph)
+    assert manifest.graphs == model.graphs
+    assert (manifest.graphs[0], manifest.graphs[-1]) == ("backbone", model.method.graph)
     assert manifest.definitions == model.method.definitions
     assert all(np.isfinite(value) for value in manifest.provenance["fit"].values())
 
@@ -88,17 +89,24 @@ def test_defects_score_above_good_parts(test_line: list[tuple[Sample, Prediction
 
 
 def test_the_state_is_the_whole_model(bundle: Bundle, model: Model) -> None:
-    for graph, module in zip(model.graphs, (model.backbone.trunk, model.head), strict=True):
-        stored = load(bundle.read(weights_file(graph)))
-        assert stored.keys() == module.state_dict().keys()
+    parts = model.head.parts or {model.method.graph: model.head}
+    for graph, module in {"backbone": model.backbone.trunk, **parts}.items():
+        assert load(bundle.read(weights_file(graph))).keys() == module.state_dict().keys()
     with torch.device("meta"):
         empty = model.method.head(model.config.head, model.shapes)
-    empty.load_state_dict(load(bundle.read(weights_file(model.method.graph))), assign=True)
+    for graph, part in (empty.parts or {model.method.graph: empty}).items():
+        part.load_state_dict(load(bundle.read(weights_file(graph))), assign=True)
+    assert not [name for name, tensor in empty.state_dict().items() if tensor.is_meta]
     features = tuple(torch.rand(2, *shape, generator=torch.Generator().manual_seed(1)) for shape in model.shapes)
     with torch.no_grad():
         for got, expected in zip(empty.eval()(*features), model.head(*features), strict=True):
             assert torch.equal(got, expected)
-    assert model.method.settle(model.config.head, model.shapes) == model.config.head
+
+
+def test_settling_a_settled_configuration_changes_nothing(model: Model) -> None:
+    if model.config.method in METHODS:
+        settled = METHODS[model.config.method].settle(model.config.head, model.shapes)
+        assert settled == model.config.head
 
 
 def test_a_batch_gives_what_its_pictures_give_alone(model: Model) -> None:
