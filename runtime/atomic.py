@@ -19,14 +19,14 @@ _TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}\.tmp")
 
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a temporary sibling of `path` for writing; it takes the name `path` when the block ends well.
+    """Open a temporary sibling of `path` to write and read; it takes the name `path` when the block ends well.
 
     If the block raises, `path` is as it was and the sibling is gone. Raises OSError as the file system does.
     """
     _make_directories(path.parent)
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with os.fdopen(handle, "w+b") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

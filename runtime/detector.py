@@ -28,6 +28,7 @@ from csflow.runtime.engines.opening import open_checked
 from csflow.runtime.engines.stages import engine_files
 from csflow.runtime.engines.trust import distrust
 from csflow.runtime.errors import CalibrationError, EngineMismatch, InferenceError
+from csflow.runtime.pack.origin import read_origin
 from csflow.runtime.picture.preprocess import preprocess, to_rgb
 from csflow.runtime.types import Frame, Identity, Prediction, Result, Verdict
 
@@ -238,6 +239,7 @@ class Detector:
 
 def _identity(bundle: Bundle, engine: str, calibration: Calibration, verified: bool) -> Identity:
     files = engine_files(bundle, EngineName.parse(engine))
+    origin = read_origin(bundle)
     return Identity(
         bundle=bundle.path.resolve().name,
         bundle_sha256=schema.parse_json(bundle.manifest.to_bytes())["manifest_sha256"],
@@ -248,4 +250,6 @@ def _identity(bundle: Bundle, engine: str, calibration: Calibration, verified: b
         warn_threshold=calibration.warn_threshold,
         reject_threshold=calibration.reject_threshold,
         verified=verified,
+        pack_sha256="" if origin is None else origin.pack_sha256,
+        signed_by="" if origin is None else origin.signer,
     )

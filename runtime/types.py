@@ -68,6 +68,10 @@ class Identity:
     """In score units."""
     verified: bool
     """Whether the decision gate has passed the engine."""
+    pack_sha256: str = ""
+    """Of the file that brought the bundle here; empty for a bundle that was made here."""
+    signed_by: str = ""
+    """Who signed that file; empty where nobody did."""
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,7 @@ def label(
     Without PICTURES the counts of the folder are printed.
     """
     from csflow.runtime.labels.folder import LabelFolder
+    from csflow.runtime.machine.user import user_name
 
     kept = LabelFolder(folder)
     if not pictures:
@@ -61,7 +62,7 @@ def label(
     if not reason or not reason.strip():
         raise click.UsageError("say why: --reason TEXT")
     words = _words(pictures, results, verdict)
-    made = [_add(kept, p, words[p], (right, defect, good), reason, by or _user(), use) for p in pictures]
+    made = [_add(kept, p, words[p], (right, defect, good), reason, by or user_name(), use) for p in pictures]
     if as_json:
         echo_json({"labels": made, **_counted(kept.counts())})
         return
@@ -110,12 +111,3 @@ def _counted(counts: Any) -> dict[str, dict[str, int]]:
     from csflow.runtime.schema import to_mapping
 
     return {"counts": {**to_mapping(counts), "overruled": counts.overruled}}
-
-
-def _user() -> str:
-    import getpass
-
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return "unknown"

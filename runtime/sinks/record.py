@@ -57,6 +57,8 @@ def _judged_by(identity: Identity | None) -> dict[str, Any]:
         "bundle_sha256": None if identity is None else identity.bundle_sha256,
         "weights_sha256": None if identity is None else identity.weights_sha256,
         "calibration_sha256": None if identity is None else identity.calibration_sha256,
+        "pack_sha256": None if identity is None else identity.pack_sha256 or None,
+        "signed_by": None if identity is None else identity.signed_by or None,
     }
 
 

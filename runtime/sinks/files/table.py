@@ -41,6 +41,8 @@ COLUMNS = (
     "bundle_sha256",
     "weights_sha256",
     "calibration_sha256",
+    "pack_sha256",
+    "signed_by",
 )
 
 

@@ -1,0 +1,1 @@
+"""Commands for bundles that travel: pack, unpack, deploy, rollback."""
