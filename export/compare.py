@@ -1,9 +1,15 @@
-"""Several methods on the same pictures: each is trained, exported, calibrated and evaluated alike, one row each."""
+"""Several methods on the same pictures: each is trained, exported, calibrated and evaluated alike, one row each.
+
+Features are extracted once, for all that any of the methods reads. 'a+b' among the methods is their combined judgement
+(`csflow.toolkit.combine`), made of the bundles of this comparison.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -11,6 +17,7 @@ from typing import Any, Protocol
 
 from csflow.calibration.calibrate import calibrate
 from csflow.calibration.metrics import GOOD
+from csflow.calibration.paired import Paired, paired
 from csflow.export.graphs.onnx_export import make_graphs
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.engine import Engine
@@ -18,13 +25,18 @@ from csflow.runtime.engines.opening import open_engine
 from csflow.runtime.engines.stages import graph_file
 from csflow.runtime.errors import ConfigError
 from csflow.runtime.types import Frame, Prediction
+from csflow.toolkit.backbones.config import BackboneConfig
+from csflow.toolkit.combine import Combination, combine
 from csflow.toolkit.data.dataset import Dataset
 from csflow.toolkit.evaluation.evaluation import Evaluation, evaluate
 from csflow.toolkit.methods.table import chosen_method
 from csflow.toolkit.plan import BackboneChoice, TrainPlan, model_plan
-from csflow.toolkit.train_model import Reporter, train_model
+from csflow.toolkit.train_model import Reporter, SharedFeatures, train_model
 
-__all__ = ["Comparison", "Row", "compare", "table_lines", "to_json"]
+__all__ = ["Comparison", "Gain", "Report", "Row", "compare", "table_lines", "to_json"]
+
+HOLD_OUT = 0.1
+"""Share of the good pictures that gives the spread of scores by which judgements are combined."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +55,40 @@ class Row:
     escape_rate: float | None
     """Share of the defective test pictures whose verdict is OK."""
     train_s: float
-    """Seconds until the bundle is written, features included."""
+    """Seconds until the bundle is written, those of extracting features left out; of a combination, those of its
+    members too."""
     graph_bytes: int
     """Of the float32 graphs, which is what a line reads."""
     frame_ms: float
     """Median milliseconds of the engine for one test frame, in this run on this machine."""
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What a combination wins, and what it costs."""
+
+    method: str
+    better: str
+    """The member with the higher image AUROC."""
+    auroc: Paired
+    """Of the combination, less that of `better`."""
+    time_ratio: float
+    """Milliseconds of a frame over those of the slower member, in this run."""
+
+    @property
+    def worth(self) -> bool:
+        """Whether all of the interval is a gain."""
+        return self.auroc.low > 0.0
+
+
+@dataclass(frozen=True)
+class Report:
+    """A finished comparison."""
+
+    rows: tuple[Row, ...]
+    gains: tuple[Gain, ...]
+    features_s: float
+    """Seconds of extracting features, once for all methods; 0 where they lay there."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +98,18 @@ class Comparison:
     dataset: Dataset
     backbone: BackboneChoice
     folder: Path
-    """Where the bundles go, each under the name of its method."""
+    """Where the bundles go, each under the name of its method, and the features."""
     weights: str = "auto"
     backend: str = "openvino-fp32"
     rate: float = 0.01
     """At most this share of good parts may be rejected, in 0..1, as `csflow calibrate` takes it."""
+
+
+@dataclass(frozen=True)
+class _Judged:
+    row: Row
+    bundle: Bundle
+    scores: tuple[float, ...]
 
 
 class _Bars(Reporter, Protocol):
@@ -69,46 +117,90 @@ class _Bars(Reporter, Protocol):
         """As `TerminalReporter`."""
 
 
-def compare(what: Comparison, methods: Sequence[str], reporter: _Bars) -> Iterator[Row]:
-    """One row a method, as soon as it is known.
+def compare(what: Comparison, methods: Sequence[str], reporter: _Bars) -> Report:
+    """Train, judge and time every method, then every combination.
 
     Every name and option is read, and two methods for one bundle are refused, before the first training.
 
     Raises:
-        ConfigError: an unknown method or option, or one named twice.
+        ConfigError: an unknown method or option, one named twice, or a combination of methods that are not named.
         DataError: no good or no defective test pictures.
         CalibrationError: too few pictures for thresholds at this rate.
-        Whatever `train_model`, `make_graphs` and `open_engine` raise.
+        Whatever `train_model`, `combine`, `make_graphs` and `open_engine` raise.
     """
+    alone = [method for method in methods if "+" not in method.partition("?")[0]]
+    plans = _plans(what, alone)
+    combinations = {method: _members(method, plans) for method in methods if method not in alone}
+    if combinations:
+        plans = {name: (text, dataclasses.replace(plan, hold_out=HOLD_OUT)) for name, (text, plan) in plans.items()}
+    backbone = BackboneConfig.reading_all(plan.model.backbone for _, plan in plans.values())
+    shared = SharedFeatures(what.folder / "features", backbone)
+    clock = _Clock(reporter)
+    judged = {name: _trained(what, name, *plans[name], shared, clock) for name in plans}
+    joined = {method: _combined(what, method, [judged[m] for m in of], reporter) for method, of in combinations.items()}
+    gains = tuple(_gain(what, joined[method], [judged[m] for m in of]) for method, of in combinations.items())
+    return Report(tuple(j.row for j in (*judged.values(), *joined.values())), gains, clock.seconds)
+
+
+def table_lines(report: Report) -> list[str]:
+    """The rows as a table for a terminal, and what combinations are worth."""
+    width = max(len("method"), *(len(row.method) for row in report.rows))
+    head = f"{'method':<{width}}   AUROC     PRO  false rejects  escapes  train s  graphs MB  ms a frame"
+    extracted = f"features of all methods: {report.features_s:.0f} s, not counted above"
+    return [head, *(_line(row, width) for row in report.rows), extracted, *map(_gain_line, report.gains)]
+
+
+def to_json(report: Report) -> dict[str, Any]:
+    """The rows for programs."""
+    gains = [{**asdict(gain), "worth": gain.worth} for gain in report.gains]
+    rows = [asdict(row) for row in report.rows]
+    return {"format_version": 1, "features_s": report.features_s, "methods": rows, "combinations": gains}
+
+
+def _plans(what: Comparison, methods: Sequence[str]) -> dict[str, tuple[str, TrainPlan]]:
+    """By the name of each method: how it was named, and its plan."""
     names = [chosen_method(method.partition("?")[0]).name for method in methods]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ConfigError(f"{twice[0]} is named twice, and both would write {twice[0]}.csflow: compare in two runs")
     plans = [TrainPlan(*model_plan(method, what.backbone), what.weights) for method in methods]
-    return (_row(what, *each, reporter) for each in zip(methods, names, plans, strict=True))
+    if not plans:
+        raise ConfigError("no method is named: name one, or several with commas between them")
+    return {name: each for name, *each in zip(names, methods, plans, strict=True)}  # type: ignore[misc]
 
 
-def table_lines(rows: Sequence[Row]) -> list[str]:
-    """The rows as a table for a terminal."""
-    width = max(len("method"), *(len(row.method) for row in rows))
-    head = f"{'method':<{width}}   AUROC     PRO  false rejects  escapes  train s  graphs MB  ms a frame"
-    return [head, *(_line(row, width) for row in rows)]
+def _members(method: str, plans: dict[str, tuple[str, TrainPlan]]) -> list[str]:
+    members = method.split("+")
+    if missing := [member for member in members if member not in plans]:
+        raise ConfigError(
+            f"{method} combines {missing[0]}, which is not compared: name it too, without its options here"
+        )
+    return members
 
 
-def to_json(rows: Sequence[Row]) -> dict[str, Any]:
-    """The rows for programs."""
-    return {"format_version": 1, "methods": [asdict(row) for row in rows]}
+def _trained(
+    what: Comparison, name: str, method: str, plan: TrainPlan, shared: SharedFeatures, clock: _Clock
+) -> _Judged:
+    clock.say(f"{method}:")
+    began, before = time.perf_counter(), clock.seconds
+    bundle = train_model(what.dataset, what.folder / f"{name}.csflow", plan, clock, shared=shared)
+    spent = time.perf_counter() - began - (clock.seconds - before)
+    return _judged(what, method, bundle, spent, clock.reporter)
 
 
-def _row(what: Comparison, method: str, name: str, plan: TrainPlan, reporter: _Bars) -> Row:
+def _combined(what: Comparison, method: str, members: Sequence[_Judged], reporter: _Bars) -> _Judged:
     reporter.say(f"{method}:")
     began = time.perf_counter()
-    bundle = train_model(what.dataset, what.folder / f"{name}.csflow", plan, reporter)
-    train_s = time.perf_counter() - began
+    bundle = combine([m.bundle for m in members], what.folder / f"{method}.csflow", Combination(), reporter)
+    spent = time.perf_counter() - began + sum(m.row.train_s for m in members)
+    return _judged(what, method, bundle, spent, reporter)
+
+
+def _judged(what: Comparison, method: str, bundle: Bundle, train_s: float, reporter: _Bars) -> _Judged:
     bundle = bundle.update(make_graphs(bundle))
     with open_engine(bundle, what.backend) as engine, _Timed(engine) as timed:
         evaluation = _evaluated(what, bundle, timed, reporter)
     rates, pixel = evaluation.rates, evaluation.pixel
-    return Row(
+    row = Row(
         method,
         str(bundle.path),
         evaluation.image_auroc,
@@ -119,6 +211,15 @@ def _row(what: Comparison, method: str, name: str, plan: TrainPlan, reporter: _B
         sum(len(bundle.read(graph_file("fp32", graph))) for graph in bundle.manifest.graphs),
         1000.0 * median(timed.seconds),
     )
+    return _Judged(row, bundle, tuple(sample.score for sample in evaluation.samples))
+
+
+def _gain(what: Comparison, joined: _Judged, members: Sequence[_Judged]) -> Gain:
+    better = max(members, key=lambda member: member.row.image_auroc)
+    slowest = max(member.row.frame_ms for member in members)
+    is_good = [sample.label == GOOD for sample in what.dataset.test]
+    difference = paired(joined.scores, better.scores, is_good)
+    return Gain(joined.row.method, better.row.method, difference, joined.row.frame_ms / slowest)
 
 
 def _evaluated(what: Comparison, bundle: Bundle, engine: Engine, reporter: _Bars) -> Evaluation:
@@ -127,6 +228,23 @@ def _evaluated(what: Comparison, bundle: Bundle, engine: Engine, reporter: _Bars
         calibrate(bundle, good, engine, what.rate, any_size=what.dataset.any_size)
     with reporter.images(len(what.dataset.test), "evaluating") as advance:
         return evaluate(bundle, what.dataset, engine, advance)
+
+
+class _Clock:
+    """A reporter that counts the seconds of extracting features."""
+
+    def __init__(self, reporter: _Bars) -> None:
+        self.reporter = reporter
+        self.seconds = 0.0
+        self.say, self.epochs = reporter.say, reporter.epochs
+
+    @contextmanager
+    def images(self, total: int) -> Iterator[Callable[[int], None]]:
+        """A bar over pictures, timed."""
+        began = time.perf_counter()
+        with self.reporter.images(total) as advance:
+            yield advance
+        self.seconds += time.perf_counter() - began
 
 
 class _Timed:
@@ -159,4 +277,13 @@ def _line(row: Row, width: int) -> str:
     return (
         f"{row.method:<{width}}  {row.image_auroc:6.4f}  {pro:>6}  {rejects:>13}  {escapes:>7}  {row.train_s:7.0f}  "
         f"{row.graph_bytes / 1e6:9.1f}  {row.frame_ms:10.1f}"
+    )
+
+
+def _gain_line(gain: Gain) -> str:
+    found = gain.auroc
+    verdict = "worth its time" if gain.worth else "not worth its time: the interval is no gain throughout"
+    return (
+        f"{gain.method}: AUROC {found.difference:+.4f} [{found.low:+.4f}, {found.high:+.4f}] against {gain.better}, "
+        f"the better member, at {gain.time_ratio:.2f} times the time of the slower: {verdict}"
     )

@@ -63,6 +63,10 @@ class FeatureFiles:
         """Those of the pictures from `start` up to `stop`, where these lie."""
         return FeatureFiles(tuple(a[start * self.variants : stop * self.variants] for a in self.maps), self.variants)
 
+    def chosen(self, maps: Sequence[int]) -> FeatureFiles:
+        """These of the feature maps, in this order, where they lie."""
+        return FeatureFiles(tuple(self.maps[i] for i in maps), self.variants)
+
     def rows(self, rows: slice | Tensor) -> Features:
         """These rows as float32 tensors (n, C, h, w), copied into memory."""
         index = rows if isinstance(rows, slice) else rows.numpy()

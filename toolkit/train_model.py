@@ -23,6 +23,7 @@ from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.manifest import Manifest, Preprocessing
 from csflow.runtime.errors import SinkError
 from csflow.toolkit.backbones.backbone import Backbone
+from csflow.toolkit.backbones.config import BackboneConfig
 from csflow.toolkit.backbones.weights import WeightsRecord, load_backbone
 from csflow.toolkit.config import ModelConfig
 from csflow.toolkit.data.dataset import Dataset
@@ -36,7 +37,7 @@ from csflow.toolkit.model import Model
 from csflow.toolkit.options import checked
 from csflow.toolkit.plan import TrainPlan
 
-__all__ = ["Reporter", "Silent", "train_model"]
+__all__ = ["Reporter", "SharedFeatures", "Silent", "train_model"]
 
 
 class Reporter(Protocol):
@@ -52,7 +53,23 @@ class Reporter(Protocol):
         """A bar over epochs; the callable takes the number done and the last loss."""
 
 
-def train_model(dataset: Dataset, path: Path, plan: TrainPlan, reporter: Reporter, fresh: bool = False) -> Bundle:
+@dataclass(frozen=True)
+class SharedFeatures:
+    """Features that several trainings on the same pictures read, extracted by the first of them."""
+
+    folder: Path
+    backbone: BackboneConfig
+    """It reads whatever one of them reads, and is theirs in all else."""
+
+
+def train_model(
+    dataset: Dataset,
+    path: Path,
+    plan: TrainPlan,
+    reporter: Reporter,
+    fresh: bool = False,
+    shared: SharedFeatures | None = None,
+) -> Bundle:
     """Train on the good pictures of `dataset` and write the bundle `path`.
 
     Work in progress (features, checkpoint) lies in the directory `path` + ".training"; an interrupted training
@@ -60,6 +77,7 @@ def train_model(dataset: Dataset, path: Path, plan: TrainPlan, reporter: Reporte
 
     Args:
         fresh: discard an unfinished training instead of resuming it.
+        shared: where features lie, or are to lie, that other trainings read too; in `path` + ".training" unless given.
 
     Raises:
         DataError: the pictures cannot be used.
@@ -76,7 +94,7 @@ def train_model(dataset: Dataset, path: Path, plan: TrainPlan, reporter: Reporte
     _check_room(path, job.backbone.trunk, job.empty_head())
     if fresh:
         job.discard_progress()
-    features = job.features()
+    features = job.features(shared)
     fitted = job.fit(features.part(0, job.kept))
     scores_of, good_scores = job.good_scores(fitted, features)
     model = Model(job.backbone, fitted.head, dataclasses.replace(job.model, head=fitted.head.config))
@@ -132,8 +150,11 @@ class _Job:
 
     @property
     def key(self) -> str:
-        hashes, plan = list(self.hashes.values()), self.plan
-        return features_key(hashes, self.record.sha256, plan.model.backbone, self.extraction.how, plan.flips)
+        return self._key(self.record, self.plan.model.backbone)
+
+    def _key(self, record: WeightsRecord, backbone: BackboneConfig) -> str:
+        hashes = list(self.hashes.values())
+        return features_key(hashes, record.sha256, backbone, self.extraction.how, self.plan.flips)
 
     @property
     def progress(self) -> Path:
@@ -146,16 +167,24 @@ class _Job:
         with torch.device("meta"):
             return chosen_method(self.model.method).head(self.model.head, self.shapes)
 
-    def features(self) -> FeatureFiles:
-        folder, count = self.work / "features", len(self.extraction.paths)
-        found = open_features(folder, self.key)
+    def features(self, shared: SharedFeatures | None) -> FeatureFiles:
+        if shared is None:
+            return self._features(self.work / "features", self.backbone, self.key)
+        backbone, record = load_backbone(shared.backbone, self.plan.weights)
+        key = self._key(record, shared.backbone)
+        found = self._features(shared.folder, backbone.to(self.device), key)
+        return found.chosen(self.model.backbone.places_in(shared.backbone))
+
+    def _features(self, folder: Path, backbone: Backbone, key: str) -> FeatureFiles:
+        count = len(self.extraction.paths)
+        found = open_features(folder, key)
         if found is not None:
             self.reporter.say(f"features of {count} pictures taken from {folder}")
             return found
-        size = self.extraction.size(self.shapes)
+        size = self.extraction.size(backbone.shapes(self.plan.model.image_size))
         self.reporter.say(f"features of {count} pictures will take {size / 1e6:,.0f} MB in {folder}")
         with self.reporter.images(count) as advance:
-            return extract_features(self.backbone, self.extraction, folder, self.key, advance)
+            return extract_features(backbone, self.extraction, folder, key, advance)
 
     def fit(self, features: FeatureFiles) -> Fitted:
         model, training = self.model, self.plan.training

@@ -20,7 +20,8 @@ __all__ = ["compare"]
     default="cs-flow,padim,mahalanobis,nearest",
     show_default=True,
     metavar="NAMES",
-    help="Methods with commas between them; options follow a name, as in 'nearest?bank=500'.",
+    help="Methods with commas between them; options follow a name, as in 'nearest?bank=500'. 'cs-flow+padim' is the "
+    "combined judgement of two that are named.",
 )
 @click.option(
     "--backbone", default="tf_efficientnet_b5.aa_in1k", show_default=True, help="timm name of an EfficientNet."
@@ -45,6 +46,12 @@ __all__ = ["compare"]
     show_default=True,
     help="Where the bundles go, each under the name of its method.",
 )
+@click.option(
+    "--randomise",
+    type=click.IntRange(0),
+    metavar="SEED",
+    help="Turn every picture by up to 10 degrees and crop it, at random.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 def compare(
     images: Path,
@@ -56,9 +63,12 @@ def compare(
     any_size: bool,
     false_reject_rate: float,
     folder: Path,
+    randomise: int | None,
     as_json: bool,
 ) -> None:
     """Train several methods on the good pictures in IMAGES and compare them on its test pictures.
+
+    Features are extracted once for all of them, and stay in the folder of the bundles until it is deleted.
 
     Thresholds come from the pictures that IMAGES sets aside for them; without any, false rejects and escapes stay open.
     A method chosen by this table is no longer judged by these test pictures: keep others for that.
@@ -68,18 +78,20 @@ def compare(
     from csflow.export.compare import compare as run
     from csflow.toolkit.cli.progress import TerminalReporter
     from csflow.toolkit.data.dataset import load_dataset
+    from csflow.toolkit.data.randomised import randomised
     from csflow.toolkit.plan import BackboneChoice
 
     dataset, reporter = load_dataset(images, image_size=image_size, any_size=any_size), TerminalReporter()
-    for line in dataset.lines():
-        reporter.say(line)
-    choice = BackboneChoice(backbone, image_size)
-    what = Comparison(dataset, choice, folder, backbone_weights, backend, false_reject_rate)
-    rows = list(run(what, [name.strip() for name in _split(methods)], reporter))
+    choice, names = BackboneChoice(backbone, image_size), [name.strip() for name in _split(methods)]
+    with randomised(dataset, randomise, "train", "calibration", "test") as pictures:
+        for line in pictures.lines():
+            reporter.say(line)
+        what = Comparison(pictures, choice, folder, backbone_weights, backend, false_reject_rate)
+        report = run(what, names, reporter)
     if as_json:
-        echo_json(to_json(rows))
+        echo_json(to_json(report))
         return
-    for line in table_lines(rows):
+    for line in table_lines(report):
         click.echo(line)
 
 
@@ -89,6 +101,7 @@ def _split(methods: str) -> list[str]:
 
     parts: list[str] = []
     for part in methods.split(","):
-        inside = parts and "?" in parts[-1] and part.strip().partition("?")[0] not in METHODS
+        begins = part.strip().partition("?")[0].partition("+")[0] in METHODS
+        inside = parts and "?" in parts[-1] and not begins
         parts[-1:] = [f"{parts[-1]},{part}"] if inside else [*parts[-1:], part]
     return parts

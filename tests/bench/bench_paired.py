@@ -11,11 +11,10 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy.stats import rankdata
+from csflow.calibration.paired import Paired, paired
 
 Scores = dict[str, tuple[bool, float]]
 
@@ -26,28 +25,12 @@ def read_scores(path: Path) -> Scores:
         return {row["file"]: (row["label"] == "good", float(row["score"])) for row in csv.DictReader(file)}
 
 
-def auroc(good: NDArray[np.float64], bad: NDArray[np.float64]) -> float:
-    """Share of pairs that are in order, ties half."""
-    ranks = rankdata(np.concatenate([good, bad]))
-    return float((ranks[len(good) :].sum() - len(bad) * (len(bad) + 1) / 2) / (len(good) * len(bad)))
-
-
-def paired(a: Scores, b: Scores, draws: int, seed: int = 0) -> dict[str, float]:
-    """AUROC of both, their difference, and the bounds of its interval; ValueError where the pictures differ."""
+def compared(a: Scores, b: Scores, draws: int) -> Paired:
+    """Of the pictures of both evaluations; ValueError where these differ."""
     if a.keys() != b.keys():
         raise ValueError(f"the evaluations differ in {len(a.keys() ^ b.keys())} pictures")
     names = sorted(a)
-    table = np.array([[a[name][1], b[name][1]] for name in names])
-    is_good = np.array([a[name][0] for name in names])
-    good, bad = table[is_good], table[~is_good]
-    random = np.random.default_rng(seed)
-    differences = []
-    for _ in range(draws):
-        g, d = good[random.integers(len(good), size=len(good))], bad[random.integers(len(bad), size=len(bad))]
-        differences.append(auroc(g[:, 0], d[:, 0]) - auroc(g[:, 1], d[:, 1]))
-    first, second = (auroc(good[:, i], bad[:, i]) for i in (0, 1))
-    low, high = np.quantile(differences, [0.025, 0.975])
-    return {"first": first, "second": second, "difference": first - second, "low": float(low), "high": float(high)}
+    return paired([a[n][1] for n in names], [b[n][1] for n in names], [a[n][0] for n in names], draws)
 
 
 def main() -> None:
@@ -57,7 +40,7 @@ def main() -> None:
     parser.add_argument("second", type=Path)
     parser.add_argument("--draws", type=int, default=2000)
     args = parser.parse_args()
-    print(json.dumps(paired(read_scores(args.first), read_scores(args.second), args.draws)))
+    print(json.dumps(asdict(compared(read_scores(args.first), read_scores(args.second), args.draws))))
 
 
 if __name__ == "__main__":

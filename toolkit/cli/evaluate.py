@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from csflow.runtime.cli.command import Command, backend_option, bundle_option, echo_json, pixels_option, require
+
+if TYPE_CHECKING:
+    from csflow.toolkit.data.dataset import Dataset
 
 __all__ = ["evaluate"]
 
@@ -24,8 +28,15 @@ __all__ = ["evaluate"]
     show_default=True,
     help="Where the report, the plots and the heat-map sheet go.",
 )
+@click.option(
+    "--randomise",
+    type=click.IntRange(0),
+    metavar="SEED",
+    help="Turn every test picture by up to 10 degrees and crop it, at random: how much a model, trained with "
+    "--randomise too, leans on parts lying always the same.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the numbers as one JSON object.")
-def evaluate(images: Path, bundle: str, backend: str, directory: Path, as_json: bool) -> None:
+def evaluate(images: Path, bundle: str, backend: str, directory: Path, randomise: int | None, as_json: bool) -> None:
     """Score the test pictures in IMAGES and write a report: AUROC, table per defect, plots, heat maps."""
     require("train", "sklearn", "scipy", "matplotlib", "jinja2", "tqdm")
     from csflow.runtime.bundle.directory import Bundle
@@ -33,6 +44,7 @@ def evaluate(images: Path, bundle: str, backend: str, directory: Path, as_json: 
     from csflow.toolkit.cli.progress import TerminalReporter
     from csflow.toolkit.data.dataset import load_dataset
     from csflow.toolkit.data.provenance import trained_on
+    from csflow.toolkit.data.randomised import randomised
     from csflow.toolkit.evaluation.evaluation import evaluate as run_evaluation
     from csflow.toolkit.evaluation.report import prepare_directory, write_report
     from csflow.toolkit.evaluation.summary import summary_lines, to_json
@@ -40,18 +52,24 @@ def evaluate(images: Path, bundle: str, backend: str, directory: Path, as_json: 
     opened = Bundle.open(bundle)
     dataset = load_dataset(images)
     prepare_directory(directory)
-    reporter = TerminalReporter()
-    for line in dataset.lines():
-        reporter.say(line)
-    if seen := trained_on(opened, dataset.test):
-        click.echo(f"Warning: the model was trained on {len(seen)} of these pictures, for example {seen[0]}", err=True)
-    bar = reporter.images(len(dataset.test), "evaluating")
-    with open_engine(opened, backend) as engine, bar as advance:
-        evaluation = run_evaluation(opened, dataset, engine, advance)
-    page = write_report(evaluation, directory)
+    with randomised(dataset, randomise, "test") as pictures:
+        _tell(pictures, trained_on(opened, pictures.test))
+        with (
+            open_engine(opened, backend) as engine,
+            TerminalReporter().images(len(pictures.test), "evaluating") as advance,
+        ):
+            evaluation = run_evaluation(opened, pictures, engine, advance)
+        page = write_report(evaluation, directory)
     if as_json:
         echo_json(to_json(evaluation))
         return
     for line in summary_lines(evaluation):
         click.echo(line)
     click.echo(f"report: {page}")
+
+
+def _tell(dataset: Dataset, seen: list[Path]) -> None:
+    for line in dataset.lines():
+        click.echo(line, err=True)
+    if seen:
+        click.echo(f"Warning: the model was trained on {len(seen)} of these pictures, for example {seen[0]}", err=True)

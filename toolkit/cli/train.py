@@ -73,6 +73,12 @@ __all__ = ["train"]
     "and csflow combine goes by is then theirs.",
 )
 @click.option(
+    "--randomise",
+    type=click.IntRange(0),
+    metavar="SEED",
+    help="Turn every picture by up to 10 degrees and crop it, at random: for csflow evaluate --randomise.",
+)
+@click.option(
     "--roi",
     type=Numbers(int, 4),
     metavar="X,Y,W,H",
@@ -96,6 +102,7 @@ def train(
     any_size: bool,
     flips: str,
     hold_out: float,
+    randomise: int | None,
     fresh: bool,
     **of_method: Any,
 ) -> None:
@@ -108,6 +115,7 @@ def train(
     from csflow.runtime.picture.region import Region, load_region
     from csflow.toolkit.cli.progress import TerminalReporter
     from csflow.toolkit.data.dataset import load_dataset
+    from csflow.toolkit.data.randomised import randomised
     from csflow.toolkit.plan import BackboneChoice, TrainPlan, model_plan
     from csflow.toolkit.train_model import train_model
 
@@ -122,7 +130,8 @@ def train(
     reporter = TerminalReporter()
     for line in dataset.lines():
         reporter.say(line)
-    made = train_model(dataset, Path(bundle), plan, reporter, fresh)
+    with randomised(dataset, randomise, "train", "test") as pictures:
+        made = train_model(pictures, Path(bundle), plan, reporter, fresh)
     facts = "".join(f", {name} {value:.4g}" for name, value in made.manifest.provenance["fit"].items())
     click.echo(f"trained {made.manifest.method} on {len(dataset.train)} good pictures{facts}")
     click.echo(f"wrote {bundle}; next: csflow calibrate GOOD_PICTURES --bundle {bundle}")
