@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from csflow.runtime.errors import BackendUnavailable, SourceError
+from csflow.runtime.machine.install import pip_install
 from csflow.runtime.picture.pfnc import PixelFormat
 
 __all__ = ["grey_or_rgb"]
@@ -51,7 +52,7 @@ def _mosaic(samples: Samples, pattern: str) -> Samples:
         import cv2
     except ImportError as error:
         raise BackendUnavailable(
-            f"Bayer mosaics need OpenCV, which does not load ({error}): pip install 'csflow[camera]'"
+            f"Bayer mosaics need OpenCV, which does not load ({error}): {pip_install('camera')}"
         ) from None
     if min(samples.shape) < 2:
         raise SourceError("a Bayer mosaic has at least 2 x 2 pixels: set the camera's Width and Height")

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from csflow.runtime import schema
 from csflow.runtime.errors import BackendUnavailable, CSFlowError, SourceError, SourceLost
+from csflow.runtime.machine.install import pip_install
 from csflow.runtime.picture.colour import grey_or_rgb
 from csflow.runtime.picture.pfnc import PixelFormat, unpack
 from csflow.runtime.sources.genicam.devices import Device, chosen, device_of, producers
@@ -185,7 +186,7 @@ def open_harvester(paths: Sequence[str]) -> Any:
     except ImportError as error:
         raise BackendUnavailable(
             f"genicam: needs harvesters and genicam, of which one does not load ({error}); "
-            "install them with: pip install 'csflow[genicam]'"
+            f"install them with: {pip_install('genicam')}"
         ) from None
     harvester: Any = Harvester()
     try:
