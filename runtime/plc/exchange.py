@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from csflow.runtime.plc.process_image import Orders, Report
@@ -30,7 +30,10 @@ class Exchange:
     when there was no sign for too long, and then the orders are all zero.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, recipes: Mapping[int, str] | None = None) -> None:
+        """Take the recipes there are, name by number."""
+        self.recipes = dict(recipes or {})
+        """Name of each recipe by its number; for adapters that list them."""
         self._changed = threading.Condition()
         self._woken = False
         self._published = Published(0, Report())
@@ -56,6 +59,11 @@ class Exchange:
     def orders(self) -> Orders:
         """What is wanted now. Never waits."""
         return self._orders
+
+    @property
+    def taken(self) -> Orders:
+        """What the station has taken last: in a report's `watch`, the orders that it answers. Never waits."""
+        return self._taken
 
     @property
     def holder(self) -> str:

@@ -10,7 +10,8 @@ __all__ = ["Command", "State"]
 class State(IntEnum):
     """State of the station; the numbers are those of OPC 40100-1 (VDMA 40100-1), 8.2 and 8.3.
 
-    4, Operational, is implied by 5 and more; 8, ContinuousExecution, is not entered: each result has its trigger.
+    4, Operational, is implied by 5 and more; 8, ContinuousExecution, is shown by OPC UA alone: each result has its
+    trigger.
     """
 
     PREOPERATIONAL = 1

@@ -63,7 +63,7 @@ class Station:
         Raises OSError where the folder for the state cannot be written.
         """
         station = settings.station
-        self.exchange = Exchange()
+        self.exchange = Exchange({int(number): one.name for number, one in settings.recipes.items()})
         self._durable = Durable(settings.folder / station.state, station.recipe)
         if self._durable.words:
             log.error("%s", self._durable.words)

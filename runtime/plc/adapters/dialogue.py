@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,13 +23,23 @@ SEEN_S = 0.0005
 
 
 class Dialogue:
-    """One client's way through the handshake. Calls wait, at most as long as they say; one thread makes them."""
+    """One client's way through the handshake. Calls wait, at most as long as they say.
+
+    One thread asks about parts; another one may command meanwhile, also while `result` waits.
+    """
 
     def __init__(self, exchange: Exchange, who: str) -> None:
         self._exchange, self._who = exchange, who
         self._trigger_id = 0
+        self.turn = threading.RLock()
+        """Held by whoever changes levels: what is begun under it is not interrupted by a command."""
         self.open = False
         """Whether a result may still come."""
+
+    @property
+    def report(self) -> Report:
+        """The newest report. Never waits."""
+        return self._exchange.report
 
     def sign(self) -> None:
         """The client lives."""
@@ -41,11 +52,19 @@ class Dialogue:
         elif not self._exchange.holder:
             self._order(control=Control.ENABLE)
 
+    def ready(self, timeout_s: float) -> bool:
+        """Whether READY is there, within `timeout_s` seconds."""
+        return bool(self._until(lambda report: bool(report.status & Status.READY), timeout_s).status & Status.READY)
+
     def trigger(self, trigger_id: int, part: str = "", deadline_ms: int = 0) -> Reason:
         """Ask for a verdict on a part: NONE where exactly one result follows, else why there is none."""
+        with self.turn:
+            return self._triggered(trigger_id, part, deadline_ms)
+
+    def _triggered(self, trigger_id: int, part: str, deadline_ms: int) -> Reason:
         if not self._order(control=Control.ENABLE):
             return Reason.NOT_OWNER
-        self._until(lambda report: bool(report.status & Status.READY), READY_S)
+        self.ready(READY_S)
         missed = self._exchange.report.missed
         control = Control.ENABLE | Control.TRIGGER
         if not self._order(control=control, trigger_id=trigger_id, part_id=part, deadline_ms=deadline_ms):
@@ -84,12 +103,17 @@ class Dialogue:
 
     def acknowledge(self) -> None:
         """The result was read."""
-        if self._order(control=Control.ENABLE | Control.RESULT_ACK):
-            self._until(lambda report: not report.status & Status.RESULT_VALID, ANSWER_S)
-            self._order(control=Control.ENABLE)
+        with self.turn:
+            if self._order(control=Control.ENABLE | Control.RESULT_ACK):
+                self._until(lambda report: not report.status & Status.RESULT_VALID, ANSWER_S)
+                self._order(control=Control.ENABLE)
 
     def command(self, command: Command, argument: int = 0, timeout_s: float = ANSWER_S) -> Reason:
         """Have a command done: NONE where it was, INTERNAL where it is not done in time, else why it was not."""
+        with self.turn:
+            return self._commanded(command, argument, timeout_s)
+
+    def _commanded(self, command: Command, argument: int, timeout_s: float) -> Reason:
         control = Control.ENABLE | Control.EXECUTE
         if not self._order(control=control, command=command, argument=argument):
             return Reason.NOT_OWNER

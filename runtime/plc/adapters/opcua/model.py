@@ -6,15 +6,14 @@ import dataclasses
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from csflow.runtime.faults import Reason
-from csflow.runtime.plc.adapters.dialogue import Dialogue
+from csflow.runtime.plc.adapters.opcua.calls import Calls
+from csflow.runtime.plc.adapters.opcua.vision.types import add_instance
 from csflow.runtime.plc.process_image import Report, registers
 from csflow.runtime.plc.states import Command, State
 
-__all__ = ["NAMESPACE", "Calls", "add_station", "values"]
+__all__ = ["NAMESPACE", "add_station", "values"]
 
 NAMESPACE = "urn:csflow:station"
-PREPARE_S = 900.0
 GIVEN = (
     "Verdict",
     "ResultTriggerId",
@@ -33,11 +32,11 @@ COMMANDS = (
     Command.RESET,
     Command.HALT,
     Command.SELECT_AUTOMATIC,
+    Command.STOP,
+    Command.ABORT,
     Command.SELF_TEST,
 )
-"""Those that are methods. A job is one call, which nothing stops but its deadline."""
 KINDS = {"u16": "UInt16", "u32": "UInt32", "f32": "Float", "text": "String"}
-Wait = Callable[[Callable[[], Any]], Awaitable[Any]]
 
 
 def values(report: Report) -> dict[str, tuple[str, Any]]:
@@ -56,57 +55,21 @@ def _camel(name: str) -> str:
     return "".join(part.capitalize() for part in name.split("_"))
 
 
-class Calls:
-    """The methods: each gives Error, 0 or a `Reason`, as its last value. Who may call is decided before."""
-
-    def __init__(self, dialogue: Dialogue | None, wait: Wait) -> None:
-        """Take the way to control, None where this adapter has none, and what runs calls that wait."""
-        self._dialogue, self._wait = dialogue, wait
-        self._busy = False
-
-    async def _do(self, call: Callable[[Dialogue], Any], refused: Callable[[Reason], Any]) -> Any:
-        if self._dialogue is None:
-            return refused(Reason.NOT_OWNER)
-        if self._busy:
-            return refused(Reason.BUSY)
-        self._busy, dialogue = True, self._dialogue
-        try:
-            return await self._wait(lambda: call(dialogue))
-        finally:
-            self._busy = False
-
-    async def inspect(self, trigger_id: int, part_id: str, deadline_ms: int) -> tuple[int, Report | None]:
-        """Trigger, wait for the result, acknowledge it: why there was none, or the report that shows it."""
-
-        def whole(dialogue: Dialogue) -> tuple[int, Report | None]:
-            if reason := dialogue.trigger(trigger_id, part_id, deadline_ms):
-                return int(reason), None
-            while (report := dialogue.result(0.1)) is None and dialogue.open:
-                dialogue.sign()
-            dialogue.acknowledge()
-            return int(Reason.NONE if report is not None else Reason.ABORTED), report
-
-        return await self._do(whole, lambda reason: (int(reason), None))  # type: ignore[no-any-return]
-
-    async def command(self, command: Command, argument: int = 0) -> int:
-        """Have a command done; for PrepareRecipe that may take minutes."""
-        return int(await self._do(lambda d: d.command(command, argument, PREPARE_S), lambda reason: reason))
-
-
-async def add_station(server: Any, calls: Calls) -> dict[str, Any]:
-    """Add the object 'csflow' to a server; gives its variables by browse name."""
+async def add_station(server: Any, calls: Calls, kind: Any) -> tuple[Any, dict[str, Any]]:
+    """Add the object 'csflow' of a type, given by its node id; gives it, and its variables by browse name."""
     from asyncua import ua
 
     index = await server.register_namespace(NAMESPACE)
-    station = await server.nodes.objects.add_object(ua.NodeId("csflow", index), ua.QualifiedName("csflow", index))
+    objects, name = server.nodes.objects, ua.QualifiedName("csflow", index)
+    station = await add_instance(server, objects, ua.NodeId("csflow", index), name, kind)
     nodes = {}
-    for name, (kind, value) in values(Report()).items():
-        variant = ua.Variant(value, ua.VariantType[kind])
+    for name, (told, value) in values(Report()).items():
+        variant = ua.Variant(value, ua.VariantType[told])
         nodes[name] = await station.add_variable(
             ua.NodeId(f"csflow.{name}", index), ua.QualifiedName(name, index), variant
         )
     await _add_methods(station, index, calls)
-    return nodes
+    return station, nodes
 
 
 async def _add_methods(station: Any, index: int, calls: Calls) -> None:

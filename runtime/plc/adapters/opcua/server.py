@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -19,8 +21,14 @@ from typing import Any
 from csflow.runtime.errors import BackendUnavailable, ConfigError
 from csflow.runtime.machine.install import pip_install
 from csflow.runtime.plc.adapters.dialogue import Dialogue
-from csflow.runtime.plc.adapters.opcua.model import Calls, add_station, values
+from csflow.runtime.plc.adapters.opcua.calls import Calls
+from csflow.runtime.plc.adapters.opcua.model import NAMESPACE, add_station, values
 from csflow.runtime.plc.adapters.opcua.trust import APPLICATION, Trust, own_certificate
+from csflow.runtime.plc.adapters.opcua.vision.methods import methods
+from csflow.runtime.plc.adapters.opcua.vision.results import Results
+from csflow.runtime.plc.adapters.opcua.vision.system import VisionSystem
+from csflow.runtime.plc.adapters.opcua.vision.tables import TYPES
+from csflow.runtime.plc.adapters.opcua.vision.types import add_types
 from csflow.runtime.plc.adapters.serving import address
 from csflow.runtime.plc.exchange import Exchange
 from csflow.runtime.plc.process_image import Report
@@ -35,6 +43,8 @@ MOST_MESSAGE = 1 << 20
 KEEP_S = 0.1
 PERIOD_S = 0.005
 """Variables change at most so often."""
+MOST_REPORTS = 1024
+"""Reports that wait to be told as events; of more the oldest are lost."""
 READING = (
     "CreateSession",
     "CloseSession",
@@ -75,6 +85,11 @@ class OpcUaServer:
         """
         _require_library()
         host, port = address(settings.listen, "opcua.listen")
+        try:
+            # A server takes seconds to open: an address that is taken is told before.
+            socket.create_server((host, port)).close()
+        except OSError as error:
+            raise _taken(settings.listen, error) from None
         self.name = f"opcua opc.tcp://{host}:{port}/csflow"
         self._exchange = exchange
         self._pki = Path(settings.pki)
@@ -86,12 +101,13 @@ class OpcUaServer:
         self._thread = threading.Thread(target=self._loop.run_forever, name="csflow-plc-opcua", daemon=True)
         self._thread.start()
         self._changed = asyncio.Event()
+        self._reports: deque[tuple[Report, int, str, bool]] = deque(maxlen=MOST_REPORTS)
+        self._calls = Calls(self._dialogue, self._wait)
         try:
             self._await(self._open(f"opc.tcp://{host}:{port}/csflow"), START_S)
         except OSError as error:
             self._end()
-            why = error.strerror or str(error)
-            raise ConfigError(f"opcua.listen {settings.listen}: cannot listen there ({why}): choose another") from None
+            raise _taken(settings.listen, error) from None
         except BaseException:
             self._end()
             raise
@@ -120,19 +136,29 @@ class OpcUaServer:
         server.set_identity_tokens([ua.AnonymousIdentityToken])
         await server.load_certificate(str(self._pki / "own.der"))
         await server.load_private_key(str(self._pki / "own.pem"))
-        self._nodes = await add_station(server, Calls(self._dialogue, self._wait))
+        await server.register_namespace(NAMESPACE)
+        results = Results(self._calls.job_of)
+        types = await add_types(server, methods(self._calls, self._exchange, results))
+        station, self._nodes = await add_station(server, self._calls, types.id(TYPES["VisionSystemType"][0]))
+        self._vision = VisionSystem(types, station, self._calls, results)
+        await self._vision.add()
         await server.start()
         self._task = asyncio.ensure_future(self._follow())
 
     async def _wait(self, call: Callable[[], Any]) -> Any:
         return await self._loop.run_in_executor(self._threads, call)
 
-    def _see(self, _report: Report) -> None:
+    def _seen(self, report: Report) -> tuple[Report, int, str, bool]:
+        calls = self._calls
+        return report, self._exchange.taken.trigger_id, calls.cause or calls.ended_by, calls.continuous
+
+    def _see(self, report: Report) -> None:
+        self._reports.append(self._seen(report))
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._changed.set)
 
     async def _follow(self) -> None:
-        """Write what has changed; a report that is replaced at once is not shown."""
+        """Write what has changed; a report that is replaced at once is told as events, and not shown."""
         from asyncua import ua
 
         shown = values(Report())
@@ -143,6 +169,9 @@ class OpcUaServer:
                 if shown[name][1] != value:
                     await self._nodes[name].write_value(ua.Variant(value, ua.VariantType[kind]))
             shown = found
+            while self._reports:
+                await self._vision.show(*self._reports.popleft())
+            await self._vision.show(*self._seen(self._exchange.report))
             if self._dialogue is not None:
                 # Each job is whole in one call: the server itself is the controller, whatever becomes of its clients.
                 self._dialogue.keep()
@@ -172,6 +201,11 @@ class OpcUaServer:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(END_S)
         self._loop.close()
+
+
+def _taken(listen: str, error: OSError) -> ConfigError:
+    why = error.strerror or str(error)
+    return ConfigError(f"opcua.listen {listen}: cannot listen there ({why}): choose another")
 
 
 def _require_library() -> None:

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import random
-import socket
-import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +12,7 @@ import pytest
 pytest.importorskip("asyncua", reason="the extra opcua is not installed")
 
 from asyncua import Client, ua
-from asyncua.crypto.cert_gen import setup_self_signed_certificate
 from asyncua.crypto.security_policies import SecurityPolicyAes256Sha256RsaPss, SecurityPolicyBasic256Sha256
-from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from csflow.runtime.errors import ConfigError
 from csflow.runtime.faults import Reason
@@ -26,114 +20,10 @@ from csflow.runtime.plc.adapters.adapter import Adapter
 from csflow.runtime.plc.adapters.opcua.model import NAMESPACE, values
 from csflow.runtime.plc.adapters.opcua.server import OpcUaServer
 from csflow.runtime.plc.exchange import Exchange
-from csflow.runtime.plc.process_image import Orders, Report, Status
-from csflow.runtime.plc.settings import OpcUa, Recipe, Settings
-from csflow.runtime.plc.settings import Station as StationSettings
-from csflow.runtime.plc.simulator.oracle import Misdeeds, OracleWorker
-from csflow.runtime.plc.station import Station
+from csflow.runtime.plc.process_image import Report, Status
+from csflow.runtime.plc.settings import OpcUa
 
-CLIENT = "urn:csflow:test"
-NAMES = ("commander", "reader", "stranger")
-
-
-@pytest.fixture(scope="session")
-def clients(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Keys and certificates of three clients."""
-    folder = tmp_path_factory.mktemp("clients")
-
-    async def make() -> None:
-        for name in NAMES:
-            use = [ExtendedKeyUsageOID.CLIENT_AUTH]
-            await setup_self_signed_certificate(
-                folder / f"{name}.pem", folder / f"{name}.der", CLIENT, "localhost", use, {"organizationName": name}
-            )
-
-    asyncio.run(make())
-    return folder
-
-
-def settings_for(folder: Path, clients: Path) -> OpcUa:
-    """A free port, and two of the clients trusted."""
-    trusted = folder / "pki" / "trusted"
-    trusted.mkdir(parents=True, exist_ok=True)
-    for name in NAMES[:2]:
-        (trusted / f"{name}.der").write_bytes((clients / f"{name}.der").read_bytes())
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    return OpcUa(f"127.0.0.1:{port}", str(folder / "pki"), ("commander.der",))
-
-
-class Cell:
-    """A station that runs, with the server in control and an oracle behind it."""
-
-    def __init__(self, folder: Path, clients: Path) -> None:
-        self.good = True
-        self.clients = clients
-        section = settings_for(folder, clients)
-        station = StationSettings(1, "opcua", state=str(folder / "state"))
-        recipes = {"1": Recipe("a.csflow", "0", deadline_ms=300), "2": Recipe("b.csflow", "0")}
-        self.station = Station(Settings(station, recipes, opcua=section), self._start)
-        self.server = OpcUaServer(section, self.station.exchange, controls=True)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self.station.run, args=(self._stop,))
-        self._thread.start()
-
-    def _start(self, recipe: Recipe, wake: Callable[[], None], hold: bool) -> OracleWorker:
-        return OracleWorker(recipe, wake, lambda: self.good, random.Random(1), Misdeeds(), hold)
-
-    @property
-    def url(self) -> str:
-        return self.server.name.removeprefix("opcua ")
-
-    def close(self) -> None:
-        self._stop.set()
-        self._thread.join()
-        self.server.close()
-        self.server.close()
-        self.station.close()
-
-    def talk(
-        self, name: str, what: Callable[[Client], Awaitable[Any]], policy: Any = SecurityPolicyBasic256Sha256
-    ) -> Any:
-        """What a client with this certificate gets."""
-
-        async def go() -> Any:
-            client = Client(self.url, timeout=20)
-            client.application_uri = CLIENT
-            if policy is not None:
-                pair = self.clients / f"{name}.der", self.clients / f"{name}.pem"
-                await client.set_security(policy, *map(str, pair), mode=ua.MessageSecurityMode.SignAndEncrypt)
-            async with client:
-                return await what(client)
-
-        return asyncio.run(go())
-
-
-@pytest.fixture(scope="module")
-def cell(tmp_path_factory: pytest.TempPathFactory, clients: Path) -> Iterator[Cell]:
-    made = Cell(tmp_path_factory.mktemp("cell"), clients)
-    yield made
-    made.close()
-
-
-async def station_of(client: Client) -> Any:
-    index = await client.get_namespace_index(NAMESPACE)
-    return client.get_node(ua.NodeId("csflow", index))
-
-
-async def read(client: Client, name: str) -> Any:
-    index = await client.get_namespace_index(NAMESPACE)
-    return await client.get_node(ua.NodeId(f"csflow.{name}", index)).read_value()
-
-
-async def call(client: Client, name: str, *arguments: Any) -> Any:
-    index = await client.get_namespace_index(NAMESPACE)
-    return await (await station_of(client)).call_method(ua.QualifiedName(name, index), *arguments)
-
-
-def job(number: int) -> tuple[Any, ...]:
-    kinds = (ua.VariantType.UInt32, ua.VariantType.String, ua.VariantType.UInt16)
-    return tuple(ua.Variant(v, k) for v, k in zip((number, f"K-{number}", 1000), kinds, strict=True))
+from .cell import CLIENT, Cell, call, job, read
 
 
 def test_it_is_an_adapter(cell: Cell) -> None:
@@ -266,17 +156,6 @@ def test_every_endpoint_is_signed_and_encrypted(cell: Cell) -> None:
     assert {one.SecurityPolicyUri.rpartition("#")[2] for one in endpoints} == {"Basic256Sha256", "Aes256_Sha256_RsaPss"}
     tokens = {token.TokenType for one in endpoints for token in one.UserIdentityTokens}
     assert tokens == {ua.UserTokenType.Anonymous}
-
-
-def test_without_control_methods_say_so(tmp_path: Path, clients: Path) -> None:
-    cell = Cell.__new__(Cell)
-    cell.clients = clients
-    exchange = Exchange()
-    cell.server = OpcUaServer(settings_for(tmp_path, clients), exchange, controls=False)
-    result = cell.talk("commander", lambda client: call(client, "StartSingleJob", *job(1)))
-    assert (result[0], result[-1]) == (0, Reason.NOT_OWNER)
-    assert (exchange.orders, exchange.holder) == (Orders(), "")
-    cell.server.close()
 
 
 def test_a_port_that_is_taken(cell: Cell, tmp_path: Path) -> None:
