@@ -8,7 +8,8 @@ from typing import Any
 from csflow.runtime.faults import Reason
 from csflow.runtime.plc.adapters.opcua.calls import LARGEST_ID, Calls
 from csflow.runtime.plc.adapters.opcua.vision.results import Results, job_name, recipe_id
-from csflow.runtime.plc.adapters.opcua.vision.tables import METHODS, fields
+from csflow.runtime.plc.adapters.opcua.vision.structures import fields
+from csflow.runtime.plc.adapters.opcua.vision.tables import METHODS
 from csflow.runtime.plc.exchange import Exchange
 from csflow.runtime.plc.states import Command
 

@@ -8,7 +8,9 @@ from csflow.runtime.plc.adapters.opcua.vision.tables import STATES, TRANSITIONS,
 
 __all__ = ["BY_NUMBER", "CONTINUOUS", "OPERATIONAL", "shown", "walk"]
 
-HALTED, ERROR, OPERATIONAL, INITIALIZED, READY, SINGLE, CONTINUOUS = 2, 3, 4, 5, 6, 7, 8
+HALTED, ERROR, INITIALIZED, READY, SINGLE = 2, 3, 5, 6, 7
+OPERATIONAL = 4
+CONTINUOUS = 8
 BY_NUMBER: dict[int, State] = {state.number: state for state in STATES}
 ENDS = (HALTED, ERROR)
 """Halted and Error: no way leads through them."""

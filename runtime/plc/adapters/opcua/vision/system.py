@@ -7,7 +7,8 @@ from typing import Any
 from csflow.runtime.plc.adapters.opcua.calls import Calls
 from csflow.runtime.plc.adapters.opcua.vision.results import Results, job_name, recipe_id
 from csflow.runtime.plc.adapters.opcua.vision.states import BY_NUMBER, CONTINUOUS, OPERATIONAL, shown, walk
-from csflow.runtime.plc.adapters.opcua.vision.tables import EVENTS, METHODS, TYPES, Transition, fields
+from csflow.runtime.plc.adapters.opcua.vision.structures import EVENTS, fields
+from csflow.runtime.plc.adapters.opcua.vision.tables import METHODS, TYPES, Transition
 from csflow.runtime.plc.adapters.opcua.vision.types import Types, add_instance, standard
 from csflow.runtime.plc.process_image import Report, Status
 from csflow.runtime.plc.states import State

@@ -5,24 +5,26 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from csflow.runtime.plc.adapters.opcua.vision.tables import (
+from csflow.runtime.plc.adapters.opcua.vision.structures import (
     ENUMERATION,
     EVENTS,
+    SIMPLE,
+    STRUCTURES,
+    EventKind,
+    Field,
+    Structure,
+    fields,
+)
+from csflow.runtime.plc.adapters.opcua.vision.tables import (
     METHODS,
     NAMESPACE,
     OBJECTS,
-    SIMPLE,
     STATES,
-    STRUCTURES,
     TRANSITIONS,
     TYPES,
-    EventKind,
-    Field,
     Method,
     State,
-    Structure,
     Transition,
-    fields,
 )
 
 __all__ = ["Types", "add_instance", "add_types", "standard"]

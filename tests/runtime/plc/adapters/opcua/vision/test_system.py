@@ -15,7 +15,8 @@ from asyncua import Client, ua
 
 from csflow.runtime.faults import Reason
 from csflow.runtime.plc.adapters.opcua.vision.results import HASH
-from csflow.runtime.plc.adapters.opcua.vision.tables import EVENTS, NAMESPACE, TYPES
+from csflow.runtime.plc.adapters.opcua.vision.structures import EVENTS
+from csflow.runtime.plc.adapters.opcua.vision.tables import NAMESPACE, TYPES
 
 LONG_S = 30.0
 CAUSE = (ua.Variant(0, ua.VariantType.Int32), ua.Variant("", ua.VariantType.String))
