@@ -6,6 +6,7 @@ import ctypes
 import inspect
 import re
 import shutil
+import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
@@ -139,50 +140,59 @@ def test_only_the_interface_is_visible(built: Path, run: Run) -> None:
     assert symbols == declared
 
 
-CONSUMER = """
-#include <csflow.h>
-#include <stdio.h>
-
-int main(void) {
-    csflow_detector detector = 0;
-    csflow_status status = csflow_open(&detector, "/nonexistent", NULL);
-    printf("%s %d\\n", csflow_version(), (int)status);
-    return 0;
-}
-"""
-
-
 @pytest.fixture(scope="session")
 def installed(built: Path, run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The library in a prefix of its own, and a consumer's main.c beside it."""
+    """The library in a prefix of its own, and the project of docs/native.md beside it."""
     folder = tmp_path_factory.mktemp("installed")
     run("cmake", "--install", built, "--prefix", folder / "prefix")
-    (folder / "main.c").write_text(CONSUMER)
+    text = (ROOT / "docs" / "native.md").read_text()
+    for name, language in (("CMakeLists.txt", "cmake"), ("app.c", "c")):
+        (block,) = re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+        (folder / name).write_text(block)
     return folder
 
 
-def test_an_installed_library_is_found_by_cmake(installed: Path, run: Run, tmp_path: Path) -> None:
-    targets = ("csflow", "csflow_static")
-    consumers = [
-        f"add_executable(with_{target} {installed}/main.c)\ntarget_link_libraries(with_{target} csflow::{target})\n"
-        for target in targets
-    ]
-    (tmp_path / "CMakeLists.txt").write_text(
-        "cmake_minimum_required(VERSION 3.18)\nproject(consumer LANGUAGES C CXX)\n"
-        "find_package(csflow 0.1 REQUIRED)\n" + "".join(consumers)
-    )
+@pytest.mark.parametrize(
+    ("changed", "to"),
+    [("", ""), ("csflow::csflow)", "csflow::csflow_static)"), ("LANGUAGES C", "LANGUAGES CXX")],
+    ids=["as printed", "static", "C++"],
+)
+def test_the_project_of_the_docs_is_built_and_finds_openvino(
+    installed: Path, run: Run, calibrated: Path, openvino_library: Path, tmp_path: Path, changed: str, to: str
+) -> None:
+    assert openvino_library.is_file()
+    project, name = (installed / "CMakeLists.txt").read_text().replace(changed, to), "app.c"
+    if "CXX" in to:
+        project, name = project.replace("app.c", "app.cpp"), "app.cpp"
+    (tmp_path / "CMakeLists.txt").write_text(project)
+    (tmp_path / name).write_text((installed / "app.c").read_text())
     run("cmake", "-S", tmp_path, "-B", tmp_path / "b", f"-DCMAKE_PREFIX_PATH={installed / 'prefix'}")
     run("cmake", "--build", tmp_path / "b")
-    for target in targets:
-        assert re.fullmatch(r"\d+\.\d+\.\d+ -4\n", run(tmp_path / "b" / f"with_{target}"))
+    said = run(tmp_path / "b" / "app", calibrated, VIRTUAL_ENV="", CONDA_PREFIX="", CSFLOW_OPENVINO="")
+    assert re.fullmatch(r"(accept|reject), score [0-9.]+\n", said)
 
 
 @pytest.mark.skipif(shutil.which("pkg-config") is None, reason="pkg-config is not on this machine")
-def test_an_installed_library_is_found_by_pkg_config(installed: Path, run: Run, tmp_path: Path) -> None:
+def test_an_installed_library_is_found_by_pkg_config(
+    installed: Path, run: Run, calibrated: Path, tmp_path: Path
+) -> None:
     (file,) = (installed / "prefix").rglob("csflow.pc")
-    flags = run("pkg-config", "--cflags", "--libs", "csflow", PKG_CONFIG_PATH=str(file.parent)).split()
-    run("cc", installed / "main.c", *flags, f"-Wl,-rpath,{file.parent.parent}", "-o", tmp_path / "consumer")
-    assert run(tmp_path / "consumer").endswith(" -4\n")
+    line = re.search(r"`cc (app\.c -o app) \$\((pkg-config [^)]+)\)`", (ROOT / "docs" / "native.md").read_text())
+    assert line is not None
+    flags = run(*line[2].split(), PKG_CONFIG_PATH=str(file.parent)).split()
+    run("env", "-C", tmp_path, "cc", installed / "app.c", *line[1].split()[1:], *flags)
+    assert "score" in run(tmp_path / "app", calibrated, LD_LIBRARY_PATH=str(file.parent.parent))
+
+
+@pytest.mark.usefixtures("build")
+@pytest.mark.parametrize(("required", "kind"), [("ON", "CMake Error"), ("OFF", "CMake Warning")])
+def test_a_build_without_an_engine_shouts(tmp_path: Path, required: str, kind: str) -> None:
+    command = ["cmake", "-S", str(ROOT), "-B", str(tmp_path), f"-DCSFLOW_REQUIRE_ENGINE={required}"]
+    nowhere = ["-DPython3_EXECUTABLE=/bin/false", "-DCMAKE_DISABLE_FIND_PACKAGE_Python3=ON"]
+    found = ["-DCSFLOW_OPENVINO_INCLUDE=/nonexistent", "-DCSFLOW_BUILD_TESTS=OFF"]
+    done = subprocess.run([*command, *nowhere, *found], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode != 0) == (required == "ON")
+    assert re.search(rf"{kind} .*\n.*there is no engine", done.stderr.replace("\n  ", "\n"))
 
 
 @pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="dpkg-deb is not on this machine")

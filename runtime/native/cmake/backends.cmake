@@ -31,6 +31,11 @@ function(csflow_add_openvino target)
   if(library)
     list(GET library 0 library)
     target_compile_definitions(${target} PRIVATE CSFLOW_OPENVINO_SONAME="${library}")
+    # A wheel is built in a temporary folder that anybody may make again, and finds OpenVINO beside itself.
+    if(NOT DEFINED SKBUILD)
+      get_filename_component(libraries "${CSFLOW_OPENVINO_INCLUDE}/../libs" ABSOLUTE)
+      target_compile_definitions(${target} PRIVATE CSFLOW_OPENVINO_BUILT="${libraries}/${library}")
+    endif()
   endif()
   message(STATUS "csflow: OpenVINO found: headers in ${CSFLOW_OPENVINO_INCLUDE}")
 endfunction()
@@ -53,6 +58,17 @@ function(csflow_add_tensorrt include)
   message(STATUS "csflow: TensorRT ${major} found: headers in ${include}")
 endfunction()
 
+function(csflow_no_engine)
+  set(kind WARNING)
+  if(CSFLOW_REQUIRE_ENGINE)
+    set(kind FATAL_ERROR)
+  endif()
+  message(${kind} "csflow: there is no engine to build in: this libcsflow can open no model but with the device fake. "
+                  "Install OpenVINO for the Python that CMake finds (pip install openvino), name its headers "
+                  "(-DCSFLOW_OPENVINO_INCLUDE=...) or TensorRT's (-DCSFLOW_TENSORRT_INCLUDE=...), or say that none is wanted "
+                  "(-DCSFLOW_REQUIRE_ENGINE=OFF)")
+endfunction()
+
 function(csflow_add_backends target)
   csflow_add_openvino(${target})
   foreach(include ${CSFLOW_TENSORRT_INCLUDE})
@@ -65,5 +81,8 @@ function(csflow_add_backends target)
   if(NOT CSFLOW_TENSORRT_INCLUDE)
     message(STATUS "csflow: TensorRT missing: no headers were named. Devices tensorrt-fp32 and tensorrt-fp16 will be "
                    "unavailable. -DCSFLOW_TENSORRT_INCLUDE=...")
+    if(NOT EXISTS "${CSFLOW_OPENVINO_INCLUDE}/openvino/c/openvino.h")
+      csflow_no_engine()
+    endif()
   endif()
 endfunction()

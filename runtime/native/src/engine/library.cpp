@@ -17,6 +17,10 @@ std::vector<std::string> matches(const std::string &pattern) {
     return paths;
 }
 
+void append(std::vector<std::string> &names, const std::vector<std::string> &more) {
+    names.insert(names.end(), more.begin(), more.end());
+}
+
 } // namespace
 
 Library::Library(const std::vector<std::string> &names, const char *what, const char *remedy) : what_(what) {
@@ -54,8 +58,16 @@ Library openvino_library(const std::string &path) {
         names = {"libopenvino_c.so"};
 #endif
         // Inside a wheel we are site-packages/csflow/runtime/libcsflow.so.
-        const std::vector<std::string> beside = matches(own_folder() + "../../openvino/libs/libopenvino_c.so*");
-        names.insert(names.end(), beside.begin(), beside.end());
+        const std::string wheel = "openvino/libs/libopenvino_c.so*";
+        append(names, matches(own_folder() + "../../" + wheel));
+        for (const char *variable : {"VIRTUAL_ENV", "CONDA_PREFIX"}) {
+            if (const char *prefix = std::getenv(variable)) {
+                append(names, matches(std::string(prefix) + "/lib/python3*/site-packages/" + wheel));
+            }
+        }
+#if defined(CSFLOW_OPENVINO_BUILT)
+        names.push_back(CSFLOW_OPENVINO_BUILT);
+#endif
     }
     return {names, "OpenVINO", "pip install openvino, or name libopenvino_c.so in CSFLOW_OPENVINO"};
 }

@@ -26,7 +26,8 @@ private:
     const char *what_ = nullptr;
 };
 
-/// OpenVINO's C library: `path`, else $CSFLOW_OPENVINO, else by its names, else in the Python environment around us.
+/// OpenVINO's C library: `path`, else $CSFLOW_OPENVINO, else by its names, else in the Python environment
+/// around us, else in the one that is active, else where its headers lay when this library was built.
 Library openvino_library(const std::string &path);
 
 /// The folder of this library with a final slash; empty where it is not known.
