@@ -43,16 +43,6 @@ def test_every_constraint_is_a_pin() -> None:
 
 
 @pytest.mark.parametrize(
-    "folder", ["runtime", "calibration", "toolkit", "export", "docs", "README.md", "CONTRIBUTING.md"]
-)
-def test_nothing_is_installed_by_a_name_that_no_index_has(folder: str) -> None:
-    root = ROOT / folder
-    files = [root] if root.is_file() else [p for p in root.rglob("*") if p.is_file()]
-    by_name = re.compile(r"pip install (-\S+ )*['\"]?csflow\b")
-    assert not [p for p in files if by_name.search(p.read_text(errors="replace"))], "see runtime/machine/install.py"
-
-
-@pytest.mark.parametrize(
     ("index", "options"), [("", "-e"), ("https://example.org/cpu", "--extra-index-url https://example.org/cpu -e")]
 )
 def test_make_says_the_size_before_it_installs_and_takes_torch_from_where_it_is_told(index: str, options: str) -> None:

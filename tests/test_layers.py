@@ -261,3 +261,12 @@ def test_no_text_cites_a_page_that_users_do_not_have(folder: str) -> None:
     files = [p for p in (ROOT / folder).rglob("*") if p.suffix in (".py", ".md", ".h", ".cpp", ".txt", ".toml")]
     cited = {(str(p.relative_to(ROOT)), m[0]) for p in files for m in absent.finditer(p.read_text(errors="replace"))}
     assert not {(file, page) for file, page in cited if page not in pages and file != "tests/test_layers.py"}
+
+
+@pytest.mark.parametrize("folder", [*ORDER, "docs", "README.md", "CONTRIBUTING.md"])
+def test_nothing_is_installed_by_a_name_that_no_index_has(folder: str) -> None:
+    root = ROOT / folder
+    files = [root] if root.is_file() else [p for p in root.rglob("*") if p.suffix in (".py", ".md", ".cpp", ".cmake")]
+    by_name = re.compile(r"pip install (-\S+ )*['\"]?csflow\b")
+    told = "in Python: csflow.runtime.machine.install.pip_install; in texts: pip install '.[extra]'"
+    assert not [p for p in files if by_name.search(p.read_text(errors="replace"))], told

@@ -110,6 +110,6 @@ with tempfile.TemporaryDirectory() as folder:
 """
     done = without_heavy(code)
     assert done.returncode == 0, done.stderr
-    assert "csflow[openvino]" in done.stdout
-    assert "csflow[train]" in done.stdout
+    assert "[openvino]'" in done.stdout
+    assert "[train]'" in done.stdout
     assert len(done.stdout.splitlines()) == 2

@@ -54,7 +54,7 @@ def test_what_is_no_broker(url: str) -> None:
 
 def test_without_paho_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "paho.mqtt.client", None)
-    with pytest.raises(BackendUnavailable, match=r"csflow\[mqtt\]"):
+    with pytest.raises(BackendUnavailable, match=r"\[mqtt\]'"):
         MqttSink("mqtt://127.0.0.1:1")
 
 

@@ -58,7 +58,7 @@ def test_without_opencv_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "cv2", None)
     video = tmp_path / "line.mp4"
     video.touch()
-    with pytest.raises(BackendUnavailable, match=r"csflow\[camera\]"):
+    with pytest.raises(BackendUnavailable, match=r"\[camera\]'"):
         open_source(str(video))
 
 

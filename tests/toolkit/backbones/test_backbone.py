@@ -98,7 +98,7 @@ def test_lite_package_gives_the_weights_by_position() -> None:
 
 
 def test_lite_weights_for_another_backbone_name_the_extra() -> None:
-    with pytest.raises(ConfigError, match=r"csflow\[lite-weights\]"):
+    with pytest.raises(ConfigError, match=r"\[lite-weights\]'"):
         load_backbone(BackboneConfig("tf_efficientnet_b5"), "lite-weights")
 
 

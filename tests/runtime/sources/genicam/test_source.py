@@ -220,7 +220,7 @@ def test_more_than_eight_bits_are_refused_instead_of_losing_the_lower_ones(monke
 
 def test_without_harvesters_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "harvesters.core", None)
-    with pytest.raises(BackendUnavailable, match=r"pip install 'csflow\[genicam\]'"):
+    with pytest.raises(BackendUnavailable, match=r"\[genicam\]'"):
         driver.open_harvester([])
 
 
