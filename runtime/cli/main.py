@@ -11,6 +11,7 @@ from csflow.runtime.cli.command import Group
 __all__ = ["COMMANDS", "OWN", "main"]
 
 OWN = {
+    "capture": "csflow.runtime.cli.pictures.capture:capture",
     "run": "csflow.runtime.cli.run:run",
     "plc": "csflow.runtime.cli.plc:plc",
     "plc-simulate": "csflow.runtime.cli.plc_simulate:plc_simulate",
@@ -19,13 +20,14 @@ OWN = {
     "deploy": "csflow.runtime.cli.packs.deploy:deploy",
     "rollback": "csflow.runtime.cli.packs.deploy:rollback",
     "label": "csflow.runtime.cli.label:label",
-    "roi": "csflow.runtime.cli.roi:roi",
+    "roi": "csflow.runtime.cli.pictures.roi:roi",
     "cameras": "csflow.runtime.cli.cameras:cameras",
     "doctor": "csflow.runtime.cli.doctor:doctor",
 }
 """This package's commands: where each lives. Those of packages above are entry points of the group csflow.commands."""
 COMMANDS = (
     "synthetic",
+    "capture",
     "train",
     "import",
     "evaluate",

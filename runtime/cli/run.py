@@ -30,7 +30,7 @@ from csflow.runtime.errors import SinkError
 if TYPE_CHECKING:
     from csflow.runtime.line.inspection import Ended, Opened
 
-__all__ = ["run"]
+__all__ = ["Stop", "run", "signals"]
 
 SUMMARY_S = 2.0
 
@@ -91,7 +91,7 @@ def run(ctx: click.Context, /, **options: Any) -> None:
     from csflow.runtime.cli.run_options import inspection
     from csflow.runtime.line.inspection import inspect
 
-    wish, stop = inspection(options), _Stop()
+    wish, stop = inspection(options), Stop()
     with run_logs(wish.outputs.log_file) as log:
 
         def announce(opened: Opened) -> None:
@@ -99,7 +99,7 @@ def run(ctx: click.Context, /, **options: Any) -> None:
             for line in opened.lines():
                 log.info("%s", line)
 
-        ended = inspect(wish, announce, lambda: _signals(stop))
+        ended = inspect(wish, announce, lambda: signals(stop))
         errors = [] if ended.error is None else [ended.error]
         for error in errors:
             log.error("%s", error)
@@ -114,14 +114,14 @@ def run(ctx: click.Context, /, **options: Any) -> None:
         ctx.exit(INTERRUPTED)
 
 
-class _Stop(threading.Event):
+class Stop(threading.Event):
     """Set by a signal, which it remembers."""
 
     signal: int | None = None
 
 
 @contextlib.contextmanager
-def _signals(stop: _Stop) -> Iterator[_Stop]:
+def signals(stop: Stop) -> Iterator[Stop]:
     """Ctrl-C and SIGTERM set the event once; a second signal acts as it did before."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 

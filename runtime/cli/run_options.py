@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from csflow.runtime.line.inspection import Inspection
     from csflow.runtime.line.stream import StreamPolicy
 
-__all__ = ["inspection", "stream_options", "stream_policy"]
+__all__ = ["camera_options", "inspection", "stream_options", "stream_policy"]
 
 LONGEST_TIMEOUT_S = 604800.0
 
@@ -25,8 +25,7 @@ def _seconds(_ctx: click.Context, _parameter: click.Parameter, value: float) -> 
     return value
 
 
-_OPTIONS = (
-    click.option("--frames", type=click.IntRange(min=1), metavar="N", help="Stop after N frames."),
+_CAMERA_OPTIONS = (
     click.option(
         "--timeout",
         type=float,
@@ -51,6 +50,10 @@ _OPTIONS = (
         help="Pictures of S seconds after a camera was opened are not judged: its exposure settles.  [default: 1 for "
         "V4L2, CSI and GenICam cameras, else 0]",
     ),
+)
+_OPTIONS = (
+    click.option("--frames", type=click.IntRange(min=1), metavar="N", help="Stop after N frames."),
+    *_CAMERA_OPTIONS,
     click.option(
         "--queue",
         type=click.IntRange(1, 1000),
@@ -109,6 +112,13 @@ _OPTIONS = (
         help="Judge pictures of another aspect or far smaller than the training's too; else they are an ERROR.",
     ),
 )
+
+
+def camera_options(function: Any) -> Any:
+    """Add the options about waiting for a camera to a command; its body receives them by name."""
+    for option in reversed(_CAMERA_OPTIONS):
+        function = option(function)
+    return function
 
 
 def stream_options(function: Any) -> Any:

@@ -1,17 +1,34 @@
-"""By what the pixels of a picture were made, kept in the PNG that csflow saves: another decoder makes other colours.
+"""Where a picture came from, kept in the PNG that csflow saves: what made its pixels, and a record.
 
-Files and JPEG streams are decoded alike, by Pillow or as Pillow does. Video and raw cameras are converted from YUV by
-OpenCV or by GStreamer, whose matrices, ranges and rounding differ: a saturated red by up to 20 grey levels.
+Another decoder makes other colours. Files and JPEG streams are decoded alike, by Pillow or as Pillow does. Video and
+raw cameras are converted from YUV by OpenCV or by GStreamer, whose matrices, ranges and rounding differ: a saturated
+red by up to 20 grey levels.
 """
 
 from __future__ import annotations
 
+import io
+import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-__all__ = ["GENICAM", "GSTREAMER", "OPENCV", "PILLOW", "decoder_in", "decoder_of", "png_info"]
+__all__ = [
+    "CAPTURE",
+    "GENICAM",
+    "GSTREAMER",
+    "OPENCV",
+    "PILLOW",
+    "decoder_in",
+    "decoder_of",
+    "png_info",
+    "raw_png",
+    "record_in",
+]
 
 PILLOW = "Pillow"
 OPENCV = "OpenCV"
@@ -19,6 +36,9 @@ GSTREAMER = "GStreamer"
 GENICAM = "GenICam"
 KEY = "csflow-decoder"
 """Keyword of the text chunk (PNG, 11.3.3.2)."""
+CAPTURE = "csflow-capture"
+"""Keyword of the record of how a picture for a data set was taken: a JSON object."""
+LONGEST_RECORD = 1 << 16
 
 
 def decoder_of(source: object) -> str:
@@ -33,10 +53,33 @@ def png_info(decoder: str) -> PngInfo:
     return info
 
 
+def raw_png(image: NDArray[np.uint8], decoder: str, keyword: str, record: dict[str, Any]) -> bytes:
+    """A PNG of the very pixels, (H, W, 3) uint8 RGB, with their decoder and a record in a text chunk `keyword`."""
+    info = png_info(decoder)
+    info.add_text(keyword, json.dumps(record))
+    buffer = io.BytesIO()
+    # Four times as fast as Pillow's usual level, for a file that is a third larger: the camera goes on meanwhile.
+    Image.fromarray(image).save(buffer, "PNG", compress_level=1, pnginfo=info)
+    return buffer.getvalue()
+
+
+def record_in(path: Path, keyword: str) -> dict[str, Any]:
+    """The record that `raw_png` wrote; empty where there is none."""
+    try:
+        record = json.loads(_text_in(path, keyword)[:LONGEST_RECORD] or "{}")
+    except ValueError:
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
 def decoder_in(path: Path) -> str:
     """What made the pixels of a picture that csflow saved; empty for any other file."""
+    return _text_in(path, KEY)[:40]
+
+
+def _text_in(path: Path, keyword: str) -> str:
     try:
         with Image.open(path, formats=("PNG",)) as picture:
-            return str(picture.info.get(KEY, ""))[:40]
+            return str(picture.info.get(keyword, ""))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return ""

@@ -21,9 +21,14 @@ MAX_LINE = 4096
 class LineTrigger(PendingTrigger):
     """One request a line of a file descriptor, stamped when it was read; the results go to the sinks alone."""
 
-    def __init__(self, descriptor: int, name: str = "stdin") -> None:
-        """Read in a thread of its own, which `close` ends; the descriptor stays the caller's."""
+    def __init__(self, descriptor: int, name: str = "stdin", blank: bool = False) -> None:
+        """Read in a thread of its own, which `close` ends; the descriptor stays the caller's.
+
+        Args:
+            blank: whether an empty line, the key Enter, is a request too.
+        """
         super().__init__(name)
+        self._blank = blank
         self._descriptor = descriptor
         self._rest = b""
         self._stopped, self._stop = os.pipe()
@@ -47,8 +52,10 @@ class LineTrigger(PendingTrigger):
         """Make requests of the lines that this ends; False at the end of all, which ends the last line."""
         *lines, rest = (self._rest + (chunk or b"\n")).split(b"\n")
         self._rest = rest[:MAX_LINE]
+        if not chunk and not rest and not lines[-1]:
+            lines.pop()  # the end of all, which was no key
         for line in lines:
-            if name := line[:MAX_LINE].decode("utf-8", "replace").strip():
+            if (name := line[:MAX_LINE].decode("utf-8", "replace").strip()) or self._blank:
                 self._pending.add(name)
         return bool(chunk)
 

@@ -8,7 +8,7 @@ import numpy as np
 from click.testing import CliRunner
 from PIL import Image
 
-from csflow.runtime.cli.roi import roi
+from csflow.runtime.cli.pictures.roi import roi
 from csflow.runtime.picture.origin import GSTREAMER, OPENCV, PILLOW, decoder_in, decoder_of, png_info
 from csflow.runtime.sources.fake import FakeSource
 from csflow.runtime.sources.opencv import OpenCVSource

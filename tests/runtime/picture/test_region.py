@@ -16,7 +16,7 @@ from PIL import Image
 from csflow.runtime.bundle.calibration import load_calibration
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.manifest import IGNORED_RGB, MAX_IGNORED, Definitions, Manifest, Preprocessing
-from csflow.runtime.cli.roi import roi
+from csflow.runtime.cli.pictures.roi import roi
 from csflow.runtime.errors import CalibrationError, ConfigError, SourceError
 from csflow.runtime.picture.preprocess import preprocess
 from csflow.runtime.picture.region import Region, load_region, rectangles_of, region_picture, save_region

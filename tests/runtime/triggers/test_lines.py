@@ -88,3 +88,10 @@ def test_a_run_ends_in_order_while_the_gateway_keeps_its_pipe_open(calibrated_bu
         process.stdin.flush()
         assert process.wait(60) == 0
         assert b"Fatal" not in process.stderr.read()
+
+
+@pytest.mark.parametrize(("data", "expected"), [(b"\n\nx\n", ["1", "2", "x"]), (b"", []), (b"\ny", ["1", "y"])])
+def test_enter_may_be_a_request_too(pipe: tuple[int, int], data: bytes, expected: list[str]) -> None:
+    os.write(pipe[1], data)
+    os.close(pipe[1])
+    assert ids(LineTrigger(pipe[0], blank=True)) == expected
