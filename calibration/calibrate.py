@@ -31,6 +31,7 @@ from csflow.runtime.bundle.pictures import (
     CalibrationDecoders,
     PictureSizes,
     knows_training,
+    squeezed,
 )
 from csflow.runtime.engine import Engine
 from csflow.runtime.errors import CalibrationError, ConfigError, DataError, SourceError
@@ -69,6 +70,8 @@ class CalibrationReport:
     """The highest-scoring pictures, highest first: a defect among them spoils the threshold."""
     training_checked: bool
     """Whether the bundle lists its training pictures, so that none of them can be among these."""
+    warnings: tuple[str, ...] = ()
+    """What is odd about the pictures, in words."""
 
     @property
     def expected_reject_share(self) -> float:
@@ -115,7 +118,10 @@ def calibrate(
     warn_rate = _warn_rate(rate, warn_rate)
     files = find_pictures(paths)
     _rank(len(files), rate, confidence)
-    sizes = PictureSizes.of(map(image_size, files)) if any_size else check_sizes(bundle, files)
+    measured = [image_size(file) for file in files]
+    if not any_size:
+        check_sizes(bundle, files)
+    odd = squeezed(measured, bundle.manifest.preprocessing)
     training_checked = refuse_seen(bundle, files)
     look = Look()
     scored = _score(files, engine, bundle.manifest.preprocessing, look, progress)
@@ -136,11 +142,13 @@ def calibrate(
         created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )
     if not knows_training(bundle):
-        bundle = bundle.update({CALIBRATION_PICTURES: schema.dump_json(schema.to_mapping(look.record(sizes)))})
+        bundle = bundle.update(
+            {CALIBRATION_PICTURES: schema.dump_json(schema.to_mapping(look.record(PictureSizes.of(measured))))}
+        )
     bundle = _remember_decoders(bundle, files)
     bundle.write_calibration(schema.dump_json(schema.to_mapping(calibration)))
     highest = sorted(scored.items(), key=lambda item: -item[1])[:SHOWN_HIGHEST]
-    return CalibrationReport(calibration, thresholds.k, tuple(highest), training_checked)
+    return CalibrationReport(calibration, thresholds.k, tuple(highest), training_checked, (odd,) if odd else ())
 
 
 def _remember_decoders(bundle: Bundle, files: Sequence[Path]) -> Bundle:

@@ -103,6 +103,8 @@ def _print(report: CalibrationReport, bundle: Bundle) -> None:
     click.echo("Highest scores; look at these pictures, because a defect among them spoils the threshold:")
     for path, score in report.highest:
         click.echo(f"  {score:<10.6g} {path}")
+    for line in report.warnings:
+        click.echo(f"WARNING: {line}")
     if not report.training_checked:
         click.echo("The bundle does not list its training pictures: make sure that none is among these.")
     click.echo(f"Wrote {bundle.path / CALIBRATION}")
@@ -129,6 +131,7 @@ def _print_json(report: CalibrationReport, bundle: Bundle) -> None:
         "expected_reject_share": report.expected_reject_share,
         "backend": made.backend,
         "training_checked": report.training_checked,
+        "warnings": list(report.warnings),
         "highest": [{"path": str(path), "score": score} for path, score in report.highest],
     }
     echo_json(values)

@@ -73,8 +73,8 @@ def _pictures(folder: Path) -> list[Path]:
     )
 
 
-def check_sizes(bundle: Bundle, files: Sequence[Path]) -> PictureSizes:
-    """The sizes of the pictures, by their headers.
+def check_sizes(bundle: Bundle, files: Sequence[Path]) -> None:
+    """Compare the sizes of the pictures, by their headers.
 
     Raises DataError for one of another size or aspect than the training's (a range where those varied), or, where the
     bundle does not tell, than four of five others; where they agree less, sizes vary by nature.
@@ -84,7 +84,7 @@ def check_sizes(bundle: Bundle, files: Sequence[Path]) -> PictureSizes:
     if trained is None:
         usual, count = Counter(sizes.values()).most_common(1)[0]
         if count < MOST * len(files):
-            return PictureSizes.of(sizes.values())
+            return
         known, whose = PictureSizes.of([usual]), "most others have"
     else:
         known, whose = trained, "the training had"
@@ -94,7 +94,6 @@ def check_sizes(bundle: Bundle, files: Sequence[Path]) -> PictureSizes:
                 f"{file} has {size[0]}x{size[1]} pixels, {whose} {known}: one threshold cannot serve both; remove it, "
                 "or pass --any-size if that is meant"
             )
-    return PictureSizes.of(sizes.values())
 
 
 def refuse_seen(bundle: Bundle, files: Sequence[Path]) -> bool:

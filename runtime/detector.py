@@ -21,13 +21,14 @@ from csflow.runtime.bundle.contents import Contents
 from csflow.runtime.bundle.directory import Bundle, default_path
 from csflow.runtime.bundle.golden import GoldenSet, load_golden
 from csflow.runtime.bundle.manifest import canonical
+from csflow.runtime.bundle.pictures import SizeRule
 from csflow.runtime.engine import BatchEngine, CameraEngine, DescribedEngine, Engine
 from csflow.runtime.engines.golden_check import require_golden
 from csflow.runtime.engines.name import EngineName
 from csflow.runtime.engines.opening import open_checked
 from csflow.runtime.engines.stages import engine_files
 from csflow.runtime.engines.trust import distrust
-from csflow.runtime.errors import CalibrationError, EngineMismatch, InferenceError
+from csflow.runtime.errors import CalibrationError, EngineMismatch, InferenceError, SourceError
 from csflow.runtime.pack.origin import read_origin
 from csflow.runtime.picture.preprocess import preprocess, to_rgb
 from csflow.runtime.types import Frame, Identity, Prediction, Result, Verdict
@@ -53,12 +54,16 @@ class Detector:
         calibration: Calibration,
         distrust: str = "",
         golden: GoldenSet | None = None,
+        any_size: bool = False,
     ) -> None:
         """A detector whose engine the caller answers for.
 
         Args:
             distrust: why its results are not verified; empty where they are.
             golden: the golden frames of the bundle where they were read already.
+            any_size: take pictures of another size or aspect than the training's in `detect` and `detect_batch`.
+
+        Raises BundleCorrupted where the bundle's record of the pictures it was made with cannot be read.
         """
         self.bundle = bundle
         self.golden = golden
@@ -67,6 +72,7 @@ class Detector:
         self.distrust = distrust
         # Asked once: whether something fits a protocol takes tens of microseconds.
         self._resizer = engine if isinstance(engine, CameraEngine) else None
+        self._sizes = None if any_size else SizeRule(bundle)
         self._turn = threading.Lock()
         self._closed = False
         # Now, not at the first result: what is on the disk may be another plan then.
@@ -84,11 +90,14 @@ class Detector:
         return self.engine.describe() if isinstance(self.engine, DescribedEngine) else self.engine.name
 
     @classmethod
-    def open(cls, path: Path | str | None = None, backend: str = "auto", unverified: bool = False) -> Detector:
+    def open(
+        cls, path: Path | str | None = None, backend: str = "auto", unverified: bool = False, any_size: bool = False
+    ) -> Detector:
         """Open a bundle (default: `$CSFLOW_BUNDLE` or model.csflow) with an engine for this machine.
 
         Args:
             unverified: run an engine too that the decision gate has not passed; every result then says so.
+            any_size: take pictures of another size or aspect than the training's.
 
         Raises:
             BundleError, BundleCorrupted, BundleVersionError: the bundle cannot be used.
@@ -108,7 +117,7 @@ class Detector:
             problem = distrust(contents, EngineName.parse(engine.name), check, calibration)
             if problem and not unverified:
                 raise EngineMismatch(f"{problem}; run 'csflow verify', or pass --unverified to run it all the same")
-            return cls(bundle, engine, calibration, problem, contents.golden)
+            return cls(bundle, engine, calibration, problem, contents.golden, any_size)
         except BaseException:
             engine.close()
             raise
@@ -120,7 +129,8 @@ class Detector:
             image: (H, W, 3) uint8 RGB array, a Pillow image, or a frame.
 
         Raises:
-            SourceError: the picture cannot be used.
+            SourceError: the picture cannot be used, or has another aspect than the training's pictures or less than
+                half their size (with a region or ignored areas: another size at all).
             InferenceError: the engine failed, or the detector is closed.
         """
         if isinstance(image, Image.Image):
@@ -133,9 +143,18 @@ class Detector:
         inputs, prepare_s = [], []
         for frame in frames:
             begun_s = time.perf_counter()
+            self._require_size(frame)
             inputs.append(self.prepare(frame))
             prepare_s.append(time.perf_counter() - begun_s)
         return self.decide(frames, inputs, prepare_s)
+
+    def _require_size(self, frame: Frame) -> None:
+        if self._sizes is None or frame.image.ndim < 2 or 0 in frame.image.shape:
+            return
+        if why := self._sizes.misfit((frame.image.shape[1], frame.image.shape[0])):
+            raise SourceError(
+                f"{why}, which the model was made with: set the camera to that format, or open with any_size"
+            )
 
     def prepare(self, frame: Frame) -> Frame:
         """The frame as the engine takes it, (S, S, 3), resized by the engine's device where that knows the format.

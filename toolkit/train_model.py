@@ -21,7 +21,9 @@ from csflow.calibration.metrics import GOOD
 from csflow.runtime import schema
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.manifest import Manifest, Preprocessing
+from csflow.runtime.bundle.pictures import squeezed
 from csflow.runtime.errors import SinkError
+from csflow.runtime.picture.images import image_size
 from csflow.toolkit.backbones.backbone import Backbone
 from csflow.toolkit.backbones.config import BackboneConfig
 from csflow.toolkit.backbones.weights import WeightsRecord, load_backbone
@@ -89,6 +91,8 @@ def train_model(
     Bundle.check_target(path)
     checked(_check_flips, plan.flips)
     job = _Job.of(dataset, plan, path.with_name(path.name + ".training"), reporter)
+    if line := squeezed(map(image_size, job.hashes), job.extraction.how):
+        reporter.say(f"WARNING: {line}")
     # Whatever can fail at the end is tried here: the pictures, their names, the place.
     golden, training_images = _golden(dataset, job.extraction.how), listing(dataset.root, job.hashes)
     _check_room(path, job.backbone.trunk, job.empty_head())

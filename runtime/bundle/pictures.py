@@ -1,4 +1,4 @@
-"""Of what size the pictures were that a bundle was made with, so that others are noticed at the line.
+"""Of what size the pictures were that a bundle was made with, so that others are noticed, at the line and elsewhere.
 
 A trained bundle has them under `provenance.training.pictures` of its manifest; where it does not, as in an import,
 `csflow calibrate` writes the file `CALIBRATION_PICTURES`, with what good parts look like.
@@ -6,24 +6,29 @@ A trained bundle has them under `provenance.training.pictures` of its manifest; 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from csflow.runtime import schema
 from csflow.runtime.bundle.directory import Bundle
+from csflow.runtime.bundle.manifest import Preprocessing
 from csflow.runtime.errors import BundleCorrupted
 
 __all__ = [
     "CALIBRATION_DECODERS",
     "CALIBRATION_PICTURES",
+    "SQUEEZED",
     "CalibrationDecoders",
     "CalibrationPictures",
     "PictureSizes",
+    "SizeRule",
     "calibration_decoders",
     "calibration_pictures",
     "knows_training",
     "picture_sizes",
+    "squeezed",
 ]
 
 CALIBRATION_PICTURES = "provenance/calibration_pictures.json"
@@ -33,6 +38,8 @@ SAME_ASPECT, SIMILAR_ASPECT = 0.02, 0.5
 """Relative differences of width/height that are taken, where the pictures were all alike, and where they varied."""
 FACTOR = 2
 """A picture of less than half the size lacks what the model learned from."""
+SQUEEZED = 2.0
+"""A ratio of sides beyond which a square input loses much of one direction."""
 
 
 @dataclass(frozen=True)
@@ -159,3 +166,36 @@ def picture_sizes(bundle: Bundle) -> PictureSizes | None:
     seen = calibration_pictures(bundle)
     # A few pictures that differ by nature say nothing about how far others may.
     return None if seen is None or seen.sizes.varied else seen.sizes
+
+
+class SizeRule:
+    """Which pictures are of the size that a bundle was made with; libcsflow has the same rule."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        """Raises BundleCorrupted as `picture_sizes` does."""
+        self.known = picture_sizes(bundle)
+        how = bundle.manifest.preprocessing
+        self._exact = how.roi is not None or bool(how.ignore)
+
+    def misfit(self, size: tuple[int, int]) -> str | None:
+        """Why a picture of (width, height) pixels, both above 0, is another picture than those, or None."""
+        return None if self.known is None else self.known.misfit(size, self._exact)
+
+
+def squeezed(sizes: Iterable[tuple[int, int]], how: Preprocessing) -> str | None:
+    """What to say of pictures, (width, height) in pixels, that the square input squeezes; None where it does not."""
+    all_of_them = [how.roi[2:]] if how.roi is not None else list(sizes)
+    far = Counter(size for size in all_of_them if max(size) > SQUEEZED * max(min(size), 1))
+    if not far:
+        return None
+    (width, height), _ = far.most_common(1)[0]
+    if how.roi is not None:
+        what = f"a region of {width}x{height} pixels is"
+    elif far.total() == len(all_of_them):
+        what = f"pictures of {width}x{height} pixels are"
+    else:
+        what = f"{far.total()} of {len(all_of_them)} pictures, such as those of {width}x{height} pixels, are"
+    return (
+        f"{what} squeezed into a square, and what is thin along the longer side is lost: train with a square part "
+        "(--roi), or cut pictures into square tiles, each a picture of its own"
+    )

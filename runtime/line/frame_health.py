@@ -15,7 +15,13 @@ from numpy.typing import NDArray
 
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.golden import load_golden
-from csflow.runtime.bundle.pictures import CalibrationPictures, PictureSizes, calibration_pictures, picture_sizes
+from csflow.runtime.bundle.pictures import (
+    CalibrationPictures,
+    PictureSizes,
+    SizeRule,
+    calibration_pictures,
+    squeezed,
+)
 from csflow.runtime.detector import Detector
 from csflow.runtime.errors import BundleError
 from csflow.runtime.faults import FaultWord
@@ -182,26 +188,32 @@ class SizeHealth:
     """Compares the size of pictures with that of the training's, camera by camera."""
 
     def __init__(self, limits: HealthLimits, bundle: Bundle) -> None:
-        self._known = picture_sizes(bundle) if limits.size else None
-        how = bundle.manifest.preprocessing
-        self._exact = how.roi is not None or bool(how.ignore)
+        self._rule = SizeRule(bundle) if limits.size else None
+        self._how = bundle.manifest.preprocessing
         self._told: set[str] = set()
 
     def problem(self, camera: str, frame: Frame) -> tuple[FaultWord, str] | None:
-        """Fault and reason for the next frame, or None where it is usable; another size of one aspect is logged."""
+        """Fault and reason for the next frame, or None where it is usable; what is odd but usable is logged once."""
         height, width = frame.image.shape[:2]
-        if self._known is None or not height or not width:
+        if not height or not width:
             return None
-        if why := self._known.misfit((width, height), self._exact):
+        if self._rule is not None and (why := self._rule.misfit((width, height))):
             return "size", f"{why}, which the model was made with: set the camera to that format, or pass --any-size"
-        if camera not in self._told and not self._known.contains((width, height)):
+        if camera not in self._told:
             self._told.add(camera)
+            self._tell(camera, width, height)
+        return None
+
+    def _tell(self, camera: str, width: int, height: int) -> None:
+        known = None if self._rule is None else self._rule.known
+        if known is not None and not known.contains((width, height)):
             log.warning(
                 "%s gives pictures of %dx%d pixels, the model was made with %s: scores may differ; calibrate with "
                 "pictures of this camera",
-                *(camera, width, height, self._known),
+                *(camera, width, height, known),
             )
-        return None
+        if line := squeezed([(width, height)], self._how):
+            log.warning("%s: %s", camera, line)
 
 
 class CameraHealth:

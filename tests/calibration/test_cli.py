@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner, Result
+from PIL import Image
 
 from csflow.calibration.cli import calibrate, rate
 from csflow.runtime.bundle.directory import Bundle
@@ -39,6 +40,17 @@ def test_it_says_what_the_thresholds_promise(make_bundle: MakeBundle, make_parts
         "The bundle does not list its training pictures: make sure that none is among these.",
         f"Wrote {bundle.path / 'calibration.json'}",
     ]
+
+
+def test_pictures_far_from_square_are_told(make_bundle: MakeBundle, make_parts: MakeParts) -> None:
+    bundle, folder = make_bundle(), make_parts("good", range(100, 160))
+    for file in folder.iterdir():
+        with Image.open(file) as picture:
+            picture.resize((200, 50)).save(file)
+    options = ("--bundle", bundle.path, "--backend", "fake", "--false-reject-rate", "5%")
+    assert "WARNING: pictures of 200x50 pixels are squeezed into a square" in run(folder, *options).stdout
+    (said,) = json.loads(run(folder, *options, "--json").stdout)["warnings"]
+    assert "--roi" in said
 
 
 def test_json_is_one_object_on_stdout(trained_bundle: Bundle, make_parts: MakeParts) -> None:

@@ -73,7 +73,7 @@ def test_csharp(built: Path, binding: ModuleType, calibrated_bundle: Bundle, run
         for field, *_ in structure._fields_
     }
     shown = run("mono", program, "--layout").splitlines()
-    assert len(shown) == 34
+    assert len(shown) == 36
     assert set(shown) < layouts
     np.full((7, 9, 3), 51, np.uint8).tofile(tmp_path / "dark")
     command = ("mono", program, calibrated_bundle.path, "fake", 9, 7, tmp_path / "dark")

@@ -14,8 +14,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from csflow.runtime import schema
 from csflow.runtime.bundle.calibration import load_calibration
 from csflow.runtime.bundle.directory import Bundle
+from csflow.runtime.bundle.pictures import PictureSizes
 from csflow.runtime.detector import Detector
 from csflow.runtime.engines.fake import FakeEngine
 from csflow.runtime.errors import BundleError, CalibrationError, ConfigError, InferenceError, SourceError
@@ -180,6 +182,21 @@ def test_a_picture_that_cannot_be_used(calibrated_bundle: Bundle, image: Image.I
         pytest.raises(SourceError, match=r"expected|8 bits"),
     ):
         detector.detect(image)
+
+
+def test_a_picture_of_another_aspect_than_the_training_s_is_refused_unless_any_size(calibrated_bundle: Bundle) -> None:
+    training = {"pictures": schema.to_mapping(PictureSizes.of([(64, 64)]))}
+    manifest = replace(calibrated_bundle.manifest, provenance={"training": training})
+    bundle = Bundle(calibrated_bundle.path, manifest)
+    calibration = load_calibration(bundle)
+    assert calibration is not None
+    with Detector(bundle, FakeEngine(bundle), calibration) as detector:
+        assert detector.detect(flat(51, 128, 128)).verdict is Verdict.OK
+        for height, width in ((480, 640), (31, 31)):
+            with pytest.raises(SourceError, match=rf"^{width}x{height} pixels .*any_size"):
+                detector.detect_batch([Frame(flat(51)), Frame(flat(51, height, width))])
+    with Detector(bundle, FakeEngine(bundle), calibration, any_size=True) as detector:
+        assert detector.detect(flat(51, 480, 640)).verdict is Verdict.OK
 
 
 def test_leaving_the_block_closes_the_engine(calibrated_bundle: Bundle) -> None:

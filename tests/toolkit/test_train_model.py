@@ -105,6 +105,18 @@ def test_model_separates_defective_from_good_parts(trained: Path, product_line: 
     assert wins > 0.8, "image AUROC on the synthetic line"
 
 
+def test_pictures_far_from_square_are_told_before_any_work(
+    tmp_path: Path, random_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "good").mkdir()
+    Image.new("RGB", (200, 80)).save(tmp_path / "good/0.png")
+    monkeypatch.setattr("csflow.toolkit.train_model._golden", lambda *_: pytest.fail("work began"))
+    reporter = Stops()
+    with pytest.raises(pytest.fail.Exception):
+        train_model(load_dataset(tmp_path / "good"), tmp_path / "model.csflow", plan(random_weights), reporter)
+    assert reporter.lines[-1].startswith("WARNING: pictures of 200x80 pixels are squeezed into a square")
+
+
 def test_interrupted_training_leaves_no_bundle_and_resumes_to_the_same_weights(
     tmp_path: Path, product_line: Path, random_weights: Path
 ) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
+from csflow.runtime.bundle.pictures import SQUEEZED
 from csflow.runtime.errors import DataError
 from csflow.runtime.machine.names import shown
 from csflow.runtime.picture.images import image_size as size_of
@@ -23,8 +23,6 @@ FINDERS: tuple[Callable[[Path], Dataset | None], ...] = (
     *(find_mtd, find_kolektor_2, find_dagm, find_visa, find_real_iad, find_mvtec, find_kolektor, find_folder),
 )
 """Asked in this order: what is more special comes first."""
-SQUEEZED = 2.0
-"""A ratio of sides beyond which a square input loses much of one direction."""
 SHOWN = 5
 
 
@@ -45,7 +43,7 @@ def load_dataset(root: Path, image_size: int | None = None, any_size: bool = Fal
     if dataset is None:
         raise DataError(_nothing(root))
     if image_size is not None and not any_size and not dataset.any_size:
-        dataset = _checked_sizes(dataset, image_size)
+        _check_sizes(dataset, image_size)
     return dataset
 
 
@@ -65,19 +63,8 @@ def _is_dataset(folder: Path) -> bool:
         return False
 
 
-def _checked_sizes(dataset: Dataset, image_size: int) -> Dataset:
+def _check_sizes(dataset: Dataset, image_size: int) -> None:
     sizes = {sample.path: size_of(sample.path) for sample in dataset.train}
-    usual = _usual(sizes, image_size)
-    if max(usual) <= SQUEEZED * min(usual):
-        return dataset
-    line = (
-        f"pictures of {usual[0]}x{usual[1]} pixels are squeezed into a square: name a square part with --roi, or cut "
-        "them into square tiles, each a picture of its own"
-    )
-    return replace(dataset, left_out=(*dataset.left_out, line))
-
-
-def _usual(sizes: dict[Path, tuple[int, int]], image_size: int) -> tuple[int, int]:
     usual, _ = Counter(sizes.values()).most_common(1)[0]
     for path, size in sizes.items():
         if size != usual:
@@ -91,4 +78,3 @@ def _usual(sizes: dict[Path, tuple[int, int]], image_size: int) -> tuple[int, in
             f"pictures of {usual[0]}x{usual[1]} pixels ({next(iter(sizes))}) are smaller than the model input of "
             f"{image_size}{far}: lower --image-size, or pass --any-size to enlarge them"
         )
-    return usual

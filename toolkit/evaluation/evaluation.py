@@ -16,6 +16,7 @@ from csflow.calibration.metrics import GOOD, DefectRow, Rates, defect_table, ima
 from csflow.runtime.bundle.calibration import Calibration, load_calibration
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.manifest import Preprocessing
+from csflow.runtime.bundle.pictures import squeezed
 from csflow.runtime.engine import Engine
 from csflow.runtime.errors import DataError, InferenceError
 from csflow.runtime.labels.folder import LABELS, LabelFolder
@@ -93,6 +94,8 @@ class Evaluation:
     """Pictures and masks of the data set that took no part, in words."""
     labels: LabelCounts | None = None
     """How often an operator overruled the line's verdicts on these parts; None where nobody labelled any."""
+    warnings: tuple[str, ...] = ()
+    """What is odd about the pictures, in words."""
 
     def scores(self, label: str) -> list[float]:
         """Scores of all pictures of this type."""
@@ -137,6 +140,7 @@ def evaluate(
         if progress is not None:
             progress(1)
     scores, labels = [s.score for s in samples], [s.sample.label for s in samples]
+    odd = squeezed([s.size for s in samples], how)
     return Evaluation(
         root=dataset.root,
         layout=dataset.layout,
@@ -153,6 +157,7 @@ def evaluate(
         defects=defect_table(scores, labels, calibration),
         left_out=dataset.left_out,
         labels=LabelFolder(dataset.root).counts() if (dataset.root / LABELS).is_file() else None,
+        warnings=(odd,) if odd else (),
     )
 
 

@@ -21,6 +21,7 @@ def to_json(evaluation: Evaluation) -> dict[str, Any]:
         "dataset": str(evaluation.root),
         "layout": evaluation.layout,
         "left_out": list(evaluation.left_out),
+        "warnings": list(evaluation.warnings),
         "bundle": evaluation.bundle,
         "weights_sha256": evaluation.weights_sha256,
         "engine": evaluation.engine,
@@ -56,7 +57,7 @@ def summary_lines(evaluation: Evaluation) -> list[str]:
     lines.append(_rates_line(evaluation.rates))
     if evaluation.labels is not None:
         lines.append(evaluation.labels.line())
-    return lines
+    return [*lines, *(f"WARNING: {line}" for line in evaluation.warnings)]
 
 
 def _row_line(row: DefectRow, evaluation: Evaluation, width: int) -> str:

@@ -11,7 +11,7 @@ struct csflow_options {
     public uint struct_size, api_version;
     public int max_width, max_height;
     public IntPtr device, library, cache;
-    public uint unverified, worker_deadline_ms;
+    public uint unverified, worker_deadline_ms, any_size, reserved;
 }
 
 [StructLayout(LayoutKind.Sequential)]

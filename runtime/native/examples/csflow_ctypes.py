@@ -49,6 +49,8 @@ class Options(Sized):
         ("cache", c_char_p),
         ("unverified", c_uint32),
         ("worker_deadline_ms", c_uint32),
+        ("any_size", c_uint32),
+        ("reserved", c_uint32),
     )
 
 

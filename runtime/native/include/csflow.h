@@ -75,6 +75,8 @@ typedef struct csflow_options {
     const char *cache;    /* existing folder for compiled models; NULL: compile at each open */
     uint32_t unverified;  /* 1: open an engine too that the decision gate has not passed; results then say so */
     uint32_t worker_deadline_ms; /* worker: without an answer for so long it has hung; 0: 10000 */
+    uint32_t any_size;    /* 1: judge pictures of another aspect or far smaller than the training's too */
+    uint32_t reserved;
 } csflow_options;
 
 /* Open a bundle, prepare its engine, let it score the golden frames, and look up what the decision gate found:

@@ -10,7 +10,7 @@
 // fault: A6
 static void test_structures_have_no_padding(void) {
     CHECK(sizeof(csflow_result) == 80 && LAST(csflow_result, reserved));
-    CHECK(NEXT(csflow_options, cache, unverified) && LAST(csflow_options, worker_deadline_ms));
+    CHECK(NEXT(csflow_options, cache, unverified) && LAST(csflow_options, reserved));
     CHECK(NEXT(csflow_result, struct_size, status) && NEXT(csflow_result, status, frame_id));
     CHECK(NEXT(csflow_result, verdict_code, reason) && NEXT(csflow_result, reason, score));
     CHECK(NEXT(csflow_result, p_value, peak_x) && NEXT(csflow_result, peak_y, latency_ns) && NEXT(csflow_result, latency_ns, verified));

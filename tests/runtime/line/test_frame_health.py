@@ -163,6 +163,16 @@ def test_another_size_of_the_same_aspect_is_told_once_a_camera(
     assert [r.getMessage()[:31] for r in caplog.records] == ["0 gives pictures of 300x300 pix"]
 
 
+@pytest.mark.parametrize("limits", [HealthLimits(), HealthLimits(size=False)])
+def test_pictures_far_from_square_are_told_once_a_camera(
+    limits: HealthLimits, calibrated_bundle: Bundle, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert size_faults(calibrated_bundle, (500, 200), (500, 200), (64, 64), limits=limits) == ["", "", ""]
+    (said,) = (record.getMessage() for record in caplog.records)
+    assert said.startswith("0: pictures of 500x200 pixels are squeezed into a square")
+    assert "tiles" in said
+
+
 @pytest.mark.parametrize("live", [True, False])
 def test_the_line_refuses_a_picture_of_another_aspect_whatever_its_source(
     calibrated_bundle: Bundle, live: bool

@@ -57,6 +57,16 @@ def run(bundle: Bundle, images: Path, engine: Engine | None = None) -> Evaluatio
     return evaluate(bundle, load_dataset(images), engine or FakeEngine(bundle))
 
 
+def test_pictures_far_from_square_are_told(calibrated_bundle: Bundle, images: Path) -> None:
+    assert run(calibrated_bundle, images).warnings == ()
+    for file in images.rglob("*.png"):
+        with Image.open(file) as picture:
+            picture.resize((200, 50)).save(file)
+    found = run(calibrated_bundle, images)
+    assert summary_lines(found)[-1].startswith("WARNING: pictures of 200x50 pixels are squeezed into a square")
+    assert to_json(found)["warnings"] == list(found.warnings)
+
+
 def test_auroc_counts_the_pairs_in_the_right_order(calibrated_bundle: Bundle, images: Path) -> None:
     found = run(calibrated_bundle, images)
     assert found.image_auroc == pytest.approx((2 + 3 + 1) / 9)

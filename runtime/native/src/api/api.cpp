@@ -50,11 +50,11 @@ std::int32_t side_or_default(std::int32_t side) {
     return side == 0 ? kDefaultMaxSide : side;
 }
 
-bool checked_flag(std::uint32_t unverified) {
-    if (unverified > 1) {
-        fail(CSFLOW_CONFIG_ERROR, "csflow_options.unverified is %u: 0 or 1 expected", unverified);
+bool checked_flag(std::uint32_t flag, const char *name) {
+    if (flag > 1) {
+        fail(CSFLOW_CONFIG_ERROR, "csflow_options.%s is %u: 0 or 1 expected", name, flag);
     }
-    return unverified == 1;
+    return flag == 1;
 }
 
 std::int32_t checked_deadline(std::uint32_t deadline_ms) {
@@ -77,7 +77,7 @@ OpenOptions checked(const csflow_options *given) {
     return {side_or_default(options.max_width), side_or_default(options.max_height),
             {text_or(options.device, "auto"), text_or(options.library, ""), text_or(options.cache, ""),
              checked_deadline(options.worker_deadline_ms)},
-            checked_flag(options.unverified)};
+            checked_flag(options.unverified, "unverified"), checked_flag(options.any_size, "any_size")};
 }
 
 void deliver_error(csflow_status status, const csflow_image *image, csflow_result *out) noexcept {

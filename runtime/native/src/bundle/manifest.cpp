@@ -133,6 +133,14 @@ void parse_files(const Json &value, Manifest &manifest, const Object &in, const 
     }
 }
 
+// As Python: a training that does not know the sizes of its pictures is an older one.
+Json training_pictures(const Json &provenance) {
+    const Json *training = provenance.find("training");
+    const bool known = training != nullptr && training->kind == Json::OBJECT;
+    const Json *pictures = known ? training->find("pictures") : nullptr;
+    return pictures != nullptr ? *pictures : Json{};
+}
+
 std::int32_t checked_version(const Json &body, const std::string &where) {
     const Json *found = body.find("format_version");
     const bool whole = found != nullptr && (found->kind == Json::WHOLE || found->kind == Json::BIG);
@@ -181,7 +189,7 @@ Manifest parse_manifest(std::string_view text, const std::string &where) {
     parse_preprocessing(known.object("preprocessing"), manifest, where);
     parse_definitions(known.object("definitions"), manifest, where);
     known.object("model");
-    known.object("provenance");
+    manifest.pictures = training_pictures(known.object("provenance"));
     if (manifest.format_version > 1) {
         parse_method(known, manifest);
     }

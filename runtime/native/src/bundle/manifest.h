@@ -27,6 +27,7 @@ struct Manifest {
     std::string method = "cs-flow";
     std::vector<std::string> graphs = {"backbone", "flow"}; // in running order
     std::map<std::string, FileEntry> files;
+    Json pictures; // provenance.training.pictures as it stands; NOTHING where there is none
     std::string sha256;         // of the canonical manifest
     std::string weights_sha256; // identity of the trained model, see identity.h
 };

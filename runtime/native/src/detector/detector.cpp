@@ -72,7 +72,8 @@ private:
 
 Detector::Detector(const std::string &bundle, const OpenOptions &options)
     : bundle_(bundle), calibration_(load_calibration(bundle_)), golden_(bundle_),
-      limits_(checked_limits(bundle_.manifest(), options)), process_(getpid()), engine_(opened(options)),
+      limits_(checked_limits(bundle_.manifest(), options)), sizes_(bundle_), any_size_(options.any_size),
+      process_(getpid()), engine_(opened(options)),
       description_(described(bundle_, calibration_, *engine_)),
       resizer_(bundle_.manifest().image_size, widest(limits_, limits_.roi.width, options.max_width),
                widest(limits_, limits_.roi.height, options.max_height)) {
@@ -173,6 +174,9 @@ void Detector::judge(float score, csflow_result &result) noexcept {
 void Detector::begin(const csflow_image *image, bool wait) {
     csflow_image copy = taken(image);
     const View view = checked_view(copy, limits_);
+    if (!any_size_) {
+        sizes_.require(copy.width, copy.height);
+    }
     int before = state_.load();
     // A result that nobody polled is never thrown away: it counts as busy too.
     if (before != FREE || !state_.compare_exchange_strong(before, TAKEN)) {

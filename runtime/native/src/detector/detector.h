@@ -1,6 +1,7 @@
 // A bundle, its engine and the thread that works: one picture at a time, from the caller's pixels to a result.
 #pragma once
 
+#include "bundle/sizes.h"
 #include "engine/golden.h"
 #include "picture/picture.h"
 
@@ -15,7 +16,7 @@ namespace csflow {
 struct OpenOptions {
     std::int32_t max_width, max_height;
     EngineOptions engine;
-    bool unverified;
+    bool unverified, any_size;
 };
 
 class Detector {
@@ -63,6 +64,8 @@ private:
     const Calibration calibration_;
     const GoldenSet golden_;
     const PictureLimits limits_;
+    const SizeRule sizes_;
+    const bool any_size_;
     const pid_t process_;
     std::atomic<bool> verified_{false};
     const std::unique_ptr<Engine> engine_;
