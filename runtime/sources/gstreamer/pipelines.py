@@ -22,9 +22,10 @@ WAITING = {"H264": "rtph264depay", "VP8": "rtpvp8depay", "VP9": "rtpvp9depay"}
 """RTP encoding: the depayloader that can wait for a key frame (GStreamer 1.20)."""
 SYNCHRONISED = (
     "automatic-request-sync-points=true automatic-request-sync-point-flags=discard-input+corrupt-output "
-    "discard-corrupted-frames=true"
+    "discard-corrupted-frames=true output-corrupt=false"
 )
-"""Properties of a decoder that gives nothing before its first key frame (GStreamer 1.20)."""
+"""Properties of libav's decoders that give nothing before the first key frame, nor after a gap that they are told of
+(GStreamer 1.20)."""
 GENICAM = {
     "Mono8": "GRAY8",
     "BayerBG8": "bggr",
@@ -114,9 +115,10 @@ def rtsp_pipeline(uri: str, has: Callable[[str], bool], stream: RtspStream) -> s
     """The pipeline for gst+rtsp://user:password@host/path.
 
     `decodebin` takes the hardware decoder where the machine has one. A Jetson's gives pictures in memory that
-    only its own converter reads. What follows a lost packet, or precedes the first key frame, is never decoded where
-    the depayloader can wait for a key frame (H.264, VP8, VP9); for H.265 the decoder of libav waits for the first one.
-    Motion JPEG stays undecoded. The transport is TCP, as with rtsp://, which loses nothing on its way.
+    only its own converter reads. What follows a lost packet, or precedes the first key frame, is never decoded: for
+    H.264, VP8 and VP9 the depayloader waits for a key frame; for H.265 the decoder of libav does, which hears of every
+    gap, as nothing is dropped but by the network. Motion JPEG stays undecoded. The transport is TCP, as with rtsp://,
+    which loses nothing on its way.
 
     Args:
         uri: the address, with gst+ before it.
@@ -125,12 +127,13 @@ def rtsp_pipeline(uri: str, has: Callable[[str], bool], stream: RtspStream) -> s
     """
     jetson, decoder = has("nvvidconv"), "decodebin"
     head = f"{_rtsp_source(uri)} latency=100 drop-on-latency=true ! {RTP_VIDEO}"
+    if stream.encoding == "H265" and not jetson and has("avdec_h265"):
+        head = f"{_rtsp_source(uri)} latency=100 manager::do-lost=true ! {RTP_VIDEO}"
+        decoder = f"rtph265depay ! h265parse ! avdec_h265 {SYNCHRONISED}"
     if stream.encoding == "JPEG":
         return f"{head} ! rtpjpegdepay ! image/jpeg"
     if stream.encoding in WAITING:
         head += f" ! {WAITING[stream.encoding]} wait-for-keyframe=true request-keyframe=true"
-    elif stream.encoding == "H265" and not jetson and has("avdec_h265"):
-        decoder = f"rtph265depay ! h265parse ! avdec_h265 {SYNCHRONISED}"
     if jetson:
         return f"{head} ! decodebin ! nvvidconv ! video/x-raw,format=BGRx"
     # Untagged video of 720 lines and more would be BT.709 here and is BT.601 through OpenCV.

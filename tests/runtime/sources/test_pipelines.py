@@ -48,6 +48,9 @@ def test_rtsp_waits_for_a_key_frame_where_it_can_and_leaves_jpeg_undecoded() -> 
         assert rtsp_pipeline(URI, there, RtspStream("JPEG", False)) == f"{HEAD} ! rtpjpegdepay ! image/jpeg"
     h265 = rtsp_pipeline(URI, has("avdec_h265"), RtspStream("H265", True))
     assert "avdec_h265 automatic-request-sync-points=true" in h265
+    # The decoder is told of what the network lost; what the buffer itself dropped it would not be told of.
+    assert "manager::do-lost=true" in h265
+    assert "drop-on-latency" not in h265
 
 
 def test_untagged_video_has_the_matrix_that_it_has_through_opencv() -> None:

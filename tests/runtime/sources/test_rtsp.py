@@ -74,7 +74,15 @@ def test_who_joins_between_two_key_frames_gets_no_garbage_before_the_next(rtsp: 
     assert all(abs(count - usual) < 0.2 * usual for count in seen)
 
 
-@pytest.mark.parametrize("rtsp", [f"{H264} ! identity drop-probability=0.01 name=pay0"], indirect=True)
+LOSING = "identity drop-probability=0.01 name=pay0"
+
+
+@pytest.mark.parametrize(
+    "rtsp",
+    [f"{H264} ! {LOSING}", f"{H265.replace('key-int-max=50', 'key-int-max=15')} ! {LOSING}"],
+    indirect=True,
+    ids=["H264", "H265"],
+)
 def test_what_follows_a_lost_packet_is_no_picture_until_the_next_key_frame(rtsp: str) -> None:
     with open_source("gst+" + rtsp, 60.0) as source:
         usual = ball(first(source))
