@@ -20,6 +20,8 @@ from csflow.runtime.engines.opening import load_engine
 from csflow.toolkit.methods.table import METHODS
 from csflow.toolkit.model import Model
 
+from .bounds import FLOAT32_MAX, Bounds, Interval
+
 
 @pytest.fixture
 def bundle(method_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bundle:
@@ -50,6 +52,15 @@ def test_inner_names_begin_with_the_graph_s(bundle: Bundle) -> None:
         inner = {node.name for node in graph.node} | {edge for node in graph.node for edge in node.output} - ports
         stored = {value.name for value in (*graph.initializer, *graph.value_info)} - ports
         assert all(value.startswith(f"{name}/") for value in inner | stored)
+
+
+def test_no_value_of_a_graph_can_leave_float32(bundle: Bundle) -> None:
+    # What is infinite or NaN inside a graph could become a number again, in OpenVINO's Clip and Relu for example.
+    known: dict[str, Interval] = {"frame": (0.0, 255.0)}
+    for name in bundle.manifest.graphs:
+        bounds = Bounds(bundle.read(f"graphs/fp32/{name}.onnx"), known)
+        assert bounds.largest < FLOAT32_MAX / 2
+        known = bounds.of
 
 
 @pytest.mark.parametrize("backend", ["openvino-fp32", "torch-fp16"])

@@ -172,6 +172,42 @@ def test_a_standardisation_that_openvino_folds_away_does_not_hide_the_features(
     np.testing.assert_allclose(prediction.anomaly_map, picture.mean(axis=2), rtol=1e-5)
 
 
+EFFICIENTNET = """<ir_version: 8, opset_import: ["" : 20]>
+    backbone (uint8[N, 64, 64, 3] frame) => (float[N, 3, 64, 64] features_0)
+    <float[3, 3, 1, 1] w = {1, 2, 3, 4, 5, 6, 7, 8, 9}, float[1] twenty = {20}, int64[2] all = {2, 3}> {
+        values = Cast<to = 1>(frame)
+        planes = Transpose<perm = [0, 3, 1, 2]>(values)
+        above = Sub(planes, twenty)
+        root = Sqrt(above)
+        conv = Conv(root, w)
+        gate = Sigmoid(conv)
+        silu = Mul(conv, gate)
+        mean = ReduceMean<keepdims = 1>(silu, all)
+        squeezed = Conv(mean, w)
+        share = Sigmoid(squeezed)
+        excited = Mul(silu, share)
+        out = Conv(excited, w)
+        features_0 = Add(out, conv)
+    }"""
+
+
+def test_a_nan_born_inside_an_efficientnet_block_reaches_its_features_and_is_no_score(
+    make_bundle: MakeBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CSFLOW_CACHE", str(tmp_path / "cache"))
+    onnx = pytest.importorskip("onnx", reason="the extra export is not installed")
+    texts = {**GRAPHS, "graphs/fp32/backbone.onnx": EFFICIENTNET}
+    bundle = make_bundle().update(
+        {name: onnx.parser.parse_model(text).SerializeToString() for name, text in texts.items()}
+    )
+    whole, dark = (np.full((64, 64, 3), 90, np.uint8) for _ in range(2))
+    dark[7, 9, 1] = 5  # the root of a negative number
+    with load_engine(bundle, "openvino-fp32") as engine:
+        sound, lost = engine.infer([Frame(whole), Frame(dark)])
+    assert np.isfinite(sound.score)
+    assert np.isnan(lost.score)
+
+
 @pytest.mark.parametrize(
     ("backend", "message"),
     [
