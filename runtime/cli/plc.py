@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from csflow.runtime.cli.command import Command, tell
-from csflow.runtime.errors import ConfigError
+from csflow.runtime.errors import BackendUnavailable, ConfigError
 
 if TYPE_CHECKING:
+    from csflow.runtime.plc.adapters.adapter import Adapters
+    from csflow.runtime.plc.commissioning.page import StationPage
     from csflow.runtime.plc.settings import Settings
+    from csflow.runtime.plc.station import Station
 
 __all__ = ["plc"]
 
@@ -31,8 +36,9 @@ Exit codes:
 @click.option(
     "--log", type=click.Path(path_type=Path, dir_okay=False), help="A line each handshake and change; rotates."
 )
+@click.option("--serve", metavar="HOST:PORT", help="A page for whoever puts the cell into service; shows only.")
 @click.option("--check", is_flag=True, help="Examine the file and what it names, without a controller; start nothing.")
-def plc(station: Path, log: Path | None, check: bool) -> None:
+def plc(station: Path, log: Path | None, serve: str | None, check: bool) -> None:
     """Answer the triggers of a controller, each exactly once, as STATION says (station.toml by default).
 
     This process speaks with the controller and inspects nothing itself: each recipe is inspected by a `csflow run` of
@@ -43,7 +49,7 @@ def plc(station: Path, log: Path | None, check: bool) -> None:
 
     settings = read_settings(station)
     if not check:
-        _run(settings, log)
+        _run(settings, log, serve)
         return
     findings = examine(settings)
     for finding in findings:
@@ -52,7 +58,7 @@ def plc(station: Path, log: Path | None, check: bool) -> None:
         raise ConfigError(f"{station}: {wrong} of {len(findings)} checks failed")
 
 
-def _run(settings: Settings, log: Path | None) -> None:
+def _run(settings: Settings, log: Path | None, serve: str | None) -> None:
     from csflow.runtime.cli.logs import run_logs
     from csflow.runtime.machine.service import Service
     from csflow.runtime.plc.adapters.adapter import Adapters
@@ -71,6 +77,10 @@ def _run(settings: Settings, log: Path | None) -> None:
         for name in adapters.names:
             tell(f"adapter    {name}")
         tell(f"control    {settings.station.control or 'nobody'}")
+        if serve is not None:
+            page = _open_page(serve, station, settings.station.control, adapters)
+            stack.callback(page.close)
+            tell(f"page       {page.url}")
 
         def turn() -> None:
             service.beat()
@@ -78,3 +88,22 @@ def _run(settings: Settings, log: Path | None) -> None:
 
         station.run(stop, turn)
         service.stopping()
+
+
+def _open_page(serve: str, station: Station, control: str, adapters: Adapters) -> StationPage:
+    from csflow.runtime.machine.install import pip_install
+    from csflow.runtime.plc.commissioning.view import station_view
+
+    try:
+        from csflow.runtime.plc.commissioning.page import StationPage
+    except ImportError as error:
+        raise BackendUnavailable(
+            f"--serve needs starlette and uvicorn, of which one does not load ({error}); "
+            f"install them with: {pip_install('serve')}"
+        ) from None
+
+    def view() -> dict[str, Any]:
+        told = {"control": control, "adapters": adapters.names}
+        return station_view(station.exchange, station.journal, told, time.monotonic())
+
+    return StationPage(serve, os.environ.get("CSFLOW_SERVE_TOKEN") or None, view)

@@ -3,41 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import socket
-import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from importlib import resources
+from collections.abc import AsyncIterator
 
-import uvicorn
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from csflow.runtime.errors import SinkError
 from csflow.runtime.page.access import ROLE, Access, Address, Role
 from csflow.runtime.page.labelling import Labelling
 from csflow.runtime.page.metrics import Metrics
 from csflow.runtime.page.operator import OperatorRoutes
 from csflow.runtime.page.pictures import Pictures
 from csflow.runtime.page.state import LiveState
+from csflow.runtime.page.web import WebServer, static_file
 from csflow.runtime.schema import json_line
 
 __all__ = ["PageServer"]
 
 POLL_S = 0.1
 EVENT_S = 1.0
-MOST_CONNECTIONS = 64
-HEADERS = {
-    b"content-security-policy": b"default-src 'none'; img-src 'self' data:; style-src 'self'; script-src 'self'; "
-    b"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    b"x-content-type-options": b"nosniff",
-    b"referrer-policy": b"no-referrer",
-    b"cache-control": b"no-store",
-}
 ASSETS = {"page.css": "text/css", "page.js": "text/javascript", "label.js": "text/javascript"}
 
 
@@ -49,37 +34,21 @@ class PageServer:
         self._access = access
         self._state = state
         self._labelling = labelling
-        self._socket = _listen(address)
-        self.url = address.url(self._socket.getsockname()[1])
         self._pictures = Pictures(state, keep=labelling is not None)
         self._metrics = Metrics(state)
         self._closing = False
-        app = _Guard(Starlette(routes=self._routes()), self._access)
-        config = uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            server_header=False,
-            limit_concurrency=MOST_CONNECTIONS,
-            timeout_graceful_shutdown=1,
-        )
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._serve, name="csflow-page", daemon=True)
-        self._thread.start()
+        try:
+            self._web = WebServer(address, access, self._routes())
+        except BaseException:
+            self._pictures.close()
+            raise
+        self.url = self._web.url
 
     def close(self) -> None:
         """End all connections and the threads. May be called twice."""
         self._closing = True
-        self._server.should_exit = True
-        self._thread.join(3.0)
+        self._web.close()
         self._pictures.close()
-
-    def _serve(self) -> None:
-        try:
-            self._server.run([self._socket])
-        finally:
-            self._socket.close()
 
     def _routes(self) -> list[Route]:
         labelling = self._labelling
@@ -137,36 +106,6 @@ class PageServer:
             await asyncio.sleep(POLL_S)
 
 
-class _Guard:
-    """Refuses whoever `Access` refuses, and adds the headers that every answer carries."""
-
-    def __init__(self, app: ASGIApp, access: Access) -> None:
-        self._app = app
-        self._access = access
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        scope[ROLE] = self._access.role(headers, scope["query_string"].decode("latin-1"))
-        app = self._refusal() if scope[ROLE] is Role.NOBODY else self._app
-        await app(scope, receive, _with_headers(send))
-
-    def _refusal(self) -> Response:
-        if self._access.token_needed:
-            return Response(_file("token.html"), 401, media_type="text/html")
-        return Response("csflow serves this page to http://127.0.0.1 and http://localhost only\n", 421)
-
-
-def _with_headers(send: Send) -> Callable[[Message], Awaitable[None]]:
-    async def send_with(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            message["headers"] = [*message["headers"], *HEADERS.items()]
-        await send(message)
-
-    return send_with
-
-
 async def _asset(request: Request) -> Response:
     name = request.url.path.lstrip("/")
     return Response(_file(name), media_type=ASSETS[name])
@@ -177,20 +116,4 @@ def _picture(jpeg: bytes) -> Response:
 
 
 def _file(name: str) -> bytes:
-    return (resources.files("csflow.runtime.page") / "static" / name).read_bytes()
-
-
-def _listen(address: Address) -> socket.socket:
-    try:
-        family, kind, protocol, _, where = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
-        with contextlib.ExitStack() as stack:
-            listener = stack.enter_context(socket.socket(family, kind, protocol))
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(where)
-            listener.listen(MOST_CONNECTIONS)
-            stack.pop_all()
-            return listener
-    except OSError as error:
-        raise SinkError(
-            f"cannot serve on {address.host}:{address.port} ({error.strerror or error}): choose another port or address"
-        ) from None
+    return static_file("csflow.runtime.page", name)

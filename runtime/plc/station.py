@@ -122,7 +122,7 @@ class Station:
         for action in actions:
             self._do(action, now_ns)
         self._durable.note(self._handshake.result_id, self._recipes.number, self._handshake.counters)
-        self._tell(report, orders.trigger_id, now_ns / 1e9)
+        self._tell(report, orders, now_ns / 1e9)
 
     def _orders(self, now_ns: int) -> Orders:
         """What the controller wants; nothing where its heartbeat stands still."""
@@ -135,7 +135,7 @@ class Station:
             self.exchange.leave(lost)
         if lost:
             self._client_lost_s = time.monotonic()
-            log.warning("control was taken from %s: no sign of it for %d ms", lost, self._silence_ns // 1_000_000)
+            self._complain(f"control was taken from {lost}: no sign of it for {self._silence_ns // 1_000_000} ms")
         return Orders() if still else orders
 
     def _condition(self, now_ns: int) -> Condition:
@@ -184,17 +184,21 @@ class Station:
             if self._finished is not None:
                 self._finished(action)
 
-    def _tell(self, report: Report, trigger_id: int, now_s: float) -> None:
+    def _tell(self, report: Report, orders: Orders, now_s: float) -> None:
         """A line in the log for each change that people should know of."""
-        said, wrong = self.journal.see(report, trigger_id, now_s)
+        said, wrong = self.journal.see(report, orders, now_s)
         running = self._recipes.running
         problems = ("" if running is None else running.words, self._recipes.refusal, self._durable.words)
         wrong += [text for text, before in zip(problems, self._problems, strict=True) if text and text != before]
         self._problems = problems
         for text in wrong:
-            log.warning("%s", text)
+            self._complain(text)
         for text in said:
             log.info("%s", text)
+
+    def _complain(self, text: str) -> None:
+        log.warning("%s", text)
+        self.journal.complain(text, time.monotonic())
 
     def close(self) -> None:
         """End the workers and write the state."""
