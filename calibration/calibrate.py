@@ -6,18 +6,18 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from decimal import ROUND_CEILING, Context
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from csflow.calibration.pictures import check_sizes, find_pictures, refuse_seen
+from csflow.calibration.pictures import check_sizes, find_pictures, refuse_seen, unseen_of
 from csflow.calibration.thresholds import (
     check_rate,
     conformal_rank,
     largest_rank,
     percent,
+    reachable,
     required_parts,
     upper_bound,
 )
@@ -72,6 +72,8 @@ class CalibrationReport:
     """Whether the bundle lists its training pictures, so that none of them can be among these."""
     warnings: tuple[str, ...] = ()
     """What is odd about the pictures, in words."""
+    left_out: int = 0
+    """Pictures of the training, left out because the training itself set others of these aside."""
 
     @property
     def expected_reject_share(self) -> float:
@@ -116,7 +118,8 @@ def calibrate(
         InferenceError: the engine failed.
     """
     warn_rate = _warn_rate(rate, warn_rate)
-    files = find_pictures(paths)
+    found = find_pictures(paths)
+    files = unseen_of(bundle, found)
     _rank(len(files), rate, confidence)
     measured = [image_size(file) for file in files]
     if not any_size:
@@ -148,7 +151,9 @@ def calibrate(
     bundle = _remember_decoders(bundle, files)
     bundle.write_calibration(schema.dump_json(schema.to_mapping(calibration)))
     highest = sorted(scored.items(), key=lambda item: -item[1])[:SHOWN_HIGHEST]
-    return CalibrationReport(calibration, thresholds.k, tuple(highest), training_checked, (odd,) if odd else ())
+    warnings = (odd,) if odd else ()
+    left_out = len(found) - len(files)
+    return CalibrationReport(calibration, thresholds.k, tuple(highest), training_checked, warnings, left_out)
 
 
 def _remember_decoders(bundle: Bundle, files: Sequence[Path]) -> Bundle:
@@ -216,8 +221,7 @@ def _too_few(n: int, rate: float, confidence: float) -> str:
     text = f"{need}, have {n}: the best bound these parts support is {percent(best, 3)}; bring more"
     if best > 0.5:
         return text
-    reachable = Context(prec=2, rounding=ROUND_CEILING).create_decimal_from_float(100 * best)
-    return f"{text} or pass --false-reject-rate {reachable.normalize():f}%"
+    return f"{text} or pass --false-reject-rate {reachable(n, confidence)}"
 
 
 def outliers_of(scores: Sequence[float]) -> list[int]:

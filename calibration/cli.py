@@ -88,6 +88,8 @@ def _print(report: CalibrationReport, bundle: Bundle) -> None:
     from csflow.runtime.bundle.directory import CALIBRATION
 
     made = report.calibration
+    if report.left_out:
+        click.echo(f"{report.left_out} pictures were used in training and are left out.")
     click.echo(f"{len(made.scores)} good parts scored with {made.backend}; {_which(report.k)} is the threshold.")
     click.echo(f"  score above {made.reject_threshold:.6g}: NOK")
     click.echo(f"  score above {made.warn_threshold:.6g}: UNCERTAIN")
@@ -132,6 +134,7 @@ def _print_json(report: CalibrationReport, bundle: Bundle) -> None:
         "backend": made.backend,
         "training_checked": report.training_checked,
         "warnings": list(report.warnings),
+        "left_out": report.left_out,
         "highest": [{"path": str(path), "score": score} for path, score in report.highest],
     }
     echo_json(values)

@@ -23,6 +23,7 @@ __all__ = [
     "names_of",
     "pixels_sha256",
     "refuse_seen",
+    "unseen_of",
 ]
 
 TRAINING_IMAGES = "provenance/training_images.json"
@@ -123,6 +124,18 @@ def refuse_seen(bundle: Bundle, files: Sequence[Path]) -> bool:
             "each part counts once; remove the copies"
         )
     return bundle.has(TRAINING_IMAGES)
+
+
+def unseen_of(bundle: Bundle, files: Sequence[Path]) -> list[Path]:
+    """`files` without those of the training, where that took its pictures and those for thresholds from one folder.
+
+    For any other bundle all of `files`: that training pictures are among them is `refuse_seen`'s to tell.
+    """
+    training = bundle.manifest.provenance.get("training")
+    if not isinstance(training, dict) or not training.get("set_aside"):
+        return list(files)
+    trained = _listed(bundle)
+    return [file for file in files if not {_sha256(file), pixels_sha256(file)} & trained]
 
 
 def _listed(bundle: Bundle) -> frozenset[str]:

@@ -14,10 +14,20 @@ one score a part. Rates and confidences are shares in 0..1.
 from __future__ import annotations
 
 import math
+from decimal import ROUND_CEILING, Context
 
 from csflow.runtime.errors import ConfigError
 
-__all__ = ["check_rate", "check_share", "conformal_rank", "largest_rank", "percent", "required_parts", "upper_bound"]
+__all__ = [
+    "check_rate",
+    "check_share",
+    "conformal_rank",
+    "largest_rank",
+    "percent",
+    "reachable",
+    "required_parts",
+    "upper_bound",
+]
 
 LOWEST_RATE = 1e-6
 """Three million good parts are needed for this one; far lower rates overflow the arithmetic."""
@@ -99,6 +109,12 @@ def conformal_rank(n: int, rate: float) -> int | None:
 def percent(share: float, digits: int = 10) -> str:
     """A share as people write it: 0.005 is '0.5 %'; rounded to so many significant digits."""
     return f"{100 * share:.{digits}g} %"
+
+
+def reachable(n: int, confidence: float) -> str:
+    """The lowest false-reject rate that n parts can promise, rounded up to two digits, as options take it: '2.5%'."""
+    best = Context(prec=2, rounding=ROUND_CEILING).create_decimal_from_float(100 * upper_bound(n, 1, confidence))
+    return f"{best.normalize():f}%"
 
 
 def check_share(name: str, value: float) -> None:

@@ -106,7 +106,7 @@ def train_model(
         job.extraction.how,
         model.method.definitions,
         model.config.to_mapping(),
-        {**_provenance(job, scores_of), "fit": dict(fitted.facts)},
+        {**_provenance(job, scores_of, dataset.set_aside), "fit": dict(fitted.facts)},
         {},
         model.method.name,
         model.graphs,
@@ -227,8 +227,9 @@ def _check_room(path: Path, *modules: torch.nn.Module) -> None:
         )
 
 
-def _provenance(job: _Job, scores_of: str) -> dict[str, object]:
+def _provenance(job: _Job, scores_of: str, set_aside: int) -> dict[str, object]:
     pictures = {**training_record(job.hashes), "held_out": len(job.hashes) - job.kept, "good_scores": scores_of}
+    pictures |= {"set_aside": set_aside} if set_aside else {}
     return {
         "csflow": version("csflow"),
         "created_utc": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),

@@ -28,6 +28,7 @@ OWN = {
 COMMANDS = (
     "synthetic",
     "capture",
+    "split",
     "train",
     "import",
     "evaluate",

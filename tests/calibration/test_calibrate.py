@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 import shutil
@@ -316,6 +317,17 @@ def test_pictures_from_the_training_are_refused_by_content(trained_bundle: Bundl
     (folder / "304.png").rename(folder / "other.png")
     with pytest.raises(CalibrationError, match=r"6 of 66 pictures were used in training \(305\.png, .* and 3 more\)"):
         calibrate(trained_bundle, [folder], Unused(trained_bundle), rate=0.05)
+
+
+def test_of_a_folder_that_training_parted_the_unseen_pictures_are_taken(
+    trained_bundle: Bundle, make_parts: MakeParts
+) -> None:
+    manifest = trained_bundle.manifest
+    parted = dataclasses.replace(manifest, provenance={**manifest.provenance, "training": {"set_aside": 60}})
+    files = {TRAINING_IMAGES: trained_bundle.read(TRAINING_IMAGES)}
+    bundle = Bundle.create(trained_bundle.path.with_name("parted"), parted, files)
+    report = calibrate(bundle, [make_parts("all", range(304, 370))], FakeEngine(bundle), rate=0.05)
+    assert (len(report.calibration.scores), report.left_out, report.training_checked) == (60, 6, True)
 
 
 def test_new_pictures_pass_the_check_against_the_training(trained_bundle: Bundle, make_parts: MakeParts) -> None:

@@ -43,14 +43,14 @@ def evaluate(images: Path, bundle: str, backend: str, directory: Path, randomise
     from csflow.runtime.engines.opening import open_engine
     from csflow.toolkit.cli.progress import TerminalReporter
     from csflow.toolkit.data.dataset import load_dataset
-    from csflow.toolkit.data.provenance import trained_on
+    from csflow.toolkit.data.provenance import trained_on, with_unseen_good
     from csflow.toolkit.data.randomised import randomised
     from csflow.toolkit.evaluation.evaluation import evaluate as run_evaluation
     from csflow.toolkit.evaluation.report import prepare_directory, write_report
     from csflow.toolkit.evaluation.summary import summary_lines, to_json
 
     opened = Bundle.open(bundle)
-    dataset = load_dataset(images)
+    dataset = with_unseen_good(opened, load_dataset(images))
     prepare_directory(directory)
     with randomised(dataset, randomise, "test") as pictures:
         _tell(pictures, trained_on(opened, pictures.test))

@@ -85,6 +85,13 @@ __all__ = ["train"]
     help="Region of interest in pixels of the pictures; the bundle keeps it.",
 )
 @click.option("--region", metavar="FILE", help="Region and ignored areas as 'csflow roi --save FILE' wrote them.")
+@click.option(
+    "--set-aside",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Good pictures kept for csflow calibrate.  [default: of a folder with nothing but good pictures as many as a "
+    "promise of 1% needs, at most a third; else 0]",
+)
 @click.option("--any-size", is_flag=True, help="Take pictures of different sizes, or smaller than the model input.")
 @click.option("--fresh", is_flag=True, help="Discard an unfinished training instead of resuming it.")
 def train(
@@ -103,12 +110,14 @@ def train(
     flips: str,
     hold_out: float,
     randomise: int | None,
+    set_aside: int | None,
     fresh: bool,
     **of_method: Any,
 ) -> None:
     """Train on the good pictures in IMAGES and write the bundle.
 
-    IMAGES holds train/good (MVTec layout), good pictures alone, or one product of a public data set (docs/data.md).
+    IMAGES holds train/good (MVTec layout), good pictures alone, good/ (or ok/, normal/) beside folders of defects, or
+    one product of a public data set (docs/data.md).
     Interrupted, the same command resumes. Defaults are the paper's settings.
     """
     require("train", "torch", "torchvision", "timm", "safetensors", "sklearn", "tqdm")
@@ -116,6 +125,7 @@ def train(
     from csflow.toolkit.cli.progress import TerminalReporter
     from csflow.toolkit.data.dataset import load_dataset
     from csflow.toolkit.data.randomised import randomised
+    from csflow.toolkit.data.split import calibrate_words, set_aside_words, with_set_aside
     from csflow.toolkit.plan import BackboneChoice, TrainPlan, model_plan
     from csflow.toolkit.train_model import train_model
 
@@ -127,11 +137,13 @@ def train(
     roi = area.roi
     plan = TrainPlan(model, training, backbone_weights, flips, roi, area.ignore, hold_out)
     dataset = load_dataset(images, image_size=min(image_size, *roi[2:]) if roi else image_size, any_size=any_size)
+    dataset = with_set_aside(dataset, 0 if randomise is not None and set_aside is None else set_aside)
     reporter = TerminalReporter()
-    for line in dataset.lines():
+    for line in (*dataset.lines(), *set_aside_words(dataset)):
         reporter.say(line)
     with randomised(dataset, randomise, "train", "test") as pictures:
         made = train_model(pictures, Path(bundle), plan, reporter, fresh)
     facts = "".join(f", {name} {value:.4g}" for name, value in made.manifest.provenance["fit"].items())
     click.echo(f"trained {made.manifest.method} on {len(dataset.train)} good pictures{facts}")
-    click.echo(f"wrote {bundle}; next: csflow calibrate GOOD_PICTURES --bundle {bundle}")
+    click.echo(f"wrote {bundle}; next, with the engine that the line will use:")
+    click.echo(f"  csflow export --bundle {bundle}\n  csflow calibrate {calibrate_words(dataset)} --bundle {bundle}")

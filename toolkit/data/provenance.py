@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from csflow.calibration.metrics import GOOD
 from csflow.calibration.pictures import TRAINING_IMAGES, TRAINING_PIXELS, pixels_sha256
 from csflow.runtime import schema
 from csflow.runtime.bundle.directory import Bundle
@@ -14,7 +16,7 @@ from csflow.runtime.bundle.pictures import PictureSizes
 from csflow.runtime.errors import DataError
 from csflow.runtime.machine.names import shown
 from csflow.runtime.picture.images import image_size
-from csflow.toolkit.data.dataset import Sample
+from csflow.toolkit.data.dataset import Dataset, Sample
 
 __all__ = [
     "FITTED",
@@ -25,6 +27,7 @@ __all__ = [
     "listing_of_bundles",
     "trained_on",
     "training_record",
+    "with_unseen_good",
 ]
 
 HELD_OUT = "held out"
@@ -91,6 +94,15 @@ def _listed(named: Sequence[tuple[str, str]], pixels: Collection[str]) -> dict[s
         TRAINING_IMAGES: schema.dump_json({"files": files}),
         TRAINING_PIXELS: schema.dump_json({"pixels": sorted(pixels)}),
     }
+
+
+def with_unseen_good(bundle: Bundle, dataset: Dataset) -> Dataset:
+    """`dataset` with the good pictures that the model was not trained on to test with, where it has no others."""
+    if any(sample.label == GOOD for sample in dataset.test):
+        return dataset
+    seen = set(trained_on(bundle, dataset.train))
+    unseen = tuple(sample for sample in dataset.train if sample.path not in seen)
+    return replace(dataset, test=(*unseen, *dataset.test)) if len(unseen) < len(dataset.train) else dataset
 
 
 def trained_on(bundle: Bundle, samples: Sequence[Sample]) -> list[Path]:

@@ -36,6 +36,8 @@ class Dataset:
     """In words: pictures and masks below `root` that are not used, and splits that are csflow's own."""
     any_size: bool = False
     """Whether its pictures differ in size by nature."""
+    set_aside: int = 0
+    """How many of the pictures for thresholds csflow itself took from the good ones (`split.with_set_aside`)."""
 
     def lines(self) -> list[str]:
         """The layout, how many pictures are for what, and what was left out, for a terminal."""

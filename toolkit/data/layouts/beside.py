@@ -10,7 +10,7 @@ from pathlib import Path
 
 from csflow.runtime.errors import DataError
 from csflow.runtime.picture.images import list_images
-from csflow.toolkit.data.layouts.tree import child, folders, held_out, unused, words
+from csflow.toolkit.data.layouts.tree import child, folders, held_out, is_good, label_of, pictures, unused, words
 from csflow.toolkit.data.masks import beside, marked
 from csflow.toolkit.data.sample import Dataset, Sample
 
@@ -49,13 +49,26 @@ def find_folder(root: Path) -> Dataset | None:
     """Good pictures directly in `root`; None where there are none."""
     found, masks = beside(list_images(root))
     if not found:
-        return None
+        return _good_and_defects(root)
     good, defective = _parted(_sample(picture, masks) for picture in found)
     notes = [f"left out: {words(len(defective), 'picture')} whose mask marks a defect"] if defective else []
     if not good:
         raise DataError(f"every picture in {root} has a mask that marks a defect: name a folder of good parts")
     notes += unused(root, ())
     return Dataset(root, "folder", tuple(good), left_out=tuple(notes))
+
+
+def _good_and_defects(root: Path) -> Dataset | None:
+    """good/ (or ok/, normal/, in any case) beside a folder for each type of defect; None where it is something else."""
+    good = [folder for folder in folders(root) if is_good(folder)]
+    if len(good) != 1:
+        return None
+    kinds = [folder for folder in folders(root) if folder not in good]
+    tested = [Sample(picture, label_of(kind)) for kind in kinds for picture in beside(pictures(kind))[0]]
+    train = [Sample(picture) for picture in beside(pictures(good[0]))[0]]
+    if not train:
+        raise DataError(f"no pictures in {good[0]}: put pictures of good parts there")
+    return Dataset(root, "folder", tuple(train), (), tuple(tested))
 
 
 def _samples(where: Iterable[Path]) -> list[Sample]:
