@@ -1,9 +1,8 @@
-"""The handshake step by step: levels, refusals, commands, and one terminal result for each trigger."""
+"""The handshake step by step: levels, refusals, and one terminal result for each trigger."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import pytest
 
@@ -11,55 +10,20 @@ from csflow.runtime.faults import Quality, Reason, Verdict
 from csflow.runtime.plc.events import (
     Abandon,
     Begin,
-    CommandEnded,
     Condition,
     Counters,
     Decided,
-    Event,
-    Execute,
     Exposed,
     Finished,
     Overdue,
 )
 from csflow.runtime.plc.finding import Finding, failure
 from csflow.runtime.plc.handshake import Handshake
-from csflow.runtime.plc.process_image import Control, Orders, Report, Status
+from csflow.runtime.plc.process_image import Control, Status
 from csflow.runtime.plc.results import BUFFERED
 from csflow.runtime.plc.states import Command, State
 
-ON = Condition(recipe=7, recipe_crc=9)
-OK = Finding(Verdict.OK, score=1.0, threshold=2.0, p_value=0.5, recipe=7, recipe_crc=9, peak_xy=(3, 4))
-E, T, A = Control.ENABLE, Control.TRIGGER, Control.RESULT_ACK
-X, B = Control.EXECUTE, Control.BUFFER_RESULTS
-
-
-class Bench:
-    """A handshake with a controller that does as the test says."""
-
-    def __init__(self, handshake: Handshake | None = None, condition: Condition = ON) -> None:
-        self.handshake = handshake or Handshake(boot_id=5)
-        self.condition = condition
-        self.actions: list[object] = []
-        self.write(Control(0))
-
-    def write(self, control: Control, trigger_id: int = 0, events: Sequence[Event] = (), **other: int | str) -> Report:
-        orders = Orders(control, 0, trigger_id, **other)  # type: ignore[arg-type]
-        report, actions = self.handshake.step(orders, self.condition, events)
-        self.actions += actions
-        return report
-
-    def trigger(self, trigger_id: int, **other: int | str) -> Report:
-        self.write(E)
-        return self.write(E | T, trigger_id, **other)
-
-    def whole(self, trigger_id: int, finding: Finding = OK) -> Report:
-        """A trigger with its result, not acknowledged."""
-        self.trigger(trigger_id)
-        return self.write(E, events=[Decided(self.handshake.ticket, finding)])
-
-
-def status(report: Report) -> Status:
-    return Status(report.status)
+from .handshake_bench import OK, ON, A, B, Bench, E, T, X, status
 
 
 def test_four_phases() -> None:
@@ -210,89 +174,6 @@ def test_a_fault_of_the_station_is_state_error_until_it_is_gone() -> None:
 def test_no_recipe_is_initialized() -> None:
     bench = Bench(condition=Condition())
     assert bench.write(E).state == State.INITIALIZED
-
-
-class TestCommands:
-    def order(self, bench: Bench, command: int, argument: int = 0) -> Report:
-        bench.write(E)
-        return bench.write(E | X, command=command, argument=argument)
-
-    def test_prepare_recipe_is_done_elsewhere_and_triggers_go_on(self) -> None:
-        bench = Bench()
-        report = self.order(bench, Command.PREPARE_RECIPE, 12)
-        assert bench.actions == [Execute(Command.PREPARE_RECIPE, 12)]
-        assert status(report) & (Status.CMD_EXECUTING | Status.READY) == Status.CMD_EXECUTING | Status.READY
-        report = bench.write(E | X, events=[CommandEnded()])
-        assert Status.CMD_DONE in status(report)
-        assert Status.CMD_DONE not in status(bench.write(E))
-
-    def test_a_command_that_fails_says_why(self) -> None:
-        bench = Bench()
-        self.order(bench, Command.PREPARE_RECIPE, 99)
-        report = bench.write(E | X, events=[CommandEnded(Reason.UNKNOWN_RECIPE)])
-        assert Status.CMD_FAILED in status(report)
-        assert (report.error_code, report.state) == (Reason.UNKNOWN_RECIPE, State.READY)
-        assert bench.write(E).error_code == 0
-
-    @pytest.mark.parametrize("command", [0, 9, 77, Command.SELECT_AUTOMATIC])
-    def test_what_is_not_possible_is_refused(self, command: int) -> None:
-        bench = Bench()
-        report = self.order(bench, command)
-        assert Status.CMD_FAILED in status(report)
-        assert report.error_code == Reason.REFUSED_COMMAND
-        assert bench.actions == []
-
-    def test_abort_ends_the_job_with_a_result(self) -> None:
-        bench = Bench()
-        bench.trigger(1)
-        report = bench.write(E | T | X, 1, command=Command.ABORT)
-        assert (report.verdict, report.reason) == (0xC3C3, Reason.ABORTED)
-        assert status(report) & (Status.CMD_DONE | Status.RESULT_VALID) == Status.CMD_DONE | Status.RESULT_VALID
-
-    def test_stop_waits_for_the_job(self) -> None:
-        bench = Bench()
-        bench.trigger(1)
-        assert Status.CMD_EXECUTING in status(bench.write(E | X, 1, command=Command.STOP))
-        report = bench.write(E | X, 1, [Decided(1, OK)], command=Command.STOP)
-        assert (report.verdict, Status.CMD_DONE in status(report)) == (0x5AA5, True)
-
-    def test_halt_and_reset(self) -> None:
-        bench = Bench()
-        report = self.order(bench, Command.HALT)
-        assert (report.state, status(report)) == (State.HALTED, Status.CMD_DONE | Status.RECIPE_READY)
-        assert Status.READY not in status(bench.write(E))
-        report = self.order(bench, Command.RESET)
-        assert bench.actions == [Execute(Command.RESET, 0)]
-        assert (report.state, Status.READY in status(report)) == (State.READY, False)
-        report = bench.write(E, events=[CommandEnded()])
-        assert Status.READY in status(report)
-
-    def test_without_automatic_the_controller_selects_it(self) -> None:
-        bench = Bench(Handshake(boot_id=5, automatic=False))
-        assert bench.write(E).state == State.PREOPERATIONAL
-        report = self.order(bench, Command.SELECT_AUTOMATIC)
-        assert (report.state, Status.CMD_DONE in status(report)) == (State.READY, True)
-        self.order(bench, Command.RESET)
-        assert bench.write(E, events=[CommandEnded()]).state == State.PREOPERATIONAL
-
-    def test_no_trigger_is_taken_during_a_self_test(self) -> None:
-        bench = Bench()
-        self.order(bench, Command.SELF_TEST)
-        report = bench.write(E | T | X, 1)
-        assert (report.missed, report.triggers) == (1, 0)
-
-    def test_a_second_command_waits_for_the_end_of_the_first(self) -> None:
-        bench = Bench()
-        self.order(bench, Command.PREPARE_RECIPE, 1)
-        bench.write(E)
-        bench.write(E | X, command=Command.PREPARE_RECIPE, argument=2)
-        assert bench.actions == [Execute(Command.PREPARE_RECIPE, 1)]
-
-
-def test_offline_is_not_ready() -> None:
-    bench = Bench()
-    report = bench.write(E | Control.SET_OFFLINE)
-    assert status(report) & (Status.ONLINE | Status.READY) == Status(0)
 
 
 @pytest.mark.fault("T3")
