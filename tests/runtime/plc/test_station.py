@@ -9,8 +9,10 @@ import time
 import pytest
 
 from csflow.runtime.faults import Quality, Reason
+from csflow.runtime.plc import station
 from csflow.runtime.plc.process_image import Control, Status
 from csflow.runtime.plc.states import Command, State
+from csflow.runtime.plc.worker import inspector
 from csflow.runtime.triggers import pipe_message as pipe
 
 from .conftest import READY, MakeBench
@@ -102,23 +104,36 @@ def test_a_worker_that_hangs_is_killed_and_replaced(make_bench: MakeBench) -> No
     assert bench.scan().error_code == Reason.WORKER_HUNG
 
 
-def test_the_heartbeat_stands_still_while_a_ready_worker_does_not_answer(make_bench: MakeBench) -> None:
+def test_the_heartbeat_stands_still_while_a_ready_worker_does_not_answer(
+    make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(station, "HEARTBEAT_S", 0.01)
+    monkeypatch.setattr(inspector, "PING_S", 0.02)
+    monkeypatch.setattr(inspector, "PONG_S", 0.02)
     bench = make_bench(hang_ms=60_000, plc_timeout_ms=0)
     bench.ready()
 
-    def beats(seconds: float, pong: bool) -> int:
-        before, end = bench.scan().heartbeat, time.monotonic() + seconds
-        while time.monotonic() < end:
-            if pong:
-                bench.worker.says += [pipe.Pong(p.number, "") for p in bench.worker.pings()[-1:]]
-            bench.scan()
-            time.sleep(0.01)
-        return bench.station.exchange.report.heartbeat - before
+    def answer() -> None:
+        bench.worker.says += [pipe.Pong(p.number, "") for p in bench.worker.pings()[-1:]]
 
-    assert beats(0.6, pong=True) >= 4
-    beats(0.6, pong=False)
-    assert beats(0.4, pong=False) == 0
-    assert beats(0.6, pong=True) >= 3
+    def beats(number: int) -> None:
+        before, end = bench.scan().heartbeat, time.monotonic() + 30.0
+        while bench.scan().heartbeat < before + number and time.monotonic() < end:
+            answer()
+            time.sleep(0.002)
+        assert bench.scan().heartbeat >= before + number
+
+    beats(4)
+    asked = len(bench.worker.pings())
+    while len(bench.worker.pings()) == asked:
+        bench.scan()
+    time.sleep(0.03)
+    before = bench.scan().heartbeat
+    for _ in range(4):
+        time.sleep(0.012)
+        assert bench.scan().heartbeat == before
+    answer()
+    beats(3)
 
 
 @pytest.mark.fault("G2")
