@@ -36,7 +36,7 @@ from csflow.runtime.bundle.pictures import (
 from csflow.runtime.engine import Engine
 from csflow.runtime.errors import CalibrationError, ConfigError, DataError, SourceError
 from csflow.runtime.line.frame_health import Look
-from csflow.runtime.picture.images import image_size, read_image
+from csflow.runtime.picture.images import image_size, read_image, unread
 from csflow.runtime.picture.origin import decoder_in
 from csflow.runtime.picture.preprocess import preprocess
 from csflow.runtime.types import Frame
@@ -124,7 +124,8 @@ def calibrate(
     measured = [image_size(file) for file in files]
     if not any_size:
         check_sizes(bundle, files)
-    odd = squeezed(measured, bundle.manifest.preprocessing)
+    folders = [path for path in map(Path, paths) if path.is_dir()]
+    odd = (squeezed(measured, bundle.manifest.preprocessing), unread(p for f in folders for p in sorted(f.iterdir())))
     training_checked = refuse_seen(bundle, files)
     look = Look()
     scored = _score(files, engine, bundle.manifest.preprocessing, look, progress)
@@ -151,8 +152,8 @@ def calibrate(
     bundle = _remember_decoders(bundle, files)
     bundle.write_calibration(schema.dump_json(schema.to_mapping(calibration)))
     highest = sorted(scored.items(), key=lambda item: -item[1])[:SHOWN_HIGHEST]
-    warnings = (odd,) if odd else ()
     left_out = len(found) - len(files)
+    warnings = tuple(filter(None, odd))
     return CalibrationReport(calibration, thresholds.k, tuple(highest), training_checked, warnings, left_out)
 
 

@@ -7,7 +7,7 @@ import os
 import stat
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +16,26 @@ from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from csflow.runtime.errors import ConfigError, CSFlowError, DataError
+from csflow.runtime.machine.names import shown
 from csflow.runtime.picture.orientation import TURNED, orientation_of, upright
 
-__all__ = ["IMAGE_SUFFIXES", "LIMIT_VARIABLE", "MAX_PIXELS", "image_size", "list_images", "pixel_limit", "read_image"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "LIMIT_VARIABLE",
+    "MAX_PIXELS",
+    "UNREAD_SUFFIXES",
+    "image_size",
+    "list_images",
+    "pixel_limit",
+    "read_image",
+    "unread",
+]
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm"})
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm"})
+UNREAD_SUFFIXES = frozenset(
+    {*(".gif", ".heic", ".heif", ".avif", ".jxl", ".jp2", ".j2k", ".tga"), *(".dng", ".cr2", ".cr3", ".nef", ".arw")}
+)
+"""Pictures of formats that csflow does not read: passed over, but not without a word."""
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM")
 """What Pillow may decode, whatever the suffix says: others of its formats start programs (EPS: Ghostscript)."""
 TIFF_BITS = 258
@@ -44,6 +59,18 @@ def list_images(folder: Path) -> list[Path]:
         return [p for p in sorted(folder.iterdir()) if _is_picture(p)]
     except OSError as error:
         raise DataError(f"cannot list {folder}: {error.strerror}; expected a folder of pictures") from None
+
+
+def unread(files: Iterable[Path]) -> str | None:
+    """What to say of those files that are pictures by their names, but of formats that csflow does not read."""
+    found = [path for path in files if path.suffix.lower() in UNREAD_SUFFIXES and not path.name.startswith(".")]
+    if not found:
+        return None
+    what = "1 picture is" if len(found) == 1 else f"{len(found)} pictures are"
+    return (
+        f"{what} of a format that csflow does not read and passed over, for example {shown(str(found[0]))}: save them "
+        "as PNG or JPEG"
+    )
 
 
 def _is_picture(path: Path) -> bool:
@@ -70,13 +97,11 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     Grey pictures get three equal channels, alpha is dropped.
 
     Raises DataError for a file that is missing, no regular file, no picture, truncated, of more pixels than
-    `pixel_limit`, deeper than 8 bits a channel, or of several pages: nobody would see the others.
+    `pixel_limit`, deeper than 8 bits a channel, or of several pages or frames: nobody would see the others.
     """
     with _opened(path) as picture:
         if _is_deep(picture):
             raise DataError(f"{path} has more than 8 bits a channel: convert it to 8-bit grey or RGB")
-        if isinstance(picture, TiffImageFile) and _has_pages(picture):
-            raise DataError(f"{path} has several pages: save each as a picture of its own, for one is judged a file")
         image = np.array(picture.convert("RGB"), dtype=np.uint8)
         # Pillow itself turns a TIFF while it loads it, and forgets the tag.
         return upright(image, orientation_of(picture))
@@ -102,6 +127,10 @@ def _opened(path: Path) -> Iterator[Image.Image]:
                 raise DataError(
                     f"{path} claims {width}x{height} pixels, {limit / 1e6:g} million are taken: shrink or cut it, or "
                     f"raise the limit with --max-megapixels or {LIMIT_VARIABLE}"
+                )
+            if _holds_several(picture):
+                raise DataError(
+                    f"{path} has several pages or frames: save each as a picture of its own, for one is judged a file"
                 )
             yield picture
     except UnidentifiedImageError:
@@ -133,6 +162,19 @@ def _header(path: Path) -> Image.Image:
             return Image.open(path, formats=FORMATS)
         finally:
             Image.MAX_IMAGE_PIXELS = before
+
+
+def _holds_several(picture: Image.Image) -> bool:
+    """Whether a file shows more than one picture: a page of a TIFF, a frame of an animation, a view of several cameras.
+
+    Thumbnails and gain maps, which telephones put behind a JPEG, are no pictures of their own (CIPA DC-007, 5.2.3.3).
+    """
+    if isinstance(picture, TiffImageFile):
+        return _has_pages(picture)
+    if picture.format == "MPO":
+        listed = getattr(picture, "mpinfo", {}).get(0xB002, ())[1:]
+        return any(entry["Attribute"]["MPType"].startswith("Multi-Frame") for entry in listed)
+    return int(getattr(picture, "n_frames", 1)) > 1
 
 
 def _has_pages(picture: TiffImageFile) -> bool:

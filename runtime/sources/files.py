@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import logging
 import os
 import re
 from collections.abc import Sequence
@@ -13,11 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from csflow.runtime.errors import DataError, EndOfStream, FrameError, SourceError
-from csflow.runtime.picture.images import IMAGE_SUFFIXES, image_size, list_images, read_image
+from csflow.runtime.picture.images import IMAGE_SUFFIXES, image_size, list_images, read_image, unread
 from csflow.runtime.picture.jpeg import decode_jpeg, is_rgb_or_grey
 from csflow.runtime.types import Frame
 
 __all__ = ["FileSource", "natural_key", "open_files", "read_part"]
+
+log = logging.getLogger("csflow.camera")
 
 
 class FileSource:
@@ -64,6 +67,8 @@ def open_files(uri: str, timeout_s: float) -> FileSource:  # noqa: ARG001 - ever
         raise SourceError(str(error)) from None
     if not paths:
         raise SourceError(_nothing(path, uri))
+    if path.is_dir() and (line := unread(sorted(path.iterdir()))):
+        log.warning("%s", line)
     return FileSource(uri, sorted(paths, key=natural_key))
 
 

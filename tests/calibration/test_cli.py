@@ -51,6 +51,8 @@ def test_pictures_far_from_square_are_told(make_bundle: MakeBundle, make_parts: 
     assert "WARNING: pictures of 200x50 pixels are squeezed into a square" in run(folder, *options).stdout
     (said,) = json.loads(run(folder, *options, "--json").stdout)["warnings"]
     assert "--roi" in said
+    (folder / "more.heic").touch()
+    assert "1 picture is of a format that csflow does not read" in run(folder, *options).stdout
 
 
 def test_json_is_one_object_on_stdout(trained_bundle: Bundle, make_parts: MakeParts) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from csflow.runtime.bundle.pictures import SQUEEZED
 from csflow.runtime.errors import DataError
 from csflow.runtime.machine.names import shown
 from csflow.runtime.picture.images import image_size as size_of
+from csflow.runtime.picture.images import unread
 from csflow.toolkit.data.layouts.beside import find_folder, find_kolektor, find_kolektor_2
 from csflow.toolkit.data.layouts.industrial import find_dagm, find_mtd, find_real_iad, find_visa
 from csflow.toolkit.data.layouts.mvtec import find as find_mvtec
@@ -44,7 +46,8 @@ def load_dataset(root: Path, image_size: int | None = None, any_size: bool = Fal
         raise DataError(_nothing(root))
     if image_size is not None and not any_size and not dataset.any_size:
         _check_sizes(dataset, image_size)
-    return dataset
+    line = unread(root.rglob("*"))
+    return dataset if line is None else replace(dataset, left_out=(*dataset.left_out, line))
 
 
 def _nothing(root: Path) -> str:

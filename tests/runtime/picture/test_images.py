@@ -15,7 +15,15 @@ from PIL import Image, ImageOps
 
 from csflow.runtime.bundle.manifest import Preprocessing
 from csflow.runtime.errors import ConfigError, DataError
-from csflow.runtime.picture.images import IMAGE_SUFFIXES, LIMIT_VARIABLE, image_size, list_images, read_image
+from csflow.runtime.picture.images import (
+    IMAGE_SUFFIXES,
+    LIMIT_VARIABLE,
+    UNREAD_SUFFIXES,
+    image_size,
+    list_images,
+    read_image,
+    unread,
+)
 from csflow.runtime.picture.jpeg import decode_jpeg
 from csflow.runtime.picture.preprocess import preprocess
 
@@ -42,7 +50,7 @@ def test_listing_what_is_no_folder(tmp_path: Path, name: str) -> None:
         list_images(tmp_path / name)
 
 
-@pytest.mark.parametrize("suffix", sorted(IMAGE_SUFFIXES - {".jpg", ".jpeg", ".jfif", ".webp", ".pgm"}))
+@pytest.mark.parametrize("suffix", sorted(IMAGE_SUFFIXES - {".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".pgm"}))
 def test_lossless_formats_come_back_exactly(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a{suffix}"
     Image.fromarray(RGB).save(path)
@@ -143,6 +151,44 @@ def test_a_tiff_of_several_pages_is_refused_but_not_for_a_thumbnail(tmp_path: Pa
     with Image.open(path) as picture:
         assert getattr(picture, "n_frames", 1) == 2
     np.testing.assert_array_equal(read_image(path), RGB)
+
+
+@pytest.mark.parametrize("format_", ["PNG", "WEBP"])
+def test_an_animation_is_refused_as_nobody_would_see_its_other_frames(tmp_path: Path, format_: str) -> None:
+    path = tmp_path / f"a.{format_.lower()}"
+    Image.fromarray(RGB).save(path, format_, save_all=True, append_images=[Image.fromarray(RGB[::-1])], lossless=True)
+    for read in (read_image, image_size):
+        with pytest.raises(DataError, match="has several pages or frames"):
+            read(path)
+
+
+@pytest.mark.parametrize(("kind", "refused"), [(0, False), (0x010001, False), (0x020002, True), (0x020003, True)])
+def test_a_jpeg_with_a_second_view_is_refused_but_not_for_a_gain_map_or_thumbnail(
+    tmp_path: Path, kind: int, refused: bool
+) -> None:
+    path, view = tmp_path / "a.jpg", Image.fromarray(RGB)
+    view.save(path, "MPO", save_all=True, append_images=[view])
+    with Image.open(path) as picture:
+        second = picture.mpinfo[0xB002][1]  # type: ignore[attr-defined]
+    entry = struct.pack("<II", second["Size"], second["DataOffset"])
+    data = path.read_bytes()
+    assert data.count(struct.pack("<I", 0) + entry) == 1
+    path.write_bytes(data.replace(struct.pack("<I", 0) + entry, struct.pack("<I", kind) + entry))
+    if not refused:
+        assert read_image(path).shape == RGB.shape
+        return
+    with pytest.raises(DataError, match="has several pages or frames"):
+        read_image(path)
+
+
+def test_pictures_of_formats_that_csflow_does_not_read_are_counted(tmp_path: Path) -> None:
+    names = ("a.png", "b.HEIC", "c.gif", ".d.heic", "notes.txt", "b.tmp")
+    assert unread(tmp_path / name for name in names) == (
+        f"2 pictures are of a format that csflow does not read and passed over, for example {tmp_path / 'b.HEIC'}: "
+        "save them as PNG or JPEG"
+    )
+    assert unread([tmp_path / "a.png", tmp_path / "b.tmp"]) is None
+    assert not UNREAD_SUFFIXES & IMAGE_SUFFIXES
 
 
 @pytest.mark.parametrize("format_", ["PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM"])

@@ -23,6 +23,16 @@ def test_files_come_in_natural_order_and_stay_one_stream(tmp_path: Path) -> None
         assert [Path(f.source).name for f in drain(source)] == ["p1.png", "p2.png", "p10.png"]
 
 
+def test_pictures_that_cannot_be_read_are_passed_over_but_not_without_a_word(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = write_folder(tmp_path / "parts")
+    (folder / "p4.heic").write_bytes(b"a part that nobody would see")
+    assert len(drain(open_source(str(folder)))) == 3
+    (said,) = (record.getMessage() for record in caplog.records)
+    assert said.startswith("1 picture is of a format that csflow does not read")
+
+
 def test_natural_order_compares_any_two_names() -> None:
     names = ["1", "1a", "10", "a", "a/2", "a1", "a01b", "b9/1", "b10/1", "²"]
     assert [str(p) for p in sorted(map(Path, reversed(names)), key=natural_key)] == names

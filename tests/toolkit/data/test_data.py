@@ -187,3 +187,10 @@ def test_pictures_that_are_too_small_and_far_from_square_are_told_to_be_both(tmp
     picture(tmp_path / "a.png", size=(500, 200))
     with pytest.raises(DataError, match="far from square: see --roi"):
         load_dataset(tmp_path, image_size=256)
+
+
+def test_pictures_of_formats_that_csflow_does_not_read_are_told(tmp_path: Path) -> None:
+    picture(tmp_path / "train/good/a.png")
+    (tmp_path / "train/good/b.heic").touch()
+    (line,) = load_dataset(tmp_path).left_out
+    assert "train/good/b.heic: save them as PNG or JPEG" in line
