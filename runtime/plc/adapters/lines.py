@@ -32,6 +32,8 @@ __all__ = ["LineServer"]
 MOST_BYTES = 1024
 LONGEST_PART = 32
 LARGEST_ID = 0xFFFFFFFF
+LONGEST_NUMBER = 20
+"""Digits, leading zeros included."""
 PREPARE_S = 900.0
 WORDS = {v.code: w for v, w in ((Verdict.OK, "OK"), (Verdict.NOK, "NOK"), (Verdict.UNCERTAIN, "UNC"))}
 
@@ -170,7 +172,8 @@ def _who(connection: Connection) -> str:
 
 def _number(text: str, largest: int) -> int:
     """The number, or 0, which is never a part's or a recipe's."""
-    return int(text) if text.isascii() and text.isdecimal() and int(text[:12]) <= largest else 0
+    fits = text.isascii() and text.isdecimal() and len(text) <= LONGEST_NUMBER and int(text) <= largest
+    return int(text) if fits else 0
 
 
 def _status(report: Report) -> tuple[object, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -30,6 +31,7 @@ class StationPage:
         """
         where = Address.parse(address)
         self._access, self._view, self._closing = Access(where, token), view, False
+        self._made, self._made_s = "", 0.0
         routes = [Route("/", self._page), Route("/events", self._events), *(Route(f"/{n}", _asset) for n in ASSETS)]
         self._web = WebServer(where, self._access, routes)
         self.url = self._web.url
@@ -48,8 +50,15 @@ class StationPage:
     async def _stream(self) -> AsyncIterator[str]:
         yield "retry: 1000\n\n"
         while not self._closing:
-            yield f"data: {json_line(self._view())}\n\n"
+            yield f"data: {self._event()}\n\n"
             await asyncio.sleep(PERIOD_S)
+
+    def _event(self) -> str:
+        """What is shown now; made once for all who watch, as it is made in the station's process."""
+        now_s = time.monotonic()
+        if not self._made or now_s - self._made_s >= PERIOD_S:
+            self._made, self._made_s = json_line(self._view()), now_s
+        return self._made
 
     def close(self) -> None:
         """Serve no more. May be called twice."""

@@ -36,6 +36,7 @@ COMMANDS = (
     Command.ABORT,
     Command.SELF_TEST,
 )
+LARGEST = {"UInt16": 0xFFFF, "UInt32": 0xFFFFFFFF}
 KINDS = {"u16": "UInt16", "u32": "UInt32", "f32": "Float", "text": "String"}
 
 
@@ -43,12 +44,13 @@ def values(report: Report) -> dict[str, tuple[str, Any]]:
     """Type and value of every variable, by its browse name: the fields of the report, and the state in words."""
     kinds = {name: KINDS[kind] for _, _, kind, name, _ in registers(Report)}
     fields = {f.name.upper(): getattr(report, f.name) for f in dataclasses.fields(report)}
-    found = {_camel(name): (kinds[name], _plain(value)) for name, value in fields.items()}
+    found = {_camel(name): (kinds[name], _plain(value, kinds[name])) for name, value in fields.items()}
     return {**found, "StateName": ("String", State(report.state).name if report.state else "STARTING")}
 
 
-def _plain(value: Any) -> Any:
-    return value if isinstance(value, str | float) else int(value)
+def _plain(value: Any, kind: str) -> Any:
+    """The value as it fits: numbers wrap, as they do in registers."""
+    return int(value) & LARGEST[kind] if kind in LARGEST else value
 
 
 def _camel(name: str) -> str:

@@ -93,7 +93,7 @@ def test_a_trigger_has_one_ack_and_one_result(cell: Cell, client: Client) -> Non
     assert cell.station.exchange.report.completed == 5
 
 
-@pytest.mark.parametrize("name", ["0", "x", "-1", "4294967296", "99999999999999999999999"])
+@pytest.mark.parametrize("name", ["0", "x", "-1", "4294967296", "99999999999999999999999", "000000000000" + "9" * 30])
 def test_an_id_that_is_none_is_refused(client: Client, name: str) -> None:
     assert client.ask(f"TRG {name}") == f"NAK {name} 403"
 

@@ -29,6 +29,8 @@ FILTERS = (
 )
 """Arguments of GetResultListFiltered after ResultState, in order."""
 PART_ID_LENGTH = 32
+LONGEST_NUMBER = 20
+LARGEST_RECIPE = 0xFFFF
 YES, NO = 1, 0
 PLAIN: dict[str, tuple[type, ...]] = {
     "Int32": (int,),
@@ -86,8 +88,10 @@ def _text(argument: Any) -> str:
     return str(getattr(argument.Value, "Id", None) or "")
 
 
-def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdecimal() and int(text) <= LARGEST_ID else 0
+def _number(text: str, largest: int = LARGEST_ID) -> int:
+    """The number, or 0, which is never a part's or a recipe's."""
+    fits = text.isascii() and text.isdecimal() and len(text) <= LONGEST_NUMBER and int(text) <= largest
+    return int(text) if fits else 0
 
 
 def _variant(kind: str, value: Any) -> Any:
@@ -134,15 +138,15 @@ class _Methods:
         return Reason.CONFIGURATION if product or parameters else Reason.NONE
 
     async def prepare(self, _parent: Any, external: Any, internal: Any) -> list[Any]:
-        number = _number(_text(external) or _text(internal))
-        error = await self._calls.command(Command.PREPARE_RECIPE, number & 0xFFFF, "PrepareRecipe")
+        number = _number(_text(external) or _text(internal), LARGEST_RECIPE)
+        error = await self._calls.command(Command.PREPARE_RECIPE, number, "PrepareRecipe")
         report = self._exchange.report
         prepared = recipe_id(report.recipe, report.recipe_crc) if not error else recipe_id(0)
         return [_structure(prepared), _variant("Boolean", not error), _error(error)]
 
     async def unprepare(self, _parent: Any, external: Any, internal: Any) -> list[Any]:
-        report = self._exchange.report
-        if _number(_text(external) or _text(internal)) not in (0, report.recipe):
+        report, wanted = self._exchange.report, _text(external) or _text(internal)
+        if wanted and _number(wanted) != report.recipe:
             return [_structure(recipe_id(0)), _error(Reason.UNKNOWN_RECIPE)]
         error = await self._calls.command(Command.UNPREPARE_RECIPE, cause="UnprepareRecipe")
         return [_structure(recipe_id(0 if error else report.recipe)), _error(error)]

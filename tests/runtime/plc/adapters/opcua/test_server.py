@@ -170,3 +170,4 @@ def test_the_variables_are_the_report() -> None:
     assert found["StateName"] == ("String", "READY")
     assert found["Verdict"] == ("UInt16", 0)
     assert found["RatioX1000"] == ("UInt16", 65535)
+    assert values(Report(triggers=(1 << 32) + 5))["Triggers"] == ("UInt32", 5), "counters wrap, and no client is lost"

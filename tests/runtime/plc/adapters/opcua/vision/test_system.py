@@ -205,11 +205,13 @@ def test_recipes_are_listed_prepared_and_taken_out_of_force(cell: Any) -> None:
             return [one.Id for one in told[3]]
 
         found = []
-        for name in ("9", "2"):
+        for name in ("9", "65538", "2"):
             wanted = structure("RecipeIdExternalDataType", name)
             found.append(await vision.call(recipes, "PrepareRecipe", wanted, none))
         lists = [await listed(2), await listed(1)]
         wrong = await vision.call(vision.automatic, "StartSingleJob", *about(recipe="1"))
+        strange = await vision.call(recipes, "UnprepareRecipe", structure("RecipeIdExternalDataType", "x"), none)
+        assert strange[1] == -Reason.UNKNOWN_RECIPE
         out = await vision.call(recipes, "UnprepareRecipe", structure("RecipeIdExternalDataType"), none)
         lists.append(await listed(1))
         await vision.call(recipes, "PrepareRecipe", structure("RecipeIdExternalDataType", "1"), none)
@@ -217,7 +219,11 @@ def test_recipes_are_listed_prepared_and_taken_out_of_force(cell: Any) -> None:
         return vision, found, lists, wrong, out
 
     vision, found, lists, wrong, out = with_vision(cell, work)
-    assert [(one[0].Id, one[1], one[2]) for one in found] == [("", False, -Reason.UNKNOWN_RECIPE), ("2", True, 0)]
+    assert [(one[0].Id, one[1], one[2]) for one in found] == [
+        ("", False, -Reason.UNKNOWN_RECIPE),
+        ("", False, -Reason.UNKNOWN_RECIPE),
+        ("2", True, 0),
+    ]
     assert lists == [["1", "2"], ["2"], []]
     assert wrong[1] == -Reason.UNKNOWN_RECIPE, "a job for a recipe that is not in force is not begun"
     assert out[1] == 0
