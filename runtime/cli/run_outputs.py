@@ -65,6 +65,13 @@ OPTIONS = (
         help="Let whoever has the token in CSFLOW_OPERATOR_TOKEN say on the live page whether a verdict was right; "
         "picture and word go to DIR, as by csflow label.",
     ),
+    click.option(
+        "--shadow",
+        type=(str, str),
+        metavar="BUNDLE DIR",
+        help="Let a second bundle judge every part too. Its verdicts are recorded in DIR, with the pictures on which "
+        "the two differ, and never acted on.",
+    ),
     click.option("--log", "log_file", metavar="FILE", help="Append log lines to FILE; it rotates, 60 MB at most."),
 )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from csflow.runtime.errors import DataError
 from csflow.runtime.faults import Verdict
 from csflow.runtime.machine.names import shown
 
-__all__ = ["results_of"]
+__all__ = ["records_of", "results_of"]
 
 ON_PARTS = (Verdict.OK.name, Verdict.NOK.name, Verdict.UNCERTAIN.name)
 
@@ -22,16 +22,24 @@ def results_of(results: Path, pictures: Sequence[Path]) -> dict[Path, dict[str, 
     Raises DataError where there is none, several are meant, or the verdict is ERROR, which is no verdict on a part.
     """
     wanted: dict[Path, list[dict[str, Any]]] = {picture: [] for picture in pictures}
+    for record in records_of(results):
+        for picture in pictures:
+            if Path(record["source"]).name == shown(picture.name):
+                wanted[picture].append(record)
+    return {picture: _chosen(picture, records, results) for picture, records in wanted.items()}
+
+
+def records_of(results: Path) -> Iterator[dict[str, Any]]:
+    """Every record of the file, in its order; each has `source` and `verdict`.
+
+    Raises DataError where the file cannot be read or a line is no result.
+    """
     try:
         with results.open("rb") as file:
             for number, line in enumerate(file, 1):
-                record = _record(line, f"{results}, line {number}")
-                for picture in pictures:
-                    if Path(record["source"]).name == shown(picture.name):
-                        wanted[picture].append(record)
+                yield _record(line, f"{results}, line {number}")
     except OSError as error:
         raise DataError(f"cannot read {results}: {error.strerror}") from None
-    return {picture: _chosen(picture, records, results) for picture, records in wanted.items()}
 
 
 def _record(line: bytes, where: str) -> dict[str, Any]:

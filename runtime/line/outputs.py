@@ -45,6 +45,8 @@ class OutputOptions:
     """HOST:PORT of the live page; its token is in $CSFLOW_SERVE_TOKEN."""
     labels: str | None = None
     """Folder of what an operator says on that page, who has the token in $CSFLOW_OPERATOR_TOKEN."""
+    shadow: tuple[str, str] | None = None
+    """A bundle that judges too, and the folder of what it says."""
     log_file: str | None = None
     lines: bool = True
     """A line a frame on the terminal."""
@@ -140,6 +142,13 @@ def _open_files(outputs: Outputs, options: OutputOptions, detector: Detector, wa
         name = f"pictures {options.save}"
         queue = BackgroundSink(folder, name, capacity=PICTURES_WAITING, pictures=True, waits=waits)
         outputs.add(SelectingSink(queue, rule), queue)
+    if options.shadow is not None:
+        from csflow.runtime.replay.shadow import ShadowSink
+
+        bundle, kept = options.shadow
+        shadow = ShadowSink(bundle, detector.engine.name, Path(kept))
+        name = f"shadow {bundle}"
+        _add_queue(outputs, BackgroundSink(shadow, name, capacity=PICTURES_WAITING, pictures=True, waits=waits))
 
 
 def _open_network(outputs: Outputs, options: OutputOptions, waits: bool) -> None:
