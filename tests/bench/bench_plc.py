@@ -6,6 +6,8 @@ the station, its adapter, the pipe to the worker, and the client, who reads all 
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -53,9 +55,8 @@ while data := os.read(reading, 65536):
 """
 
 
-@contextmanager
-def _station() -> Iterator[ModbusLink]:
-    """A link to a station that runs."""
+def _serve() -> None:
+    """Run a station until standard input ends; its port goes to standard output."""
     recipe = Recipe("null.csflow", "null", deadline_ms=20_000)
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
@@ -68,7 +69,22 @@ def _station() -> Iterator[ModbusLink]:
         thread.start()
         stack.callback(thread.join)
         stack.callback(stop.set)
-        yield stack.enter_context(closing(ModbusLink("127.0.0.1", server.port)))
+        print(server.port, flush=True)
+        sys.stdin.read()
+
+
+@contextmanager
+def _station() -> Iterator[ModbusLink]:
+    """A link to a station that runs in a process of its own, as a controller does elsewhere."""
+    command = [sys.executable, __file__]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as served:
+        assert served.stdin is not None
+        assert served.stdout is not None
+        try:
+            with closing(ModbusLink("127.0.0.1", int(served.stdout.readline()))) as link:
+                yield link
+        finally:
+            served.stdin.close()
 
 
 def _until(link: ModbusLink, what: Callable[[Report], object]) -> Report:
@@ -119,3 +135,7 @@ def swaps(count: int) -> list[float]:
             link.write(Orders(E))
             _until(link, lambda r: not r.status & Status.CMD_DONE)
     return seconds
+
+
+if __name__ == "__main__":
+    _serve()
