@@ -66,6 +66,8 @@ class Labelling:
         """
         self._folder = folder
         self._decoder = decoder
+        self._writing = threading.Lock()
+        # Another one, held for moments only: the page must not wait for a disk.
         self._lock = threading.Lock()
         self._opened: deque[Seen] = deque(maxlen=OPENED)
         folder.make()
@@ -100,7 +102,7 @@ class Labelling:
         Image.fromarray(seen.frame.image).save(buffer, "PNG", pnginfo=png_info(self._decoder(result.camera)))
         record: dict[str, Any] = result_record(result)
         name = f"{result.source}-{record['time_utc'].replace(':', '').replace('.', '')}.png"
-        with self._lock:
+        with self._writing:
             try:
                 made = self._folder.add(
                     buffer.getvalue(), name, result.verdict.name, truth, word.reason, word.by, word.use, record

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import threading
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -18,16 +21,19 @@ from csflow.runtime.page.pictures import Pictures
 __all__ = ["OperatorRoutes"]
 
 MOST_BYTES = 16 << 10
+POLL_S = 0.1
+T = TypeVar("T")
 Handler = Callable[[Request], Awaitable[Response]]
 
 
 class OperatorRoutes:
     """POST /open/<number> and /label/<number>."""
 
-    def __init__(self, labelling: Labelling, pictures: Pictures, run: str) -> None:
+    def __init__(self, labelling: Labelling, pictures: Pictures, run: str, closing: Callable[[], bool]) -> None:
         self._labelling = labelling
         self._pictures = pictures
         self._run = run
+        self._closing = closing
 
     def routes(self) -> list[Route]:
         """For the page's application."""
@@ -55,12 +61,42 @@ class OperatorRoutes:
         if word.run != self._run or seen is None:
             return _refused(410, "the picture of this part is gone: open it again")
         try:
-            made = await asyncio.to_thread(self._labelling.add, seen, word)
+            made = await _aside(lambda: self._labelling.add(seen, word), self._closing)
         except SinkError as error:
             return _refused(507, str(error))
         except CSFlowError as error:
             return _refused(400, str(error))
         return JSONResponse({"picture": made.picture, "truth": made.truth, "overruled": made.overruled})
+
+
+async def _aside(work: Callable[[], T], closing: Callable[[], bool]) -> T:
+    """What `work` gives, from a daemon thread: a folder that hangs holds up neither the page nor the end of the run.
+
+    Raises SinkError where `closing` says that the page ends first.
+    """
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[T] = loop.create_future()
+
+    def deliver(give: Callable[[], None]) -> None:
+        # The asker may have gone, and the page with him.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(lambda: None if answer.done() else give())
+
+    def run() -> None:
+        try:
+            done = work()
+        except Exception as error:  # noqa: BLE001 - raised again where it is awaited
+            failure = error
+            deliver(lambda: answer.set_exception(failure))
+        else:
+            deliver(lambda: answer.set_result(done))
+
+    threading.Thread(target=run, name="csflow-label", daemon=True).start()
+    while not answer.done():
+        await asyncio.wait({answer}, timeout=POLL_S)
+        if closing() and not answer.done():
+            raise SinkError("the run ended before the folder had taken the word: look there whether it did")
+    return answer.result()
 
 
 def _operators(handler: Handler) -> Handler:

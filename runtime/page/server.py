@@ -51,9 +51,8 @@ class PageServer:
         self._pictures.close()
 
     def _routes(self) -> list[Route]:
-        labelling = self._labelling
         return [
-            *(OperatorRoutes(labelling, self._pictures, self._state.run).routes() if labelling is not None else ()),
+            *self._operator_routes(),
             Route("/", self._page),
             Route("/events", self._events),
             Route("/frame/{number:int}.jpg", self._frame),
@@ -62,6 +61,11 @@ class PageServer:
             Route("/metrics", self._metrics_text),
             *(Route(f"/{name}", _asset) for name in ASSETS),
         ]
+
+    def _operator_routes(self) -> list[Route]:
+        if self._labelling is None:
+            return []
+        return OperatorRoutes(self._labelling, self._pictures, self._state.run, lambda: self._closing).routes()
 
     async def _page(self, request: Request) -> Response:
         token = request.query_params.get("token", "")

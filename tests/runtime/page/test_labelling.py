@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -163,6 +165,45 @@ def test_a_part_without_verdict_or_picture_and_one_that_was_not_opened_cannot_be
     status, text = client.label(1)
     assert (status, text) == (400, "ERROR is no verdict on a part to agree with")
     assert client.ask("POST", "/open/99")[0] == 410
+
+
+def test_a_folder_that_hangs_stops_neither_the_page_nor_its_end(
+    folder: LabelFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("starlette", reason="the page needs csflow[serve]")
+    asked, released = threading.Event(), threading.Event()
+
+    def hang(*_: object) -> None:
+        asked.set()
+        released.wait(600)
+        raise SinkError("the folder came back")
+
+    monkeypatch.setattr(LabelFolder, "add", hang)
+    labelling = Labelling(folder, lambda _camera: OPENCV)
+    with PageSink("127.0.0.1:0", INFO, TOKEN, operator_token=OPERATOR, labelling=labelling) as page:
+        page.write(NOK, Frame(IMAGE))
+        client = Client(page)
+        client.open(1)
+        answers: list[tuple[int, str]] = []
+
+        def label() -> None:
+            # Where this machine stands still for a second the connection is cut instead.
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                answers.append(client.label(1))
+
+        waiting = threading.Thread(target=label)
+        waiting.start()
+        assert asked.wait(60)
+        client.open(1)
+        assert client.event()["labels"]["labels"] == 0
+    waiting.join(60)
+    assert all(status == 507 and "the run ended before" in text for status, text in answers)
+    assert not waiting.is_alive()
+    writers = [thread for thread in threading.enumerate() if thread.name == "csflow-label"]
+    assert all(thread.daemon for thread in writers)
+    released.set()
+    for thread in writers:
+        thread.join(60)
 
 
 def test_parts_that_were_opened_stay_and_the_oldest_goes(folder: LabelFolder) -> None:

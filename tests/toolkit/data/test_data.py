@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from csflow.runtime.errors import DataError
+from csflow.runtime.labels.folder import LabelFolder
 from csflow.toolkit.data.dataset import load_dataset, load_mask
 from csflow.toolkit.data.masks import check_masks
 
@@ -194,3 +195,15 @@ def test_pictures_of_formats_that_csflow_does_not_read_are_told(tmp_path: Path) 
     (tmp_path / "train/good/b.heic").touch()
     (line,) = load_dataset(tmp_path).left_out
     assert "train/good/b.heic: save them as PNG or JPEG" in line
+
+
+def test_a_folder_of_labelled_pictures_is_a_data_set(tmp_path: Path) -> None:
+    folder = LabelFolder(tmp_path / "labelled")
+    for i, (truth, place) in enumerate(
+        [("good", "train"), ("good", "calibration"), ("good", "test"), ("dent", "test")]
+    ):
+        picture(tmp_path / f"{i}.png", level=40 * i)
+        folder.add((tmp_path / f"{i}.png").read_bytes(), f"{i}.png", "UNCERTAIN", truth, "seen", "anna", place)
+    found = load_dataset(folder.root)
+    assert (len(found.train), len(found.calibration)) == (1, 1)
+    assert sorted(sample.label for sample in found.test) == ["dent", "good"]
