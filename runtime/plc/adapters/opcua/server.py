@@ -38,7 +38,11 @@ __all__ = ["OpcUaServer"]
 
 START_S = 120.0
 END_S = 10.0
-MOST_CLIENTS = 16
+MOST_CONNECTIONS = 512
+MOST_STRANGERS = 8
+"""Connections of one address that have not shown a certificate yet; of more the oldest are dropped."""
+STRANGE_S = 10.0
+"""How long a connection may take to show one."""
 MOST_MESSAGE = 1 << 20
 KEEP_S = 0.1
 PERIOD_S = 0.005
@@ -122,7 +126,8 @@ class OpcUaServer:
         server = self._server = Server(user_manager=_users(self._trust))
         await server.init()
         server.allow_remote_admin(False)
-        server.iserver.max_connections = MOST_CLIENTS
+        server.iserver.max_connections = MOST_CONNECTIONS
+        server.iserver.max_pending_activation_seconds = STRANGE_S
         server.limits.max_message_size = MOST_MESSAGE
         server.limits.max_chunk_count = MOST_MESSAGE // server.limits.max_recv_buffer + 1
         server.set_endpoint(url)
@@ -172,12 +177,24 @@ class OpcUaServer:
             while self._reports:
                 await self._vision.show(*self._reports.popleft())
             await self._vision.show(*self._seen(self._exchange.report))
+            self._thin()
             if self._dialogue is not None:
                 # Each job is whole in one call: the server itself is the controller, whatever becomes of its clients.
                 self._dialogue.keep()
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), KEEP_S)
             await asyncio.sleep(PERIOD_S)
+
+    def _thin(self) -> None:
+        """A flood of connections that never say who they are costs nobody else a place."""
+        strangers: dict[str, list[Any]] = {}
+        for client in self._server.bserver.clients:
+            session = client.processor.session
+            if session is None or not session.is_activated():
+                strangers.setdefault(str(client.peer_name[0]), []).append(client)
+        for clients in strangers.values():
+            for client in clients[:-MOST_STRANGERS]:
+                client.transport.abort()
 
     @property
     def alive(self) -> bool:

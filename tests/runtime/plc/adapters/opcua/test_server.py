@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -127,6 +129,18 @@ def test_a_stranger_is_refused_and_logged(cell: Cell, caplog: pytest.LogCaptureF
 def test_without_encryption_nobody_comes_in(cell: Cell) -> None:
     with pytest.raises((ua.UaError, ConnectionError, TimeoutError)):
         cell.talk("", lambda client: read(client, "Verdict"), policy=None)
+
+
+@pytest.mark.fault("P8")
+def test_a_crowd_that_never_says_who_it_is_takes_nobodys_place(cell: Cell) -> None:
+    host, _, port = cell.url.removeprefix("opc.tcp://").removesuffix("/csflow").rpartition(":")
+    with contextlib.ExitStack() as stack:
+        crowd = [stack.enter_context(socket.create_connection((host, int(port)), 20)) for _ in range(200)]
+        cell.good = True
+        assert cell.talk("commander", lambda client: call(client, "StartSingleJob", *job(500)))[0] == 0x5AA5
+        crowd[0].settimeout(20)
+        with contextlib.suppress(ConnectionResetError):
+            assert crowd[0].recv(1) == b"", "the oldest is dropped"
 
 
 @pytest.mark.fault("P8")
