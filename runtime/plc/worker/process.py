@@ -76,6 +76,7 @@ class WorkerProcess:
         self._inbox: queue.SimpleQueue[Message | SourceLost] = queue.SimpleQueue()
         self._lost: SourceLost | None = None
         self._open = True
+        self._left = self._killed = False
         self._thread = threading.Thread(target=self._read, name="csflow-worker-pipe", daemon=True)
         self._thread.start()
         self.send(Hello(PROTOCOL, version("csflow"), os.getpid()))
@@ -92,6 +93,7 @@ class WorkerProcess:
                     self._inbox.put(message)
                 self._wake()
             self._decoder.end()
+            self._left = True
             self._inbox.put(SourceLost("the worker has closed its pipe"))
         except SourceLost as error:
             self._inbox.put(error)
@@ -133,13 +135,15 @@ class WorkerProcess:
 
     def kill(self) -> None:
         """SIGKILL. Does not wait: a process that a driver holds ends later."""
+        self._killed = True
         self._end_pipe()
         self._process.kill()
 
     @property
     def ended(self) -> bool:
-        """Whether the process is gone."""
-        return self._process.poll() is not None
+        """As `Worker.ended`: a run closes its pipe last of all, after its camera; what it does then takes as long again
+        and concerns nobody. One that was killed has let go of nothing before it is gone."""
+        return (self._left and not self._killed) or self._process.poll() is not None
 
     def join(self, timeout_s: float) -> bool:
         """Whether it has ended, after at most so long."""
