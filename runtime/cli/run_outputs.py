@@ -66,6 +66,13 @@ OPTIONS = (
         "picture and word go to DIR, as by csflow label.",
     ),
     click.option(
+        "--history", metavar="DIR", help="Keep results in Parquet files by line and day, which csflow history asks."
+    ),
+    click.option("--line", metavar="NAME", show_default="the host's name", help="Name of this line in the history."),
+    click.option(
+        "--history-budget", callback=_bytes, metavar="SIZE", help="Delete the oldest files beyond it, for example 10GB."
+    ),
+    click.option(
         "--shadow",
         type=(str, str),
         metavar="BUNDLE DIR",

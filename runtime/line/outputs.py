@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -45,6 +46,12 @@ class OutputOptions:
     """HOST:PORT of the live page; its token is in $CSFLOW_SERVE_TOKEN."""
     labels: str | None = None
     """Folder of what an operator says on that page, who has the token in $CSFLOW_OPERATOR_TOKEN."""
+    history: str | None = None
+    """Folder of Parquet files."""
+    line: str | None = None
+    """Name of this line in them; None: the host's."""
+    history_budget: int | None = None
+    """Bytes."""
     shadow: tuple[str, str] | None = None
     """A bundle that judges too, and the folder of what it says."""
     log_file: str | None = None
@@ -142,11 +149,16 @@ def _open_files(outputs: Outputs, options: OutputOptions, detector: Detector, wa
         name = f"pictures {options.save}"
         queue = BackgroundSink(folder, name, capacity=PICTURES_WAITING, pictures=True, waits=waits)
         outputs.add(SelectingSink(queue, rule), queue)
+    if options.history is not None:
+        from csflow.runtime.history.sink import HistorySink
+
+        kept = HistorySink(Path(options.history), options.line or platform.node() or "line", options.history_budget)
+        _add_queue(outputs, BackgroundSink(kept, f"history {options.history}", waits=waits))
     if options.shadow is not None:
         from csflow.runtime.replay.shadow import ShadowSink
 
-        bundle, kept = options.shadow
-        shadow = ShadowSink(bundle, detector.engine.name, Path(kept))
+        bundle, where = options.shadow
+        shadow = ShadowSink(bundle, detector.engine.name, Path(where))
         name = f"shadow {bundle}"
         _add_queue(outputs, BackgroundSink(shadow, name, capacity=PICTURES_WAITING, pictures=True, waits=waits))
 

@@ -1,0 +1,167 @@
+"""What was written is what is counted, by whoever reads Parquet."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from csflow.runtime.bundle.directory import Bundle
+from csflow.runtime.cli.main import main
+from csflow.runtime.errors import ConfigError, DataError, SinkError
+from csflow.runtime.history import sink as sink_module
+from csflow.runtime.history.query import Period, counted, parts, wilson
+from csflow.runtime.history.sink import HistorySink
+from csflow.runtime.history.store import Store
+from csflow.runtime.types import Result, Verdict
+
+duckdb = pytest.importorskip("duckdb", reason="the extra history is not installed")
+
+
+def record(day: str, number: int, verdict: str, score: float | None) -> dict[str, Any]:
+    stamp = f"{day}T{number // 3600:02d}:{number // 60 % 60:02d}:{number % 60:02d}.250Z"
+    return {"time_utc": stamp, "verdict": verdict, "score": score, "source": f"{number}.png", "bundle": "a.csflow",
+            "weights_sha256": "ab" * 32, "engine": "fake", "reason": "", "verified": True}  # fmt: skip
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Two lines, two days: 100 parts a day, every tenth NOK on line b's second day."""
+    for line in ("a", "press 3"):
+        store = Store(tmp_path / "history", line)
+        for day in ("2026-03-01", "2026-03-02"):
+            bad = (line, day) == ("press 3", "2026-03-02")
+            store.append([
+                record(day, i * 60, "NOK" if bad and i % 10 == 0 else "ERROR" if i == 5 else "OK",
+                       None if i == 5 else 0.25 + i % 2 / 2)
+                for i in range(100)
+            ])  # fmt: skip
+        store.close()
+    return tmp_path / "history"
+
+
+def test_counts_are_right_by_line_and_day(root: Path) -> None:
+    rows = {row.group: row for row in counted(root, Period(), ("line", "day"))}
+    assert len(rows) == 4
+    assert all((row.parts, row.error) == (100, 1) for row in rows.values())
+    bad = rows["press 3", "2026-03-02"]
+    assert (bad.ok, bad.nok) == (89, 10)
+    assert bad.nok_low < 10 / 99 < bad.nok_high
+    good = rows["a", "2026-03-01"]
+    scores = [0.25 + i % 2 / 2 for i in range(100) if i != 5]
+    assert good.ok_score == pytest.approx(np.mean(scores))
+    assert good.ok_score_error == pytest.approx(np.std(scores, ddof=1) / 99**0.5)
+
+
+def test_a_period_a_line_and_a_bundle_are_chosen(root: Path) -> None:
+    (row,) = counted(root, Period(date(2026, 3, 2), date(2026, 3, 2), "press 3", "a.csflow"), ())
+    assert (row.group, row.parts, row.nok) == ((), 100, 10)
+    assert counted(root, Period(bundle="b.csflow"), ("line",)) == []
+
+
+def test_the_parts_behind_a_number_are_named_newest_first(root: Path) -> None:
+    found = parts(root, Period(), "NOK", 3)
+    assert [row["source"] for row in found] == ["5400.png", "4800.png", "4200.png"]
+    assert {row["line"] for row in found} == {"press 3"}
+
+
+def test_others_read_the_files(root: Path) -> None:
+    sql = f"SELECT count(*), count(score), min(time)::VARCHAR FROM '{root}/*/*/*.parquet'"
+    assert duckdb.sql(sql).fetchall() == [(400, 396, "2026-03-01 00:00:00.25")]
+
+
+@pytest.mark.parametrize(("successes", "trials"), [(0, 50), (10, 99), (50, 50), (1, 2)])
+def test_the_interval_is_wilsons(successes: int, trials: int) -> None:
+    from scipy.stats import binomtest
+
+    expected = binomtest(successes, trials).proportion_ci(method="wilson")
+    assert wilson(successes, trials) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    assert wilson(0, 0) == (0.0, 1.0)
+
+
+def test_the_oldest_go_where_the_budget_ends(tmp_path: Path) -> None:
+    store = Store(tmp_path, "a", budget_bytes=1)
+    for day in ("2026-03-01", "2026-03-02"):
+        store.append([record(day, 1, "OK", 0.5)])
+    assert [path.name for path in (tmp_path / "line=a").iterdir()] == ["day=2026-03-02"]
+
+
+def test_what_a_killed_writer_left_is_cleared(root: Path) -> None:
+    left = root / "line=a/day=2026-03-01/.0000000000000000001-7.parquet.00000000.tmp"
+    left.write_bytes(b"PAR1")
+    assert counted(root, Period(line="a"), ())[0].parts == 200
+    Store(root, "a").close()
+    assert not left.exists()
+
+
+def test_a_file_that_is_no_parquet_is_named(root: Path) -> None:
+    (root / "line=a/day=2026-03-01/0000000000000000001-7.parquet").write_bytes(b"PAR1 no more")
+    with pytest.raises(DataError, match="cannot be read"):
+        counted(root, Period(), ())
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a/b", "x" * 65, ".a"])
+def test_names_of_lines(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match="no name of a line"):
+        Store(tmp_path, name)
+    with pytest.raises(DataError, match="no history at"):
+        counted(tmp_path, Period(), ())
+
+
+def result(number: int) -> Result:
+    empty = np.zeros((0, 0), np.float32)
+    return Result(Verdict.OK, 0.5, 0.6, 0.5, empty, (-1, -1), "", number, 0, 0.01, f"{number}.png")
+
+
+def test_a_run_writes_now_and_then_and_at_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sink_module, "ROWS", 4)
+    with HistorySink(tmp_path, "a") as sink:
+        for number in range(6):
+            sink.write(result(number), None)
+        assert counted(tmp_path, Period(), ())[0].parts == 4
+    assert counted(tmp_path, Period(), ())[0].parts == 6
+
+
+def test_rows_are_tried_again_after_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(sink_module, "ROWS", 1)
+    with HistorySink(tmp_path, "a") as sink:
+        with monkeypatch.context() as patch:
+            patch.setattr(Store, "append", full)
+            with pytest.raises(SinkError, match="disk full"):
+                sink.write(result(0), None)
+        sink.write(result(1), None)
+    assert counted(tmp_path, Period(), ())[0].parts == 2
+
+
+def test_the_command(calibrated_bundle: Bundle, tmp_path: Path) -> None:
+    def command(*words: object) -> Any:
+        return CliRunner().invoke(main, [str(word) for word in words])
+
+    root, results = tmp_path / "history", tmp_path / "results.jsonl"
+    done = command("run", "--bundle", calibrated_bundle.path, "--backend", "fake", "--quiet", "--blur", "0",
+                   "--camera", "synthetic://?frames=12&size=64x64", "--results", results,
+                   "--history", root, "--line", "press 3")  # fmt: skip
+    assert done.exit_code == 0, done.output
+    count = len(results.read_text().splitlines())
+    asked = json.loads(command("history", root, "--by", "line", "--json").stdout)["rows"]
+    assert [(row["line"], row["parts"]) for row in asked] == [("press 3", count)]
+    assert command("history", root, "--add", results).exit_code == 2
+    done = command("history", root, "--add", results, "--line", "press 4", "--by", "verdict")
+    assert done.exit_code == 2  # a verdict is a column, not a group
+    done = command("history", root, "--add", results, "--line", "press 4", "--by", "line", "--csv")
+    (row,) = csv.DictReader(io.StringIO(done.stdout))
+    assert (row["line"], row["parts"]) == ("press 4", str(count))
+    table = command("history", root, "--by", "line").stdout.splitlines()
+    assert [text.split()[:3] for text in table[1:]] == [["press", name, str(count)] for name in "34"]
+    listed = command("history", root, "--parts", 30).stdout.splitlines()
+    assert len(listed) == 2 * count
