@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 
 __all__ = ["calibrate", "rate"]
 
+EXAMPLES = (
+    "csflow calibrate images/calibration/good",
+    "csflow calibrate images/calibration/good --false-reject-rate 3% --backend openvino",
+)
+
 
 def rate(text: str) -> float:
     """A share strictly between 0 and 1, written as 1%, 1 % or 0.01; click.BadParameter for anything else."""
@@ -28,7 +33,7 @@ def rate(text: str) -> float:
     return share
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, examples=EXAMPLES)
 @click.argument("paths", nargs=-1, required=True, metavar="DIR...")
 @bundle_option
 @pixels_option

@@ -32,6 +32,7 @@ from csflow.toolkit.data.dataset import Dataset
 from csflow.toolkit.data.hold_out import split_evenly
 from csflow.toolkit.data.provenance import FITTED, HELD_OUT, LEFT_OUT, file_hashes, listing, training_record
 from csflow.toolkit.features import FLIPS, FeatureFiles, Plan, extract_features, features_key, open_features
+from csflow.toolkit.forecast import duration, timed_picture
 from csflow.toolkit.golden import golden_pictures, score_golden
 from csflow.toolkit.methods.method import Fitted, Head, Shapes, Workplace
 from csflow.toolkit.methods.table import chosen_method
@@ -98,8 +99,10 @@ def train_model(
     _check_room(path, job.backbone.trunk, job.empty_head())
     if fresh:
         job.discard_progress()
+    if not job.progress.exists():
+        reporter.say(job.forecast())
     features = job.features(shared)
-    fitted = job.fit(features.part(0, job.kept))
+    fitted = job.fit(features)
     scores_of, good_scores = job.good_scores(fitted, features)
     model = Model(job.backbone, fitted.head, dataclasses.replace(job.model, head=fitted.head.config))
     manifest = Manifest(
@@ -191,11 +194,22 @@ class _Job:
             return extract_features(backbone, self.extraction, folder, key, advance)
 
     def fit(self, features: FeatureFiles) -> Fitted:
+        """Of the pictures that are not held out; these watch."""
         model, training = self.model, self.plan.training
         parts = [self.key, self.kept, model.method, model.to_mapping(), schema.to_mapping(training)]
         fingerprint = hashlib.sha256(schema.dump_json(parts)).hexdigest()
-        work = Workplace(self.progress, fingerprint, self.device, self.reporter.epochs)
-        return chosen_method(model.method).fit(features, model.head, training, work)
+        unseen = features.part(self.kept, features.pictures) if self.kept < features.pictures else None
+        work = Workplace(self.progress, fingerprint, self.device, self.reporter.epochs, unseen, self.reporter.say)
+        return chosen_method(model.method).fit(features.part(0, self.kept), model.head, training, work)
+
+    def forecast(self) -> str:
+        """How long it will take, in words, from two pictures and two steps."""
+        count = len(self.extraction.paths) * self.extraction.variants
+        features_s = count * timed_picture(self.backbone, self.plan.model.image_size)
+        method, training = chosen_method(self.model.method), self.plan.training
+        fit_s = method.seconds(self.model.head, training, self.shapes, self.kept, self.device)
+        fit = "and the fit" if fit_s is None else f"and {duration(fit_s)} for {training.epochs} epochs"
+        return f"expect about {duration(features_s)} for the features of {count} pictures {fit}; Ctrl-C loses nothing"
 
     def good_scores(self, fitted: Fitted, features: FeatureFiles) -> tuple[str, Sequence[float]]:
         """Scores of good pictures, as near to those of new parts as they can be had, and whose they are."""

@@ -10,8 +10,10 @@ from csflow.runtime.cli.command import Command, backend_option, echo_json, pixel
 
 __all__ = ["compare"]
 
+EXAMPLES = ("csflow compare images/ --methods cs-flow,mahalanobis --backbone tf_efficientnet_lite2 --image-size 384",)
 
-@click.command(cls=Command)
+
+@click.command(cls=Command, examples=EXAMPLES)
 @click.argument("images", type=click.Path(path_type=Path))
 @pixels_option
 @backend_option("openvino-fp32", "Engine that calibrates, scores and is timed. ")

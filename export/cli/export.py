@@ -16,8 +16,15 @@ if TYPE_CHECKING:
 
 __all__ = ["export"]
 
+EXAMPLES = (
+    "csflow export",
+    "csflow export --images images/",
+    "csflow export --fp16 --camera-format 1920x1080",
+    "csflow export --int8 --images images/",
+)
 
-@click.command(cls=Command)
+
+@click.command(cls=Command, examples=EXAMPLES)
 @bundle_option
 @pixels_option
 @click.option("--fp32", is_flag=True, help="Float32, the default; beside --fp16, a named --target builds both.")
@@ -63,3 +70,14 @@ def export(
     elif lines := report.engine_lines():
         click.echo("\n".join(lines))
     report.require_passed()
+    if not as_json:
+        click.echo(_ready(bundle))
+
+
+def _ready(path: str) -> str:
+    from csflow.runtime.bundle.calibration import load_calibration
+    from csflow.runtime.bundle.directory import Bundle
+
+    if load_calibration(Bundle.open(path)) is None:
+        return f"{path} is ready but for its thresholds; next: csflow calibrate GOOD_PICTURES --bundle {path}"
+    return f"{path} is ready; next: csflow run --camera 0 --bundle {path}"

@@ -13,8 +13,13 @@ from csflow.runtime.errors import BundleCorrupted
 
 __all__ = ["inspect"]
 
+EXAMPLES = (
+    "csflow inspect model.csflow",
+    "csflow inspect model.csflow/graphs/fp32/flow.onnx --json",
+)
 
-@click.command(cls=Command)
+
+@click.command(cls=Command, examples=EXAMPLES)
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--no-verify", is_flag=True, help="Do not hash a bundle's files; their sizes are checked all the same.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of lines.")

@@ -15,8 +15,13 @@ if TYPE_CHECKING:
 
 __all__ = ["verify"]
 
+EXAMPLES = (
+    "csflow verify images/",
+    "csflow verify images/ --backend openvino-fp32 --json",
+)
 
-@click.command(cls=Command)
+
+@click.command(cls=Command, examples=EXAMPLES)
 @click.argument("images", required=False, type=click.Path(path_type=Path))
 @bundle_option
 @pixels_option

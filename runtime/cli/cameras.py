@@ -10,8 +10,13 @@ from csflow.runtime.cli.command import Command, echo_json
 
 __all__ = ["cameras"]
 
+EXAMPLES = (
+    "csflow cameras",
+    "csflow cameras --json",
+)
 
-@click.command(cls=Command)
+
+@click.command(cls=Command, examples=EXAMPLES)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 def cameras(as_json: bool) -> None:
     """List every camera that this machine sees, as --camera takes it, and what is wrong with each.

@@ -38,6 +38,8 @@ __all__ = [
 ]
 
 PATIENCE_S = 1.0
+SENTENCE = 200
+"""Characters of a command's first sentence that the list of commands shows."""
 INTERRUPTED = 130
 GROUP = "csflow.commands"
 BACKENDS = (
@@ -74,6 +76,18 @@ class _Guarded(click.Command):
 
 class Command(_Guarded):
     """A command whose csflow and file-system errors end in one line and an exit code, not in a traceback."""
+
+    def __init__(self, *args: Any, examples: Sequence[str] = (), **kwargs: Any) -> None:
+        """As click's, with lines for its help that can be typed as they stand."""
+        super().__init__(*args, **kwargs)
+        self._examples = tuple(examples)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The examples, each on a line of its own, then the epilog."""
+        if self._examples:
+            with formatter.section("Examples"):
+                formatter.write("".join(f"  {line}\n" for line in self._examples))
+        super().format_epilog(ctx, formatter)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command body."""
@@ -114,6 +128,12 @@ class Group(_Guarded, click.Group):
         module, attribute = home.split(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """A line or two a command: its whole first sentence, which click would cut."""
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, c.get_short_help_str(SENTENCE)) for name, c in commands if c is not None])
 
     def _above(self) -> dict[str, str]:
         return {point.name: point.value for point in entry_points(group=GROUP)}

@@ -11,10 +11,15 @@ from csflow.runtime.cli.command import Command, echo_json
 
 __all__ = ["doctor"]
 
+EXAMPLES = (
+    "csflow doctor",
+    "csflow doctor --bundle model.csflow --json",
+)
+
 COLOURS = {"ok": "green", "missing": "yellow", "warning": "red"}
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, examples=EXAMPLES)
 @click.option(
     "--bundle",
     envvar="CSFLOW_BUNDLE",

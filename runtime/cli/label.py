@@ -11,8 +11,13 @@ from csflow.runtime.cli.command import Command, echo_json, pixels_option
 
 __all__ = ["label"]
 
+EXAMPLES = (
+    "csflow label parts/0173.png --results results.jsonl --wrong --reason 'only dust' --to labelled/",
+    "csflow label --to labelled/",
+)
 
-@click.command(cls=Command)
+
+@click.command(cls=Command, examples=EXAMPLES)
 @click.argument("pictures", nargs=-1, type=click.Path(path_type=Path), metavar="[PICTURE]...")
 @click.option("--to", "folder", required=True, metavar="DIR", help="The folder that collects them, or your data set.")
 @click.option("--right/--wrong", "right", default=None, help="Whether the verdict was right.")

@@ -57,5 +57,7 @@ def main() -> None:
     """From photographs of good parts to a verdict on a live stream.
 
     \b
-    csflow train images/ && csflow calibrate images/calibration/good && csflow-export && csflow-run --camera 0
+    csflow train images/ && csflow export && csflow calibrate images/calibration/good && csflow run --camera 0
+
+    'csflow COMMAND --help' has examples. Each command also stands alone: csflow-train, csflow-run, ...
     """

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["plc"]
 
+EXAMPLES = ("csflow plc station.toml",)
+
 EPILOG = """\b
 Exit codes:
   0    stopped by SIGTERM or Ctrl-C, or --check found nothing
@@ -31,7 +33,7 @@ Exit codes:
 """
 
 
-@click.command(cls=Command, epilog=EPILOG)
+@click.command(cls=Command, epilog=EPILOG, examples=EXAMPLES)
 @click.argument("station", type=click.Path(path_type=Path, dir_okay=False), default="station.toml")
 @click.option(
     "--log", type=click.Path(path_type=Path, dir_okay=False), help="A line each handshake and change; rotates."

@@ -11,10 +11,12 @@ from csflow.runtime.errors import CSFlowError
 
 __all__ = ["plc_simulate"]
 
+EXAMPLES = ("csflow plc-simulate",)
+
 LINKS = ("null", "modbus")
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, examples=EXAMPLES)
 @click.option("--over", type=click.Choice(LINKS), default="modbus", show_default=True, help="Which adapter carries it.")
 @click.option("--handshakes", type=click.IntRange(1, 10_000_000), default=1000, show_default=True, metavar="N")
 @click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Of everything random.")

@@ -32,6 +32,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Stop", "run", "signals"]
 
+EXAMPLES = (
+    "csflow run --camera 0 --results results.jsonl --serve 127.0.0.1:8080",
+    "csflow run --camera parts/ --save rejected/",
+    "csflow run --camera '0?exposure=100' --trigger gpio:/dev/gpiochip0:17 --deadline-ms 200",
+)
+
 SUMMARY_S = 2.0
 
 EPILOG = """\b
@@ -57,7 +63,7 @@ Rejected parts do not change the exit code. The summary is printed at every end 
 """
 
 
-@click.command(cls=Command, epilog=EPILOG)
+@click.command(cls=Command, epilog=EPILOG, examples=EXAMPLES)
 @click.option(
     "--camera",
     "cameras",

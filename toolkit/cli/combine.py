@@ -11,8 +11,10 @@ from csflow.toolkit.cli.numbers import Numbers
 
 __all__ = ["combine"]
 
+EXAMPLES = ("csflow combine flow.csflow mahalanobis.csflow --bundle both.csflow",)
 
-@click.command(cls=Command)
+
+@click.command(cls=Command, examples=EXAMPLES)
 @click.argument("bundles", nargs=-1, required=True, type=click.Path(path_type=Path))
 @bundle_option
 @pixels_option

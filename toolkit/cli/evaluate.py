@@ -14,12 +14,17 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate"]
 
+EXAMPLES = (
+    "csflow evaluate images/",
+    "csflow evaluate images/ --backend openvino --report out/report",
+)
 
-@click.command(cls=Command)
+
+@click.command(cls=Command, examples=EXAMPLES)
 @click.argument("images", type=click.Path(path_type=Path))
 @bundle_option
 @pixels_option
-@backend_option("torch", "Engine that scores. ")
+@backend_option("auto", "Engine that scores: by default that of the line. ")
 @click.option(
     "--report",
     "directory",

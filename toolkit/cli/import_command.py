@@ -11,8 +11,13 @@ from csflow.toolkit.cli.numbers import Numbers
 
 __all__ = ["import_command"]
 
+EXAMPLES = (
+    "csflow import model.ckpt",
+    "csflow import model.pt --from reference --bundle line1.csflow",
+)
 
-@click.command("import", cls=Command)
+
+@click.command("import", cls=Command, examples=EXAMPLES)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
     "--from",

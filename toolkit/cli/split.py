@@ -11,8 +11,13 @@ from csflow.runtime.cli.command import Command
 
 __all__ = ["split"]
 
+EXAMPLES = (
+    "csflow split parts/ images/",
+    "csflow split parts/ images/ --false-reject-rate 5% --test-share 0.2",
+)
 
-@click.command(cls=Command)
+
+@click.command(cls=Command, examples=EXAMPLES)
 @click.argument("pictures", type=click.Path(path_type=Path))
 @click.argument("images", type=click.Path(path_type=Path))
 @click.option(

@@ -10,8 +10,13 @@ from csflow.runtime.cli.command import Command
 
 __all__ = ["synthetic"]
 
+EXAMPLES = (
+    "csflow synthetic out/images",
+    "csflow synthetic out/images --train 300 --size 384",
+)
 
-@click.command(cls=Command)
+
+@click.command(cls=Command, examples=EXAMPLES)
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--size", default=256, show_default=True, help="Side of the square pictures in pixels.")
 @click.option("--train", default=120, show_default=True, help="Good pictures in train/good.")

@@ -10,14 +10,23 @@ import click
 from csflow.runtime.cli.command import Command, bundle_option, pixels_option, require
 from csflow.toolkit.cli.method_options import flow_options
 from csflow.toolkit.cli.numbers import Numbers
+from csflow.toolkit.cli.presets import preset_option, without_preset
 
 __all__ = ["train"]
 
+EXAMPLES = (
+    "csflow train images/ --preset fast",
+    "csflow train good_parts/ --preset balanced --epochs 60",
+    "csflow train images/ --region region.json --hold-out 0.1",
+    "csflow train images/ --method 'mahalanobis?shrinkage=0.1' --image-size 384",
+)
 
-@click.command(cls=Command)
+
+@click.command(cls=Command, examples=EXAMPLES)
 @click.argument("images", type=click.Path(path_type=Path))
 @bundle_option
 @pixels_option
+@preset_option
 @click.option(
     "--method",
     default="cs-flow",
@@ -94,7 +103,10 @@ __all__ = ["train"]
 )
 @click.option("--any-size", is_flag=True, help="Take pictures of different sizes, or smaller than the model input.")
 @click.option("--fresh", is_flag=True, help="Discard an unfinished training instead of resuming it.")
+@click.pass_context
 def train(
+    ctx: click.Context,
+    /,
     images: Path,
     bundle: str,
     method: str,
@@ -118,7 +130,8 @@ def train(
 
     IMAGES holds train/good (MVTec layout), good pictures alone, good/ (or ok/, normal/) beside folders of defects, or
     one product of a public data set (docs/data.md).
-    Interrupted, the same command resumes. Defaults are the paper's settings.
+    Interrupted, the same command resumes. Defaults are the paper's settings; --preset fast or balanced is for a first
+    try, and for machines without a GPU.
     """
     require("train", "torch", "torchvision", "timm", "safetensors", "sklearn", "tqdm")
     from csflow.runtime.picture.region import Region, load_region
@@ -130,6 +143,7 @@ def train(
     from csflow.toolkit.train_model import train_model
 
     given = {name: value for name, value in of_method.items() if value is not None}
+    given = given if method == "cs-flow" else without_preset(ctx, given)
     model, training = model_plan(method, BackboneChoice(backbone, image_size, padding, scales, stages), given)
     if roi and region:
         raise click.UsageError("--roi and --region both name the region of interest: give one")

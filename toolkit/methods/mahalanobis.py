@@ -20,7 +20,7 @@ from torch import Tensor
 from csflow.runtime.bundle.manifest import Definitions
 from csflow.toolkit.features import FeatureFiles
 from csflow.toolkit.methods.gaussian import PlaceMap, Whitening, gathered, left_out_scores, pooled, whole
-from csflow.toolkit.methods.method import SCORE_FLOOR, Fitted, Head, Reading, Shapes, Workplace
+from csflow.toolkit.methods.method import SCORE_FLOOR, Fitted, Head, OnePass, Reading, Shapes, Workplace
 
 __all__ = ["Mahalanobis", "MahalanobisConfig", "MahalanobisHead", "MahalanobisTraining"]
 
@@ -59,7 +59,7 @@ class MahalanobisHead(Head):
         return z.square().mean(dim=(1, 2, 3)) / 2 + SCORE_FLOOR, self.places(*wide)
 
 
-class Mahalanobis:
+class Mahalanobis(OnePass):
     """Two Gaussians over features, fitted in one pass and in closed form."""
 
     name = "mahalanobis"

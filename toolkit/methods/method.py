@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from csflow.runtime.bundle.manifest import Definitions
 from csflow.toolkit.features import FeatureFiles
 
-__all__ = ["SCORE_FLOOR", "Fitted", "Head", "Judge", "Method", "Reading", "Shapes", "Workplace"]
+__all__ = ["SCORE_FLOOR", "Fitted", "Head", "Judge", "Method", "OnePass", "Reading", "Shapes", "Workplace"]
 
 Shapes = tuple[tuple[int, int, int], ...]
 """(C, h, w) of each feature map."""
@@ -80,6 +80,10 @@ class Workplace:
     device: torch.device
     epochs: Callable[[int], AbstractContextManager[Callable[[int, float], None]]]
     """A bar over epochs; the callable takes the number done and the last loss."""
+    unseen: FeatureFiles | None = None
+    """Of good pictures that are held out: what a fit can be watched by; None where there are none."""
+    say: Callable[[str], None] = lambda _line: None
+    """Takes what a user should know about the fit, a line each."""
 
 
 class Judge(Protocol):
@@ -108,6 +112,14 @@ class Judge(Protocol):
         """
 
 
+class OnePass:
+    """A method whose fit is not forecast."""
+
+    def seconds(self, *_args: Any, **_named: Any) -> float | None:
+        """None."""
+        return None
+
+
 class Method(Judge, Protocol):
     """A family of detectors, named after --method. All but the functions may be attributes of its class."""
 
@@ -124,6 +136,9 @@ class Method(Judge, Protocol):
 
         Raises ValueError where the method cannot read features of these shapes.
         """
+
+    def seconds(self, config: Any, training: Any, shapes: Shapes, pictures: int, device: torch.device) -> float | None:
+        """How long a fit will take, timed on features of zeros; None where it is one pass, or nobody can say."""
 
     def fit(self, features: FeatureFiles, config: Any, training: Any, work: Workplace) -> Fitted:
         """Fit a head to the features of good parts; `config` is settled.

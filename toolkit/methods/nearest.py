@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from csflow.runtime.bundle.manifest import Definitions
 from csflow.toolkit.features import FeatureFiles
 from csflow.toolkit.methods.gaussian import STILL, PlaceMap, gathered, pooled, whole
-from csflow.toolkit.methods.method import SCORE_FLOOR, Fitted, Head, Reading, Shapes, Workplace
+from csflow.toolkit.methods.method import SCORE_FLOOR, Fitted, Head, OnePass, Reading, Shapes, Workplace
 from csflow.toolkit.options import settled
 
 __all__ = [
@@ -101,7 +101,7 @@ class NearestHead(Head):
         return distance / (2.0 * self.get_buffer("unit")) + SCORE_FLOOR, self.places(*wide)
 
 
-class Nearest:
+class Nearest(OnePass):
     """A bank of good pictures, gathered in one pass."""
 
     name = "nearest"

@@ -26,7 +26,7 @@ from csflow.runtime.bundle.manifest import Definitions
 from csflow.runtime.errors import DataError
 from csflow.toolkit.features import FeatureFiles
 from csflow.toolkit.methods.gaussian import STILL, left_out_scores, whole
-from csflow.toolkit.methods.method import SCORE_FLOOR, Fitted, Head, Reading, Shapes, Workplace
+from csflow.toolkit.methods.method import SCORE_FLOOR, Fitted, Head, OnePass, Reading, Shapes, Workplace
 
 __all__ = ["PaDiM", "PaDiMConfig", "PaDiMHead", "PaDiMTraining", "PlaceMatrices"]
 
@@ -104,7 +104,7 @@ class PaDiMHead(Head):
         return x if tuple(x.shape[2:]) == self.finest else functional.interpolate(x, self.finest, mode="nearest")
 
 
-class PaDiM:
+class PaDiM(OnePass):
     """A Gaussian at every position, in closed form."""
 
     name = "padim"

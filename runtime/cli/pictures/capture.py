@@ -20,17 +20,16 @@ if TYPE_CHECKING:
 
 __all__ = ["capture"]
 
-EPILOG = """\b
-Examples:
-  csflow capture --camera 0 images/ --key
-  csflow capture --camera 0 images/ --every 25 --pictures 300
-  csflow capture --camera aravis:NAME images/ --into calibration/good --trigger gpio:/dev/gpiochip0:17
-  csflow capture --camera rtsp://host/line images/ --into test/dent --change 4
-  csflow capture --camera 'synthetic://?defects=0&seed=7' images/ --pictures 300
-"""
+EXAMPLES = (
+    "csflow capture --camera 0 images/ --key",
+    "csflow capture --camera 0 images/ --every 25 --pictures 300",
+    "csflow capture --camera aravis:NAME images/ --into calibration/good --trigger gpio:/dev/gpiochip0:17",
+    "csflow capture --camera rtsp://host/line images/ --into test/dent --change 4",
+    "csflow capture --camera 'synthetic://?defects=0&seed=7' images/ --pictures 300",
+)
 
 
-@click.command(cls=Command, epilog=EPILOG)
+@click.command(cls=Command, examples=EXAMPLES)
 @click.argument("folder", metavar="IMAGES", type=click.Path(path_type=Path))
 @click.option(
     "--camera", default="0", show_default=True, metavar="URI", help="What to look at, as 'csflow run --camera' has it."

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 __all__ = ["roi"]
 
+EXAMPLES = (
+    "csflow roi part.png --roi 100,50,640,480 -o seen.png --save region.json",
+    "csflow roi 0 -o seen.png",
+)
+
 
 def _box(text: str) -> tuple[int, int, int, int]:
     match = re.fullmatch(r"(\d{1,5}),(\d{1,5}),(\d{1,5}),(\d{1,5})", text)
@@ -29,7 +34,7 @@ def _box(text: str) -> tuple[int, int, int, int]:
     return x, y, width, height
 
 
-@click.command(cls=Command)
+@click.command(cls=Command, examples=EXAMPLES)
 @click.argument("picture", metavar="PICTURE_OR_CAMERA")
 @pixels_option
 @click.option("--roi", "box", metavar="X,Y,W,H", help="Region of interest: the model gets nothing else.")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 
+import torch
+
 from csflow.runtime.bundle.manifest import Definitions
 from csflow.toolkit.features import FeatureFiles
 from csflow.toolkit.methods.flow.checkpoint import Checkpoint
 from csflow.toolkit.methods.flow.config import FlowConfig, TrainConfig
+from csflow.toolkit.methods.flow.course import Course
 from csflow.toolkit.methods.flow.flow import CrossScaleFlow, FlowHead
-from csflow.toolkit.methods.flow.training import new_flow, train_flow
+from csflow.toolkit.methods.flow.training import new_flow, timed_step, train_flow
 from csflow.toolkit.methods.method import Fitted, Reading, Shapes, Workplace
 
 __all__ = ["CSFlow"]
@@ -47,6 +50,22 @@ class CSFlow:
         head = FlowHead(new_flow(config, training.seed))
         head.flow.fit_standardisation(features)
         checkpoint = Checkpoint(work.folder / "checkpoint.safetensors", work.fingerprint)
+        flow, course = head.flow.to(work.device), Course(work.unseen)
         with work.epochs(training.epochs) as on_epoch:
-            losses = train_flow(head.flow.to(work.device), features, training, checkpoint, on_epoch)
-        return Fitted(head.eval(), {"loss": losses[-1]})
+
+            def watched(done: int, loss: float) -> None:
+                course.add(done, flow, loss)
+                on_epoch(done, loss)
+
+            losses = train_flow(flow, features, training, checkpoint, watched)
+        for line in course.lines(losses):
+            work.say(line)
+        return Fitted(head.eval(), {"loss": losses[-1], **course.facts()})
+
+    def seconds(
+        self, config: FlowConfig, training: TrainConfig, shapes: Shapes, pictures: int, device: torch.device
+    ) -> float:
+        """Of all epochs, from one step on features of zeros."""
+        batch = min(training.batch_size, pictures)
+        step_s = timed_step(new_flow(config, training.seed).to(device), training, shapes, batch)
+        return step_s * training.epochs * pictures / batch

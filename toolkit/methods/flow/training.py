@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 import torch
@@ -18,10 +18,11 @@ from csflow.toolkit.methods.flow.checkpoint import Checkpoint
 from csflow.toolkit.methods.flow.config import FlowConfig, TrainConfig
 from csflow.toolkit.methods.flow.flow import CrossScaleFlow, negative_log_likelihood
 
-__all__ = ["autocast", "learning_rate", "new_flow", "train_flow"]
+__all__ = ["autocast", "learning_rate", "new_flow", "timed_step", "train_flow"]
 
 WARM_UP = 0.05
 CHECKPOINT_SHARE = 0.05
+Shapes = Sequence[tuple[int, int, int]]
 OnEpoch = Callable[[int, float], None]
 
 
@@ -52,6 +53,21 @@ def autocast(device: torch.device, wanted: bool) -> AbstractContextManager[objec
     if not wanted or not usable:
         return contextlib.nullcontext()
     return torch.autocast(device.type, torch.bfloat16)
+
+
+def timed_step(flow: CrossScaleFlow, config: TrainConfig, shapes: Shapes, batch: int) -> float:
+    """Seconds of the second of two steps on features of zeros, (C, h, w) each; the weights stay as they are."""
+    device = next(flow.parameters()).device
+    features = tuple(torch.zeros(batch, *shape, device=device) for shape in shapes)
+    start_s = 0.0
+    for _ in range(2):
+        start_s = time.perf_counter()
+        with autocast(device, config.autocast):
+            z, log_det = flow(features)
+        negative_log_likelihood(z, log_det).backward()  # type: ignore[no-untyped-call]
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+    return time.perf_counter() - start_s
 
 
 def train_flow(

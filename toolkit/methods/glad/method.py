@@ -12,12 +12,12 @@ from csflow.toolkit.features import FeatureFiles
 from csflow.toolkit.methods.glad.config import GladConfig, GladTraining
 from csflow.toolkit.methods.glad.head import GladHead, rank
 from csflow.toolkit.methods.glad.layer import LayerFit, OnStep
-from csflow.toolkit.methods.method import Fitted, Reading, Shapes, Workplace
+from csflow.toolkit.methods.method import Fitted, OnePass, Reading, Shapes, Workplace
 
 __all__ = ["Glad"]
 
 
-class Glad:
+class Glad(OnePass):
     """Global-local anomaly detection (Artola, Kolodziej, Morel, Ehret: GLAD, WACV 2023), without alignment."""
 
     name = "glad"
