@@ -11,7 +11,7 @@ from typing import Any
 
 from csflow.runtime.faults import Reason
 from csflow.runtime.plc.adapters.dialogue import Dialogue
-from csflow.runtime.plc.process_image import Report
+from csflow.runtime.plc.process_image import Report, Status
 from csflow.runtime.plc.states import Command, State
 
 __all__ = ["Calls"]
@@ -54,6 +54,14 @@ class Calls:
             return Reason.NOT_OWNER
         return Reason.BUSY if self._job or self._commanding else Reason.NONE
 
+    async def _settled(self) -> None:
+        """Wait while a job that has its result is acknowledged: whoever has heard of READY may ask for the next."""
+        end_s = time.monotonic() + ANSWER_S
+        while self._dialogue is not None and self._job and not self.continuous and time.monotonic() < end_s:
+            if self._dialogue.report.status & Status.BUSY:
+                return
+            await asyncio.sleep(POLL_S)
+
     async def inspect(self, trigger_id: int, part_id: str, deadline_ms: int) -> tuple[int, Report | None]:
         """Trigger, wait for the result, acknowledge it: why there was none, or the report that shows it."""
         reason, _ = await self._trigger("StartSingleJob", trigger_id, part_id, deadline_ms)
@@ -79,6 +87,7 @@ class Calls:
     async def _trigger(
         self, cause: str, trigger_id: int, part_id: str, deadline_ms: int, continuous: bool = False
     ) -> tuple[Reason, int]:
+        await self._settled()
         refused, dialogue = self._refused(), self._dialogue
         if refused or dialogue is None:
             return refused, 0
@@ -131,6 +140,7 @@ class Calls:
 
     async def command(self, command: Command, argument: int = 0, cause: str = "") -> int:
         """Have a command done; for PrepareRecipe that may take minutes. A job that it ends has ended by then."""
+        await self._settled()
         refused, dialogue = self._refused(), self._dialogue
         if refused is Reason.BUSY and command in INTERRUPTS and not self._commanding:
             refused = Reason.NONE

@@ -12,6 +12,7 @@ from csflow.runtime.faults import Reason
 from csflow.runtime.plc.adapters.dialogue import Dialogue
 from csflow.runtime.plc.adapters.opcua.calls import Calls
 from csflow.runtime.plc.exchange import Exchange
+from csflow.runtime.plc.process_image import Report, Status
 from csflow.runtime.plc.states import Command
 
 
@@ -40,7 +41,9 @@ def test_a_job_in_work_is_interrupted_by_what_ends_it_only(second: Command, expe
                 return Reason.BUSY
             return Reason.NONE
 
-        calls = Calls(Dialogue(Exchange(), "opcua"), wait)
+        exchange = Exchange()
+        exchange.publish(Report(status=Status.BUSY))
+        calls = Calls(Dialogue(exchange, "opcua"), wait)
         job = asyncio.ensure_future(calls.start(1, "part"))
         await begun.wait()
         if expected == 0:

@@ -176,6 +176,7 @@ def test_halt_and_reset_move_the_state_machine(cell: Any) -> None:
         reset = await vision.call(vision.machine, "Reset", *CAUSE)
         await vision.shows(vision.automatic, "Ready")
         chosen = await vision.call(vision.machine, "SelectModeAutomatic")
+        await vision.until(lambda: len(vision.transitions()) >= 4)
         return vision, halted, inactive, refused, reset, chosen, await vision.state(vision.machine)
 
     vision, halted, inactive, refused, reset, chosen, state = with_vision(cell, work)
@@ -235,7 +236,6 @@ def test_results_are_selected(cell: Any) -> None:
         for name in ("A", "B"):
             await vision.call(vision.automatic, "StartSingleJob", *about(part=name))
             await vision.until(lambda: len(vision.events("ReadyEventType")) == "AB".index(name) + 1)  # noqa: B023
-            await vision.shows(vision.automatic, "Ready")
         await vision.until(lambda: len(vision.events("ResultReadyEventType")) == 2)
         results = await vision.child(vision.system, "ResultManagement")
         kinds = (
