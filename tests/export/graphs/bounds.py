@@ -114,11 +114,21 @@ class Bounds:
             return 0.0, float(1 << 31)
         if kind == "Constant":
             return _of(numpy_helper.to_array(_attribute(node, "value")))
-        return dict[str, Callable[[Any], Interval]](
-            Conv=self._conv, MatMul=self._matmul, Clip=self._clip, Mul=self._square, Pow=self._power,
-            ReduceSum=self._sum, Div=self._quotient, Sqrt=self._root, Log=self._logarithm,
-            ReduceSumSquare=self._sum_of_squares, Where=self._where,
-        )[kind](node)  # fmt: skip
+        known: dict[str, Callable[[Any], Interval]] = {
+            "Conv": self._conv,
+            "MatMul": self._matmul,
+            "Clip": self._clip,
+            "Mul": self._square,
+            "Pow": self._power,
+            "ReduceSum": self._sum,
+            "ReduceSumSquare": self._sum_of_squares,
+            "Div": self._quotient,
+            "Sqrt": self._root,
+            "Log": self._logarithm,
+            "Where": self._where,
+        }
+        assert kind in known, f"say here how large {kind} can make a value"
+        return known[kind](node)
 
     def _conv(self, node: Any) -> Interval:
         weight = np.abs(self._weights[node.input[1]].astype(np.float64))
