@@ -34,11 +34,11 @@ from csflow.runtime.bundle.pictures import (
     squeezed,
 )
 from csflow.runtime.engine import Engine
-from csflow.runtime.errors import CalibrationError, ConfigError, DataError, SourceError
+from csflow.runtime.errors import CalibrationError, ConfigError
 from csflow.runtime.line.frame_health import Look
-from csflow.runtime.picture.images import image_size, read_image, unread
+from csflow.runtime.picture.images import image_size, unread
 from csflow.runtime.picture.origin import decoder_in
-from csflow.runtime.picture.preprocess import preprocess
+from csflow.runtime.picture.preprocess import prepare_file
 from csflow.runtime.types import Frame
 
 __all__ = ["CalibrationReport", "Thresholds", "calibrate", "choose_thresholds", "outliers_of"]
@@ -270,10 +270,7 @@ def _score(
 
 
 def _score_one(file: Path, index: int, engine: Engine, how: Preprocessing, look: Look) -> float:
-    try:
-        image = preprocess(read_image(file), how)
-    except SourceError as error:
-        raise DataError(f"{file}: {error}") from None
+    image = prepare_file(file, how)
     look.add(image)
     (prediction,) = engine.infer([Frame(image, index, source=str(file))])
     if not (math.isfinite(prediction.score) and np.isfinite(prediction.anomaly_map).all()):

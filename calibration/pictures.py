@@ -13,7 +13,7 @@ from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.pictures import PictureSizes, picture_sizes
 from csflow.runtime.errors import BundleError, CalibrationError, DataError
 from csflow.runtime.machine.names import shown
-from csflow.runtime.picture.images import image_size, list_images, read_image
+from csflow.runtime.picture.images import image_size, list_images, read_picture
 
 __all__ = [
     "TRAINING_IMAGES",
@@ -153,9 +153,10 @@ def _listed(bundle: Bundle) -> frozenset[str]:
 
 
 def pixels_sha256(file: Path) -> str:
-    """SHA-256 of the decoded picture, (H, W, 3) uint8 RGB, its size included. Raises DataError."""
-    image = read_image(file)
-    digest = hashlib.sha256(f"{image.shape[1]}x{image.shape[0]}:".encode())
+    """SHA-256 of the decoded picture, (H, W, 3) uint8 RGB or (H, W) uint16, its size included. Raises DataError."""
+    image = read_picture(file)
+    depth = "16 bits " if image.dtype.itemsize > 1 else ""
+    digest = hashlib.sha256(f"{depth}{image.shape[1]}x{image.shape[0]}:".encode())
     digest.update(image.data)
     return digest.hexdigest()
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,9 @@ from csflow.runtime.engines.stages import engine_files
 from csflow.runtime.engines.trust import distrust
 from csflow.runtime.errors import CalibrationError, EngineMismatch, InferenceError, SourceError
 from csflow.runtime.pack.origin import read_origin
-from csflow.runtime.picture.preprocess import preprocess, to_rgb
+from csflow.runtime.picture.images import pixels_of
+from csflow.runtime.picture.preprocess import preprocess
+from csflow.runtime.picture.window import eight_bits
 from csflow.runtime.types import Frame, Identity, Prediction, Result, Verdict
 
 __all__ = ["Detector"]
@@ -122,11 +125,11 @@ class Detector:
             engine.close()
             raise
 
-    def detect(self, image: NDArray[np.uint8] | Image.Image | Frame) -> Result:
+    def detect(self, image: NDArray[Any] | Image.Image | Frame) -> Result:
         """The result for one picture.
 
         Args:
-            image: (H, W, 3) uint8 RGB array, a Pillow image, or a frame.
+            image: (H, W, 3) uint8 RGB array, with a window (H, W) or (H, W, 3) uint16, a Pillow image, or a frame.
 
         Raises:
             SourceError: the picture cannot be used, or has another aspect than the training's pictures or less than
@@ -134,7 +137,7 @@ class Detector:
             InferenceError: the engine failed, or the detector is closed.
         """
         if isinstance(image, Image.Image):
-            image = np.asarray(to_rgb(image))
+            image = pixels_of(image)
         frame = image if isinstance(image, Frame) else Frame(image)
         return self.detect_batch([frame])[0]
 
@@ -161,10 +164,12 @@ class Detector:
 
         Raises SourceError where the picture cannot be used, InferenceError when the engine fails.
         """
-        if self._resizer is not None and self._resizer.takes(frame.image):
-            image = self._resizer.resize(frame.image)
+        how = self.bundle.manifest.preprocessing
+        image = frame.image if frame.windowed else eight_bits(frame.image, how.window)
+        if self._resizer is not None and self._resizer.takes(image):
+            image = self._resizer.resize(image)
         else:
-            image = preprocess(frame.image, self.bundle.manifest.preprocessing)
+            image = preprocess(image, replace(how, window=None))
         return Frame(image, frame.index, frame.captured_ns, frame.source, frame.captured_unix_ns)
 
     def decide(self, frames: Sequence[Frame], inputs: Sequence[Frame], prepare_s: Sequence[float]) -> list[Result]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +19,9 @@ __all__ = ["Frame", "Identity", "Prediction", "Result", "Verdict"]
 class Frame:
     """One picture from a source."""
 
-    image: NDArray[np.uint8]
-    """(H, W, 3) uint8, RGB."""
+    image: NDArray[Any]
+    """(H, W, 3) uint8, RGB; from a source of more than 8 bits (H, W) grey or (H, W, 3) RGB, uint16, until the line maps
+    it by the model's window."""
     index: int = 0
     """Number of the frame at its source, from 0; a gap means that frames were dropped."""
     captured_ns: int = field(default_factory=time.monotonic_ns)
@@ -28,6 +30,8 @@ class Frame:
     """Where the frame came from: a path or a URI."""
     captured_unix_ns: int = 0
     """Wall clock at capture, nanoseconds since 1970 UTC; 0 takes the moment of `captured_ns` by the clock of now."""
+    windowed: bool = False
+    """Whether its 8 bits are what the model's window made of more."""
 
     def __post_init__(self) -> None:
         if not self.captured_unix_ns:

@@ -24,8 +24,7 @@ from torch import Tensor
 from csflow.runtime.atomic import write_atomic
 from csflow.runtime.bundle.manifest import Preprocessing
 from csflow.runtime.errors import SinkError
-from csflow.runtime.picture.images import read_image
-from csflow.runtime.picture.preprocess import preprocess
+from csflow.runtime.picture.preprocess import prepare_file
 from csflow.toolkit.backbones.backbone import Backbone, Features
 from csflow.toolkit.backbones.config import BackboneConfig
 
@@ -208,5 +207,5 @@ def _extracted(backbone: Backbone, plan: Plan) -> Iterator[tuple[Features, int]]
     device = next(backbone.parameters()).device
     for start in range(0, len(plan.paths), BATCH):
         chunk = plan.paths[start : start + BATCH]
-        images = [v for path in chunk for v in flip(preprocess(read_image(path), plan.how), plan.flips)]
+        images = [v for path in chunk for v in flip(prepare_file(path, plan.how), plan.flips)]
         yield backbone(torch.from_numpy(np.stack(images)).to(device)), len(chunk)

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from csflow.runtime.bundle.golden import GoldenFrame, write_golden
 from csflow.runtime.bundle.manifest import Preprocessing
-from csflow.runtime.picture.images import read_image
-from csflow.runtime.picture.preprocess import preprocess
+from csflow.runtime.picture.preprocess import prepare_file
 from csflow.toolkit.model import Model
 
 __all__ = ["golden_pictures", "score_golden"]
@@ -35,9 +34,9 @@ def golden_pictures(
 
     Raises DataError for a picture that cannot be read, SourceError for one that the region of interest leaves.
     """
-    chosen = [("good", preprocess(read_image(path), how)) for path in _evenly(list(good))]
+    chosen = [("good", prepare_file(path, how)) for path in _evenly(list(good))]
     if defects:
-        chosen += [(kind, preprocess(read_image(path), how)) for kind, path in _one_of_each(defects)]
+        chosen += [(kind, prepare_file(path, how)) for kind, path in _one_of_each(defects)]
     else:
         chosen += [("dark square", _damaged(image)) for _, image in chosen]
     return chosen

@@ -32,6 +32,8 @@ class TrainPlan:
     """Region of interest (x, y, width, height) in pixels of the pictures; None is the whole picture."""
     ignore: tuple[tuple[int, int, int, int], ...] = ()
     """Rectangles (x, y, width, height) in pixels of the pictures that the model is never to see."""
+    window: tuple[int, int] | None = None
+    """Levels (low, high) of pictures of more than 8 bits that become 0 and 255; None takes pictures of 8 bits."""
     hold_out: float = 0.0
     """Share of the good pictures, in 0..0.5, that is scored but not fitted."""
 

@@ -23,7 +23,8 @@ from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.manifest import Manifest, Preprocessing
 from csflow.runtime.bundle.pictures import squeezed
 from csflow.runtime.errors import SinkError
-from csflow.runtime.picture.images import image_size
+from csflow.runtime.picture.images import image_size, read_picture
+from csflow.runtime.picture.window import clipped
 from csflow.toolkit.backbones.backbone import Backbone
 from csflow.toolkit.backbones.config import BackboneConfig
 from csflow.toolkit.backbones.weights import WeightsRecord, load_backbone
@@ -41,6 +42,9 @@ from csflow.toolkit.options import checked
 from csflow.toolkit.plan import TrainPlan
 
 __all__ = ["Reporter", "SharedFeatures", "Silent", "train_model"]
+
+WINDOWED = 8
+"""Pictures of which it is told what a window takes from them."""
 
 
 class Reporter(Protocol):
@@ -147,9 +151,13 @@ class _Job:
         model = dataclasses.replace(plan.model, head=settled)
         sizes = ", ".join("x".join(map(str, shape)) for shape in shapes)
         reporter.say(f"backbone {plan.model.backbone.name} ({record.source}), features {sizes}, on {device}")
-        how: Preprocessing = checked(Preprocessing, plan.model.image_size, plan.roi, ignore=plan.ignore)
+        how: Preprocessing = checked(
+            Preprocessing, plan.model.image_size, plan.roi, ignore=plan.ignore, window=plan.window
+        )
         kept, held_out = split_evenly(dataset.train, plan.hold_out)
         pictures = (*kept, *held_out)
+        if how.window is not None:
+            reporter.say(_clipped_line([sample.path for sample in pictures], how.window))
         extraction = Plan([sample.path for sample in pictures], how, plan.flips)
         hashes = file_hashes(pictures)
         backbone = backbone.to(device)
@@ -224,6 +232,17 @@ class _Job:
 def _scores(head: Head, features: FeatureFiles, device: torch.device) -> list[float]:
     """The scores of these pictures."""
     return [float(s) for batch in features.batches(8) for s in head(*(x.to(device) for x in batch))[0].double()]
+
+
+def _clipped_line(paths: Sequence[Path], window: tuple[int, int]) -> str:
+    """What the window takes from a few of the pictures."""
+    step = -(-len(paths) // WINDOWED)
+    shares = [clipped(image, window) for image in map(read_picture, paths[::step]) if image.dtype == np.uint16]
+    below, above = (max((share[end] for share in shares), default=0.0) for end in (0, 1))
+    return (
+        f"levels {window[0]} to {window[1]} become 0 to 255; of {len(shares)} pictures at most {below:.2%} lies below "
+        f"and {above:.2%} above"
+    )
 
 
 def _golden(dataset: Dataset, how: Preprocessing) -> list[tuple[str, NDArray[np.uint8]]]:

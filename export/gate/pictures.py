@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +14,9 @@ from csflow.runtime.bundle.manifest import Preprocessing
 from csflow.runtime.bundle.verification import MAX_PICTURES
 from csflow.runtime.engine import CameraEngine
 from csflow.runtime.errors import DataError, SourceError
-from csflow.runtime.picture.images import read_image
+from csflow.runtime.picture.images import image_size, read_picture
 from csflow.runtime.picture.preprocess import preprocess
+from csflow.runtime.picture.window import eight_bits
 from csflow.runtime.types import Frame
 from csflow.toolkit.data.dataset import Dataset, Sample, load_mask
 
@@ -60,10 +61,10 @@ def frame_of(sample: Sample, how: Preprocessing, resizer: CameraEngine | None = 
         resizer: an engine that resizes the picture itself where it does so for pictures of this size, as in a run.
     """
     try:
-        image = read_image(sample.path)
+        image = eight_bits(read_picture(sample.path), how.window)
         if resizer is not None and resizer.takes(image):
             return Frame(resizer.resize(image), source=str(sample.path))
-        return Frame(preprocess(image, how), source=str(sample.path))
+        return Frame(preprocess(image, replace(how, window=None)), source=str(sample.path))
     except SourceError as error:
         raise DataError(f"{sample.path}: {error}") from None
 
@@ -74,7 +75,7 @@ def truth_of(sample: Sample, how: Preprocessing, shape: tuple[int, int]) -> Trut
         return Truth(False, True, np.zeros(shape, dtype=np.bool_))
     if sample.mask is None:
         return Truth(False, False, None)
-    height, width = read_image(sample.path).shape[:2]
+    width, height = image_size(sample.path)
     mask = load_mask(sample, (width, height))
     left, top, width, height = how.roi or (0, 0, width, height)
     inside = mask[top : top + height, left : left + width].astype(np.float32)

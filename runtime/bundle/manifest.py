@@ -45,6 +45,7 @@ MANIFEST = "manifest.json"
 CALIBRATION = "calibration.json"
 MAX_SIDE_PX = 65535
 MAX_IGNORED = 4096
+MAX_LEVEL = 65535
 IGNORED_RGB = (124, 116, 104)
 """The mean colour of ImageNet: after normalisation by the backbone it is about zero."""
 _METHOD = re.compile(r"[a-z][a-z0-9-]{0,30}")
@@ -67,6 +68,9 @@ class Preprocessing:
     ignore: tuple[tuple[int, int, int, int], ...] = ()
     """Rectangles (x, y, width, height) in pixels of the camera image that are painted over with `IGNORED_RGB` before
     anything else, in training as at the line: the model never sees what lies there."""
+    window: tuple[int, int] | None = None
+    """Levels (low, high) of pictures of more than 8 bits that become 0 and 255, before anything else
+    (`csflow.runtime.picture.window`); None takes pictures of 8 bits alone. Format 2 only."""
 
     def __post_init__(self) -> None:
         if not 32 <= self.image_size <= 8192 or self.image_size % 32:
@@ -79,6 +83,8 @@ class Preprocessing:
                 raise ValueError(
                     f"{name} must be (x, y, width, height), x, y >= 0, width, height >= 1, all <= {MAX_SIDE_PX}"
                 )
+        if self.window is not None and not 0 <= self.window[0] < self.window[1] <= MAX_LEVEL:
+            raise ValueError(f"window must be (low, high), 0 <= low < high <= {MAX_LEVEL}")
         if len(self.ignore) > MAX_IGNORED:
             raise ValueError(f"ignore holds {len(self.ignore)} rectangles, at most {MAX_IGNORED} are allowed")
 
@@ -142,6 +148,8 @@ class Manifest:
             raise ValueError("the name of a graph must be 1 to 32 of a-z, 0-9 and _, beginning with a letter")
         if self.format_version == 1 and (self.method, self.graphs) != (CS_FLOW, CS_FLOW_GRAPHS):
             raise ValueError("format 1 knows no other method than cs-flow")
+        if self.format_version == 1 and self.preprocessing.window is not None:
+            raise ValueError("format 1 knows no window")
         for name in self.files:
             if problem := file_name_problem(name):
                 raise ValueError(problem)
@@ -155,7 +163,7 @@ class Manifest:
         """
         body: dict[str, Any] = schema.parse_json(schema.dump_json(dataclasses.asdict(self)))
         if self.format_version == 1:
-            del body["method"], body["graphs"]
+            del body["method"], body["graphs"], body["preprocessing"]["window"]
             if not self.preprocessing.ignore:
                 del body["preprocessing"]["ignore"]  # its first readers did not know it
         else:

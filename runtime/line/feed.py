@@ -5,9 +5,13 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from dataclasses import replace
+
+import numpy as np
 
 from csflow.runtime.errors import EndOfStream, FrameError, SourceError, SourceLost
 from csflow.runtime.line.grabber import Grabber
+from csflow.runtime.picture.window import Window, eight_bits
 from csflow.runtime.source import FrameSource
 from csflow.runtime.sources.reconnect import Reconnecting
 from csflow.runtime.sources.watch import WatchSource
@@ -19,7 +23,9 @@ __all__ = ["Feed"]
 class Feed:
     """One source with its thread (live sources only) and its patience."""
 
-    def __init__(self, source: FrameSource, silence_s: float, depth: int, wake: threading.Condition) -> None:
+    def __init__(
+        self, source: FrameSource, silence_s: float, depth: int, wake: threading.Condition, window: Window | None = None
+    ) -> None:
         self.name = source.name
         self.live = source.live
         self.away = ""
@@ -30,6 +36,7 @@ class Feed:
         self._grabber = Grabber(source, depth, wake) if source.live else None
         self._source: FrameSource = self._grabber or source
         self._silence_s = silence_s
+        self._window = window
         self._given = 0
         self._only_bad: FrameError | None = None
         self._heard_ns = self._good_ns = time.monotonic_ns()
@@ -72,11 +79,21 @@ class Feed:
         if isinstance(item, Frame):
             self._good_ns = self._heard_ns
             self.away = ""
+            item = self._mapped(item)
         elif item.fault == "lost":
             self.away = str(item)
         elif self.live and self._comes_back is None and self._heard_ns - self._good_ns > self._silence_s * 1e9:
             self._only_bad = item
         return item
+
+    def _mapped(self, frame: Frame) -> Frame | FrameError:
+        """A picture of more than 8 bits by the model's window: what all that follow check, judge and show."""
+        if frame.image.dtype != np.uint16 and self._window is None:
+            return frame
+        try:
+            return replace(frame, image=eight_bits(frame.image, self._window), windowed=True)
+        except SourceError as error:
+            return FrameError(str(error), frame.index, frame.source)
 
     def check(self) -> None:
         """Raise SourceLost once a camera that does not come back gave only bad frames for too long."""

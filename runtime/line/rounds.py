@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from csflow.runtime.errors import EndOfStream, FrameError
 from csflow.runtime.line.feed import Feed
 from csflow.runtime.line.judge import Case
+from csflow.runtime.picture.window import Window
 from csflow.runtime.source import FrameSource
 from csflow.runtime.trigger import Request, Trigger
 from csflow.runtime.types import Frame
@@ -53,6 +54,7 @@ class Rounds:
         depth: int,
         silence_s: float,
         max_results: int | None,
+        window: Window | None = None,
     ) -> None:
         """Take over opened sources.
 
@@ -62,13 +64,14 @@ class Rounds:
             depth: frames of a camera that may wait.
             silence_s: longest time in seconds without a frame; of a live source, without a good one.
             max_results: turns there are at most; None for no limit.
+            window: of the model, for pictures of more than 8 bits.
         """
         self._wake = threading.Condition()
         self._beat = beat
         self._stop = stop
         self._left = max_results
         self._seen: Frame | None = None
-        self.feeds = [Feed(source, silence_s, depth, self._wake) for source in sources]
+        self.feeds = [Feed(source, silence_s, depth, self._wake, window) for source in sources]
 
     def free(self, batch: int) -> Iterator[list[Turn]]:
         """Every frame there is, the feeds in turn; up to `batch` frames at a time, one of a feed."""

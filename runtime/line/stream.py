@@ -97,6 +97,7 @@ def run_stream(
             depth=policy.depth,
             silence_s=policy.silence_s,
             max_results=policy.max_results,
+            window=detector.bundle.manifest.preprocessing.window,
         )
         for feed in rounds.feeds:
             stack.callback(feed.close)

@@ -9,13 +9,14 @@ import threading
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
-from csflow.runtime.errors import ConfigError, CSFlowError, DataError
+from csflow.runtime.errors import ConfigError, CSFlowError, DataError, SourceError
 from csflow.runtime.machine.names import shown
 from csflow.runtime.picture.orientation import TURNED, orientation_of, upright
 
@@ -27,7 +28,9 @@ __all__ = [
     "image_size",
     "list_images",
     "pixel_limit",
+    "pixels_of",
     "read_image",
+    "read_picture",
     "unread",
 ]
 
@@ -38,8 +41,8 @@ UNREAD_SUFFIXES = frozenset(
 """Pictures of formats that csflow does not read: passed over, but not without a word."""
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM")
 """What Pillow may decode, whatever the suffix says: others of its formats start programs (EPS: Ghostscript)."""
-TIFF_BITS = 258
-"""Tag BitsPerSample."""
+TIFF_BITS, TIFF_PHOTOMETRIC = 258, 262
+"""Tags BitsPerSample and PhotometricInterpretation (TIFF 6.0)."""
 SUBFILE_TYPE = 254
 MAX_PAGES = 100
 MAX_PIXELS = 16384 * 16384
@@ -99,12 +102,48 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     Raises DataError for a file that is missing, no regular file, no picture, truncated, of more pixels than
     `pixel_limit`, deeper than 8 bits a channel, or of several pages or frames: nobody would see the others.
     """
+    image = read_picture(path)
+    if image.dtype != np.uint8:
+        raise DataError(f"{path} has more than 8 bits a channel: convert it to 8-bit grey or RGB")
+    return image
+
+
+def read_picture(path: Path) -> NDArray[Any]:
+    """Decode a picture as `read_image` does, or, where it is grey of more than 8 bits, as (H, W) uint16.
+
+    Raises DataError as `read_image`, for colours of more than 8 bits, which Pillow cuts to 8, and for what is no
+    grey of 0 to 65535 with black at 0.
+    """
     with _opened(path) as picture:
-        if _is_deep(picture):
-            raise DataError(f"{path} has more than 8 bits a channel: convert it to 8-bit grey or RGB")
-        image = np.array(picture.convert("RGB"), dtype=np.uint8)
+        image: NDArray[Any] = _deep_grey(picture, path) if _is_deep(picture) else pixels_of(picture)
         # Pillow itself turns a TIFF while it loads it, and forgets the tag.
         return upright(image, orientation_of(picture))
+
+
+def pixels_of(picture: Image.Image) -> NDArray[Any]:
+    """(H, W, 3) uint8 RGB of a Pillow image, or (H, W) uint16 where it has more than 8 bits.
+
+    Raises SourceError where its levels are not whole numbers from 0 to 65535.
+    """
+    if not picture.mode.startswith(("I", "F")):
+        return np.array(picture.convert("RGB"), dtype=np.uint8)
+    levels = np.asarray(picture)
+    if picture.mode == "F" or levels.min() < 0 or levels.max() > np.iinfo(np.uint16).max:
+        raise SourceError("a picture of more than 8 bits has whole levels from 0 to 65535: convert it to 16-bit grey")
+    return levels.astype(np.uint16)
+
+
+def _deep_grey(picture: Image.Image, path: Path) -> NDArray[np.uint16]:
+    if not picture.mode.startswith("I"):
+        raise DataError(f"{path} has more than 8 bits a channel, in colour: convert it to 16-bit grey or 8-bit RGB")
+    if isinstance(picture, TiffImageFile) and picture.tag_v2.get(TIFF_PHOTOMETRIC) == 0:
+        raise DataError(f"{path} stores white as 0: save it with black as 0")
+    try:
+        return pixels_of(picture)
+    except SourceError:
+        raise DataError(
+            f"{path} has more than 8 bits a channel, and not whole levels from 0 to 65535: convert it to 16-bit grey"
+        ) from None
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -121,7 +160,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     limit = pixel_limit()
     try:
         _require_file(path)
-        with _no_warnings(), _header(path) as picture:
+        with _no_warnings(), path.open("rb") as file, _header(file) as picture:
             width, height = picture.size
             if width * height > limit:
                 raise DataError(
@@ -154,12 +193,16 @@ def _no_warnings() -> Iterator[None]:
         yield
 
 
-def _header(path: Path) -> Image.Image:
-    """Opened without Pillow's limit, which warns at 89 megapixels and refuses twice that."""
+def _header(file: BinaryIO) -> Image.Image:
+    """Opened without Pillow's limit, which warns at 89 megapixels and refuses twice that.
+
+    By a file and not by its name: what Pillow maps into memory it reads in rows of the turned picture's width where a
+    grey TIFF says that it is stored turned.
+    """
     with _PILLOW:
         before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            return Image.open(path, formats=FORMATS)
+            return Image.open(file, formats=FORMATS)
         finally:
             Image.MAX_IMAGE_PIXELS = before
 

@@ -7,6 +7,7 @@ its pixels turned or says how to turn them.
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,10 +29,10 @@ def orientation_of(picture: Image.Image) -> int:
     return stated if stated in range(1, 9) else 1
 
 
-def upright(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 as it was seen; for orientations 5 to 8 the result is (W, H, 3)."""
+def upright(image: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """(H, W) or (H, W, 3) as it was seen; for orientations 5 to 8 the sides of the result are exchanged."""
     if orientation in TURNED:
-        image = image.transpose(1, 0, 2)
+        image = image.swapaxes(0, 1)
     if orientation in (2, 3, 6, 7):
         image = image[:, ::-1]
     if orientation in (3, 4, 7, 8):

@@ -6,21 +6,34 @@ library implements the same fixed-point filter and is tested against it bit for 
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from csflow.runtime.bundle.manifest import IGNORED_RGB, Preprocessing
-from csflow.runtime.errors import SourceError
+from csflow.runtime.errors import DataError, SourceError
+from csflow.runtime.picture.images import pixels_of, read_picture
+from csflow.runtime.picture.window import eight_bits
 
-__all__ = ["preprocess", "to_rgb"]
+__all__ = ["prepare_file", "preprocess"]
 
 
-def preprocess(image: NDArray[np.uint8] | Image.Image, how: Preprocessing) -> NDArray[np.uint8]:
-    """Crop to the region of interest, paint over what is to be ignored, and resize.
+def prepare_file(path: Path, how: Preprocessing) -> NDArray[np.uint8]:
+    """`preprocess` of the picture in a file. Raises DataError, with its name, where either cannot be done."""
+    try:
+        return preprocess(read_picture(path), how)
+    except SourceError as error:
+        raise DataError(f"{path}: {error}") from None
+
+
+def preprocess(image: NDArray[Any] | Image.Image, how: Preprocessing) -> NDArray[np.uint8]:
+    """Map to 8 bits by the window, paint over what is to be ignored, crop to the region of interest, and resize.
 
     Args:
-        image: (H, W, 3) uint8 RGB, or a Pillow image of 8 bits a channel (converted to RGB).
+        image: (H, W, 3) uint8 RGB; with a window (H, W) or (H, W, 3) uint16; or a Pillow image.
         how: the bundle's preprocessing.
 
     Returns:
@@ -30,12 +43,14 @@ def preprocess(image: NDArray[np.uint8] | Image.Image, how: Preprocessing) -> ND
         interest, and nothing inside an ignored rectangle, has any influence.
 
     Raises:
-        SourceError: not 8 bits a channel, not (H, W, 3), or a region leaves the image.
+        SourceError: not 8 bits a channel, or not more with a window, not (H, W, 3), or a region leaves the image.
     """
     side = how.image_size
-    if isinstance(image, np.ndarray) and _is_prepared(image, how):
-        return np.array(image, order="C")
-    picture = to_rgb(image) if isinstance(image, Image.Image) else _picture(image)
+    levels = pixels_of(image) if isinstance(image, Image.Image) else image
+    mapped = eight_bits(levels, how.window)
+    if _is_prepared(mapped, how):
+        return np.array(mapped, order="C")
+    picture = _picture(mapped)
     if how.ignore:
         picture = _painted(picture, how.ignore)
     if how.roi is not None:
@@ -52,13 +67,6 @@ def _is_prepared(image: NDArray[np.uint8], how: Preprocessing) -> bool:
     """Whether nothing is left to do: Pillow would copy such a picture three times."""
     untouched = how.roi is None and not how.ignore
     return untouched and image.dtype == np.uint8 and image.shape == (how.image_size, how.image_size, 3)
-
-
-def to_rgb(picture: Image.Image) -> Image.Image:
-    """`picture` as RGB. Raises SourceError above 8 bits a channel, which Pillow would cut off silently."""
-    if picture.mode.startswith(("I", "F")):
-        raise SourceError(f"picture mode {picture.mode} has more than 8 bits a channel: convert it to 8-bit")
-    return picture if picture.mode == "RGB" else picture.convert("RGB")
 
 
 def _picture(image: NDArray[np.uint8]) -> Image.Image:

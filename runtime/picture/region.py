@@ -27,10 +27,12 @@ class Region:
     """The region of interest; None is the whole picture."""
     ignore: tuple[Box, ...] = ()
     """Areas that are painted over."""
+    window: tuple[int, int] | None = None
+    """Levels (low, high) of pictures of more than 8 bits that become 0 and 255."""
 
     def __post_init__(self) -> None:
         # The bundle's own rules, so that a region that is accepted here is accepted there.
-        Preprocessing(32, self.roi, ignore=self.ignore)
+        Preprocessing(32, self.roi, ignore=self.ignore, window=self.window)
 
 
 def load_region(path: Path | str) -> Region:

@@ -9,12 +9,12 @@ import re
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from csflow.runtime.errors import DataError, EndOfStream, FrameError, SourceError
-from csflow.runtime.picture.images import IMAGE_SUFFIXES, image_size, list_images, read_image, unread
+from csflow.runtime.picture.images import IMAGE_SUFFIXES, image_size, list_images, read_picture, unread
 from csflow.runtime.picture.jpeg import decode_jpeg, is_rgb_or_grey
 from csflow.runtime.types import Frame
 
@@ -72,8 +72,8 @@ def open_files(uri: str, timeout_s: float) -> FileSource:  # noqa: ARG001 - ever
     return FileSource(uri, sorted(paths, key=natural_key))
 
 
-def read_part(path: Path) -> NDArray[np.uint8]:
-    """As `read_image`; where simplejpeg is installed, as with every engine, a JPEG with a gap is refused as well.
+def read_part(path: Path) -> NDArray[Any]:
+    """As `read_picture`; where simplejpeg is installed, as with every engine, a JPEG with a gap is refused as well.
 
     Pillow refuses one that was cut off. What is missing in its middle it fills with grey, and calls it a picture.
 
@@ -82,7 +82,7 @@ def read_part(path: Path) -> NDArray[np.uint8]:
     image_size(path)  # refuses what is no file, no picture, or too large
     data = path.read_bytes() if find_spec("simplejpeg") is not None and _is_jpeg(path) else b""
     if not is_rgb_or_grey(data):
-        return read_image(path)
+        return read_picture(path)
     try:
         return decode_jpeg(data)
     except DataError as error:

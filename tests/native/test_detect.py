@@ -23,7 +23,11 @@ from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.golden import GoldenFrame, load_golden, write_golden
 from csflow.runtime.detector import Detector
 from csflow.runtime.errors import EngineError
-from csflow.runtime.types import Result
+from csflow.runtime.line.stream import run_stream
+from csflow.runtime.picture.preprocess import prepare_file
+from csflow.runtime.sinks.memory import MemorySink
+from csflow.runtime.source import open_source
+from csflow.runtime.types import Frame, Result
 
 MTD = Path(__file__).parents[2].parent / "shared" / "data" / "mtd"
 FORMAT_1 = Path(__file__).parents[1] / "fixtures" / "format1"
@@ -80,6 +84,35 @@ def test_every_format_and_odd_size(
         for height, width in sizes:
             pixels = padded(draw, height, width, CHANNELS[format_])
             assert same(fake.detect(picture(pixels, format_)), detector.detect(rgb_of(pixels, format_)))
+
+
+def test_a_ramp_of_12_bits_is_the_same_in_a_file_at_the_line_and_in_c(
+    calibrated_bundle: Bundle, library: ctypes.CDLL, binding: ModuleType, picture: Any, tmp_path: Path
+) -> None:
+    how = dataclasses.replace(calibrated_bundle.manifest.preprocessing, window=(200, 3900))
+    files = {name: calibrated_bundle.read(name) for name in calibrated_bundle.manifest.files}
+    manifest = dataclasses.replace(calibrated_bundle.manifest, preprocessing=how, files={})
+    bundle = Bundle.create(tmp_path / "deep.csflow", manifest, files)
+    calibration = load_calibration(calibrated_bundle)
+    assert calibration is not None
+    mine = dataclasses.replace(calibration, weights_sha256=bundle.weights_sha256)
+    bundle.write_calibration(schema.dump_json(schema.to_mapping(mine)))
+    ramp = np.random.default_rng(4).permutation(np.arange(1 << 12, dtype=np.uint16)).reshape(32, 128)
+    for suffix in ("png", "tiff"):
+        Image.fromarray(ramp).save(tmp_path / f"ramp.{suffix}")
+    with (
+        binding.Detector(library, str(bundle.path), device=b"fake") as ours,
+        Detector.open(bundle.path, "fake") as theirs,
+    ):
+        result = theirs.detect(ramp)
+        assert result.score > 0
+        assert same(ours.detect(picture(ramp, "GRAY16")), result)
+        prepared = [prepare_file(tmp_path / f"ramp.{suffix}", how) for suffix in ("png", "tiff")]
+        assert all(theirs.engine.infer([Frame(image)])[0].score == result.score for image in prepared)
+        memory = MemorySink()
+        sources = [open_source(str(tmp_path / f"ramp.{suffix}")) for suffix in ("png", "tiff")]
+        run_stream(sources, theirs, [memory])
+        assert [r.score for r in memory.results] == [result.score] * 2
 
 
 def test_a_region_of_interest(make_bundle: Any, library: ctypes.CDLL, binding: ModuleType, picture: Any) -> None:

@@ -92,6 +92,7 @@ def test_format_1_is_named_by_what_python_once_printed(identity: Identity, chang
     [
         {},
         {"preprocessing": {"image_size": 96, "roi": [1, 2, 30, 40], "ignore": [[3, 4, 5, 6]]}},
+        {"preprocessing": {"image_size": 96, "window": [0, 4095]}},
         {"definitions": {"score": "half the squared distance", "anomaly_map": "p(x) \\ 'q'"}},
         {
             "model": {
@@ -117,6 +118,13 @@ def test_format_2_is_named_by_canonical_json(identity: Identity, changes: dict[s
     ("version", "changes"),
     [
         (1, {"method": "cs-flow"}),
+        (1, {"preprocessing": {"image_size": 64, "roi": None, "resize": "pillow-bilinear", "window": [0, 4095]}}),
+        (2, {"preprocessing": {"image_size": 64, "window": [4095, 4095]}}),
+        (2, {"preprocessing": {"image_size": 64, "window": [-1, 4095]}}),
+        (2, {"preprocessing": {"image_size": 64, "window": [0, 65536]}}),
+        (2, {"preprocessing": {"image_size": 64, "window": [0, 4095.0]}}),
+        (2, {"preprocessing": {"image_size": 64, "window": [0, 1, 2]}}),
+        (2, {"preprocessing": {"image_size": 64, "window": None}}),
         (1, {"definitions": {"score": ""}}),
         (1, {"definitions": {"score": "x" * 201}}),
         (1, {"definitions": {"score": "\u00b5"}}),

@@ -39,7 +39,7 @@ def asked(probe: ctypes.CDLL, image: Any, how: Preprocessing, spare: int, out: A
     """The status."""
     roi = (ctypes.c_int32 * 4)(*(how.roi or (0, 0, 0, 0)))
     boxes = (ctypes.c_int32 * (4 * len(how.ignore)))(*[side for box in how.ignore for side in box])
-    sizes = (len(how.ignore), how.image_size, spare, form)
+    sizes = (len(how.ignore), *(how.window or (0, 0)), how.image_size, spare, form)
     return int(probe.probe_preprocess(ctypes.byref(image), roi, boxes, *sizes, out.ctypes.data))
 
 
@@ -89,6 +89,44 @@ def test_extreme_sizes_are_equal_too(probe: Any, picture: Any, width: int, heigh
     pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
     how = Preprocessing(side)
     np.testing.assert_array_equal(prepared(probe, picture(pixels, "RGB8"), how), preprocess(pixels, how))
+
+
+@pytest.mark.parametrize("window", [(0, 4095), (0, 65535), (100, 101), (1000, 1254), (65534, 65535)])
+def test_every_level_of_16_bits_is_mapped_alike(probe: Any, picture: Any, window: tuple[int, int]) -> None:
+    ramp = np.arange(1 << 16, dtype=np.uint16).reshape(256, 256)
+    how = Preprocessing(256, window=window)
+    made = prepared(probe, picture(ramp, "GRAY16"), how)
+    np.testing.assert_array_equal(made, preprocess(ramp, how))
+    assert made.min() == 0
+    assert made.max() == 255
+
+
+def test_windowed_pictures_of_any_size_are_equal_bit_for_bit(probe: Any, binding: ModuleType) -> None:
+    draw = np.random.default_rng(12)
+    for _ in range(60):
+        width, height = (int(draw.integers(1, 300)) for _ in range(2))
+        low = int(draw.integers(0, 4000))
+        box = region(draw, width, height)
+        window = (low, low + int(draw.integers(1, 5000)))
+        how = Preprocessing(32, region(draw, width, height), ignore=(box,) if box else (), window=window)
+        buffer = np.full((height, 2 * width + 3), 0x5A, np.uint8)  # rows that begin at odd addresses
+        levels = draw.integers(0, 8000, (height, width)).astype(np.uint16)
+        buffer[:, : 2 * width] = levels.view(np.uint8)
+        place = {"row_stride": buffer.strides[0], "data": buffer.ctypes.data}
+        image = binding.Picture(format=binding.FORMATS["GRAY16"], width=width, height=height, **place)
+        np.testing.assert_array_equal(prepared(probe, image, how), preprocess(levels, how))
+
+
+@pytest.mark.parametrize(("format_", "window"), [("GRAY16", None), ("GRAY8", (0, 4095))])
+def test_a_depth_that_the_model_does_not_take_is_a_source_error_on_both_sides(
+    probe: Any, picture: Any, library: ctypes.CDLL, format_: str, window: tuple[int, int] | None
+) -> None:
+    pixels = np.zeros((40, 40), np.uint16 if format_ == "GRAY16" else np.uint8)
+    how = Preprocessing(32, window=window)
+    status = asked(probe, picture(pixels, format_), how, 0, np.zeros((32, 32, 3), np.uint8))
+    with pytest.raises(errors.SourceError) as caught:
+        preprocess(np.dstack([pixels] * 3), how)
+    assert library.csflow_strerror(status).decode().startswith(caught.type.__name__)
 
 
 def test_nv12_is_opencvs_bt601(probe: Any, binding: ModuleType) -> None:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -20,7 +21,7 @@ from safetensors import SafetensorError
 from csflow.calibration.pictures import TRAINING_IMAGES, refuse_seen
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.golden import load_golden
-from csflow.runtime.bundle.manifest import IGNORED_RGB
+from csflow.runtime.bundle.manifest import IGNORED_RGB, Preprocessing
 from csflow.runtime.bundle.pictures import PictureSizes, picture_sizes
 from csflow.runtime.engines.opening import open_engine
 from csflow.runtime.errors import BundleError, CalibrationError, ConfigError, DataError, SinkError, SourceError
@@ -334,3 +335,21 @@ def test_pictures_that_are_held_out_are_scored_and_not_fitted(
     # Thresholds come from pictures that had no part in the bundle at all.
     with pytest.raises(CalibrationError, match="6 of 6 pictures were used in training"):
         refuse_seen(made[0.25], [s.path for s in held_out])
+
+
+def test_pictures_of_16_bits_are_trained_by_their_window_alone(tmp_path: Path, random_weights: Path) -> None:
+    draw = np.random.default_rng(16)
+    for number in range(4):
+        levels = draw.integers(100, 4000, (64, 64)).astype(np.uint16)
+        (tmp_path / "good").mkdir(exist_ok=True)
+        Image.fromarray(levels).save(tmp_path / "good" / f"{number}.png")
+    backbone = dataclasses.replace(resolve_name("tf_efficientnet_lite0"), scales=1)
+    model = ModelConfig(64, backbone, "mahalanobis", MahalanobisConfig())
+    windowed = TrainPlan(model, MahalanobisTraining(0.1), str(random_weights), window=(200, 4095))
+    told = Stops()
+    bundle = train_model(load_dataset(tmp_path / "good"), tmp_path / "deep.csflow", windowed, told)
+    assert bundle.manifest.preprocessing == Preprocessing(64, window=(200, 4095))
+    assert any("levels 200 to 4095 become 0 to 255; of 4 pictures at most" in line for line in told.lines)
+    without = dataclasses.replace(windowed, window=None)
+    with pytest.raises(DataError, match="no window that maps them to 8"):
+        train_model(load_dataset(tmp_path / "good"), tmp_path / "other.csflow", without, Silent())

@@ -93,7 +93,15 @@ EXAMPLES = (
     metavar="X,Y,W,H",
     help="Region of interest in pixels of the pictures; the bundle keeps it.",
 )
-@click.option("--region", metavar="FILE", help="Region and ignored areas as 'csflow roi --save FILE' wrote them.")
+@click.option(
+    "--window",
+    type=Numbers(int, 2),
+    metavar="LOW,HIGH",
+    help="Levels of 16-bit grey pictures that become black and white; 'csflow roi' proposes some.",
+)
+@click.option(
+    "--region", metavar="FILE", help="Region, ignored areas and window as 'csflow roi --save FILE' wrote them."
+)
 @click.option(
     "--set-aside",
     type=click.IntRange(min=0),
@@ -117,6 +125,7 @@ def train(
     scales: int | None,
     stages: tuple[int, ...] | None,
     roi: tuple[int, int, int, int] | None,
+    window: tuple[int, int] | None,
     region: str | None,
     any_size: bool,
     flips: str,
@@ -148,8 +157,10 @@ def train(
     if roi and region:
         raise click.UsageError("--roi and --region both name the region of interest: give one")
     area = load_region(region) if region else Region(roi)
+    if window and area.window:
+        raise click.UsageError("--window and --region both name the window: give one")
     roi = area.roi
-    plan = TrainPlan(model, training, backbone_weights, flips, roi, area.ignore, hold_out)
+    plan = TrainPlan(model, training, backbone_weights, flips, roi, area.ignore, window or area.window, hold_out)
     dataset = load_dataset(images, image_size=min(image_size, *roi[2:]) if roi else image_size, any_size=any_size)
     dataset = with_set_aside(dataset, 0 if randomise is not None and set_aside is None else set_aside)
     reporter = TerminalReporter()

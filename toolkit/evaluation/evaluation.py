@@ -22,8 +22,8 @@ from csflow.runtime.errors import DataError, InferenceError
 from csflow.runtime.labels.folder import LABELS, LabelFolder
 from csflow.runtime.labels.label import LabelCounts
 from csflow.runtime.machine.names import shown
-from csflow.runtime.picture.images import read_image
-from csflow.runtime.picture.preprocess import preprocess
+from csflow.runtime.picture.images import image_size
+from csflow.runtime.picture.preprocess import prepare_file
 from csflow.runtime.types import Frame
 from csflow.toolkit.data.dataset import Dataset, Sample, load_mask
 from csflow.toolkit.data.masks import check_masks
@@ -81,6 +81,8 @@ class Evaluation:
     created_utc: str
     roi: tuple[int, int, int, int] | None
     """Region of interest (x, y, width, height) in pixels of the pictures."""
+    window: tuple[int, int] | None
+    """Levels that become black and white, of pictures of more than 8 bits."""
     samples: tuple[ScoredSample, ...]
     calibration: Calibration | None
     image_auroc: float
@@ -149,6 +151,7 @@ def evaluate(
         engine=engine.name,
         created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         roi=how.roi,
+        window=how.window,
         samples=tuple(samples),
         calibration=calibration,
         image_auroc=image_auroc(scores, [not s.good for s in samples]),
@@ -187,9 +190,8 @@ def _check(dataset: Dataset) -> None:
 def _score(
     sample: Sample, root: Path, how: Preprocessing, engine: Engine, calibration: Calibration | None, side: int
 ) -> ScoredSample:
-    image = read_image(sample.path)
-    size = (image.shape[1], image.shape[0])
-    [prediction] = engine.infer([Frame(preprocess(image, how), source=str(sample.path))])
+    size = image_size(sample.path)
+    [prediction] = engine.infer([Frame(prepare_file(sample.path, how), source=str(sample.path))])
     if not (math.isfinite(prediction.score) and np.isfinite(prediction.anomaly_map).all()):
         raise InferenceError(
             f"{engine.name} gave a score or map that is not finite for {sample.path}: "

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from csflow.calibration.metrics import GOOD
-from csflow.runtime.picture.images import read_image
+from csflow.runtime.picture.images import read_picture
 from csflow.runtime.picture.overlay import full_scale, heat_map, overlay
+from csflow.runtime.picture.window import eight_bits
 from csflow.toolkit.data.dataset import load_mask
 from csflow.toolkit.evaluation.evaluation import Evaluation, ScoredSample
 
@@ -66,7 +67,7 @@ def _band(canvas: Image.Image, top: int, samples: Sequence[ScoredSample], evalua
 
 def panels(scored: ScoredSample, evaluation: Evaluation) -> Sequence[NDArray[np.uint8]]:
     """Picture with the true defect outlined, heat map, and overlay; each (H, W, 3) uint8 RGB of the picture's size."""
-    image = read_image(scored.sample.path)
+    image = eight_bits(read_picture(scored.sample.path), evaluation.window)
     scale = full_scale(scored.anomaly_map, _reference(evaluation))
     left, top, width, height = evaluation.roi or (0, 0, image.shape[1], image.shape[0])
     hot = np.zeros_like(image)

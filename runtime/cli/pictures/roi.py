@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -24,6 +24,17 @@ EXAMPLES = (
     "csflow roi part.png --roi 100,50,640,480 -o seen.png --save region.json",
     "csflow roi 0 -o seen.png",
 )
+BINS = 32
+BARS = " .:-=+*#%@"
+
+
+def _window(_ctx: click.Context, _parameter: click.Parameter, text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d{1,5}),(\d{1,5})", text)
+    if match is None:
+        raise click.BadParameter(f"{text!r} is no window: expected LOW,HIGH in levels, for example 100,4000")
+    return int(match[1]), int(match[2])
 
 
 def _box(text: str) -> tuple[int, int, int, int]:
@@ -42,6 +53,12 @@ def _box(text: str) -> tuple[int, int, int, int]:
 @click.option(
     "--mask", metavar="FILE", help="Picture of the camera's size: black is ignored, anything brighter is looked at."
 )
+@click.option(
+    "--window",
+    callback=_window,
+    metavar="LOW,HIGH",
+    help="Levels of a picture of more than 8 bits that become black and white; without it some are proposed.",
+)
 @click.option("--bundle", metavar="DIR", help="Show the region of this bundle instead.")
 @click.option("-o", "--output", metavar="FILE", help="Save a picture of what is seen.")
 @click.option("--save", metavar="FILE", help="Save the region for 'csflow train --region FILE'.")
@@ -50,6 +67,7 @@ def roi(
     box: str | None,
     ignore: tuple[str, ...],
     mask: str | None,
+    window: tuple[int, int] | None,
     bundle: str | None,
     output: str | None,
     save: str | None,
@@ -60,30 +78,32 @@ def roi(
     picture. The region belongs to the trained model: to change it, train again with it.
     """
     from csflow.runtime.picture.region import Region, region_picture, save_region
+    from csflow.runtime.picture.window import eight_bits
 
-    image, decoder = _image(picture)
+    taken, decoder = _image(picture)
     if bundle is not None:
-        if box or ignore or mask or save:
+        if box or ignore or mask or save or window:
             raise click.UsageError(
                 "a bundle keeps the region it was trained with: to change it, train again without it"
             )
         region = _region_of(bundle)
     else:
         try:
-            boxes = (*map(_box, ignore), *(_masked(mask, image) if mask else ()))
-            region = Region(_box(box) if box else None, boxes)
+            boxes = (*map(_box, ignore), *(_masked(mask, taken) if mask else ()))
+            region = Region(_box(box) if box else None, boxes, window or _proposed(taken))
         except ValueError as error:
             raise ConfigError(str(error)) from None
+    image = eight_bits(taken, region.window)
     shown = region_picture(image, region)
     if output is not None:
         _save_picture(shown, Path(output), decoder)
     if save is not None:
         save_region(region, save)
         click.echo(f"saved {save}; next: csflow train IMAGES --region {save}", err=True)
-    click.echo(_text(region, image))
+    click.echo(_text(region, taken))
 
 
-def _image(picture: str) -> tuple[NDArray[np.uint8], str]:
+def _image(picture: str) -> tuple[NDArray[Any], str]:
     """A picture, and what made its pixels where a camera gave it."""
     import time
 
@@ -103,15 +123,21 @@ def _region_of(bundle: str) -> Region:
     from csflow.runtime.picture.region import Region
 
     how = Bundle.open(bundle).manifest.preprocessing
-    return Region(how.roi, how.ignore)
+    return Region(how.roi, how.ignore, how.window)
 
 
-def _masked(path: str, image: NDArray[np.uint8]) -> tuple[tuple[int, int, int, int], ...]:
+def _proposed(image: NDArray[Any]) -> tuple[int, int] | None:
+    from csflow.runtime.picture.window import suggested
+
+    return suggested(image) if image.dtype.itemsize > 1 else None
+
+
+def _masked(path: str, image: NDArray[Any]) -> tuple[tuple[int, int, int, int], ...]:
     from csflow.runtime.picture.images import read_image
     from csflow.runtime.picture.region import rectangles_of
 
     mask = read_image(Path(path))
-    if mask.shape != image.shape:
+    if mask.shape[:2] != image.shape[:2]:
         raise ConfigError(
             f"the mask {path} has {mask.shape[1]}x{mask.shape[0]} pixels, the picture "
             f"{image.shape[1]}x{image.shape[0]}: make it of the picture's size"
@@ -138,7 +164,7 @@ def _save_picture(shown: NDArray[np.uint8], path: Path, decoder: str) -> None:
         partial.unlink(missing_ok=True)
 
 
-def _text(region: Region, image: NDArray[np.uint8]) -> str:
+def _text(region: Region, image: NDArray[Any]) -> str:
     height, width = image.shape[:2]
     x, y, w, h = region.roi or (0, 0, width, height)
     lines = [f"picture  {width}x{height} px", f"region   x={x} y={y} {w}x{h} px"]
@@ -147,4 +173,22 @@ def _text(region: Region, image: NDArray[np.uint8]) -> str:
         lines.append(
             f"ignored  {len(region.ignore)} rectangles, {ignored} px ({ignored / (width * height):.1%} of the picture)"
         )
+    if region.window is not None:
+        lines += _levels(region.window, image)
     return "\n".join(lines)
+
+
+def _levels(window: tuple[int, int], image: NDArray[Any]) -> list[str]:
+    """The picture's levels as a histogram of the window and what lies outside."""
+    import numpy as np
+
+    from csflow.runtime.picture.window import clipped
+
+    low, high = window
+    below, above = clipped(image, window)
+    counts = np.histogram(image, bins=BINS, range=(low, high))[0]
+    bars = "".join(BARS[int(count * (len(BARS) - 1) // max(counts.max(), 1))] for count in counts)
+    return [
+        f"levels   {image.min()} to {image.max()} of 16 bits",
+        f"window   {low},{high}: {below:.2%} below |{bars}| {above:.2%} above",
+    ]

@@ -26,7 +26,7 @@ from typing import Any
 
 OK, PENDING, IDLE = 0, 1, 2
 VERDICTS = ("NONE", "OK", "NOK", "UNCERTAIN", "ERROR")
-FORMATS = {"RGB8": 1, "BGR8": 2, "GRAY8": 3, "BGRX8": 4, "NV12": 5}
+FORMATS = {"RGB8": 1, "BGR8": 2, "GRAY8": 3, "BGRX8": 4, "NV12": 5, "GRAY16": 6}
 
 
 class Sized(ctypes.Structure):

@@ -101,10 +101,12 @@ typedef struct csflow_description {
 CSFLOW_API csflow_status CSFLOW_CALL csflow_describe(csflow_detector detector, csflow_description *out);
 
 /* --- pictures and results ------------------------------------------------------------------------------ */
-enum { CSFLOW_FORMAT_RGB8 = 1, CSFLOW_FORMAT_BGR8, CSFLOW_FORMAT_GRAY8, CSFLOW_FORMAT_BGRX8, CSFLOW_FORMAT_NV12 };
+enum { CSFLOW_FORMAT_RGB8 = 1, CSFLOW_FORMAT_BGR8, CSFLOW_FORMAT_GRAY8, CSFLOW_FORMAT_BGRX8, CSFLOW_FORMAT_NV12,
+       CSFLOW_FORMAT_GRAY16 };
 typedef struct csflow_image {
     uint32_t struct_size;
-    int32_t format;        /* CSFLOW_FORMAT_...; NV12 is BT.601, limited range, even width and height */
+    int32_t format;        /* CSFLOW_FORMAT_...; NV12 is BT.601, limited range, even width and height;
+                            * GRAY16: two bytes a pixel in this machine's order, for bundles with a window */
     int32_t width;         /* pixels */
     int32_t height;
     int64_t row_stride;    /* bytes from a row to the one below; negative: stored bottom-up */

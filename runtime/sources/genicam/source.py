@@ -209,13 +209,11 @@ def open_genicam(uri: str, timeout_s: float) -> GenicamSource:
     return GenicamSource(uri.partition("?")[0], Wish.parse(uri), timeout_s)
 
 
-def _image(packet: Packet) -> NDArray[np.uint8]:
-    shape, kind = tuple(packet.told["shape"]), packet.told["dtype"]
-    if kind != "uint8":
-        raise SourceError(
-            "the camera sends more than 8 bits a channel, csflow takes 8: set PixelFormat=Mono8 or another of 8 bits"
-        )
-    image = packet.data.reshape(shape)
+def _image(packet: Packet) -> NDArray[Any]:
+    shape = tuple(packet.told["shape"])
+    image: NDArray[Any] = packet.data.view(packet.told["dtype"]).reshape(shape)
+    if image.dtype == np.uint16:
+        return image
     return np.ascontiguousarray(np.broadcast_to(image[..., None], (*shape, 3))) if len(shape) == 2 else image
 
 

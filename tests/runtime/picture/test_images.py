@@ -25,6 +25,7 @@ from csflow.runtime.picture.images import (
     unread,
 )
 from csflow.runtime.picture.jpeg import decode_jpeg
+from csflow.runtime.picture.orientation import upright
 from csflow.runtime.picture.preprocess import preprocess
 
 RGB = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
@@ -138,6 +139,15 @@ def test_pictures_are_turned_upright_as_their_exif_says(tmp_path: Path, format_:
     if format_ == "JPEG":
         pytest.importorskip("simplejpeg", reason="csflow[camera] is not installed")
         np.testing.assert_allclose(decode_jpeg(path.read_bytes()).astype(int), expected.astype(int), atol=1)
+
+
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_grey_tiff_that_is_stored_turned_is_not_torn(tmp_path: Path, orientation: int, compression: str) -> None:
+    grey = RGB[:, :, 0]
+    Image.fromarray(grey).save(tmp_path / "a.tiff", tiffinfo={274: orientation}, compression=compression)
+    expected = upright(np.dstack([grey] * 3), orientation)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tiff"), expected)
 
 
 def test_a_tiff_of_several_pages_is_refused_but_not_for_a_thumbnail(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ constexpr const char *kCopyAgain = "copy the bundle again";
 constexpr std::int32_t kMaxVersion = 2;
 constexpr std::int32_t kMaxSide = 65535;
 constexpr std::size_t kMaxIgnored = 4096;
+constexpr std::int64_t kMaxLevel = 65535;
 constexpr std::size_t kMaxGraphs = 8;
 constexpr std::size_t kMaxMethod = 31; // csflow_description has room for it
 constexpr std::size_t kMaxGraphName = 32;
@@ -71,8 +72,20 @@ std::vector<Roi> parse_ignore(const Object &how) {
     return ignore;
 }
 
+void parse_window(const Object &how, Manifest &manifest) {
+    const std::vector<Json> &levels = how.array("window").items;
+    const auto whole = [](const Json &level) { return level.kind == Json::WHOLE; };
+    how.require(levels.size() == 2 && std::all_of(levels.begin(), levels.end(), whole), "window (low, high)");
+    const std::int64_t low = levels[0].whole;
+    const std::int64_t high = levels[1].whole;
+    how.require(low >= 0 && low < high && high <= kMaxLevel, "window (0 <= low < high <= 65535)");
+    how.require(manifest.format_version > 1, "window (a key of format 2)");
+    manifest.window_low = static_cast<std::int32_t>(low);
+    manifest.window_high = static_cast<std::int32_t>(high);
+}
+
 void parse_preprocessing(const Json &value, Manifest &manifest, const std::string &where) {
-    const Object how(value, {"image_size", "roi", "resize", "colour", "ignore"}, CSFLOW_BUNDLE_CORRUPTED, where);
+    const Object how(value, {"image_size", "roi", "resize", "colour", "ignore", "window"}, CSFLOW_BUNDLE_CORRUPTED, where);
     const std::int64_t size = how.whole("image_size");
     how.require(size >= 32 && size <= 8192 && size % 32 == 0, "image_size");
     how.require(!how.has("resize") || how.text("resize") == "pillow-bilinear", "resize");
@@ -81,6 +94,9 @@ void parse_preprocessing(const Json &value, Manifest &manifest, const std::strin
     const bool whole = !how.has("roi") || how.at("roi").kind == Json::NOTHING;
     manifest.roi = whole ? Roi{} : parse_box(how.at("roi"), how, "roi");
     manifest.ignore = how.has("ignore") ? parse_ignore(how) : std::vector<Roi>{};
+    if (how.has("window")) {
+        parse_window(how, manifest);
+    }
     // In format 2 a default is left out, so that the identity does not depend on who wrote the file.
     const bool spare = !how.has("resize") && !how.has("colour") && how.has("roi") != whole &&
                        how.has("ignore") != manifest.ignore.empty();

@@ -24,6 +24,7 @@ struct Manifest {
     std::int32_t image_size = 0;
     Roi roi{};
     std::vector<Roi> ignore; // painted over before anything else
+    std::int32_t window_low = 0, window_high = 0; // levels of deeper pictures that become 0 and 255; 0, 0: 8 bits alone
     std::string method = "cs-flow";
     std::vector<std::string> graphs = {"backbone", "flow"}; // in running order
     std::map<std::string, FileEntry> files;

@@ -36,7 +36,8 @@ PictureLimits checked_limits(const Manifest &manifest, const OpenOptions &option
     for (const Roi &box : manifest.ignore) {
         require_possible(box, options, "ignored rectangle");
     }
-    return {manifest.roi, manifest.ignore, options.max_width, options.max_height};
+    return {manifest.roi, manifest.ignore, options.max_width, options.max_height,
+            window_table(manifest.window_low, manifest.window_high)};
 }
 
 void wait_for(sem_t &semaphore) noexcept {

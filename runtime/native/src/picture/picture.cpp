@@ -1,6 +1,7 @@
 #include "picture/picture.h"
 #include "structs.h"
 
+#include <algorithm>
 #include <cstddef>
 
 namespace csflow {
@@ -20,6 +21,7 @@ Layout layout_of(std::int32_t format) {
     case CSFLOW_FORMAT_GRAY8: return {1, 1, 0, 0, 0};
     case CSFLOW_FORMAT_BGRX8: return {4, 3, 2, 1, 0};
     case CSFLOW_FORMAT_NV12: return {1, 3, 0, 1, 2};
+    case CSFLOW_FORMAT_GRAY16: return {2, 3, 0, 1, 2};
     default: fail(CSFLOW_INVALID_ARGUMENT, "image format is %d: one of CSFLOW_FORMAT_... expected", format);
     }
 }
@@ -64,7 +66,28 @@ void require_inside(const Roi &box, std::int32_t width, std::int32_t height, con
     }
 }
 
+void require_depth(std::int32_t format, bool window) {
+    if (format == CSFLOW_FORMAT_GRAY16 && !window) {
+        fail(CSFLOW_SOURCE_ERROR, "the picture has 16 bits and the bundle no window that maps them to 8: train with "
+                                  "--window LOW,HIGH, or give pictures of 8 bits");
+    }
+    if (format != CSFLOW_FORMAT_GRAY16 && window) {
+        fail(CSFLOW_SOURCE_ERROR, "the picture has 8 bits, the bundle takes more by its window: give "
+                                  "CSFLOW_FORMAT_GRAY16");
+    }
+}
+
 } // namespace
+
+std::vector<std::uint8_t> window_table(std::int32_t low, std::int32_t high) {
+    std::vector<std::uint8_t> table(high > low ? 65536 : 0);
+    const std::int64_t span = std::int64_t{high} - low;
+    for (std::size_t level = 0; level < table.size(); ++level) {
+        const std::int64_t above = std::clamp<std::int64_t>(static_cast<std::int64_t>(level) - low, 0, span);
+        table[level] = static_cast<std::uint8_t>((2 * 255 * above + span) / (2 * span));
+    }
+    return table;
+}
 
 csflow_image taken(const csflow_image *image) {
     if (image == nullptr) {
@@ -95,12 +118,13 @@ View checked_view(const csflow_image &image, const PictureLimits &limits) {
         fail(CSFLOW_SOURCE_ERROR, "picture of %dx%d pixels, at most %dx%d were announced: open again for larger ones",
              image.width, image.height, limits.max_width, limits.max_height);
     }
+    require_depth(image.format, !limits.levels.empty());
     for (const Roi &box : limits.ignore) {
         require_inside(box, image.width, image.height, "ignored rectangle");
     }
     View view{image.data, image.row_stride, image.width, image.height, layout.pixel_bytes,
               limits.ignore.empty() ? layout.channels : 3, layout.red, layout.green, layout.blue, nullptr, 0, 0, 0,
-              &limits.ignore};
+              &limits.ignore, limits.levels.empty() ? nullptr : limits.levels.data()};
     if (image.format == CSFLOW_FORMAT_NV12) {
         add_chroma(view, image);
     }

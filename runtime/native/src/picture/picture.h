@@ -11,7 +11,11 @@ struct PictureLimits {
     Roi roi;
     std::vector<Roi> ignore;
     std::int32_t max_width, max_height;
+    std::vector<std::uint8_t> levels; // what each of 65,536 levels becomes; empty: pictures of 8 bits alone
 };
+
+/// The table of a window: low and below give 0, high and above 255, halves between them are rounded up. Empty for 0, 0.
+std::vector<std::uint8_t> window_table(std::int32_t low, std::int32_t high);
 
 /// The caller's structure, as far as it knows it. INVALID_ARGUMENT: NULL, or a struct_size that cannot be.
 csflow_image taken(const csflow_image *image);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 namespace csflow {
 namespace {
@@ -76,6 +77,16 @@ void rgb_row(const View &view, std::int32_t y, std::uint8_t *rgb) noexcept {
         rgb[0] = pixel[view.red];
         rgb[1] = pixel[view.green];
         rgb[2] = pixel[view.blue];
+    }
+}
+
+// The caller's rows may begin at an odd address.
+void windowed_row(const View &view, std::int32_t y, std::uint8_t *rgb) noexcept {
+    const std::uint8_t *pixel = view.data + y * view.row_stride;
+    for (std::int32_t x = 0; x < view.width; ++x, pixel += 2, rgb += 3) {
+        std::uint16_t level;
+        std::memcpy(&level, pixel, sizeof level);
+        rgb[0] = rgb[1] = rgb[2] = view.levels[level];
     }
 }
 
@@ -155,7 +166,7 @@ Resizer::Resizer(std::int32_t size, std::int32_t max_width, std::int32_t max_hei
 void Resizer::resize(const View &view, std::uint8_t *out) noexcept {
     columns_.prepare(view.width);
     rows_.prepare(view.height);
-    if (view.chroma != nullptr || !view.ignore->empty()) {
+    if (view.chroma != nullptr || view.levels != nullptr || !view.ignore->empty()) {
         horizontal_by_rows(view);
     } else if (view.channels == 1) {
         horizontal<1>(view);
@@ -184,7 +195,11 @@ void Resizer::horizontal_by_rows(const View &view) noexcept {
     rgb.green = 1;
     rgb.blue = 2;
     for (std::int32_t y = 0; y < view.height; ++y) {
-        view.chroma != nullptr ? nv12_row(view, y, rgb_.data()) : rgb_row(view, y, rgb_.data());
+        if (view.levels != nullptr) {
+            windowed_row(view, y, rgb_.data());
+        } else {
+            view.chroma != nullptr ? nv12_row(view, y, rgb_.data()) : rgb_row(view, y, rgb_.data());
+        }
         paint_row(view, y, rgb_.data());
         std::uint8_t *out = &squeezed_[as_size(y) * row_bytes];
         squeeze_row<3>(rgb_.data(), rgb, columns_, kernels_.squeeze(rgb_.data(), rgb, columns_, out), out);

@@ -21,6 +21,7 @@ struct View {
     std::int64_t chroma_stride;    // bytes
     std::int32_t x, y;             // where `data` lies in the whole picture, in pixels
     const std::vector<Roi> *ignore; // what is painted over, in pixels of the whole picture
+    const std::uint8_t *levels;     // GRAY16: what each of 65,536 levels becomes; else null
 };
 
 /// The weights of one axis: output pixel i is the weighted sum of `count[i]` inputs from `first[i]` on.
