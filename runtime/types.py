@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +33,9 @@ class Frame:
     """Wall clock at capture, nanoseconds since 1970 UTC; 0 takes the moment of `captured_ns` by the clock of now."""
     windowed: bool = False
     """Whether its 8 bits are what the model's window made of more."""
+    camera: Mapping[str, float] = field(default_factory=dict)
+    """What the camera itself says about it, numbers by name: `frame_id`; `device_ns`, its own stamp, and
+    `clock_error_ns`, the error of `captured_ns` where that rests on it; chunk data. What it does not say is absent."""
 
     def __post_init__(self) -> None:
         if not self.captured_unix_ns:
@@ -124,3 +128,5 @@ class Result:
     """Wall clock at capture, nanoseconds since 1970 UTC: stamped once, the same in every output."""
     identity: Identity | None = None
     """What judged; None where the result was not made by a detector."""
+    camera_data: Mapping[str, float] = field(default_factory=dict)
+    """What the camera itself said about the frame, as `Frame.camera`."""

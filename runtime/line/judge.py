@@ -42,7 +42,8 @@ class Case(NamedTuple):
     def told(self, result: Result, age_s: float = math.nan) -> Result:
         """The result with what the detector does not know."""
         asked = ("", "") if self.request is None else (self.request.id, self.request.part)
-        return replace(result, camera=self.camera, trigger=asked[0], part=asked[1], age_s=age_s)
+        said = self.item.camera if isinstance(self.item, Frame) else {}
+        return replace(result, camera=self.camera, trigger=asked[0], part=asked[1], age_s=age_s, camera_data=said)
 
 
 class Judge:

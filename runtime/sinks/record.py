@@ -37,6 +37,7 @@ def result_record(result: Result) -> dict[str, Any]:
         "prepare_s": _finite(result.prepare_s),
         "infer_s": _finite(result.infer_s),
         "batch": result.batch or None,
+        "camera_data": dict(result.camera_data) or None,
         **_judged_by(result.identity),
     }
 

@@ -22,15 +22,18 @@ from csflow.runtime.errors import BackendUnavailable, CSFlowError, SourceError, 
 from csflow.runtime.machine.install import pip_install
 from csflow.runtime.picture.colour import grey_or_rgb
 from csflow.runtime.picture.pfnc import PixelFormat, unpack
+from csflow.runtime.sources.genicam.clock import CameraClock, Chunks, frame_id_of
 from csflow.runtime.sources.genicam.devices import Device, chosen, device_of, producers
 from csflow.runtime.sources.genicam.features import apply_features
 from csflow.runtime.sources.genicam.outbox import Outbox
 from csflow.runtime.sources.genicam.wish import Wish
 
-__all__ = ["drive", "main", "open_harvester", "picture_of"]
+__all__ = ["drive", "main", "open_harvester", "picture_of", "stamps_of"]
 
 FETCH_S = 0.2
 LEAVE_S = 3.0
+OLDEST_NS = 60_000_000_000
+"""A stamp that is older by the host's clock is of a clock that was set anew."""
 BIG_ENDIAN = 2
 """PIXELENDIANNESS_BIG (GenTL 1.6, 6.4.3)."""
 
@@ -96,6 +99,7 @@ class _Camera:
         self._incomplete = 0
         self._acquirer.add_callback(self._acquirer.Events.INCOMPLETE_BUFFER, _counting(self))
         self.nodes: Any = self._acquirer.remote_device.node_map
+        self._clock, self._chunks = CameraClock(self.nodes), Chunks(self.nodes)
 
     def count_incomplete(self) -> None:
         self._incomplete += 1
@@ -126,12 +130,14 @@ class _Camera:
             raise SourceLost(f"{self.name} failed: {_why(error)}") from None
 
     def _send(self, buffer: Any, outbox: Outbox) -> None:
-        told = {"event": "picture", "captured_ns": time.monotonic_ns()}
+        told: dict[str, Any] = {"event": "picture", **stamps_of(buffer, self._clock, time.monotonic_ns())}
         try:
+            told["camera"].update(self._chunks.read())
             image = picture_of(buffer)
         finally:
             buffer.parent.queue_buffer(buffer)
         outbox.picture(told, image)
+        self._clock.compare()
 
     def close(self) -> None:
         """Stop and let go of the camera, whatever state it is in."""
@@ -139,6 +145,24 @@ class _Camera:
             self._acquirer.stop()
         with contextlib.suppress(Exception):
             self._harvester.reset()
+
+
+def stamps_of(buffer: Any, clock: CameraClock, arrived_ns: int) -> dict[str, Any]:
+    """When a buffer's picture was taken, and what the camera says about it; what it does not say is absent.
+
+    The moment is the camera's stamp by the host's clock where the two can be compared and it lies before the arrival,
+    else the arrival.
+    """
+    camera: dict[str, Any] = {}
+    captured_ns = arrived_ns
+    if (number := frame_id_of(buffer)) is not None:
+        camera["frame_id"] = number
+    if (device_ns := clock.device_ns(buffer)) is not None:
+        camera["device_ns"] = device_ns
+        if (found := clock.host_ns(device_ns)) and 0 <= arrived_ns - found[0] + found[1] <= OLDEST_NS:
+            captured_ns = min(found[0], arrived_ns)
+            camera["clock_error_ns"] = found[1]
+    return {"captured_ns": captured_ns, "camera": camera}
 
 
 def picture_of(buffer: Any) -> NDArray[np.uint8] | NDArray[np.uint16]:

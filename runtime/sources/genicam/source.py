@@ -55,6 +55,8 @@ class GenicamSource:
         self.name = name
         self._stall_s = stall_s
         self._next = 0
+        self._seen: tuple[int | None, int] = (None, 0)
+        self._damaged = 0
         self._closed = False
         self._errors: deque[str] = deque(maxlen=STDERR_LINES)
         self._child, self._handle = _start(wish)
@@ -123,14 +125,24 @@ class GenicamSource:
             _LOG.warning("%s", told["message"])
         if told["event"] == "incomplete":
             index, self._next = self._next, self._next + 1
+            self._damaged += 1
             reason = f"{self.name} sent a picture of which parts were lost on the way: check network card and cable"
             raise FrameError(reason, index, self.name, "truncated")
         return self._frame(packet) if told["event"] == "picture" else None
 
     def _frame(self, packet: Packet) -> Frame:
-        image = _image(packet)
-        index, self._next = self._next, self._next + 1
-        return Frame(image, index, int(packet.told["captured_ns"]), self.name)
+        camera = dict(packet.told["camera"])
+        index = self._next + self._missing(camera.get("frame_id"), int(packet.told["dropped"]))
+        self._next, self._damaged = index + 1, 0
+        return Frame(_image(packet), index, int(packet.told["captured_ns"]), self.name, camera=camera)
+
+    def _missing(self, frame_id: int | None, dropped: int) -> int:
+        """Frames between the last one and this: by the camera's numbers, or, where it has none, those dropped here."""
+        before, self._seen = self._seen, (frame_id, dropped)
+        if frame_id is None or before[0] is None:
+            return dropped - before[1] if frame_id is None else 0
+        # A number that is not higher began anew, or came round: GigE Vision 1 has 16 bits.
+        return max(0, frame_id - before[0] - 1 - self._damaged)
 
     def _wait(self, seconds: float) -> None:
         waiting = select.poll()

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from csflow.runtime.errors import BackendUnavailable, ConfigError, FrameError, SourceError, SourceLost
 from csflow.runtime.source import open_source
 from csflow.runtime.sources.genicam import driver, source
-from csflow.runtime.sources.genicam.driver import drive, picture_of
+from csflow.runtime.sources.genicam.driver import drive, picture_of, stamps_of
 from csflow.runtime.sources.genicam.source import GenicamSource
 from csflow.runtime.sources.genicam.wish import Wish
 
@@ -68,7 +68,7 @@ class Harvester:
         if self._create:
             raise self._create
         node = SimpleNamespace(to_string=lambda: "Mono8")
-        nodes = SimpleNamespace(get_node=lambda _: node)
+        nodes = SimpleNamespace(get_node=lambda name: node if name == "PixelFormat" else None)
         return SimpleNamespace(
             Events=self.events,
             add_callback=lambda _, callback: setattr(self, "_callback", callback),
@@ -164,6 +164,9 @@ def test_a_virtual_camera_is_set_read_back_seen_and_lost_when_its_process_is_kil
         frame = camera.read(60.0)
         assert frame is not None
         assert frame.image.shape == (400, 320, 3)
+        assert frame.camera["frame_id"] >= 1
+        assert "ChunkNrBounces" in frame.camera
+        assert "device_ns" not in frame.camera
         assert (frame.image[:, :, 0] == frame.image[:, :, 2]).all()
         os.killpg(camera._child.pid, signal.SIGKILL)
         with pytest.raises(SourceLost, match=r"genicam:1 was lost: its driver ended \(-9\)"):
@@ -198,7 +201,8 @@ def test_a_driver_that_says_nothing_is_killed_though_it_does_not_listen(monkeypa
 def test_silence_bad_pictures_and_last_words_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     code = (
         "tell(event='idle'); tell(event='incomplete'); tell(event='warning', message='hot'); "
-        "tell(np.array([3, 4], 'u1'), event='picture', captured_ns=5, shape=[1, 2], dtype='uint8');"
+        "tell(np.array([3, 4], 'u1'), event='picture', captured_ns=5, shape=[1, 2], dtype='uint8', camera={}, dropped=0)"
+        "\n"
         "print('bus error', file=sys.stderr); sys.exit(3)"
     )
     with played(monkeypatch, code) as camera:
@@ -212,10 +216,52 @@ def test_silence_bad_pictures_and_last_words_are_told_apart(monkeypatch: pytest.
             camera.read(60.0)
 
 
-def test_more_than_eight_bits_are_refused_instead_of_losing_the_lower_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    code = "tell(np.zeros(2, 'u2'), event='picture', captured_ns=5, shape=[1, 2], dtype='uint16')"
-    with played(monkeypatch, code) as camera, pytest.raises(SourceError, match="more than 8 bits"):
-        camera.read(60.0)
+def test_levels_of_more_than_eight_bits_come_as_the_camera_sent_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = "event='picture', captured_ns=5, shape=[1, 2], dtype='uint16', camera={'frame_id': 7}, dropped=0"
+    with played(monkeypatch, f"tell(np.array([4095, 1], 'u2'), {told})") as camera:
+        frame = camera.read(60.0)
+    assert frame is not None
+    assert (frame.image.dtype, frame.image.tolist(), frame.camera) == (np.uint16, [[4095, 1]], {"frame_id": 7})
+
+
+def test_numbers_of_frames_count_what_was_lost_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = "tell(np.zeros(1, 'u1'), event='picture', captured_ns=5, shape=[1, 1], dtype='uint8', "
+    numbers = [
+        *(f"camera={{'frame_id': {number}}}, dropped=0)" for number in (65533, 65535, 1, 2)),
+        "camera={}, dropped=0)",
+    ]
+    numbers += ["camera={}, dropped=2)", "camera={'frame_id': 9}, dropped=2)"]
+    code = ";".join(one + rest for rest in numbers) + ";tell(event='incomplete');" + one
+    code += "camera={'frame_id': 12}, dropped=2)"
+    with played(monkeypatch, code) as camera:
+        indices = [frame.index for _ in numbers if (frame := camera.read(60.0)) is not None]
+        assert indices == [0, 2, 3, 4, 5, 8, 9]
+        with pytest.raises(FrameError):
+            camera.read(60.0)
+        last = camera.read(60.0)
+    assert last is not None
+    assert last.index == 12  # 10 was the damaged one, 11 was lost
+
+
+def test_the_stamp_of_the_camera_counts_where_it_can_be_true() -> None:
+    def clock(offset_ns: int | None) -> Any:
+        found = None if offset_ns is None else (100 + offset_ns, 3)
+        return SimpleNamespace(device_ns=lambda _: 100, host_ns=lambda _: found)
+
+    stamped = SimpleNamespace(frame_id=7)
+    arrived_ns = 10**12
+    told = {"frame_id": 7, "device_ns": 100}
+    near = clock(arrived_ns - 1000)
+    assert stamps_of(stamped, near, arrived_ns) == {
+        "captured_ns": arrived_ns - 900,
+        "camera": {**told, "clock_error_ns": 3},
+    }
+    later = {"captured_ns": arrived_ns, "camera": told}
+    assert stamps_of(stamped, clock(None), arrived_ns) == later
+    assert stamps_of(stamped, clock(arrived_ns), arrived_ns) == later  # after the arrival: another clock
+    assert stamps_of(stamped, clock(0), arrived_ns) == later  # a quarter of an hour before it
+    none = SimpleNamespace(device_ns=lambda _: None)
+    assert stamps_of(SimpleNamespace(), none, 5) == {"captured_ns": 5, "camera": {}}
 
 
 def test_without_harvesters_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
