@@ -29,7 +29,7 @@ from csflow.runtime.machine.install import pip_install
 from csflow.runtime.picture.images import IMAGE_SUFFIXES
 from csflow.runtime.types import Frame
 
-__all__ = ["SCHEMES", "SOURCES", "FrameSource", "open_source", "source_kind"]
+__all__ = ["SCHEMES", "SOURCES", "FrameSource", "TriggeredSource", "open_source", "source_kind"]
 
 SOURCES = {
     "camera": ("csflow.runtime.sources.opencv", "open_camera"),
@@ -84,6 +84,17 @@ class FrameSource(Protocol):
     def __enter__(self) -> FrameSource: ...
 
     def __exit__(self, *exc: object) -> None: ...
+
+
+@runtime_checkable
+class TriggeredSource(FrameSource, Protocol):
+    """A camera that may expose only when it is told to."""
+
+    waits: bool
+    """Whether it does so now: its silence is no loss, for its driver says that it is there."""
+
+    def fire(self) -> None:
+        """Let it expose, where it waits for software; else nothing. From any thread; a picture follows, or none."""
 
 
 def open_source(uri: str, timeout_s: float = 5.0) -> FrameSource:

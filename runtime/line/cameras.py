@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from csflow.runtime import source as sources
 from csflow.runtime.errors import ConfigError, SourceError
-from csflow.runtime.source import FrameSource
+from csflow.runtime.source import FrameSource, TriggeredSource
 from csflow.runtime.sources.opencv import redact
 from csflow.runtime.sources.reconnect import Reconnecting
 from csflow.runtime.sources.v4l2 import bound_uri
@@ -75,7 +75,8 @@ def _opener(uri: str, kind: str, policy: CameraPolicy) -> Callable[[], FrameSour
         source = sources.open_source(name, policy.timeout_s)
         bound[:] = [name]
         seconds = WARM_UP_S.get(kind, 0.0) if policy.warm_up_s is None else policy.warm_up_s
-        return WarmingUp(source, seconds) if seconds and source.live else source
+        told = isinstance(source, TriggeredSource) and source.waits  # its first picture is a part
+        return WarmingUp(source, seconds) if seconds and source.live and not told else source
 
     return opened
 

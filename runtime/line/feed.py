@@ -12,7 +12,7 @@ import numpy as np
 from csflow.runtime.errors import EndOfStream, FrameError, SourceError, SourceLost
 from csflow.runtime.line.grabber import Grabber
 from csflow.runtime.picture.window import Window, eight_bits
-from csflow.runtime.source import FrameSource
+from csflow.runtime.source import FrameSource, TriggeredSource
 from csflow.runtime.sources.reconnect import Reconnecting
 from csflow.runtime.sources.watch import WatchSource
 from csflow.runtime.types import Frame
@@ -37,6 +37,7 @@ class Feed:
         self._source: FrameSource = self._grabber or source
         self._silence_s = silence_s
         self._window = window
+        self._inner = source
         self._given = 0
         self._only_bad: FrameError | None = None
         self._heard_ns = self._good_ns = time.monotonic_ns()
@@ -45,6 +46,11 @@ class Feed:
     def ready(self) -> bool:
         """Whether `poll` need not wait: there is a frame, an end, or a file."""
         return not self.ended and not self._patient and (self._grabber is None or self._grabber.ready)
+
+    def fire(self) -> None:
+        """Let the camera expose, where it waits for that."""
+        if isinstance(self._inner, TriggeredSource):
+            self._inner.fire()
 
     @property
     def reconnects(self) -> int:
@@ -101,6 +107,8 @@ class Feed:
             raise SourceLost(f"{self.name} gave only bad frames for {self._silence_s:g} s, the last: {self._only_bad}")
 
     def _waited(self) -> FrameError | None:
+        if isinstance(self._inner, TriggeredSource) and self._inner.waits:
+            self._heard_ns = time.monotonic_ns()
         silent = time.monotonic_ns() - self._heard_ns > self._silence_s * 1e9
         if self._comes_back is None and not self._patient and silent:
             raise self._silence()

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from csflow.runtime.bundle.pictures import calibration_decoders
 from csflow.runtime.detector import Detector
@@ -22,6 +22,8 @@ from csflow.runtime.sink import OutputReport
 from csflow.runtime.sinks.summary import Summary, Tally
 from csflow.runtime.source import FrameSource
 from csflow.runtime.trigger import SupervisedTrigger, Trigger, open_trigger
+from csflow.runtime.triggers.camera import camera_uri, is_camera_trigger
+from csflow.runtime.triggers.pending import MAX_PENDING
 
 __all__ = ["Ended", "Inspection", "Opened", "inspect"]
 
@@ -111,6 +113,7 @@ def inspect(
     SinkError. What ends one that had begun is in what it gives.
     """
     service = service or Service()
+    wish = _by_its_own_input(wish)
     with contextlib.ExitStack() as stack:
         trigger = _trigger(wish, stack)
         with _told(trigger):
@@ -125,6 +128,16 @@ def inspect(
                 trigger.ready(detector.identity, detector.self_test)
         opened(Opened(detector, sources, trigger, outputs.page_url))
         return _run(wish.policy, detector, sources, trigger, outputs, stopping, service)
+
+
+def _by_its_own_input(wish: Inspection) -> Inspection:
+    """Where the camera's input is the trigger, no picture is passed over: each is a part."""
+    if wish.trigger is None or not is_camera_trigger(wish.trigger):
+        return wish
+    if len(wish.cameras) != 1:
+        raise ConfigError("--trigger camera is about one camera: start one run for each")
+    policy = replace(wish.policy, depth=max(wish.policy.depth, MAX_PENDING))
+    return replace(wish, cameras=[camera_uri(wish.trigger, wish.cameras[0])], trigger=None, policy=policy)
 
 
 def _trigger(wish: Inspection, stack: contextlib.ExitStack) -> Trigger | None:

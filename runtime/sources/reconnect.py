@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from csflow.runtime.errors import CSFlowError, EndOfStream, FrameError, SourceError, SourceLost
 from csflow.runtime.picture.origin import decoder_of
-from csflow.runtime.source import FrameSource
+from csflow.runtime.source import FrameSource, TriggeredSource
 from csflow.runtime.types import Frame
 
 __all__ = ["BACKOFF_S", "Reconnecting"]
@@ -75,6 +75,17 @@ class Reconnecting:
         return "" if self._source is None else decoder_of(self._source)
 
     @property
+    def waits(self) -> bool:
+        """Whether it exposes only when it is told to; False while it is not there."""
+        return isinstance(self._source, TriggeredSource) and self._source.waits
+
+    def fire(self) -> None:
+        """Let it expose, where it waits for that and is there."""
+        source = self._source
+        if isinstance(source, TriggeredSource):
+            source.fire()
+
+    @property
     def away(self) -> bool:
         """Whether it is not there: never yet, or not any more."""
         return bool(self._absent) or self._away_s is not None
@@ -127,6 +138,8 @@ class Reconnecting:
         raise FrameError(str(error), index, error.source, error.fault)
 
     def _silent(self) -> None:
+        if self.waits:
+            self._good_s = time.monotonic()
         if time.monotonic() - self._good_s > self._silence_s:
             self._lost(f"{self.name} was silent for {self._silence_s:g} s: check cable and power")
 

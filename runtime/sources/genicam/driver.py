@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import sys
 import threading
 import time
@@ -26,6 +27,7 @@ from csflow.runtime.sources.genicam.clock import CameraClock, Chunks, frame_id_o
 from csflow.runtime.sources.genicam.devices import Device, chosen, device_of, producers
 from csflow.runtime.sources.genicam.features import apply_features
 from csflow.runtime.sources.genicam.outbox import Outbox
+from csflow.runtime.sources.genicam.packets import FIRE
 from csflow.runtime.sources.genicam.wish import Wish
 
 __all__ = ["drive", "main", "open_harvester", "picture_of", "stamps_of"]
@@ -41,11 +43,11 @@ BIG_ENDIAN = 2
 def main(words: Sequence[str]) -> None:
     """Drive what the first word wishes; the second is the descriptor to write to."""
     wish = schema.from_mapping(Wish, schema.parse_json(words[0].encode()))
-    ending = threading.Event()
-    threading.Thread(target=_listen, args=(ending,), daemon=True).start()
+    ending, fired = threading.Event(), queue.SimpleQueue[None]()
+    threading.Thread(target=_listen, args=(ending, fired), daemon=True).start()
     outbox = Outbox(int(words[1]), wish.buffers)
     try:
-        drive(wish, outbox, ending)
+        drive(wish, outbox, ending, fired)
     except CSFlowError as error:
         outbox.tell({"event": "failed", "kind": type(error).__name__, "message": str(error)})
     outbox.close()
@@ -53,17 +55,18 @@ def main(words: Sequence[str]) -> None:
     os._exit(0)
 
 
-def _listen(ending: threading.Event) -> None:
-    while os.read(0, 64):
-        pass
+def _listen(ending: threading.Event, fired: queue.SimpleQueue[None]) -> None:
+    while heard := os.read(0, 64):
+        for _ in range(heard.count(FIRE)):
+            fired.put(None)
     ending.set()
     # Who asked may be gone: nobody else ends a driver that hangs and holds the camera.
     time.sleep(LEAVE_S)
     os._exit(1)
 
 
-def drive(wish: Wish, outbox: Outbox, ending: threading.Event) -> None:
-    """Open the camera and send its pictures until `ending`.
+def drive(wish: Wish, outbox: Outbox, ending: threading.Event, fired: queue.SimpleQueue[None]) -> None:
+    """Open the camera and send its pictures until `ending`; for each item in `fired` its software trigger is executed.
 
     Raises:
         BackendUnavailable: harvesters, genicam or a producer is not installed, or does not load.
@@ -75,8 +78,18 @@ def drive(wish: Wish, outbox: Outbox, ending: threading.Event) -> None:
         read = apply_features(camera.nodes, wish.features, camera.name, wish.strict, outbox.warn)
         camera.start()
         outbox.tell({"event": "opened", "device": camera.device.label, "features": read})
+        threading.Thread(target=_fire, args=(camera, fired, ending), daemon=True).start()
         while not ending.is_set():
             camera.step(outbox)
+        fired.put(None)
+
+
+def _fire(camera: _Camera, fired: queue.SimpleQueue[None], ending: threading.Event) -> None:
+    """In a thread of its own: the other one waits for the picture."""
+    while not ending.is_set():
+        fired.get()
+        if not ending.is_set():
+            camera.fire()
 
 
 class _Camera:
@@ -110,6 +123,11 @@ class _Camera:
             self._acquirer.start()
         except Exception as error:  # noqa: BLE001 - as above
             raise SourceError(f"{self.name} does not start: {_why(error)}") from None
+
+    def fire(self) -> None:
+        """Execute the software trigger. Where the camera does not take it, whoever waits for the picture tells."""
+        with contextlib.suppress(Exception):
+            self.nodes.get_node("TriggerSoftware").execute()
 
     def step(self, outbox: Outbox) -> None:
         """Send what comes within a moment, or that the camera still answers."""

@@ -15,10 +15,12 @@ from csflow.runtime.errors import SourceError
 from csflow.runtime.picture.images import pixel_limit
 from csflow.runtime.schema import SchemaError, dump_json, parse_json
 
-__all__ = ["Packet", "PacketReader", "write_packet"]
+__all__ = ["FIRE", "Packet", "PacketReader", "write_packet"]
 
 HEADER = struct.Struct("<4sIQ")
 MAGIC = b"CSFG"
+FIRE = b"f"
+"""What the driver reads from its standard input, once for each picture that is asked for."""
 MAX_WORDS = 1 << 20
 MAX_SAMPLE_BYTES = 6
 """Of a pixel: three channels of 16 bits."""

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from csflow.runtime import errors, schema
 from csflow.runtime.errors import CSFlowError, EndOfStream, FrameError, SourceError, SourceLost
 from csflow.runtime.picture.origin import GENICAM
-from csflow.runtime.sources.genicam.packets import Packet, PacketReader
+from csflow.runtime.sources.genicam.packets import FIRE, Packet, PacketReader
 from csflow.runtime.sources.genicam.wish import Wish
 from csflow.runtime.types import Frame
 
@@ -53,6 +53,9 @@ class GenicamSource:
         Raises as `drive` does.
         """
         self.name = name
+        self.waits = bool(wish.trigger)
+        """Whether it exposes only when it is told to."""
+        self._fires = wish.trigger == "Software"
         self._stall_s = stall_s
         self._next = 0
         self._seen: tuple[int | None, int] = (None, 0)
@@ -104,6 +107,13 @@ class GenicamSource:
             if now_s >= end_s:
                 return None
             self._wait(min(end_s - now_s, self._stall_s))
+
+    def fire(self) -> None:
+        """Execute the camera's software trigger, where it waits for that."""
+        if self._fires and not self._closed and self._child.stdin is not None:
+            with contextlib.suppress(OSError, ValueError):  # a driver that has just ended, or was closed
+                self._child.stdin.write(FIRE)
+                self._child.stdin.flush()
 
     def _packet(self) -> Packet | None:
         self._listen()

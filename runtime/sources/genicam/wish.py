@@ -56,6 +56,12 @@ class Wish:
     buffers: int = 4
     """Pictures that the producer may fill while nobody takes them."""
 
+    @property
+    def trigger(self) -> str:
+        """What the camera waits for before it exposes: Software, Line1, ...; empty where it runs freely."""
+        last = dict(self.features)
+        return last.get("TriggerSource", "its own setting") if last.get("TriggerMode") == "On" else ""
+
     @classmethod
     def parse(cls, uri: str) -> Wish:
         """Raises ConfigError."""

@@ -113,5 +113,5 @@ def test_a_value_out_of_range_is_wrong_usage(option: tuple[str, int], invoke: An
 def test_a_trigger_that_is_none_is_one_line(invoke: Any, folders: tuple[Path, Path]) -> None:
     result = invoke("--camera", folders[0], "--trigger", "gpio")
     assert result.exit_code == 1
-    expected = "expected stdin, http://127.0.0.1:8500, gpio:/dev/gpiochip0:17 or pipe:"
+    expected = "expected stdin, http://127.0.0.1:8500, gpio:/dev/gpiochip0:17, camera or pipe:"
     assert result.stderr.splitlines()[-1] == f"Error: no trigger 'gpio': {expected}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import queue
 import threading
 import time
 import urllib.request
@@ -53,6 +54,51 @@ def test_a_frame_from_before_the_trigger_is_never_its_answer(calibrated_bundle: 
 
     (result,), _ = run(calibrated_bundle, FakeSource(camera(), live=True), FakeTrigger(["x"]))
     assert (result.verdict, result.source) == (Verdict.OK, "fake#5")
+
+
+class Obedient(FakeSource):
+    """A camera that exposes when it is told to, and is silent else."""
+
+    waits = True
+
+    def __init__(self) -> None:
+        super().__init__([], live=True)
+        self.fired = 0
+        self._exposed: queue.SimpleQueue[Frame] = queue.SimpleQueue()
+
+    def fire(self) -> None:
+        """Expose."""
+        self.fired += 1
+        self._exposed.put(Frame(picture(), self.fired, source="camera"))
+
+    def read(self, timeout_s: float) -> Frame | None:
+        """What was exposed."""
+        try:
+            return self._exposed.get(timeout=min(timeout_s, 0.01))
+        except queue.Empty:
+            return None
+
+
+def test_a_camera_that_waits_exposes_once_a_request_and_its_silence_is_no_loss(calibrated_bundle: Bundle) -> None:
+    camera = Obedient()
+    patient = Reconnecting(lambda: camera, 0.05, source=camera)
+    trigger = FakeTrigger(["a", 0.2, None, None, "b"])
+    results, _ = run(calibrated_bundle, patient, trigger, silence_s=0.05)
+    assert [(r.trigger, r.verdict) for r in results] == [("a", Verdict.OK), ("b", Verdict.OK)]
+    assert camera.fired == 2
+    assert all(result.captured_ns >= request.since_ns for request, result in trigger.answers)
+    bare = Obedient()
+    results, _ = run(calibrated_bundle, bare, FakeTrigger([0.2, None, None, "c"]), silence_s=0.05)
+    assert [(r.trigger, r.verdict, bare.fired) for r in results] == [("c", Verdict.OK, 1)]
+
+
+def test_a_stamp_of_the_cameras_clock_may_lie_before_the_request_by_its_error(calibrated_bundle: Bundle) -> None:
+    now_ns = time.monotonic_ns()
+    request = Request("a", now_ns)
+    old = Frame(picture(204), 0, now_ns - 3000, "old", camera={"clock_error_ns": 2999})
+    new = Frame(picture(), 1, now_ns - 3000, "new", camera={"clock_error_ns": 3000})
+    (result,), _ = run(calibrated_bundle, FakeSource([old, new, *[None] * 1000], live=True), FakeTrigger([request]))
+    assert result.source == "new"
 
 
 def test_no_frame_in_time_is_an_error_with_that_reason(calibrated_bundle: Bundle) -> None:

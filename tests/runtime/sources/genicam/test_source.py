@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import queue
 import signal
 import sys
 import threading
@@ -16,7 +17,7 @@ import pytest
 from numpy.typing import NDArray
 
 from csflow.runtime.errors import BackendUnavailable, ConfigError, FrameError, SourceError, SourceLost
-from csflow.runtime.source import open_source
+from csflow.runtime.source import TriggeredSource, open_source
 from csflow.runtime.sources.genicam import driver, source
 from csflow.runtime.sources.genicam.driver import drive, picture_of, stamps_of
 from csflow.runtime.sources.genicam.source import GenicamSource
@@ -24,6 +25,9 @@ from csflow.runtime.sources.genicam.wish import Wish
 
 harvesters = pytest.importorskip("harvesters.core", reason="the extra genicam is not installed")
 MONO8, BGR8, BAYER_RG8 = 0x01080001, 0x02180015, 0x01080009
+
+
+SEVEN = Wish("7")
 
 
 class Heard:
@@ -68,7 +72,8 @@ class Harvester:
         if self._create:
             raise self._create
         node = SimpleNamespace(to_string=lambda: "Mono8")
-        nodes = SimpleNamespace(get_node=lambda name: node if name == "PixelFormat" else None)
+        known = {"PixelFormat": node, "TriggerSoftware": getattr(self, "software", None)}
+        nodes = SimpleNamespace(get_node=known.get)
         return SimpleNamespace(
             Events=self.events,
             add_callback=lambda _, callback: setattr(self, "_callback", callback),
@@ -80,7 +85,7 @@ class Harvester:
         )
 
     def _fetch(self, **_: Any) -> Any:
-        step = next(self._script)
+        step = next(self._script, None)
         if isinstance(step, Exception):
             raise step
         if step == "incomplete":
@@ -97,7 +102,7 @@ def driven(monkeypatch: pytest.MonkeyPatch, harvester: Harvester, enough: int = 
     monkeypatch.setattr(driver, "open_harvester", lambda _: harvester)
     ending = threading.Event()
     heard = Heard(ending, enough)
-    drive(Wish("7", cti=__file__), heard, ending)  # type: ignore[arg-type]
+    drive(Wish("7", cti=__file__), heard, ending, queue.SimpleQueue())  # type: ignore[arg-type]
     return heard
 
 
@@ -179,7 +184,7 @@ def test_a_feature_that_the_camera_does_not_have_is_a_wrong_option_also_through_
         open_source("genicam:0?Witdh=320", 60.0)
 
 
-def played(monkeypatch: pytest.MonkeyPatch, code: str, stall_s: float = 60.0) -> GenicamSource:
+def played(monkeypatch: pytest.MonkeyPatch, code: str, stall_s: float = 60.0, wish: Wish = SEVEN) -> GenicamSource:
     """A source whose driver is a few lines of Python."""
     words = (
         "import sys, time, numpy as np; from csflow.runtime.sources.genicam.packets import write_packet; "
@@ -187,7 +192,7 @@ def played(monkeypatch: pytest.MonkeyPatch, code: str, stall_s: float = 60.0) ->
         "tell(event='opened', device='d', features={});" + code
     )
     monkeypatch.setattr(source, "DRIVER", ("-c", words))
-    return GenicamSource("genicam:7", Wish("7"), stall_s)
+    return GenicamSource("genicam:7", wish, stall_s)
 
 
 def test_a_driver_that_says_nothing_is_killed_though_it_does_not_listen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,10 +203,42 @@ def test_a_driver_that_says_nothing_is_killed_though_it_does_not_listen(monkeypa
     assert camera._child.returncode == -signal.SIGKILL
 
 
+def test_a_camera_that_waits_for_software_is_fired_through_its_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = "event='picture', captured_ns=5, shape=[1, 1], dtype='uint8', camera={}, dropped=0"
+    code = f"[tell(np.zeros(1, 'u1'), {told}) for _ in iter(lambda: sys.stdin.buffer.read(1), b'')]"
+    fired = Wish("7", (("TriggerMode", "On"), ("TriggerSource", "Software")))
+    with played(monkeypatch, code, wish=fired) as camera:
+        assert isinstance(camera, TriggeredSource)
+        assert camera.waits
+        assert camera.read(0.01) is None
+        for index in range(2):
+            camera.fire()
+            frame = camera.read(60.0)
+            assert frame is not None
+            assert frame.index == index
+    camera.fire()  # closed: nobody listens
+
+
+def test_each_request_executes_the_software_trigger_of_the_camera(monkeypatch: pytest.MonkeyPatch) -> None:
+    executed, harvester = threading.Event(), Harvester(*[None] * 100_000)
+    monkeypatch.setattr(harvester, "software", SimpleNamespace(execute=executed.set), raising=False)
+    monkeypatch.setattr(driver, "open_harvester", lambda _: harvester)
+    ending, fired = threading.Event(), queue.SimpleQueue[None]()
+    fired.put(None)
+    heard = Heard(ending, 100_000)
+    thread = threading.Thread(target=drive, args=(Wish("7", cti=__file__), heard, ending, fired))
+    thread.start()
+    assert executed.wait(60.0)
+    ending.set()
+    thread.join(60.0)
+    assert not thread.is_alive()
+
+
 def test_silence_bad_pictures_and_last_words_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     code = (
         "tell(event='idle'); tell(event='incomplete'); tell(event='warning', message='hot'); "
-        "tell(np.array([3, 4], 'u1'), event='picture', captured_ns=5, shape=[1, 2], dtype='uint8', camera={}, dropped=0)"
+        "tell(np.array([3, 4], 'u1'), "
+        "event='picture', captured_ns=5, shape=[1, 2], dtype='uint8', camera={}, dropped=0)"
         "\n"
         "print('bus error', file=sys.stderr); sys.exit(3)"
     )
