@@ -101,3 +101,15 @@ def test_too_few_bytes_and_padded_rows_of_broken_bytes_are_refused() -> None:
         unpack(np.zeros(99, np.uint8), PixelFormat.parse("Mono12p"), (5, 3), padding=1)
     last_row_without_padding = unpack(np.arange(11, dtype=np.uint8), PixelFormat.parse("Mono8"), (3, 3), padding=1)
     assert last_row_without_padding.tolist() == [[0, 1, 2], [4, 5, 6], [8, 9, 10]]
+
+
+@pytest.mark.parametrize("text", [text for text in ALL if text != "Mono14p"])
+def test_harvesters_unpacks_to_the_same_levels(text: str) -> None:
+    # But for Mono14p: findings/harvesters-mono14p.sh.
+    pfnc = pytest.importorskip("harvesters.util.pfnc", reason="the extra genicam is not installed")
+    name = PixelFormat.parse(text)
+    data = RANDOM.integers(0, 256, name.row_bits(40) // 8, dtype=np.uint8)
+    if not name.packing and name.bits > 8:
+        data[1::2] &= (1 << name.bits - 8) - 1
+    theirs = pfnc.Dictionary.get_proxy(text).expand(data)
+    np.testing.assert_array_equal(unpack(data, name, (40, 1))[0], theirs)
