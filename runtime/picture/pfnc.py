@@ -131,11 +131,13 @@ def _stream(lines: NDArray[np.uint8], bits: int, count: int) -> NDArray[np.uint1
     padded = np.zeros((len(lines), groups * group), np.uint8)
     padded[:, : lines.shape[1]] = lines
     columns = padded.reshape(len(lines), groups, group)
+    # Narrow numbers are twice as fast; pixels of 14 bits reach over three bytes.
+    kind = np.uint16 if bits <= 12 else np.uint32
     out = np.empty((len(lines), groups, pixels), np.uint16)
     for number in range(pixels):
         first, shift = divmod(number * bits, 8)
-        value = np.zeros(columns.shape[:2], np.uint32)
-        for place in range(-(-(shift + bits) // 8)):
-            value |= columns[:, :, first + place].astype(np.uint32) << np.uint32(8 * place)
-        out[:, :, number] = value >> np.uint32(shift) & np.uint32((1 << bits) - 1)
+        value = columns[:, :, first].astype(kind)
+        for place in range(1, -(-(shift + bits) // 8)):
+            value |= columns[:, :, first + place].astype(kind) << kind(8 * place)
+        out[:, :, number] = value >> kind(shift) & kind((1 << bits) - 1)
     return out.reshape(len(lines), -1)[:, :count]

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from csflow.runtime.errors import SourceError
+from csflow.runtime.picture.colour import three_channels
 
 __all__ = ["Window", "clipped", "eight_bits", "in_window", "suggested", "window_table"]
 
@@ -38,10 +39,8 @@ def window_table(window: Window) -> NDArray[np.uint8]:
 
 def in_window(image: NDArray[np.uint16], window: Window) -> NDArray[np.uint8]:
     """(H, W) or (H, W, 3) uint16 as (H, W, 3) uint8 RGB, C-contiguous."""
-    mapped = window_table(window)[image]
-    if mapped.ndim == 2:
-        mapped = np.broadcast_to(mapped[:, :, None], (*mapped.shape, 3))
-    return np.ascontiguousarray(mapped)
+    mapped = window_table(window).take(image)
+    return three_channels(mapped) if mapped.ndim == 2 else np.ascontiguousarray(mapped)
 
 
 def eight_bits(image: NDArray[Any], window: Window | None) -> NDArray[Any]:

@@ -19,6 +19,7 @@ from pathlib import Path
 import click
 import numpy as np
 import torch
+from bench_camera import FORMATS, acquisition
 from bench_line import Pictures, run_line
 from bench_model import CAMERA_PX, NullEngine, pictures, random_bundle
 from bench_plc import handshakes, swaps
@@ -153,6 +154,7 @@ def line_rows(bundle: Bundle, engine: Engine, images: Sequence[np.ndarray], fram
     ready = run_line(bundle, null, [Pictures("null", [preprocess(image, how) for image in images])], frames)
     resize = in_turn({"resize": lambda: preprocess(images[0], how)}, frames)["resize"]
     of, size = "engine time", f"{CAMERA_PX[0]}x{CAMERA_PX[1]}"
+    taken = in_turn({name: acquisition(name, CAMERA_PX) for name in FORMATS}, frames)
     rows = [
         Row.of_times(f"engine time in the line ({engine.name})", real.engine),
         Row.of_times(f"end to end, {size}", real.end_to_end, engine_s, of),
@@ -160,6 +162,7 @@ def line_rows(bundle: Bundle, engine: Engine, images: Sequence[np.ndarray], fram
         Row.of_times(f"around a null engine, {size}", camera.around, engine_s, of),
         Row.of_times("around a null engine, picture of the model's size", ready.around, engine_s, of),
         Row.of_times(f"crop and resize from {size}", resize, engine_s, of),
+        *(Row.of_times(f"genicam: camera path, {name} {size}", taken[name], engine_s, of) for name in FORMATS),
     ]
     around_s, null_s = (float(np.median(times.around)) for times in (real, ready))
     return rows, Overhead(around_s / engine_s, null_s)

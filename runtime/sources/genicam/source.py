@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 
 from csflow.runtime import errors, schema
 from csflow.runtime.errors import CSFlowError, EndOfStream, FrameError, SourceError, SourceLost
+from csflow.runtime.picture.colour import three_channels
 from csflow.runtime.picture.origin import GENICAM
 from csflow.runtime.sources.genicam.packets import FIRE, Packet, PacketReader
 from csflow.runtime.sources.genicam.wish import Wish
 from csflow.runtime.types import Frame
 
-__all__ = ["GenicamSource", "open_genicam"]
+__all__ = ["GenicamSource", "image_of", "open_genicam", "set_pipe"]
 
 DRIVER = ("-m", "csflow.runtime.sources.genicam.driver")
 OPEN_S = 30.0
@@ -144,7 +145,7 @@ class GenicamSource:
         camera = dict(packet.told["camera"])
         index = self._next + self._missing(camera.get("frame_id"), int(packet.told["dropped"]))
         self._next, self._damaged = index + 1, 0
-        return Frame(_image(packet), index, int(packet.told["captured_ns"]), self.name, camera=camera)
+        return Frame(image_of(packet), index, int(packet.told["captured_ns"]), self.name, camera=camera)
 
     def _missing(self, frame_id: int | None, dropped: int) -> int:
         """Frames between the last one and this: by the camera's numbers, or, where it has none, those dropped here."""
@@ -231,19 +232,23 @@ def open_genicam(uri: str, timeout_s: float) -> GenicamSource:
     return GenicamSource(uri.partition("?")[0], Wish.parse(uri), timeout_s)
 
 
-def _image(packet: Packet) -> NDArray[Any]:
+def image_of(packet: Packet) -> NDArray[Any]:
+    """(H, W, 3) uint8 RGB of 8 bits; of more, what the camera sent: (H, W) grey or (H, W, 3) RGB, uint16."""
     shape = tuple(packet.told["shape"])
     image: NDArray[Any] = packet.data.view(packet.told["dtype"]).reshape(shape)
-    if image.dtype == np.uint16:
-        return image
-    return np.ascontiguousarray(np.broadcast_to(image[..., None], (*shape, 3))) if len(shape) == 2 else image
+    return three_channels(image) if image.dtype == np.uint8 and len(shape) == 2 else image
+
+
+def set_pipe(handle: int) -> None:
+    """Let a pipe hold as much as the user may have, up to `PIPE_BYTES`."""
+    with contextlib.suppress(OSError):  # beyond the user's share of pipe memory; then it stays as it is
+        fcntl.fcntl(handle, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
 
 def _start(wish: Wish) -> tuple[subprocess.Popen[bytes], int]:
     """The process, and what to read from it."""
     reading, writing = os.pipe2(os.O_CLOEXEC)
-    with contextlib.suppress(OSError):  # beyond the user's share of pipe memory; then it stays as it is
-        fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+    set_pipe(writing)
     words = schema.json_line(schema.to_mapping(wish))
     try:
         child = subprocess.Popen(
