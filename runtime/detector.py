@@ -165,7 +165,7 @@ class Detector:
         Raises SourceError where the picture cannot be used, InferenceError when the engine fails.
         """
         how = self.bundle.manifest.preprocessing
-        image = frame.image if frame.windowed else eight_bits(frame.image, how.window)
+        image = frame.image if frame.levels is not None else eight_bits(frame.image, how.window)
         if self._resizer is not None and self._resizer.takes(image):
             image = self._resizer.resize(image)
         else:

@@ -31,8 +31,8 @@ class Frame:
     """Where the frame came from: a path or a URI."""
     captured_unix_ns: int = 0
     """Wall clock at capture, nanoseconds since 1970 UTC; 0 takes the moment of `captured_ns` by the clock of now."""
-    windowed: bool = False
-    """Whether its 8 bits are what the model's window made of more."""
+    levels: NDArray[np.uint16] | None = None
+    """What `image` was before the model's window mapped it to 8 bits; None where it had 8 bits, or has more still."""
     camera: Mapping[str, float] = field(default_factory=dict)
     """What the camera itself says about it, numbers by name: `frame_id`; `device_ns`, its own stamp, and
     `clock_error_ns`, the error of `captured_ns` where that rests on it; chunk data. What it does not say is absent."""

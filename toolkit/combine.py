@@ -20,8 +20,7 @@ from csflow.runtime.bundle.golden import load_golden
 from csflow.runtime.bundle.manifest import Manifest
 from csflow.runtime.bundle.pictures import PictureSizes, knows_training, picture_sizes
 from csflow.runtime.errors import ConfigError, DataError
-from csflow.runtime.picture.images import read_image
-from csflow.runtime.picture.preprocess import preprocess
+from csflow.runtime.picture.preprocess import prepare_file
 from csflow.toolkit.backbones.backbone import Backbone
 from csflow.toolkit.backbones.config import BackboneConfig
 from csflow.toolkit.backbones.networks import build_backbone
@@ -162,7 +161,7 @@ def _member_scores(
     assert isinstance(head, CombinedHead)
     found: list[list[float]] = [[] for _ in head.heads]
     for picture in pictures:
-        image = torch.from_numpy(preprocess(read_image(picture), bundle.manifest.preprocessing)[None])
+        image = torch.from_numpy(prepare_file(picture, bundle.manifest.preprocessing)[None])
         scores: list[Tensor] = head.judged(model.backbone(image))[::2]
         for values, score in zip(found, scores, strict=True):
             values.append(float(score))

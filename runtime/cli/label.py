@@ -99,10 +99,10 @@ def _add(
 ) -> dict[str, Any]:
     from csflow.runtime.errors import ConfigError
     from csflow.runtime.labels.label import truth_of
-    from csflow.runtime.picture.images import read_image
+    from csflow.runtime.picture.images import read_picture
     from csflow.runtime.schema import to_mapping
 
-    read_image(picture)
+    read_picture(picture)
     truth = truth_of(record["verdict"], *said)
     try:
         result = record if len(record) > 1 else {}

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ from csflow.runtime.labels.label import GOOD, check_truth
 from csflow.runtime.line.cameras import CameraPolicy, open_cameras, warm_up_left_s
 from csflow.runtime.line.rounds import Rounds, Turn
 from csflow.runtime.picture.origin import CAPTURE, decoder_of, raw_png
+from csflow.runtime.picture.window import in_window
 from csflow.runtime.sink import sink_error
 from csflow.runtime.source import FrameSource, source_kind
 from csflow.runtime.trigger import Request, Trigger
@@ -35,6 +37,8 @@ WAITING = 4
 """Frames of a camera that may wait while one is written: a short burst is not thinned out."""
 DEADLINE_S = 1.0
 THUMBNAIL = (64, 64)
+LEAST_BITS = 10
+"""Of a camera of more than 8: dark pictures are compared as it sees them."""
 PLAIN_KINDS = ("camera", "csi", "aravis", "genicam", "synthetic", "files", "video", "watch")
 """Kinds of source whose URI holds settings and no password."""
 
@@ -193,7 +197,7 @@ class _Writer:
         done.pictures += 1
         return path
 
-    def _changed(self, image: NDArray[np.uint8]) -> bool:
+    def _changed(self, image: NDArray[Any]) -> bool:
         if self._wish.change is None or self._kept is None:
             return True
         difference = np.abs(_thumbnail(image) - _thumbnail(self._kept)).mean()
@@ -218,7 +222,10 @@ class _Writer:
         }
 
 
-def _thumbnail(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _thumbnail(image: NDArray[Any]) -> NDArray[np.float32]:
+    if image.dtype == np.uint16:
+        bits = max(int(image.max()).bit_length(), LEAST_BITS)
+        image = in_window(image, (0, (1 << bits) - 1))
     return np.asarray(Image.fromarray(image).convert("L").resize(THUMBNAIL, Image.Resampling.BOX), np.float32)
 
 

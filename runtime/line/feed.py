@@ -5,26 +5,30 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
-import numpy as np
+from numpy.typing import NDArray
 
 from csflow.runtime.errors import EndOfStream, FrameError, SourceError, SourceLost
 from csflow.runtime.line.grabber import Grabber
-from csflow.runtime.picture.window import Window, eight_bits
 from csflow.runtime.source import FrameSource, TriggeredSource
 from csflow.runtime.sources.reconnect import Reconnecting
 from csflow.runtime.sources.watch import WatchSource
 from csflow.runtime.types import Frame
 
-__all__ = ["Feed"]
+__all__ = ["Feed", "Mapped"]
+
+Mapped = Callable[[NDArray[Any]], NDArray[Any]]
+"""What makes 8 bits of a picture's levels, or raises SourceError."""
 
 
 class Feed:
     """One source with its thread (live sources only) and its patience."""
 
     def __init__(
-        self, source: FrameSource, silence_s: float, depth: int, wake: threading.Condition, window: Window | None = None
+        self, source: FrameSource, silence_s: float, depth: int, wake: threading.Condition, mapped: Mapped | None = None
     ) -> None:
         self.name = source.name
         self.live = source.live
@@ -36,7 +40,7 @@ class Feed:
         self._grabber = Grabber(source, depth, wake) if source.live else None
         self._source: FrameSource = self._grabber or source
         self._silence_s = silence_s
-        self._window = window
+        self._map = mapped
         self._inner = source
         self._given = 0
         self._only_bad: FrameError | None = None
@@ -94,12 +98,13 @@ class Feed:
 
     def _mapped(self, frame: Frame) -> Frame | FrameError:
         """A picture of more than 8 bits by the model's window: what all that follow check, judge and show."""
-        if frame.image.dtype != np.uint16 and self._window is None:
+        if self._map is None:
             return frame
         try:
-            return replace(frame, image=eight_bits(frame.image, self._window), windowed=True)
+            image = self._map(frame.image)
         except SourceError as error:
             return FrameError(str(error), frame.index, frame.source)
+        return frame if image is frame.image else replace(frame, image=image, levels=frame.image)
 
     def check(self) -> None:
         """Raise SourceLost once a camera that does not come back gave only bad frames for too long."""

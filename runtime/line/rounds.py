@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from csflow.runtime.errors import EndOfStream, FrameError
-from csflow.runtime.line.feed import Feed
+from csflow.runtime.line.feed import Feed, Mapped
 from csflow.runtime.line.judge import Case
-from csflow.runtime.picture.window import Window
 from csflow.runtime.source import FrameSource
 from csflow.runtime.trigger import Request, Trigger
 from csflow.runtime.types import Frame
@@ -54,7 +53,7 @@ class Rounds:
         depth: int,
         silence_s: float,
         max_results: int | None,
-        window: Window | None = None,
+        mapped: Mapped | None = None,
     ) -> None:
         """Take over opened sources.
 
@@ -64,14 +63,14 @@ class Rounds:
             depth: frames of a camera that may wait.
             silence_s: longest time in seconds without a frame; of a live source, without a good one.
             max_results: turns there are at most; None for no limit.
-            window: of the model, for pictures of more than 8 bits.
+            mapped: makes 8 bits of a picture's levels; None leaves pictures as they come.
         """
         self._wake = threading.Condition()
         self._beat = beat
         self._stop = stop
         self._left = max_results
         self._seen: Frame | None = None
-        self.feeds = [Feed(source, silence_s, depth, self._wake, window) for source in sources]
+        self.feeds = [Feed(source, silence_s, depth, self._wake, mapped) for source in sources]
 
     def free(self, batch: int) -> Iterator[list[Turn]]:
         """Every frame there is, the feeds in turn; up to `batch` frames at a time, one of a feed."""

@@ -6,6 +6,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 
 from csflow.runtime.detector import Detector
@@ -13,6 +14,7 @@ from csflow.runtime.errors import ConfigError, CSFlowError
 from csflow.runtime.line.frame_health import HealthLimits
 from csflow.runtime.line.judge import Judge
 from csflow.runtime.line.rounds import Rounds, Turn
+from csflow.runtime.picture.window import eight_bits
 from csflow.runtime.sink import ResultSink
 from csflow.runtime.sinks.summary import Summary, Tally
 from csflow.runtime.source import FrameSource
@@ -97,7 +99,7 @@ def run_stream(
             depth=policy.depth,
             silence_s=policy.silence_s,
             max_results=policy.max_results,
-            window=detector.bundle.manifest.preprocessing.window,
+            mapped=partial(eight_bits, window=detector.bundle.manifest.preprocessing.window),
         )
         for feed in rounds.feeds:
             stack.callback(feed.close)

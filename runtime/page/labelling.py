@@ -99,7 +99,9 @@ class Labelling:
         defect = word.defect.strip() or (None if word.good else "defect")
         truth = truth_of(result.verdict.name, None, defect, word.good)
         buffer = io.BytesIO()
-        Image.fromarray(seen.frame.image).save(buffer, "PNG", pnginfo=png_info(self._decoder(result.camera)))
+        levels = seen.frame.levels
+        kept = seen.frame.image if levels is None or levels.ndim == 3 else levels
+        Image.fromarray(kept).save(buffer, "PNG", pnginfo=png_info(self._decoder(result.camera)))
         record: dict[str, Any] = result_record(result)
         name = f"{result.source}-{record['time_utc'].replace(':', '').replace('.', '')}.png"
         with self._writing:

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from csflow.runtime.errors import DataError
+
 __all__ = [
     "CAPTURE",
     "GENICAM",
@@ -53,8 +55,16 @@ def png_info(decoder: str) -> PngInfo:
     return info
 
 
-def raw_png(image: NDArray[np.uint8], decoder: str, keyword: str, record: dict[str, Any]) -> bytes:
-    """A PNG of the very pixels, (H, W, 3) uint8 RGB, with their decoder and a record in a text chunk `keyword`."""
+def raw_png(image: NDArray[Any], decoder: str, keyword: str, record: dict[str, Any]) -> bytes:
+    """A PNG of the very pixels, with their decoder and a record in a text chunk `keyword`.
+
+    Args:
+        image: (H, W, 3) uint8 RGB, or (H, W) uint16 grey.
+
+    Raises DataError for colours of 16 bits, which Pillow does not write.
+    """
+    if image.dtype == np.uint16 and image.ndim == 3:
+        raise DataError("colours of more than 8 bits cannot be kept as PNG: let the camera send grey, or 8 bits")
     info = png_info(decoder)
     info.add_text(keyword, json.dumps(record))
     buffer = io.BytesIO()

@@ -24,7 +24,7 @@ from csflow.runtime.bundle.golden import load_golden
 from csflow.runtime.bundle.manifest import IGNORED_RGB, Preprocessing
 from csflow.runtime.bundle.pictures import PictureSizes, picture_sizes
 from csflow.runtime.engines.opening import open_engine
-from csflow.runtime.errors import BundleError, CalibrationError, ConfigError, DataError, SinkError, SourceError
+from csflow.runtime.errors import BundleError, CalibrationError, ConfigError, DataError, SinkError
 from csflow.runtime.picture.images import read_image
 from csflow.runtime.picture.preprocess import preprocess
 from csflow.runtime.types import Frame
@@ -198,7 +198,7 @@ def test_region_of_interest_is_kept_and_decides_what_is_seen(
     assert part.manifest.preprocessing.roi == roi
     assert part.weights_sha256 != whole.weights_sha256
     outside = dataclasses.replace(plan(random_weights), roi=(100, 0, 64, 64))
-    with pytest.raises(SourceError, match="leaves the image"):
+    with pytest.raises(DataError, match=r"\.png: region of interest .* leaves the image"):
         train_model(dataset, tmp_path / "outside", outside, Silent())
     assert not (tmp_path / "outside").exists()
 

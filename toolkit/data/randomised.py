@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from csflow.runtime.picture.images import read_image
+from csflow.runtime.picture.images import read_picture
 from csflow.toolkit.data.masks import load_mask
 from csflow.toolkit.data.sample import Dataset, Sample
 
@@ -74,7 +74,7 @@ def turned_and_cropped(picture: NDArray[np.uint8], seed: int, name: str) -> NDAr
 
 def _written(sample: Sample, before: Path, root: Path, seed: int) -> Sample:
     name = sample.path.relative_to(before).as_posix()
-    image = read_image(sample.path)
+    image = read_picture(sample.path)
     path = root / f"{name}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(turned_and_cropped(image, seed, name)).save(path, compress_level=1)

@@ -16,7 +16,7 @@ from csflow.runtime import schema
 from csflow.runtime.bundle.calibration import load_calibration
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.manifest import Preprocessing
-from csflow.runtime.cli.roi import roi
+from csflow.runtime.cli.pictures.roi import roi
 from csflow.runtime.detector import Detector
 from csflow.runtime.errors import DataError, SourceError
 from csflow.runtime.line.stream import run_stream
