@@ -4,12 +4,14 @@ genicam:                                       the only camera there is
 genicam:40012345?ExposureTime=5000&Gain=6      by serial number, name given to it, model or id; features in this order
 genicam:40012345?UserSetSelector=Line3&UserSetLoad=     a command is a feature without a value
 genicam:?cti=/opt/maker/lib/maker.cti&strict=0&buffers=4     options of csflow are in small letters
+genicam:?load=line3.pfs&Gain=7                 features of a file, a name and a value a line, before the others
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
@@ -35,6 +37,7 @@ def _path(text: str) -> str:
 
 
 _OPTIONS: dict[str, Option] = {
+    "load": (_path, "line3.pfs"),
     "cti": (_path, "/opt/maker/lib/maker.cti"),
     "strict": (switch_option, "0 or 1"),
     "buffers": (_buffers, "1 to 64"),
@@ -72,4 +75,25 @@ class Wish:
         options: dict[str, Any] = read_options(uri, rest, _OPTIONS)
         if any(not text.isprintable() for pair in features for text in pair):
             raise ConfigError(f"{uri!r}: a feature's value holds characters that cannot be printed")
+        if path := options.pop("load", ""):
+            features = (*_features_in(Path(path)), *features)
         return cls(unquote(name), features, **options)
+
+
+def _features_in(path: Path) -> tuple[tuple[str, str], ...]:
+    """What a file lists, in its order, as Pylon's and other makers' programs save it. Raises ConfigError."""
+    try:
+        lines = path.read_bytes().decode().splitlines()
+    except OSError as error:
+        raise ConfigError(f"cannot read the features in {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is no text: expected a feature and its value a line") from None
+    found = []
+    for number, line in enumerate(lines, start=1):
+        words = line.strip().split(None, 1)
+        if not words or words[0].startswith(("#", "//")):
+            continue
+        if len(words) < 2 or not _FEATURE.fullmatch(words[0]):
+            raise ConfigError(f"{path}, line {number}: {line[:80]!r} is no feature with a value, such as 'Gain 6'")
+        found.append((words[0], words[1]))
+    return tuple(found)

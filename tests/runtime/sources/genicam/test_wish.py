@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from csflow.runtime.errors import ConfigError
@@ -44,3 +46,22 @@ def test_features_keep_their_order_and_options_are_csflows() -> None:
 def test_what_is_no_wish_is_refused(uri: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         Wish.parse(uri)
+
+
+def test_a_file_of_features_comes_before_those_of_the_uri(tmp_path: Path) -> None:
+    saved = tmp_path / "line3.pfs"
+    saved.write_text("# {05D8C294}\n\nTriggerMode\tOn\nDeviceUserID\tline 3, top\nGain 6.5\n")
+    wish = Wish.parse(f"genicam:7?Gain=7&load={saved}")
+    assert wish == Wish("7", (("TriggerMode", "On"), ("DeviceUserID", "line 3, top"), ("Gain", "6.5"), ("Gain", "7")))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [(b"Gain\n", "line 1: 'Gain' is no feature with a value"), (b"# x\ngain 5", "line 2"), (b"\xff\xfe", "is no text")],
+)
+def test_a_file_of_something_else_is_refused(text: bytes, words: str, tmp_path: Path) -> None:
+    (tmp_path / "a.pfs").write_bytes(text)
+    with pytest.raises(ConfigError, match=words):
+        Wish.parse(f"genicam:7?load={tmp_path}/a.pfs")
+    with pytest.raises(ConfigError, match="cannot read the features"):
+        Wish.parse(f"genicam:7?load={tmp_path}/nowhere.pfs")
