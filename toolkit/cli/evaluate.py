@@ -51,7 +51,7 @@ def evaluate(images: Path, bundle: str, backend: str, directory: Path, randomise
     from csflow.toolkit.data.provenance import trained_on, with_unseen_good
     from csflow.toolkit.data.randomised import randomised
     from csflow.toolkit.evaluation.evaluation import evaluate as run_evaluation
-    from csflow.toolkit.evaluation.report import prepare_directory, write_report
+    from csflow.toolkit.evaluation.report import VIEWER, prepare_directory, write_report
     from csflow.toolkit.evaluation.summary import summary_lines, to_json
 
     opened = Bundle.open(bundle)
@@ -70,7 +70,7 @@ def evaluate(images: Path, bundle: str, backend: str, directory: Path, randomise
         return
     for line in summary_lines(evaluation):
         click.echo(line)
-    click.echo(f"report: {page}")
+    click.echo(f"report: {page}\nevery picture, and what each threshold would cost: {page.with_name(VIEWER)}")
 
 
 def _tell(dataset: Dataset, seen: list[Path]) -> None:

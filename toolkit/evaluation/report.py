@@ -24,10 +24,13 @@ from csflow.toolkit.evaluation.html import render_page
 from csflow.toolkit.evaluation.plots import histogram_png, roc_png
 from csflow.toolkit.evaluation.sheet import panels, sheet
 from csflow.toolkit.evaluation.summary import to_json
+from csflow.toolkit.evaluation.viewer import viewer_page
 
-__all__ = ["prepare_directory", "write_report"]
+__all__ = ["VIEWER", "prepare_directory", "write_report"]
 
 GALLERY = 12
+VIEWER = "viewer.html"
+"""The page of all pictures, with a slider for the threshold."""
 THUMBNAIL_PX = 240
 
 
@@ -64,9 +67,10 @@ def prepare_directory(directory: Path) -> None:
 
 
 def write_report(evaluation: Evaluation, directory: Path) -> Path:
-    """Write evaluation.json, scores.csv, roc.png, histogram.png, sheet.png and report.html; returns the page's path.
+    """Write evaluation.json, scores.csv, roc.png, histogram.png, sheet.png, viewer.html and report.html; returns the
+    path of the last.
 
-    Each file is whole or absent. The page needs no other file and no network.
+    Each file is whole or absent. The pages need no other file and no network.
 
     Raises:
         DataError: a picture or mask cannot be read any more.
@@ -78,11 +82,12 @@ def write_report(evaluation: Evaluation, directory: Path) -> Path:
         "histogram.png": histogram_png(evaluation),
         "sheet.png": _encoded(sheet(evaluation), "PNG"),
     }
-    page = _page(evaluation, plots)
+    page, viewer = _page(evaluation, plots), viewer_page(evaluation)
     for name, data in plots.items():
         write_atomic(directory / name, data)
     write_atomic(directory / "evaluation.json", schema.dump_json(to_json(evaluation)))
     write_atomic(directory / "scores.csv", _csv(evaluation))
+    write_atomic(directory / VIEWER, viewer.encode())
     write_atomic(directory / "report.html", page.encode())
     return directory / "report.html"
 

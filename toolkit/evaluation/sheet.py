@@ -16,7 +16,7 @@ from csflow.runtime.picture.window import eight_bits
 from csflow.toolkit.data.dataset import load_mask
 from csflow.toolkit.evaluation.evaluation import Evaluation, ScoredSample
 
-__all__ = ["panels", "sheet", "sheet_samples"]
+__all__ = ["covered", "panels", "sheet", "sheet_samples"]
 
 CELL_PX, GAP_PX, HEAD_PX, SIDE_PX = 150, 6, 40, 76
 BAND_PX = HEAD_PX + 3 * (CELL_PX + GAP_PX) + 12
@@ -73,6 +73,13 @@ def panels(scored: ScoredSample, evaluation: Evaluation) -> Sequence[NDArray[np.
     hot = np.zeros_like(image)
     hot[top : top + height, left : left + width] = heat_map(scored.anomaly_map, (width, height), scale)
     return _outlined(image, scored), hot, overlay(image, scored.anomaly_map, scale, evaluation.roi)
+
+
+def covered(scored: ScoredSample, evaluation: Evaluation) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """The picture as it is, and the map over it; each (H, W, 3) uint8 RGB of the picture's size."""
+    image = eight_bits(read_picture(scored.sample.path), evaluation.window)
+    scale = full_scale(scored.anomaly_map, _reference(evaluation))
+    return image, overlay(image, scored.anomaly_map, scale, evaluation.roi)
 
 
 def _reference(evaluation: Evaluation) -> float:

@@ -23,7 +23,7 @@ from csflow.toolkit.evaluation.evaluation import Evaluation, evaluate
 from csflow.toolkit.evaluation.report import write_report
 from csflow.toolkit.evaluation.sheet import panels, sheet_samples
 
-FILES = {"evaluation.json", "histogram.png", "report.html", "roc.png", "scores.csv", "sheet.png"}
+FILES = {"evaluation.json", "histogram.png", "report.html", "roc.png", "scores.csv", "sheet.png", "viewer.html"}
 
 
 class Page(HTMLParser):
