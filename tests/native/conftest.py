@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import importlib.util
 import os
 import re
@@ -71,9 +72,13 @@ def build(run: Run) -> Build:
 
     def make(name: str, *options: str, targets: tuple[str, ...] = ()) -> Path:
         folder = ROOT / "out" / "native" / name
+        folder.mkdir(parents=True, exist_ok=True)
         python = f"-DPython3_EXECUTABLE={sys.executable}"
-        run("cmake", "-S", ROOT, "-B", folder, "-DCSFLOW_WARNINGS_AS_ERRORS=ON", python, *options)
-        run("cmake", "--build", folder, "--parallel", "2", *(("--target", *targets) if targets else ()))
+        # Another process of `pytest -n` may want the same build.
+        with (folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            run("cmake", "-S", ROOT, "-B", folder, "-DCSFLOW_WARNINGS_AS_ERRORS=ON", python, *options)
+            run("cmake", "--build", folder, "--parallel", "2", *(("--target", *targets) if targets else ()))
         return folder
 
     return make

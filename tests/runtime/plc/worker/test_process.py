@@ -110,7 +110,7 @@ class Line:
         return made
 
     def until(self, what: Callable[[Report], bool], control: Control, trigger_id: int = 0, command: int = 0) -> Report:
-        orders = Orders(control, 0, trigger_id, command, argument=2, deadline_ms=10_000)
+        orders = Orders(control, 0, trigger_id, command, argument=2, deadline_ms=60_000)
         assert self.station.exchange.order("test", lambda _: orders)
         end = time.monotonic() + LONG_S
         while time.monotonic() < end:
