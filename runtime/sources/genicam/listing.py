@@ -21,7 +21,7 @@ __all__ = ["list_devices", "main"]
 PROGRAM = ("-m", "csflow.runtime.sources.genicam.listing")
 
 
-def list_devices(timeout_s: float = 30.0) -> list[Device]:
+def list_devices(timeout_s: float = 60.0) -> list[Device]:
     """All cameras of the producers that GENICAM_GENTL64_PATH names.
 
     Raises BackendUnavailable where there is no producer or library, or where one hangs or crashes.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -66,8 +67,9 @@ def video(folder: Path) -> Played:
 
 
 def gst(_folder: Path) -> Played:
-    if shutil.which("gst-launch-1.0") is None:
-        pytest.skip("gstreamer1.0-tools is not installed")
+    tools = shutil.which("gst-launch-1.0") and shutil.which("gst-inspect-1.0")
+    if not tools or subprocess.run(["gst-inspect-1.0", "gdppay"], check=False, capture_output=True).returncode:
+        pytest.skip("gstreamer1.0-tools or -plugins-bad is not installed")
     pipeline = "gst:videotestsrc is-live=true ! video/x-raw,width=96,height=64,framerate=50/1"
     return Played(open_source(pipeline, TIMEOUT_S), ends=False)
 

@@ -7,6 +7,7 @@ import queue
 import signal
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -86,6 +87,8 @@ class Harvester:
 
     def _fetch(self, **_: Any) -> Any:
         step = next(self._script, None)
+        if step is None:
+            time.sleep(0.001)
         if isinstance(step, Exception):
             raise step
         if step == "incomplete":
