@@ -44,7 +44,7 @@ class ModelConfig:
         """The model section of a manifest, which names the method itself."""
         return {
             "image_size": self.image_size,
-            "backbone": schema.to_mapping(self.backbone),
+            "backbone": self.backbone.to_mapping(),
             "head": schema.to_mapping(self.head),
         }
 

@@ -27,11 +27,14 @@ from csflow.runtime.errors import SinkError
 from csflow.runtime.picture.preprocess import prepare_file
 from csflow.toolkit.backbones.backbone import Backbone, Features
 from csflow.toolkit.backbones.config import BackboneConfig
+from csflow.toolkit.backbones.quantized import quantized
 
-__all__ = ["FLIPS", "FeatureFiles", "Plan", "extract_features", "features_key", "flip", "open_features"]
+__all__ = ["FLIPS", "FeatureFiles", "Plan", "extract_features", "features_key", "flip", "open_features", "rounded"]
 
 FLIPS = ("none", "horizontal", "vertical", "both")
 BATCH = 8
+RANGE_PICTURES = 32
+"""Pictures that give the ranges of an int8 backbone; more of them change a power of two hardly ever."""
 KEY = "features.json"
 Shape = tuple[int, int, int]
 
@@ -169,6 +172,16 @@ def open_features(folder: Path, key: str) -> FeatureFiles | None:
         return FeatureFiles(maps, body["variants"])
     except (OSError, ValueError, KeyError, EOFError):
         return None
+
+
+def rounded(backbone: Backbone, plan: Plan, pictures: int) -> Backbone:
+    """A float32 EfficientNet in int8, with ranges from some of the first `pictures` of a plan; changed in place.
+
+    Raises ConfigError where it is no EfficientNet, DataError where a picture cannot be read.
+    """
+    device, taken = backbone.get_buffer("mean").device, min(RANGE_PICTURES, pictures)
+    paths = [plan.paths[i * pictures // taken] for i in range(taken)]
+    return quantized(backbone, (torch.from_numpy(prepare_file(path, plan.how))[None].to(device) for path in paths))
 
 
 def _file(folder: Path, index: int) -> Path:

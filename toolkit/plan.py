@@ -47,6 +47,7 @@ class BackboneChoice:
     padding: str = "timm"
     scales: int | None = None
     stages: tuple[int, ...] | None = None
+    precision: str = "fp32"
 
 
 def model_plan(method: str, choice: BackboneChoice, given: Mapping[str, Any] | None = None) -> tuple[ModelConfig, Any]:
@@ -66,9 +67,8 @@ def model_plan(method: str, choice: BackboneChoice, given: Mapping[str, Any] | N
     if both := sorted(values.keys() & (given or {}).keys()):
         raise ConfigError(f"{both[0]} is given twice, in --method and as an option: leave one out")
     values |= given or {}
-    backbone = checked(
-        dataclasses.replace, resolve_name(choice.name), padding=choice.padding, **_reading(family, choice)
-    )
+    how = {"padding": choice.padding, "precision": choice.precision, **_reading(family, choice)}
+    backbone = checked(dataclasses.replace, resolve_name(choice.name), **how)
     model = checked(ModelConfig, choice.image_size, backbone, name, chosen(family.config, values))
     return model, chosen(family.training, values)
 

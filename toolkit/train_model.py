@@ -32,7 +32,7 @@ from csflow.toolkit.config import ModelConfig
 from csflow.toolkit.data.dataset import Dataset
 from csflow.toolkit.data.hold_out import split_evenly
 from csflow.toolkit.data.provenance import FITTED, HELD_OUT, LEFT_OUT, file_hashes, listing, training_record
-from csflow.toolkit.features import FLIPS, FeatureFiles, Plan, extract_features, features_key, open_features
+from csflow.toolkit.features import FLIPS, FeatureFiles, Plan, extract_features, features_key, open_features, rounded
 from csflow.toolkit.forecast import duration, timed_picture
 from csflow.toolkit.golden import golden_pictures, score_golden
 from csflow.toolkit.methods.method import Fitted, Head, Shapes, Workplace
@@ -145,12 +145,13 @@ class _Job:
     @classmethod
     def of(cls, dataset: Dataset, plan: TrainPlan, work: Path, reporter: Reporter) -> _Job:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        backbone, record = load_backbone(plan.model.backbone, plan.weights)
+        backbone, record = load_backbone(plan.model.backbone.unrounded, plan.weights)
         shapes = backbone.shapes(plan.model.image_size)
         settled = checked(chosen_method(plan.model.method).settle, plan.model.head, shapes)
         model = dataclasses.replace(plan.model, head=settled)
         sizes = ", ".join("x".join(map(str, shape)) for shape in shapes)
-        reporter.say(f"backbone {plan.model.backbone.name} ({record.source}), features {sizes}, on {device}")
+        kind = "" if plan.model.backbone.precision == "fp32" else " in int8"
+        reporter.say(f"backbone {plan.model.backbone.name}{kind} ({record.source}), features {sizes}, on {device}")
         how: Preprocessing = checked(
             Preprocessing, plan.model.image_size, plan.roi, ignore=plan.ignore, window=plan.window
         )
@@ -161,6 +162,8 @@ class _Job:
         extraction = Plan([sample.path for sample in pictures], how, plan.flips)
         hashes = file_hashes(pictures)
         backbone = backbone.to(device)
+        if plan.model.backbone.precision == "int8":
+            backbone = rounded(backbone, extraction, len(kept))
         return cls(plan, model, shapes, work, reporter, device, backbone, record, extraction, len(kept), hashes)
 
     @property
@@ -185,9 +188,11 @@ class _Job:
     def features(self, shared: SharedFeatures | None) -> FeatureFiles:
         if shared is None:
             return self._features(self.work / "features", self.backbone, self.key)
-        backbone, record = load_backbone(shared.backbone, self.plan.weights)
-        key = self._key(record, shared.backbone)
-        found = self._features(shared.folder, backbone.to(self.device), key)
+        backbone, record = load_backbone(shared.backbone.unrounded, self.plan.weights)
+        backbone = backbone.to(self.device)
+        if shared.backbone.precision == "int8":
+            backbone = rounded(backbone, self.extraction, self.kept)
+        found = self._features(shared.folder, backbone, self._key(record, shared.backbone))
         return found.chosen(self.model.backbone.places_in(shared.backbone))
 
     def _features(self, folder: Path, backbone: Backbone, key: str) -> FeatureFiles:

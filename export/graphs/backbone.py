@@ -19,6 +19,8 @@ from torch.func import functional_call
 
 from csflow.export.graphs.half import Saturate
 from csflow.toolkit.backbones.backbone import Backbone, Features, image_pyramid
+from csflow.toolkit.backbones.fold import into_convolution, set_convolution
+from csflow.toolkit.backbones.quantized import is_quantized
 
 __all__ = [
     "BACKBONE_FOLDS",
@@ -28,7 +30,6 @@ __all__ = [
     "fold_batch_norms",
     "fold_pixel_scale",
     "halve_backbone",
-    "set_convolution",
 ]
 
 
@@ -44,7 +45,9 @@ class InferenceBackbone(nn.Module):
         self.register_buffer("mean", (mean.double() * 255.0).to(mean.dtype))
         self.register_buffer("scale", (1.0 / (std.double() * 255.0)).to(std.dtype))
         self.narrow: nn.Module = nn.Identity()
-        """Applied to the pixels and to the features; `halve_backbone` puts the cast to half here."""
+        """Applied to the pixels; `halve_backbone` puts the cast to half here."""
+        self.narrow_features: nn.Module = nn.Identity()
+        """The same for the features."""
         self.eval()
 
     def forward(self, frames: Tensor) -> Features:
@@ -53,7 +56,7 @@ class InferenceBackbone(nn.Module):
         # Cast before permute: TensorRT takes uint8 into a Cast only.
         x = frames.to(mean.dtype).permute(0, 3, 1, 2) - mean
         x = self.narrow(x if scale is None else x * scale)
-        return tuple(self.narrow(f) for x_i in image_pyramid(x, self.scales) for f in self.trunk(x_i))
+        return tuple(self.narrow_features(f) for x_i in image_pyramid(x, self.scales) for f in self.trunk(x_i))
 
 
 def fold_backbone(backbone: Backbone, image_size: int = 256, pixel_scale: bool = True) -> InferenceBackbone:
@@ -77,7 +80,7 @@ def fold_batch_norms(backbone: InferenceBackbone) -> None:
     for parent in list(backbone.modules()):
         for name, norm in list(parent.named_children()):
             if isinstance(norm, nn.BatchNorm2d) and (conv := feeds.get(norm)) is not None:
-                _into_convolution(conv, norm)
+                into_convolution(conv, norm)
                 setattr(parent, name, getattr(norm, "act", nn.Identity()))
 
 
@@ -115,16 +118,6 @@ def _run_on_meta(backbone: InferenceBackbone) -> None:
         functional_call(backbone, {name: t.to("meta") for name, t in stored.items()}, (frame,))
 
 
-def _into_convolution(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
-    # Padding lies before the convolution, so a factor and an offset after it never see the border.
-    mean, variance = norm.get_buffer("running_mean").double(), norm.get_buffer("running_var").double()
-    factor = norm.weight.double() / torch.sqrt(variance + norm.eps)
-    bias = torch.zeros_like(mean) if conv.bias is None else conv.bias.double()
-    set_convolution(
-        conv, conv.weight.double() * factor[:, None, None, None], norm.bias.double() + (bias - mean) * factor
-    )
-
-
 def fold_pixel_scale(backbone: InferenceBackbone) -> None:
     """Division by 255 and by the colours' standard deviation into the stem; the mean stays, as the stem pads with 0.
 
@@ -135,13 +128,6 @@ def fold_pixel_scale(backbone: InferenceBackbone) -> None:
         return
     set_convolution(stem, stem.weight.double() * backbone.get_buffer("scale").double(), stem.bias)
     backbone.register_buffer("scale", None)
-
-
-def set_convolution(conv: nn.Conv2d, weight: Tensor, bias: Tensor | None) -> None:
-    """Replace weight and bias, in the type that the weight has; None takes the bias away."""
-    dtype = conv.weight.dtype
-    conv.weight = nn.Parameter(weight.to(dtype), requires_grad=False)
-    conv.bias = None if bias is None else nn.Parameter(bias.to(dtype), requires_grad=False)
 
 
 class WideSqueeze(nn.Module):
@@ -162,7 +148,13 @@ class WideSqueeze(nn.Module):
 
 
 def halve_backbone(backbone: InferenceBackbone) -> InferenceBackbone:
-    """Change the backbone in place: the trunk in float16, features float16, normalisation and squeeze means float32."""
+    """Change the backbone in place: the trunk in float16, features float16, normalisation and squeeze means float32.
+
+    One of eight bits keeps its float32 between the roundings, where its numbers are exact; only the features are cast.
+    """
+    backbone.narrow_features = Saturate()
+    if is_quantized(backbone.trunk):
+        return backbone
     backbone.trunk.half()
     for parent in list(backbone.trunk.modules()):
         for name, child in list(parent.named_children()):

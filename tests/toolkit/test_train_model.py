@@ -29,6 +29,7 @@ from csflow.runtime.picture.images import read_image
 from csflow.runtime.picture.preprocess import preprocess
 from csflow.runtime.types import Frame
 from csflow.toolkit.backbones.networks import resolve_name
+from csflow.toolkit.backbones.quantized import is_quantized
 from csflow.toolkit.config import ModelConfig
 from csflow.toolkit.data.dataset import load_dataset
 from csflow.toolkit.data.hold_out import split_evenly
@@ -116,6 +117,21 @@ def test_pictures_far_from_square_are_told_before_any_work(
     with pytest.raises(pytest.fail.Exception):
         train_model(load_dataset(tmp_path / "good"), tmp_path / "model.csflow", plan(random_weights), reporter)
     assert reporter.lines[-1].startswith("WARNING: pictures of 200x80 pixels are squeezed into a square")
+
+
+def test_an_int8_backbone_is_the_models_own_from_the_first_feature_on(
+    tmp_path: Path, product_line: Path, random_weights: Path
+) -> None:
+    backbone = dataclasses.replace(resolve_name("tf_efficientnet_lite0"), scales=1, stages=(1,), precision="int8")
+    model = ModelConfig(64, backbone, "mahalanobis", MahalanobisConfig())
+    training = TrainPlan(model, MahalanobisTraining(), str(random_weights))
+    stops = Stops()
+    bundle = train_model(load_dataset(product_line), tmp_path / "int8.csflow", training, stops)
+    assert any("tf_efficientnet_lite0.in1k in int8 (" in line for line in stops.lines)
+    assert bundle.manifest.model["backbone"]["precision"] == "int8"
+    assert is_quantized(Model.load(bundle).backbone)
+    with open_engine(bundle, "torch") as engine:
+        assert engine.name == "torch-fp32"
 
 
 def test_interrupted_training_leaves_no_bundle_and_resumes_to_the_same_weights(

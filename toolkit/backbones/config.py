@@ -5,11 +5,16 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
-__all__ = ["PADDINGS", "BackboneConfig"]
+from csflow.runtime import schema
+
+__all__ = ["BACKBONE_PRECISIONS", "PADDINGS", "BackboneConfig"]
 
 PADDINGS = ("timm", "tf_same", "symmetric", "lm071")
 """Padding conventions of the backbone; `BackboneConfig.padding` tells them apart."""
+BACKBONE_PRECISIONS = ("fp32", "int8")
+"""What the backbone computes in as the heads see it, whatever runs them."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,9 @@ class BackboneConfig:
     stages: tuple[int, ...] = (5,)
     """Stages of the network whose output is read, counted from 0 and rising; 5 of an EfficientNet is what CS-Flow reads
     (block index 35 of B5), and 1 to 3 of a ResNet are its layers 1 to 3."""
+    precision: str = "fp32"
+    """'int8': rounded to eight bits before anything was fitted to its features (`csflow.toolkit.backbones.quantized`),
+    an EfficientNet only."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.scales <= 6:
@@ -40,6 +48,8 @@ class BackboneConfig:
             raise ValueError("std must be positive")
         if self.padding not in PADDINGS:
             raise ValueError(f"padding must be one of {', '.join(PADDINGS)}")
+        if self.precision not in BACKBONE_PRECISIONS:
+            raise ValueError(f"precision must be one of {', '.join(BACKBONE_PRECISIONS)}")
         if not self.stages or list(self.stages) != sorted({*self.stages}) or self.stages[0] < 0:
             raise ValueError("stages must be rising whole numbers from 0, at least one")
 
@@ -62,3 +72,13 @@ class BackboneConfig:
         listed = list(configs)
         stages = tuple(sorted({stage for config in listed for stage in config.stages}))
         return dataclasses.replace(listed[0], scales=max(config.scales for config in listed), stages=stages)
+
+    @property
+    def unrounded(self) -> BackboneConfig:
+        """The same in float32: what weights are loaded into."""
+        return dataclasses.replace(self, precision="fp32")
+
+    def to_mapping(self) -> dict[str, Any]:
+        """For a manifest. A precision of 'fp32' is left out, as it was before there was a choice."""
+        mapping: dict[str, Any] = schema.to_mapping(self)
+        return {key: value for key, value in mapping.items() if (key, value) != ("precision", "fp32")}

@@ -19,6 +19,7 @@ from csflow.runtime.errors import ConfigError
 from csflow.toolkit.backbones.backbone import Backbone, Features, Trunk
 from csflow.toolkit.backbones.config import BackboneConfig
 from csflow.toolkit.backbones.efficientnet import STAGES, EfficientNetTrunk, is_efficientnet, set_padding
+from csflow.toolkit.backbones.quantized import quantize_trunk
 
 __all__ = ["StagesTrunk", "build_backbone", "counts_blocks", "resolve_name"]
 
@@ -47,8 +48,8 @@ class StagesTrunk(Trunk):
 def build_backbone(config: BackboneConfig) -> Backbone:
     """The backbone with untrained weights; load them with `csflow.toolkit.backbones.weights`.
 
-    Raises ConfigError for a name that timm lacks or that gives no feature maps, a stage it lacks, or a padding that is
-    not defined for it.
+    Raises ConfigError for a name that timm lacks or that gives no feature maps, a stage it lacks, or a padding or
+    precision that is not defined for it.
     """
     probe = _probe(config.name)
     if is_efficientnet(probe):
@@ -57,12 +58,18 @@ def build_backbone(config: BackboneConfig) -> Backbone:
         trunk = EfficientNetTrunk(timm.create_model(config.name, pretrained=False), config.stages)
         if config.padding != "timm":
             set_padding(trunk, config)
-        return Backbone(trunk, config)
+        return _backbone(trunk, config)
     if config.padding != "timm":
         raise ConfigError(
             f"padding {config.padding!r} is defined for EfficientNets, not for {config.name!r}: leave it out"
         )
-    return Backbone(StagesTrunk(_cut(probe, config), config.stages), config)
+    return _backbone(StagesTrunk(_cut(probe, config), config.stages), config)
+
+
+def _backbone(trunk: Trunk, config: BackboneConfig) -> Backbone:
+    if config.precision == "int8":
+        quantize_trunk(trunk)
+    return Backbone(trunk, config)
 
 
 def resolve_name(name: str) -> BackboneConfig:

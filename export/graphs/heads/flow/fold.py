@@ -13,9 +13,9 @@ from functools import partial
 import torch
 from torch import nn
 
-from csflow.export.graphs.backbone import set_convolution
 from csflow.export.graphs.heads.flow.folded import InferenceFlow, UpConvolution
 from csflow.export.graphs.heads.flow.tap_convolution import TapConvolution
+from csflow.toolkit.backbones.fold import set_convolution
 from csflow.toolkit.methods.flow.flow import CrossScaleFlow
 
 __all__ = [

@@ -1,0 +1,76 @@
+"""A backbone of eight bits as ONNX: whole weights, symmetric roundings, and the same bits from every runtime."""
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from csflow.export.graphs.backbone import InferenceBackbone
+from csflow.export.graphs.graph import backbone_graph
+from csflow.export.graphs.onnx_export import to_onnx
+from csflow.toolkit.backbones.backbone import Backbone
+from csflow.toolkit.backbones.config import BackboneConfig
+from csflow.toolkit.backbones.networks import build_backbone
+from csflow.toolkit.backbones.quantized import quantized
+
+SIDE = 64
+FRAME = torch.randint(0, 256, (1, SIDE, SIDE, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
+
+
+@pytest.fixture(scope="module")
+def backbone() -> Backbone:
+    """The first stages of an EfficientNet-lite with random weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        made = build_backbone(BackboneConfig("tf_efficientnet_lite0", 1, (0.5,) * 3, (0.5,) * 3, stages=(1, 2)))
+    return quantized(made, [FRAME])
+
+
+@pytest.fixture(scope="module")
+def graph(backbone: Backbone) -> bytes:
+    return to_onnx(backbone_graph(backbone, SIDE))
+
+
+@pytest.fixture(scope="module")
+def expected(backbone: Backbone) -> list[np.ndarray]:
+    with torch.no_grad():
+        return [feature.numpy() for feature in backbone(FRAME)]
+
+
+def test_onnx_runtime_gives_the_same_bits(graph: bytes, expected: list[np.ndarray]) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    got = session.run(None, {"frame": FRAME.numpy()})
+    assert all(np.array_equal(a, b) for a, b in zip(got, expected, strict=True))
+
+
+def test_openvino_gives_the_same_bits(graph: bytes, expected: list[np.ndarray]) -> None:
+    openvino = pytest.importorskip("openvino")
+    core = openvino.Core()
+    compiled = core.compile_model(core.read_model(graph), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    got = list(compiled({"frame": FRAME.numpy()}).values())
+    assert all(np.array_equal(a, b) for a, b in zip(got, expected, strict=True))
+
+
+def test_weights_are_int8_and_every_zero_point_is_0(graph: bytes) -> None:
+    model = onnx.load_from_string(graph)
+    stored = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    made = {output: node for node in model.graph.node for output in node.output}
+    convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
+    stem, *others = convolutions
+    assert stem.input[1] in stored
+    for node in others:
+        whole, scale, zero = (stored[name] for name in made[node.input[1]].input)
+        assert (whole.dtype, zero.dtype) == (np.int8, np.int8)
+        assert not zero.any()
+        assert np.array_equal(np.log2(scale), np.log2(scale).round())
+    rounded = [made[node.input[0]].op_type for node in others]
+    assert set(rounded) == {"DequantizeLinear"}
+
+
+def test_half_precision_leaves_its_exact_numbers_and_casts_the_features(backbone: Backbone) -> None:
+    half = backbone_graph(backbone, SIDE, "fp16").module
+    assert isinstance(half, InferenceBackbone)
+    with torch.no_grad():
+        got, exact = half(FRAME), backbone(FRAME)
+    assert all(torch.equal(a, b.half()) for a, b in zip(got, exact, strict=True))

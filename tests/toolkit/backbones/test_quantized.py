@@ -1,0 +1,72 @@
+"""A backbone of eight bits: exact whatever the order of its sums, near the float32 one, and read back from a file."""
+
+import dataclasses
+
+import pytest
+import torch
+from torch import Tensor
+
+from csflow.runtime.errors import ConfigError
+from csflow.toolkit.backbones.backbone import Backbone
+from csflow.toolkit.backbones.config import BackboneConfig
+from csflow.toolkit.backbones.networks import build_backbone
+from csflow.toolkit.backbones.quantized import is_quantized, quantized
+
+SIDE = 64
+
+
+def frames(seed: int) -> Tensor:
+    return torch.randint(0, 256, (1, SIDE, SIDE, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
+
+
+def drawn(name: str) -> Backbone:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return build_backbone(BackboneConfig(name, 2, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), stages=(1, 2)))
+
+
+@pytest.fixture(scope="module")
+def lite() -> Backbone:
+    """With random weights, ranges from two frames of noise."""
+    return quantized(drawn("tf_efficientnet_lite0"), [frames(0), frames(1)])
+
+
+@torch.no_grad()
+def test_no_order_of_a_sum_and_no_wider_type_changes_a_bit(lite: Backbone) -> None:
+    found = lite(frames(2))
+    wide = build_backbone(lite.config).double()
+    wide.load_state_dict({name: tensor.double() for name, tensor in lite.state_dict().items()})
+    wide.register_buffer("mean", lite.get_buffer("mean"))
+    pixels = frames(2).double().permute(0, 3, 1, 2) / 255.0
+    expected = [f for i in range(2) for f in wide.trunk((pixels[:, :, :: 1 << i, :: 1 << i] - 0.5) / 0.5)]
+    assert len(found) == len(expected) == 4
+    assert all(torch.equal(a.double(), b) for a, b in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize("name", ["tf_efficientnet_lite0", "tf_efficientnet_b0"])
+@torch.no_grad()
+def test_its_features_are_near_those_that_it_was_made_of(name: str) -> None:
+    expected = drawn(name)(frames(3))
+    for got, was in zip(quantized(drawn(name), [frames(3)])(frames(3)), expected, strict=True):
+        assert float((got - was).norm() / (was - was.mean()).norm()) < 0.3
+
+
+@torch.no_grad()
+def test_its_weights_and_ranges_are_read_back(lite: Backbone) -> None:
+    again = build_backbone(lite.config)
+    assert is_quantized(again)
+    again.trunk.load_state_dict(lite.trunk.state_dict())
+    assert all(torch.equal(a, b) for a, b in zip(lite(frames(4)), again(frames(4)), strict=True))
+
+
+def test_the_manifest_says_so_only_where_it_is() -> None:
+    plain = BackboneConfig()
+    assert "precision" not in plain.to_mapping()
+    assert dataclasses.replace(plain, precision="int8").to_mapping()["precision"] == "int8"
+    with pytest.raises(ValueError, match="precision must be one of"):
+        dataclasses.replace(plain, precision="int4")
+
+
+def test_other_networks_are_refused() -> None:
+    with pytest.raises(ConfigError, match="int8 is defined for EfficientNets"):
+        build_backbone(BackboneConfig("resnet18", 1, stages=(1,), precision="int8"))
