@@ -26,14 +26,15 @@ class Product:
     name: str
     operator: str
     type: str
-    """Element type of what it multiplies, as ONNX names it: 'FLOAT16' where both factors are; the wider of two."""
+    """Element type of what it multiplies, as ONNX names it: 'FLOAT16' where both factors are; the wider of two.
+    'INT8' where both come out of a DequantizeLinear."""
     macs: int
     """Multiply-accumulates for one frame."""
 
     @property
     def is_half(self) -> bool:
-        """Whether both factors are half precision."""
-        return self.type == "FLOAT16"
+        """Whether both factors are half precision, or INT8."""
+        return self.type in ("FLOAT16", "INT8")
 
 
 def graph_products(data: bytes, where: str) -> tuple[Product, ...]:
@@ -51,8 +52,11 @@ def graph_products(data: bytes, where: str) -> tuple[Product, ...]:
         raise ConfigError(f"{where} is no ONNX model, or cut off ({error}): run 'csflow export' again") from None
     if not model.ir_version or not model.graph.node:
         raise ConfigError(f"{where} is no ONNX model: it holds no graph; run 'csflow export' again")
-    values = _values(_inferred(model, where))
-    return tuple(_product(node, values, where) for node in model.graph.node if node.op_type in PRODUCTS)
+    graph = _inferred(model, where)
+    values = _values(graph)
+    whole = {name for node in graph.node if node.op_type == "DequantizeLinear" for name in node.output}
+    products = [node for node in model.graph.node if node.op_type in PRODUCTS]
+    return tuple(_product(node, values, whole, where) for node in products)
 
 
 def _inferred(model: Any, where: str) -> Any:
@@ -83,7 +87,7 @@ def _values(graph: Any) -> dict[str, tuple[int, Shape]]:
     return found
 
 
-def _product(node: Any, values: dict[str, tuple[int, Shape]], where: str) -> Product:
+def _product(node: Any, values: dict[str, tuple[int, Shape]], whole: set[str], where: str) -> Product:
     try:
         (left_type, left), (right_type, right) = (values[name] for name in node.input[:2])
         _, result = values[node.output[0]]
@@ -92,7 +96,7 @@ def _product(node: Any, values: dict[str, tuple[int, Shape]], where: str) -> Pro
         raise ConfigError(
             f"the shape of node {node.name!r} ({node.op_type}) of {where} cannot be inferred: run 'csflow export' again"
         ) from None
-    names = {_type_name(left_type), _type_name(right_type)}
+    names = {"INT8"} if whole.issuperset(node.input[:2]) else {_type_name(left_type), _type_name(right_type)}
     return Product(node.name, node.op_type, max(names, key=_width), macs)
 
 

@@ -1,4 +1,4 @@
-"""Whether a plan multiplies in half precision where its graph says so: FP16 that silently became FP32 is refused.
+"""Whether a plan multiplies in half precision and INT8 where its graph says so: what silently became wider is refused.
 
 A product of the graph counts as half where a layer made from it reads half tensors and half weights, and as float
 where one reads float tensors and float weights. Layers that only convert or pad decide nothing.
@@ -17,14 +17,20 @@ __all__ = ["HALF_SHARE", "audit_plan", "half_share", "require_half_graph", "requ
 
 HALF_SHARE = 0.99
 """Least share of multiply-accumulates that a graph called fp16 must do in half precision."""
+INT8_SHARE = 0.9
+"""The same of a graph with INT8 products, in half precision or INT8: the stem before them is exact, in float32."""
 TOLERANCE = 0.01
 """How far the plan's share may lie below the graph's: kernels are fused across nodes."""
 COVERED = 0.9
 """Least share of the graph's multiply-accumulates that must be found in the layers for them to count as evidence."""
 
 
+_AS_ASKED = {"INT8": ("int8",), "FLOAT16": ("half",)}
+"""Types of a layer that fit a narrow product; of a wide one, narrow layers are found all the same."""
+
+
 def half_share(products: Iterable[Product]) -> float:
-    """Share of the multiply-accumulates whose factors are both half precision; 0 where nothing multiplies."""
+    """Share of the multiply-accumulates whose factors are both half precision or INT8; 0 where nothing multiplies."""
     known = list(products)
     total = sum(product.macs for product in known)
     return sum(product.macs for product in known if product.is_half) / total if total else 0.0
@@ -36,12 +42,13 @@ def require_half_graph(products: Sequence[Product], where: str) -> None:
     A graph without products, such as the one that joins judgements, has nothing to gain from half precision.
     """
     share = half_share(products)
-    if not products or share >= HALF_SHARE:
+    least = INT8_SHARE if any(product.type == "INT8" for product in products) else HALF_SHARE
+    if not products or share >= least:
         return
     worst = max((product for product in products if not product.is_half), key=lambda product: product.macs)
     named = f"the largest other is {worst.name!r} ({worst.operator}) in {worst.type}"
     raise EngineError(
-        f"{where} does {share:.1%} of its multiply-accumulates in half precision, at least {HALF_SHARE:.0%} was "
+        f"{where} does {share:.1%} of its multiply-accumulates in half precision, at least {least:.0%} was "
         f"expected; {named}: run 'csflow export --fp16' again with this csflow"
     )
 
@@ -79,9 +86,10 @@ def audit_plan(products: Sequence[Product], layers: Sequence[EngineLayer], sourc
     if not total or sum(product.macs for product in judged) < COVERED * total:
         return PlanAudit(asked, None, "typed graph")
     expected = half_share(judged)
-    found = sum(p.macs for p in judged if types[p.name] == "half") / sum(p.macs for p in judged)
+    kept = [p for p in judged if types[p.name] in _AS_ASKED.get(p.type, ("half", "int8"))]
+    found = sum(p.macs for p in kept) / sum(p.macs for p in judged)
     if found < expected - TOLERANCE:
-        wrong = max((p for p in judged if p.is_half and types[p.name] != "half"), key=lambda p: p.macs)
+        wrong = max((p for p in judged if p.is_half and p not in kept), key=lambda p: p.macs)
         raise EngineError(
             f"{what} does {found:.1%} of its multiply-accumulates in half precision, the graph says {expected:.1%}; "
             f"the largest that is not is {wrong.name!r} ({wrong.operator}), in {types[wrong.name]}: "
@@ -93,6 +101,9 @@ def audit_plan(products: Sequence[Product], layers: Sequence[EngineLayer], sourc
 def _type_in(product: Product, layers: Sequence[EngineLayer]) -> str:
     """'half', 'float', another type, or '' where no layer tells."""
     found = {_reads(layer) for layer in layers if product.name in layer.nodes} - {""}
+    if product.type == "INT8" and "int8" in found:
+        # What rounds before it and scales after it bears its name too, and reads float.
+        return "int8"
     # Where a product was split, the wider half decides.
     return "float" if "float" in found else next(iter(sorted(found)), "")
 

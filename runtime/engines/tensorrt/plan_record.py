@@ -83,7 +83,7 @@ class PlanAudit:
     """In which precision the plan multiplies, by share of multiply-accumulates of its products."""
 
     half_in_graph: float
-    """Share in half precision that the ONNX graph's types ask for."""
+    """Share in half precision, or INT8, that the ONNX graph's types ask for."""
     half_in_plan: float | None
     """Share found in the built layers; None where they could not be read."""
     source: str

@@ -1,5 +1,7 @@
 """A backbone of eight bits as ONNX: whole weights, symmetric roundings, and the same bits from every runtime."""
 
+import dataclasses
+
 import numpy as np
 import onnx
 import pytest
@@ -8,6 +10,13 @@ import torch
 from csflow.export.graphs.backbone import InferenceBackbone
 from csflow.export.graphs.graph import backbone_graph
 from csflow.export.graphs.onnx_export import to_onnx
+from csflow.export.plans.graph_products import Product, graph_products
+from csflow.export.plans.layers import Tensor
+from csflow.export.plans.plan import build_plan
+from csflow.export.plans.precision_audit import audit_plan, half_share, require_half_graph
+from csflow.runtime.engines.tensorrt.library import Library
+from csflow.runtime.engines.tensorrt.plan_record import BuildOptions
+from csflow.runtime.errors import EngineError
 from csflow.toolkit.backbones.backbone import Backbone
 from csflow.toolkit.backbones.config import BackboneConfig
 from csflow.toolkit.backbones.networks import build_backbone
@@ -74,3 +83,24 @@ def test_half_precision_leaves_its_exact_numbers_and_casts_the_features(backbone
     with torch.no_grad():
         got, exact = half(FRAME), backbone(FRAME)
     assert all(torch.equal(a, b.half()) for a, b in zip(got, exact, strict=True))
+
+
+def test_tensorrt_builds_its_convolutions_in_int8(rtx: Library, graph: bytes) -> None:
+    products = graph_products(graph, "backbone.onnx")
+    assert [p.type for p in products] == ["FLOAT", *["INT8"] * (len(products) - 1)]
+    built = build_plan(rtx, "backbone", graph, BuildOptions(), lambda _share, _phase: None)
+    audit = audit_plan(products, built.layers, built.source, "the backbone plan")
+    assert audit.half_in_plan == pytest.approx(half_share(products)), "all but the stem"
+    wide = (Tensor("float", 64),)
+    widened = [dataclasses.replace(layer, inputs=wide, constants=wide) for layer in built.layers]
+    with pytest.raises(EngineError, match=r"that is not is .* in float"):
+        audit_plan(products, widened, built.source, "the backbone plan")
+
+
+def test_a_half_graph_may_keep_the_stem_of_an_int8_backbone_wide() -> None:
+    def products(stem: int) -> list[Product]:
+        return [Product("stem", "Conv", "FLOAT", stem), Product("rest", "Conv", "INT8", 100)]
+
+    require_half_graph(products(5), "backbone.onnx")
+    with pytest.raises(EngineError, match=r"at least 90% was expected; .* 'stem' \(Conv\) in FLOAT"):
+        require_half_graph(products(50), "backbone.onnx")
