@@ -25,6 +25,7 @@ OWN = {
     "roi": "csflow.runtime.cli.pictures.roi:roi",
     "cameras": "csflow.runtime.cli.cameras:cameras",
     "doctor": "csflow.runtime.cli.doctor:doctor",
+    "bench": "csflow.runtime.cli.bench:bench",
 }
 """This package's commands: where each lives. Those of packages above are entry points of the group csflow.commands."""
 COMMANDS = (
@@ -47,6 +48,7 @@ COMMANDS = (
     "roi",
     "inspect",
     "doctor",
+    "bench",
 )
 """In the order of the work; any other command comes after them."""
 
