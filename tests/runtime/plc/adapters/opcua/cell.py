@@ -43,7 +43,8 @@ class Cell:
         self.clients = clients
         section = settings_for(folder, clients)
         self.pki = Path(section.pki)
-        station = StationSettings(1, "opcua", state=str(folder / "state"))
+        # A starved machine is no controller that is gone.
+        station = StationSettings(1, "opcua", state=str(folder / "state"), plc_timeout_ms=0)
         recipes = {"1": Recipe("a.csflow", "0", deadline_ms=300), "2": Recipe("b.csflow", "0")}
         self.station = Station(Settings(station, recipes, opcua=section), self._start)
         self.server = OpcUaServer(section, self.station.exchange, controls=True)
