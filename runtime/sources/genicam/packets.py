@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from csflow.runtime.errors import SourceError
 from csflow.runtime.picture.images import pixel_limit
 from csflow.runtime.schema import SchemaError, dump_json, parse_json
+from csflow.runtime.sources.wanted import WantedBytes
 
 __all__ = ["FIRE", "Packet", "PacketReader", "write_packet"]
 
@@ -48,10 +49,9 @@ class PacketReader:
     """Reads packets from a descriptor that does not block, as far as there are bytes."""
 
     def __init__(self, handle: int) -> None:
-        self._handle = handle
+        self._wanted = WantedBytes(handle, HEADER.size)
         self._sizes: tuple[int, int] | None = None
         self._told: Mapping[str, Any] | None = None
-        self._expect(HEADER.size)
 
     def read(self) -> Packet | None:
         """The next message, or None when the bytes of a whole one are not there yet.
@@ -60,41 +60,26 @@ class PacketReader:
             EOFError: the writer closed the pipe.
             SourceError: what comes is no such message.
         """
-        while self._fill():
+        while self._wanted.fill():
             if (packet := self._complete()) is not None:
                 return packet
         return None
 
-    def _expect(self, size: int) -> None:
-        self._buffer = np.empty(size, dtype=np.uint8)
-        self._filled = 0
-
-    def _fill(self) -> bool:
-        while self._filled < self._buffer.size:
-            try:
-                count = os.readv(self._handle, [self._buffer.data[self._filled :]])
-            except BlockingIOError:
-                return False
-            if count == 0:
-                raise EOFError
-            self._filled += count
-        return True
-
     def _complete(self) -> Packet | None:
-        data = self._buffer
+        data = self._wanted.data
         if self._sizes is None:
             magic, words, payload = HEADER.unpack(data.tobytes())
             if magic != MAGIC or words > MAX_WORDS or payload > MAX_SAMPLE_BYTES * pixel_limit():
                 raise SourceError("the driver's process wrote something else than messages: report it")
             self._sizes = words, payload
-            self._expect(words)
+            self._wanted.want(words)
             return None
         if self._told is None:
             self._told = _words(data.tobytes())
-            self._expect(self._sizes[1])
+            self._wanted.want(self._sizes[1])
             return None
         told, self._told, self._sizes = self._told, None, None
-        self._expect(HEADER.size)
+        self._wanted.want(HEADER.size)
         return Packet(told, data)
 
 

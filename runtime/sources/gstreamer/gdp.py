@@ -9,7 +9,6 @@ a JPEG each.
 
 from __future__ import annotations
 
-import os
 import re
 import struct
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from csflow.runtime.errors import DataError, SourceError
 from csflow.runtime.picture.images import pixel_limit
 from csflow.runtime.picture.jpeg import decode_jpeg
+from csflow.runtime.sources.wanted import WantedBytes
 
 __all__ = ["MAX_SIDE_PX", "GdpReader", "Packet"]
 
@@ -49,9 +49,8 @@ class GdpReader:
     """Reads packets from a descriptor that does not block, as far as there are bytes."""
 
     def __init__(self, handle: int) -> None:
-        self._handle = handle
+        self._wanted = WantedBytes(handle, HEADER_BYTES)
         self._format: tuple[str, int, int] | None = None
-        self._expect(HEADER_BYTES)
         self._type: int | None = None
         self._flags = 0
 
@@ -62,39 +61,24 @@ class GdpReader:
             EOFError: the writer closed the pipe.
             SourceError: what comes is not GDP, or no 8-bit picture.
         """
-        while self._fill():
+        while self._wanted.fill():
             packet = self._complete()
             if packet is not None:
                 return packet
         return None
 
-    def _expect(self, size: int) -> None:
-        self._buffer = np.empty(size, dtype=np.uint8)
-        self._filled = 0
-
-    def _fill(self) -> bool:
-        while self._filled < self._buffer.size:
-            try:
-                count = os.readv(self._handle, [self._buffer.data[self._filled :]])
-            except BlockingIOError:
-                return False
-            if count == 0:
-                raise EOFError
-            self._filled += count
-        return True
-
     def _complete(self) -> Packet | None:
-        data = self._buffer
+        data = self._wanted.data
         if self._type is None:
             major, _minor, kind, length = HEADER.unpack_from(data.data)
             if major != 1 or length > 4 * pixel_limit():
                 raise SourceError("the pipeline writes something else than GDP: let csflow append gdppay and fdsink")
             self._type = kind
             (self._flags,) = FLAGS.unpack_from(data.data, FLAGS_AT)
-            self._expect(length)
+            self._wanted.want(length)
             return None
         kind, self._type = self._type, None
-        self._expect(HEADER_BYTES)
+        self._wanted.want(HEADER_BYTES)
         if kind == CAPS:
             self._format = _format(data.tobytes().decode("ascii", "replace"))
         return self._picture(data) if kind == BUFFER else None
