@@ -16,7 +16,7 @@ import numpy as np
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.engines.finite import all_finite, no_score
 from csflow.runtime.engines.name import EngineName
-from csflow.runtime.engines.openvino.core import has_bf16, new_core
+from csflow.runtime.engines.openvino.core import has_bf16, new_core, return_free_memory
 from csflow.runtime.engines.stages import Stage, stages
 from csflow.runtime.errors import BackendUnavailable, BundleCorrupted, BundleError, ConfigError, InferenceError
 from csflow.runtime.machine.cache import cache_directory
@@ -36,7 +36,8 @@ class OpenVINOEngine:
         """Compile the graphs.
 
         Args:
-            precision: 'fp32', 'bf16', or 'int8' (the last graph's convolutions alone; all else in float32).
+            precision: 'fp32', 'bf16', 'int8' (the last graph's convolutions alone; all else in float32), or one of
+                them for each graph, as in 'fp32+bf16'.
             mode: 'latency', or 'throughput': as many frames of one call of `infer` at the same time as OpenVINO
                 thinks best. Scores do not depend on it.
             threads: how many threads compute, at most one for each processor that this process may use; None
@@ -53,10 +54,8 @@ class OpenVINOEngine:
         if "bf16" in precision.split("+") and not has_bf16(self._core):
             raise BackendUnavailable("this processor has no bfloat16: take the backend openvino-fp32")
         self._bundle = bundle
-        models = [(stage, self._read(stage)) for stage in stages(bundle.manifest, name)]
-        # Asked of the graphs: once compiled, an input also bears the names of what was folded into it.
-        ports = [[port.get_any_name() for port in model.inputs] for _, model in models]
-        compiled = [self._compile(model, stage.precision, config) for stage, model in models]
+        compiled, ports = self._prepared(stages(bundle.manifest, name), config)
+        return_free_memory()
         self._lanes = [_Lane(compiled, ports) for _ in range(_width(compiled))]
         self.name = str(name)
         self.batch = len(self._lanes)
@@ -77,6 +76,13 @@ class OpenVINOEngine:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+    def _prepared(self, needed: Sequence[Stage], config: dict[str, str | int]) -> tuple[list[Any], list[list[str]]]:
+        """The compiled models and the names of their inputs; what they were made from is let go."""
+        models = [(stage, self._read(stage)) for stage in needed]
+        # Asked of the graphs: once compiled, an input also bears the names of what was folded into it.
+        ports = [[port.get_any_name() for port in model.inputs] for _, model in models]
+        return [self._compile(model, stage.precision, config) for stage, model in models], ports
 
     def _read(self, stage: Stage) -> Any:
         path = self._bundle.path
