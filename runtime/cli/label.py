@@ -80,12 +80,22 @@ def _words(pictures: tuple[Path, ...], results: Path | None, verdict: str | None
     """The record of each picture; only its verdict where there are no results."""
     from csflow.runtime.labels.results import results_of
 
+    if results is None and verdict is None:
+        return {picture: _kept_record(picture) for picture in pictures}
     if results is None:
-        if verdict is None:
-            raise click.UsageError("what did csflow say? --results FILE of the run, or --verdict OK, NOK or UNCERTAIN")
         return {picture: {"verdict": verdict} for picture in pictures}
     found = results_of(results, pictures)
     return {picture: {**record, **({"verdict": verdict} if verdict else {})} for picture, record in found.items()}
+
+
+def _kept_record(picture: Path) -> dict[str, Any]:
+    """What `csflow run --save-raw` wrote into the picture."""
+    from csflow.runtime.picture.origin import RESULT, record_in
+
+    record = record_in(picture, RESULT)
+    if record.get("verdict") not in ("OK", "NOK", "UNCERTAIN"):
+        raise click.UsageError("what did csflow say? --results FILE of the run, or --verdict OK, NOK or UNCERTAIN")
+    return record
 
 
 def _add(

@@ -36,6 +36,7 @@ OPTIONS = (
     ),
     click.option("--csv", "csv_file", metavar="FILE", help="Append one row a frame to FILE."),
     click.option("--save", metavar="DIR", help="Write pictures with heat maps to DIR."),
+    click.option("--save-raw", is_flag=True, help="Keep the camera's own picture beside each, without loss."),
     click.option(
         "--save-rule",
         default="not-ok",

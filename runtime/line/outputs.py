@@ -36,6 +36,8 @@ class OutputOptions:
     csv_file: str | None = None
     save: str | None = None
     """Folder of pictures."""
+    save_raw: bool = False
+    """Keep the camera's own picture beside each."""
     save_rule: str = "not-ok"
     save_budget: int | None = None
     """Bytes."""
@@ -119,7 +121,7 @@ def open_outputs(
     """
     outputs, waits = Outputs(ending), not any(source.live for source in sources)
     try:
-        _open_files(outputs, options, detector, waits)
+        _open_files(outputs, options, detector, sources)
         _open_network(outputs, options, waits)
         _open_views(outputs, options, detector, sources)
     except BaseException:
@@ -128,7 +130,8 @@ def open_outputs(
     return outputs
 
 
-def _open_files(outputs: Outputs, options: OutputOptions, detector: Detector, waits: bool) -> None:
+def _open_files(outputs: Outputs, options: OutputOptions, detector: Detector, sources: Sequence[FrameSource]) -> None:
+    waits = not any(source.live for source in sources)
     if options.results is not None:
         from csflow.runtime.sinks.files.jsonl import JsonLinesSink
 
@@ -145,7 +148,10 @@ def _open_files(outputs: Outputs, options: OutputOptions, detector: Detector, wa
         from csflow.runtime.sinks.overlay import OverlaySink
 
         rule = ResultRule(options.save_rule)
-        folder = OverlaySink(Path(options.save), detector.bundle.manifest.preprocessing.roi, options.save_budget)
+        by_name = {source.name: source for source in sources}
+        raw = (lambda camera: decoder_of(by_name.get(camera))) if options.save_raw else None
+        roi = detector.bundle.manifest.preprocessing.roi
+        folder = OverlaySink(Path(options.save), roi, options.save_budget, raw)
         name = f"pictures {options.save}"
         queue = BackgroundSink(folder, name, capacity=PICTURES_WAITING, pictures=True, waits=waits)
         outputs.add(SelectingSink(queue, rule), queue)

@@ -25,6 +25,7 @@ __all__ = [
     "GSTREAMER",
     "OPENCV",
     "PILLOW",
+    "RESULT",
     "decoder_in",
     "decoder_of",
     "png_info",
@@ -40,6 +41,8 @@ KEY = "csflow-decoder"
 """Keyword of the text chunk (PNG, 11.3.3.2)."""
 CAPTURE = "csflow-capture"
 """Keyword of the record of how a picture for a data set was taken: a JSON object."""
+RESULT = "csflow-result"
+"""Keyword of the record of what csflow said about a picture: a JSON object, as in the lines of --results."""
 LONGEST_RECORD = 1 << 16
 
 

@@ -7,6 +7,7 @@ import os
 import re
 import time
 from collections import deque
+from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -14,21 +15,23 @@ from PIL import Image
 
 from csflow.runtime.atomic import write_atomic
 from csflow.runtime.errors import SinkError
+from csflow.runtime.picture.origin import RESULT, raw_png
 from csflow.runtime.picture.overlay import result_sheet, shrunk
 from csflow.runtime.sink import sink_error
+from csflow.runtime.sinks.record import result_record
 from csflow.runtime.types import Frame, Result
 
 __all__ = ["OverlaySink"]
 
 JPEG_QUALITY = 92
 LONGEST_PX = 1024
-OWN_NAME = re.compile(r"\d{8}T\d{6}\.\d{9}Z-\d{8,}-[A-Z]+-[A-Za-z0-9-]+\.jpg")
+OWN_NAME = re.compile(r"\d{8}T\d{6}\.\d{9}Z-\d{8,}-[A-Z]+-[A-Za-z0-9-]+\.(?:jpg|png)")
 LEFTOVER = re.compile(rf"\.{OWN_NAME.pattern}\.[A-Za-z0-9_]+\.tmp")
 LEFTOVER_S = 60.0
 
 
 class OverlaySink:
-    """Writes a JPEG for every result that has a picture; each is there whole or not at all.
+    """Writes a JPEG for every result that has a picture, and its raw picture if wanted; each is whole or not there.
 
     Which results those are is `SelectingSink`'s to say. With a budget the oldest pictures are deleted, those of earlier
     runs too, but never a file with a name that is not of this sink's making.
@@ -39,17 +42,21 @@ class OverlaySink:
         folder: Path | str,
         roi: tuple[int, int, int, int] | None = None,
         budget_bytes: int | None = None,
+        raw: Callable[[str], str] | None = None,
     ) -> None:
         """Make `folder`.
 
         Args:
             roi: the bundle's region of interest, (x, y, width, height) in pixels, which the anomaly map covers.
             budget_bytes: what the pictures may take together; None for no limit.
+            raw: keeps the camera's own picture beside each, as a PNG without loss that tells its decoder and its
+                result; says what decodes the pictures of a camera of this name. None keeps none.
 
         Raises SinkError when the folder cannot be made or listed.
         """
         self._folder = Path(folder)
         self._roi = roi
+        self._raw = raw
         self._closed = False
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -64,7 +71,16 @@ class OverlaySink:
             raise SinkError(f"{self._folder} is closed")
         if frame is None:
             return
-        path, data = self._free_path(result), _jpeg(result, frame, self._roi)
+        path = self._free_path(result)
+        files = {path: _jpeg(result, frame, self._roi)}
+        if self._raw is not None:
+            files[path.with_suffix(".png")] = _kept(result, frame, self._raw(result.camera))
+        if self._budget is not None:
+            self._budget.check(sum(map(len, files.values())))
+        for file, data in files.items():
+            self._write(file, data)
+
+    def _write(self, path: Path, data: bytes) -> None:
         try:
             if self._budget is not None:
                 self._budget.make_room(len(data))
@@ -79,7 +95,7 @@ class OverlaySink:
     def _free_path(self, result: Result) -> Path:
         """Named by the moment of capture; a nanosecond later where another picture has that name."""
         unix_ns = result.captured_unix_ns
-        while (path := self._folder / _file_name(result, unix_ns)).exists():
+        while (path := self._folder / _file_name(result, unix_ns)).exists() or path.with_suffix(".png").exists():
             unix_ns += 1
         return path
 
@@ -96,7 +112,7 @@ class OverlaySink:
 
 def _remove_leftovers(folder: Path) -> None:
     """Delete what a run that was killed in the middle of a picture left; young ones may be another run's work."""
-    for path in folder.glob(".*.jpg.*.tmp"):
+    for path in folder.glob(".*.tmp"):
         if LEFTOVER.fullmatch(path.name) and time.time() - path.stat().st_mtime > LEFTOVER_S:
             path.unlink(missing_ok=True)
 
@@ -110,9 +126,11 @@ class _Budget:
         self._files = deque((p, p.stat().st_size) for p in found)
         self._total = sum(size for _, size in self._files)
 
-    def make_room(self, size: int) -> None:
+    def check(self, size: int) -> None:
         if size > self._limit:
             raise SinkError(f"one picture takes {size} bytes, more than the whole budget of {self._limit}: raise it")
+
+    def make_room(self, size: int) -> None:
         while self._files and self._total + size > self._limit:
             path, freed = self._files[0]
             path.unlink(missing_ok=True)
@@ -129,6 +147,12 @@ def _jpeg(result: Result, frame: Frame, roi: tuple[int, int, int, int] | None) -
     image, roi = shrunk(frame.image, roi, LONGEST_PX)
     Image.fromarray(result_sheet(image, result, roi)).save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
     return buffer.getvalue()
+
+
+def _kept(result: Result, frame: Frame, decoder: str) -> bytes:
+    # All levels of a grey camera of more than 8 bits; colours as the model saw them, which PNG can hold.
+    image = frame.image if frame.levels is None or frame.levels.ndim == 3 else frame.levels
+    return raw_png(image, decoder, RESULT, result_record(result))
 
 
 def _file_name(result: Result, unix_ns: int) -> str:

@@ -22,6 +22,7 @@ from csflow.runtime.labels.folder import LABELS, LabelFolder
 from csflow.runtime.labels.label import LabelCounts, truth_of
 from csflow.runtime.labels.results import results_of
 from csflow.runtime.picture.images import list_images
+from csflow.runtime.picture.origin import RESULT, raw_png
 
 
 @pytest.mark.parametrize(
@@ -189,3 +190,16 @@ def test_calibrate_takes_what_was_labelled(make_bundle: Callable[..., Bundle], t
     bundle = make_bundle()
     made = calibrate(bundle, [good], FakeEngine(bundle), 0.35, 0.9).calibration
     assert len(made.scores) == 12
+
+
+def test_a_raw_picture_of_the_line_tells_its_own_verdict(tmp_path: Path) -> None:
+    image = np.full((8, 8, 3), 90, np.uint8)
+    told, silent = tmp_path / "told.png", tmp_path / "silent.png"
+    told.write_bytes(raw_png(image, "Pillow", RESULT, {"verdict": "NOK", "score": 0.9, "source": "camera"}))
+    silent.write_bytes(raw_png(image, "Pillow", RESULT, {"verdict": "ERROR"}))
+    done = run(told, "--wrong", "--reason", "dust", "--to", tmp_path / "labelled")
+    assert done.exit_code == 0, done.output
+    (label,) = LabelFolder(tmp_path / "labelled").read()
+    assert (label.verdict, label.truth, label.result["score"]) == ("NOK", "good", 0.9)
+    refused = run(silent, "--wrong", "--reason", "dust", "--to", tmp_path / "labelled")
+    assert (refused.exit_code, "--results FILE" in refused.output) == (2, True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import logging
 import math
 import os
@@ -12,14 +13,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from csflow.runtime.cli import logs
 from csflow.runtime.errors import ConfigError, SinkError
+from csflow.runtime.picture.origin import RESULT, decoder_in, record_in
 from csflow.runtime.sinks import log as log_sink
 from csflow.runtime.sinks.files.table import COLUMNS, CsvSink
 from csflow.runtime.sinks.log import LogSink
 from csflow.runtime.sinks.memory import MemorySink
 from csflow.runtime.sinks.overlay import OverlaySink
+from csflow.runtime.sinks.record import result_record
 from csflow.runtime.sinks.rule import ResultRule, SelectingSink
 from csflow.runtime.types import Frame, Result, Verdict
 
@@ -151,6 +155,34 @@ def test_what_a_killed_run_left_is_removed_but_not_what_is_being_written(tmp_pat
         os.utime(path, (time.time() - 3600,) * 2)
     OverlaySink(tmp_path).close()
     assert [p.exists() for p in (old, young, foreign)] == [False, True, True]
+
+
+def test_the_cameras_own_picture_lies_beside_and_says_what_was_found(tmp_path: Path) -> None:
+    levels = np.arange(48, dtype=np.uint16).reshape(6, 8) * 80
+    with OverlaySink(tmp_path, raw=lambda camera: f"decoder of {camera}") as sink:
+        sink.write(replace(NOK, camera="left"), Frame(IMAGE))
+        sink.write(NOK, Frame(IMAGE, levels=levels))
+    pictures = sorted(tmp_path.glob("*.png"))
+    assert [p.stem for p in pictures] == [p.stem for p in sorted(tmp_path.glob("*.jpg"))]
+    (colour, grey) = pictures
+    np.testing.assert_array_equal(np.asarray(Image.open(colour)), IMAGE)
+    np.testing.assert_array_equal(np.asarray(Image.open(grey)), levels)
+    assert decoder_in(colour) == "decoder of left"
+    assert record_in(colour, RESULT) == json.loads(json.dumps(result_record(replace(NOK, camera="left"))))
+
+
+def test_raw_pictures_count_in_the_budget(tmp_path: Path) -> None:
+    def run(count: int, budget: int) -> None:
+        with OverlaySink(tmp_path, budget_bytes=budget, raw=lambda _: "Pillow") as sink:
+            for _ in range(count):
+                sink.write(NOK, Frame(IMAGE))
+
+    run(1, 10**9)
+    both = sum(p.stat().st_size for p in tmp_path.iterdir())
+    run(5, 3 * both)
+    left = sorted(p.name for p in tmp_path.iterdir())
+    assert len(left) == 6
+    assert len({Path(name).stem for name in left}) == 3
 
 
 # Log lines
