@@ -11,10 +11,10 @@ from csflow.runtime.errors import ConfigError
 from csflow.toolkit.backbones.networks import counts_blocks, resolve_name
 from csflow.toolkit.config import ModelConfig
 from csflow.toolkit.methods.method import Method
-from csflow.toolkit.methods.table import chosen_method
+from csflow.toolkit.methods.table import METHODS, chosen_method
 from csflow.toolkit.options import checked, chosen, read_fields
 
-__all__ = ["BackboneChoice", "TrainPlan", "model_plan"]
+__all__ = ["BackboneChoice", "TrainPlan", "model_plan", "named_methods"]
 
 
 @dataclass(frozen=True)
@@ -80,3 +80,13 @@ def _reading(family: Method, choice: BackboneChoice) -> dict[str, Any]:
         "scales": reading.scales if choice.scales is None else choice.scales,
         "stages": choice.stages or (reading.stages if counts_blocks(choice.name) else reading.others),
     }
+
+
+def named_methods(text: str) -> list[str]:
+    """Methods with commas between them: split where another begins, not inside an option's list of numbers."""
+    parts: list[str] = []
+    for part in (part.strip() for part in text.split(",")):
+        begins = part.partition("?")[0].partition("+")[0] in METHODS
+        inside = parts and "?" in parts[-1] and not begins
+        parts[-1:] = [f"{parts[-1]},{part}"] if inside else [*parts[-1:], part]
+    return parts

@@ -41,7 +41,7 @@ from csflow.toolkit.model import Model
 from csflow.toolkit.options import checked
 from csflow.toolkit.plan import TrainPlan
 
-__all__ = ["Reporter", "SharedFeatures", "Silent", "train_model"]
+__all__ = ["Reporter", "SharedFeatures", "Silent", "head_scores", "train_model"]
 
 WINDOWED = 8
 """Pictures of which it is told what a window takes from them."""
@@ -227,15 +227,15 @@ class _Job:
     def good_scores(self, fitted: Fitted, features: FeatureFiles) -> tuple[str, Sequence[float]]:
         """Scores of good pictures, as near to those of new parts as they can be had, and whose they are."""
         if self.kept < features.pictures:
-            return HELD_OUT, _scores(fitted.head, features.part(self.kept, features.pictures), self.device)
+            return HELD_OUT, head_scores(fitted.head, features.part(self.kept, features.pictures), self.device)
         if fitted.good_scores:
             return LEFT_OUT, fitted.good_scores
-        return FITTED, _scores(fitted.head, features, self.device)
+        return FITTED, head_scores(fitted.head, features, self.device)
 
 
 @torch.inference_mode()
-def _scores(head: Head, features: FeatureFiles, device: torch.device) -> list[float]:
-    """The scores of these pictures."""
+def head_scores(head: Head, features: FeatureFiles, device: torch.device) -> list[float]:
+    """The score of each row of features, by a head on this device."""
     return [float(s) for batch in features.batches(8) for s in head(*(x.to(device) for x in batch))[0].double()]
 
 

@@ -81,10 +81,10 @@ def compare(
     from csflow.toolkit.cli.progress import TerminalReporter
     from csflow.toolkit.data.dataset import load_dataset
     from csflow.toolkit.data.randomised import randomised
-    from csflow.toolkit.plan import BackboneChoice
+    from csflow.toolkit.plan import BackboneChoice, named_methods
 
     dataset, reporter = load_dataset(images, image_size=image_size, any_size=any_size), TerminalReporter()
-    choice, names = BackboneChoice(backbone, image_size), [name.strip() for name in _split(methods)]
+    choice, names = BackboneChoice(backbone, image_size), named_methods(methods)
     with randomised(dataset, randomise, "train", "calibration", "test") as pictures:
         for line in pictures.lines():
             reporter.say(line)
@@ -95,15 +95,3 @@ def compare(
         return
     for line in table_lines(report):
         click.echo(line)
-
-
-def _split(methods: str) -> list[str]:
-    """At commas that begin another method; those inside an option's list of numbers do not."""
-    from csflow.toolkit.methods.table import METHODS
-
-    parts: list[str] = []
-    for part in methods.split(","):
-        begins = part.strip().partition("?")[0].partition("+")[0] in METHODS
-        inside = parts and "?" in parts[-1] and not begins
-        parts[-1:] = [f"{parts[-1]},{part}"] if inside else [*parts[-1:], part]
-    return parts

@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
-__all__ = ["PRESETS", "preset_option", "without_preset"]
+__all__ = ["PRESETS", "is_said", "preset_option", "without_preset"]
 
+DEFAULT = click.core.ParameterSource.DEFAULT
 DEFAULT_MAP = click.core.ParameterSource.DEFAULT_MAP
 _LITE = {"backbone": "tf_efficientnet_lite2", "image_size": 384}
 PRESETS: dict[str, dict[str, Any]] = {
@@ -42,3 +43,8 @@ def preset_option(command: Any) -> Any:
 def without_preset(ctx: click.Context, given: dict[str, Any]) -> dict[str, Any]:
     """`given` without what only the preset said: for another method than the preset's."""
     return {n: v for n, v in given.items() if ctx.get_parameter_source(n) is not DEFAULT_MAP}
+
+
+def is_said(ctx: click.Context, name: str) -> bool:
+    """Whether the user names this option, where neither its default nor a preset counts."""
+    return ctx.get_parameter_source(name) not in (DEFAULT, DEFAULT_MAP)

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from csflow.runtime.cli.command import Command, bundle_option, pixels_option, require
 from csflow.toolkit.cli.method_options import flow_options
 from csflow.toolkit.cli.numbers import Numbers
-from csflow.toolkit.cli.presets import preset_option, without_preset
+from csflow.toolkit.cli.presets import is_said, preset_option, without_preset
+
+if TYPE_CHECKING:
+    from csflow.runtime.picture.region import Region
+    from csflow.toolkit.data.dataset import Dataset
+    from csflow.toolkit.plan import TrainPlan
+    from csflow.toolkit.train_model import Reporter
 
 __all__ = ["train"]
 
@@ -18,6 +26,7 @@ EXAMPLES = (
     "csflow train images/ --preset fast",
     "csflow train good_parts/ --preset balanced --epochs 60",
     "csflow train images/ --region region.json --hold-out 0.1",
+    "csflow train images/ --auto --preset fast",
     "csflow train images/ --method 'mahalanobis?shrinkage=0.1' --image-size 384",
 )
 
@@ -34,6 +43,18 @@ EXAMPLES = (
     metavar="NAME",
     help="What detects: 'cs-flow', 'glad', 'mahalanobis', 'nearest' or 'padim'. Options of a method follow its name, "
     "as in 'mahalanobis?shrinkage=0.1'; those of cs-flow can be given as below, too.",
+)
+@click.option(
+    "--auto",
+    is_flag=True,
+    help="Choose among --candidates by defects made in good pictures that are held out, then train on all of them.",
+)
+@click.option(
+    "--candidates",
+    default="mahalanobis,padim,nearest",
+    show_default=True,
+    metavar="NAMES",
+    help="For --auto, the preferred first; options follow a name, as in 'cs-flow?hidden=128&epochs=10'.",
 )
 @click.option(
     "--backbone",
@@ -125,6 +146,8 @@ def train(
     images: Path,
     bundle: str,
     method: str,
+    auto: bool,
+    candidates: str,
     backbone: str,
     backbone_weights: str,
     padding: str,
@@ -151,33 +174,62 @@ def train(
     try, and for machines without a GPU.
     """
     require("train", "torch", "torchvision", "timm", "safetensors", "sklearn", "tqdm")
-    from csflow.runtime.picture.region import Region, load_region
     from csflow.toolkit.cli.progress import TerminalReporter
     from csflow.toolkit.data.dataset import load_dataset
     from csflow.toolkit.data.randomised import randomised
     from csflow.toolkit.data.split import calibrate_words, set_aside_words, with_set_aside
-    from csflow.toolkit.plan import BackboneChoice, TrainPlan, model_plan
+    from csflow.toolkit.plan import BackboneChoice, TrainPlan, model_plan, named_methods
     from csflow.toolkit.train_model import train_model
 
     given = {name: value for name, value in of_method.items() if value is not None}
-    given = given if method == "cs-flow" else without_preset(ctx, given)
-    choice = BackboneChoice(backbone, image_size, padding, scales, stages, backbone_precision)
-    model, training = model_plan(method, choice, given)
-    if roi and region:
-        raise click.UsageError("--roi and --region both name the region of interest: give one")
-    area = load_region(region) if region else Region(roi)
-    if window and area.window:
-        raise click.UsageError("--window and --region both name the window: give one")
+    named = named_methods(candidates) if auto else [method]
+    if auto or method != "cs-flow":
+        given = without_preset(ctx, given)
+    if auto and (given or is_said(ctx, "method")):
+        raise click.UsageError("--auto chooses the method and its options: name them in --candidates instead")
+    area = _area(roi, region, window)
     roi = area.roi
-    plan = TrainPlan(model, training, backbone_weights, flips, roi, area.ignore, window or area.window, hold_out)
+    choice = BackboneChoice(backbone, image_size, padding, scales, stages, backbone_precision)
+    plans = {
+        name: TrainPlan(
+            *model_plan(name, choice, given), backbone_weights, flips, roi, area.ignore, area.window, hold_out
+        )
+        for name in named
+    }
     dataset = load_dataset(images, image_size=min(image_size, *roi[2:]) if roi else image_size, any_size=any_size)
     dataset = with_set_aside(dataset, 0 if randomise is not None and set_aside is None else set_aside)
     reporter = TerminalReporter()
     for line in (*dataset.lines(), *set_aside_words(dataset)):
         reporter.say(line)
     with randomised(dataset, randomise, "train", "test") as pictures:
+        plan = _chosen(pictures, plans, Path(bundle), reporter) if auto else plans[method]
         made = train_model(pictures, Path(bundle), plan, reporter, fresh)
     facts = "".join(f", {name} {value:.4g}" for name, value in made.manifest.provenance["fit"].items())
     click.echo(f"trained {made.manifest.method} on {len(dataset.train)} good pictures{facts}")
     click.echo(f"wrote {bundle}; next, with the engine that the line will use:")
     click.echo(f"  csflow export --bundle {bundle}\n  csflow calibrate {calibrate_words(dataset)} --bundle {bundle}")
+
+
+def _area(roi: tuple[int, int, int, int] | None, region: str | None, window: tuple[int, int] | None) -> Region:
+    from csflow.runtime.picture.region import Region, load_region
+    from csflow.toolkit.options import checked
+
+    if roi and region:
+        raise click.UsageError("--roi and --region both name the region of interest: give one")
+    area = load_region(region) if region else checked(Region, roi)
+    if window and area.window:
+        raise click.UsageError("--window and --region both name the window: give one")
+    found: Region = checked(replace, area, window=window or area.window)
+    return found
+
+
+def _chosen(dataset: Dataset, plans: dict[str, TrainPlan], bundle: Path, reporter: Reporter) -> TrainPlan:
+    from csflow.toolkit.choosing.choose import Candidate, choose
+
+    bundle.parent.mkdir(parents=True, exist_ok=True)
+    # Beside the bundle: there must be room for its features, too.
+    with TemporaryDirectory(prefix=f"{bundle.name}.choosing-", dir=bundle.parent) as work:
+        choice = choose(dataset, [Candidate(name, plan) for name, plan in plans.items()], Path(work), reporter)
+    for line in choice.lines():
+        click.echo(line)
+    return choice.chosen.plan

@@ -53,7 +53,7 @@ def randomised(dataset: Dataset, seed: int | None, *splits: str) -> Iterator[Dat
         )
         told = f"every picture is turned by up to {MOST_DEGREES:g} degrees and cropped, seed {seed}"
         left_out = (*dataset.left_out, told)
-        yield Dataset(root, dataset.layout, train, calibration, test, left_out, dataset.any_size)
+        yield Dataset(root, dataset.layout, train, calibration, test, left_out, dataset.any_size, dataset.set_aside)
 
 
 def turned_and_cropped(picture: NDArray[np.uint8], seed: int, name: str) -> NDArray[np.uint8]:

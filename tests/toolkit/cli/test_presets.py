@@ -25,7 +25,7 @@ def plan_of(monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[Any, Any, flo
 
     monkeypatch.setattr("csflow.toolkit.plan.TrainPlan", stop)
     CliRunner().invoke(train, ["x", *words])
-    (model, training, _, _, _, _, hold_out), _ = seen
+    (model, training, *_, hold_out), _ = seen
     return model, training, hold_out
 
 
