@@ -115,7 +115,9 @@ def test_where_no_tensorrt_builds_the_command_says_where_one_does(
     done = invoke(half_bundle.path, "--fp16")
     assert done.exit_code == 0
     assert done.output.startswith("graphs: written\nno engines were built: there is none")
-    assert done.output.endswith("run there: csflow export --fp16\n")
+    last, ready = done.output.splitlines()[-2:]
+    assert last.endswith("run there: csflow export --fp16")
+    assert "is ready but for its thresholds; next: csflow calibrate" in ready
     named = invoke(half_bundle.path, "--fp16", "--target", "tensorrt")
     assert named.exit_code == BackendUnavailable.exit_code
     assert "graphs" not in named.output
