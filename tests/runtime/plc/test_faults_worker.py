@@ -29,7 +29,7 @@ E, X = Control.ENABLE, Control.EXECUTE
 def cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cell]:
     monkeypatch.setattr(process, "LAUNCH", PROGRAM)
     recipes = {key: replace(recipe, deadline_ms=20_000) for key, recipe in RECIPES.items()}
-    made = Cell(tmp_path / "state", Rogues(), recipes, plc_timeout_ms=0, hang_ms=300)
+    made = Cell(tmp_path / "state", Rogues(), recipes, plc_timeout_ms=0, hang_ms=19_000)
     yield made
     made.close()
 
@@ -66,7 +66,9 @@ def test_an_end_in_mid_job(plc: Plc, cell: Cell, what: str) -> None:
 
 
 @pytest.mark.fault("G8")
-def test_a_hang_in_mid_job(plc: Plc, cell: Cell) -> None:
+def test_a_hang_in_mid_job(plc: Plc, cell: Cell, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Only here: on a starved machine a worker that is well does not answer for as long.
+    monkeypatch.setattr(cell.station._recipes._limits, "hang_s", 0.5)
     assert rejected(plc, cell, "hang", Reason.WORKER_HUNG).worker_restarts == 1
 
 
