@@ -73,7 +73,7 @@ def test_train_names_bad_data(tmp_path: Path) -> None:
 
 def test_wrong_options_are_usage_or_configuration_errors(tmp_path: Path) -> None:
     command(tmp_path, "csflow", "synthetic", "images", "--size", "96", "--train", "2", "--calibration", "1")
-    assert "no EfficientNet" in command(tmp_path, *TRAIN, "--backbone", "resnet18", code=1).stderr
+    assert "Unknown model" in command(tmp_path, *TRAIN, "--backbone", "no_such_network", code=1).stderr
     assert "multiple of 64" in command(tmp_path, *TRAIN, "--image-size", "100", code=1).stderr
     command(tmp_path, *TRAIN, "--betas", "0.9", code=2)
     command(tmp_path, *TRAIN, "--kernel-sizes", "3,x", code=2)
