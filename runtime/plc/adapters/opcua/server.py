@@ -41,7 +41,7 @@ END_S = 10.0
 MOST_CONNECTIONS = 512
 MOST_STRANGERS = 8
 """Connections of one address that have not shown a certificate yet; of more the oldest are dropped."""
-STRANGE_S = 10.0
+STRANGE_S = 60.0
 """How long a connection may take to show one."""
 MOST_MESSAGE = 1 << 20
 KEEP_S = 0.1

@@ -32,7 +32,6 @@ class Vision:
 
     @classmethod
     async def find(cls, client: Client) -> Vision:
-        await client.load_data_type_definitions()
         self = cls(client, await client.get_namespace_index(NAMESPACE))
         kind = ua.NodeId(TYPES["VisionSystemType"][0], self.index)
         (self.system,) = [
