@@ -133,13 +133,18 @@ def compare(what: Comparison, methods: Sequence[str], reporter: _Bars) -> Report
     combinations = {method: _members(method, plans) for method in methods if method not in alone}
     if combinations:
         plans = {name: (text, dataclasses.replace(plan, hold_out=HOLD_OUT)) for name, (text, plan) in plans.items()}
-    backbone = BackboneConfig.reading_all(plan.model.backbone for _, plan in plans.values())
-    shared = SharedFeatures(what.folder / "features", backbone)
+    shared = _shared(what, [plan.model.backbone for _, plan in plans.values()])
     clock = _Clock(reporter)
     judged = {name: _trained(what, name, *plans[name], shared, clock) for name in plans}
     joined = {method: _combined(what, method, [judged[m] for m in of], reporter) for method, of in combinations.items()}
     gains = tuple(_gain(what, joined[method], [judged[m] for m in of]) for method, of in combinations.items())
     return Report(tuple(j.row for j in (*judged.values(), *joined.values())), gains, clock.seconds)
+
+
+def _shared(what: Comparison, backbones: Sequence[BackboneConfig]) -> SharedFeatures | None:
+    """Features that all methods read, but those that read patches; None where there are no others."""
+    whole = [backbone for backbone in backbones if not backbone.patches]
+    return SharedFeatures(what.folder / "features", BackboneConfig.reading_all(whole)) if whole else None
 
 
 def table_lines(report: Report) -> list[str]:
@@ -178,7 +183,7 @@ def _members(method: str, plans: dict[str, tuple[str, TrainPlan]]) -> list[str]:
 
 
 def _trained(
-    what: Comparison, name: str, method: str, plan: TrainPlan, shared: SharedFeatures, clock: _Clock
+    what: Comparison, name: str, method: str, plan: TrainPlan, shared: SharedFeatures | None, clock: _Clock
 ) -> _Judged:
     clock.say(f"{method}:")
     began, before = time.perf_counter(), clock.seconds

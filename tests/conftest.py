@@ -151,6 +151,7 @@ QUICK_METHODS = {
     "nearest": "nearest?bank=20",
     # 24 pictures at the default 0.01 would amplify rounding: the map is off by 11 % in half precision, 2 % may be.
     "padim": "padim?channels=100&shrinkage=0.4",
+    "patches": "patches?sizes=32,64&strides=32,32&bank=300",
 }
 """Every method, by what makes it small: a new one is a line here, and its test is written."""
 

@@ -14,9 +14,10 @@ from csflow.runtime.bundle.manifest import Preprocessing
 from csflow.runtime.picture.preprocess import prepare_file
 from csflow.toolkit.model import Model
 
-__all__ = ["golden_pictures", "score_golden"]
+__all__ = ["EACH", "evenly", "golden_pictures", "score_golden"]
 
 EACH = 4
+"""Good frames, and defective ones."""
 PIXELS = 32
 """Pixels of the input per value of a map that is kept: finer maps would be megabytes of JSON, read at every start."""
 
@@ -27,14 +28,14 @@ def golden_pictures(
     """Four good frames and four defective ones, (S, S, 3) uint8 RGB, each with its label.
 
     Args:
-        good: pictures of good parts, four are taken evenly. They are the training's: scores of parts that the
-            thresholds come from may lie on a threshold, where rounding alone changes a verdict.
+        good: pictures of good parts. They are the training's: scores of parts that the thresholds come from may lie
+            on a threshold, where rounding alone changes a verdict.
         defects: (type, path); one of each type in turn. Where there is none, good frames with a dark square
             stand in: the frames test engines, not the detector.
 
     Raises DataError for a picture that cannot be read, SourceError for one that the region of interest leaves.
     """
-    chosen = [("good", prepare_file(path, how)) for path in _evenly(list(good))]
+    chosen = [("good", prepare_file(path, how)) for path in good]
     if defects:
         chosen += [(kind, prepare_file(path, how)) for kind, path in _one_of_each(defects)]
     else:
@@ -63,7 +64,8 @@ def _cell(map_side: int, image_side: int) -> int:
     return cell if cell > 1 and rest == 0 else 1
 
 
-def _evenly(paths: list[Path]) -> list[Path]:
+def evenly(paths: Sequence[Path]) -> list[Path]:
+    """`EACH` of these, or all."""
     count = min(EACH, len(paths))
     return [paths[i * len(paths) // count] for i in range(count)]
 

@@ -67,18 +67,22 @@ def model_plan(method: str, choice: BackboneChoice, given: Mapping[str, Any] | N
     if both := sorted(values.keys() & (given or {}).keys()):
         raise ConfigError(f"{both[0]} is given twice, in --method and as an option: leave one out")
     values |= given or {}
-    how = {"padding": choice.padding, "precision": choice.precision, **_reading(family, choice)}
+    head: Any = chosen(family.config, values)
+    how = {"padding": choice.padding, "precision": choice.precision}
+    how |= _reading(family, choice, family.reading.more(head))
     backbone = checked(dataclasses.replace, resolve_name(choice.name), **how)
-    model = checked(ModelConfig, choice.image_size, backbone, name, chosen(family.config, values))
+    model = checked(ModelConfig, choice.image_size, backbone, name, head)
     return model, chosen(family.training, values)
 
 
-def _reading(family: Method, choice: BackboneChoice) -> dict[str, Any]:
-    """Scales and stages: the user's, or the method's for such a network."""
+def _reading(family: Method, choice: BackboneChoice, more: Mapping[str, Any]) -> dict[str, Any]:
+    """Scales and stages: the user's, or the method's for such a network, of which each size of patches takes one."""
     reading = family.reading
+    stages = reading.stages if counts_blocks(choice.name) else reading.others
     return {
         "scales": reading.scales if choice.scales is None else choice.scales,
-        "stages": choice.stages or (reading.stages if counts_blocks(choice.name) else reading.others),
+        "stages": choice.stages or stages[: len(more.get("patches", stages))],
+        **more,
     }
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from csflow.runtime.atomic import sync_directory
 from csflow.runtime.errors import SinkError
 
-__all__ = ["save_tensors"]
+__all__ = ["require_room", "save_tensors"]
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
@@ -33,3 +34,14 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
         raise SinkError(f"cannot write {path} ({error}): free the disk or choose another --bundle") from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def require_room(path: Path, *modules: nn.Module) -> None:
+    """Raises SinkError where the disk of the bundle `path` has no room for the weights of these modules."""
+    needed = sum(t.numel() * t.element_size() for module in modules for t in module.state_dict().values())
+    free = shutil.disk_usage(next(p for p in path.absolute().parents if p.exists())).free
+    if free < needed:
+        raise SinkError(
+            f"the bundle needs {needed / 1e6:.0f} MB, {free / 1e6:.0f} MB are free where {path} is to be: free space, "
+            "or name another place with --bundle"
+        )

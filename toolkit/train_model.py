@@ -6,45 +6,41 @@ import dataclasses
 import datetime
 import hashlib
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from csflow.calibration.metrics import GOOD
 from csflow.runtime import schema
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.manifest import Manifest, Preprocessing
 from csflow.runtime.bundle.pictures import squeezed
-from csflow.runtime.errors import SinkError
-from csflow.runtime.picture.images import image_size, read_picture
-from csflow.runtime.picture.window import clipped
+from csflow.runtime.picture.images import image_size
 from csflow.toolkit.backbones.backbone import Backbone
 from csflow.toolkit.backbones.config import BackboneConfig
-from csflow.toolkit.backbones.weights import WeightsRecord, load_backbone
+from csflow.toolkit.backbones.weights import WeightsRecord, fingerprint, load_backbone
 from csflow.toolkit.config import ModelConfig
+from csflow.toolkit.cost import frame_line
 from csflow.toolkit.data.dataset import Dataset
 from csflow.toolkit.data.hold_out import split_evenly
 from csflow.toolkit.data.provenance import FITTED, HELD_OUT, LEFT_OUT, file_hashes, listing, training_record
 from csflow.toolkit.features import FLIPS, FeatureFiles, Plan, extract_features, features_key, open_features, rounded
 from csflow.toolkit.forecast import duration, timed_picture
-from csflow.toolkit.golden import golden_pictures, score_golden
-from csflow.toolkit.methods.method import Fitted, Head, Shapes, Workplace
+from csflow.toolkit.golden import EACH, evenly, golden_pictures, score_golden
+from csflow.toolkit.methods.method import Fitted, Head, Learner, Shapes, Workplace
 from csflow.toolkit.methods.table import chosen_method
 from csflow.toolkit.model import Model
 from csflow.toolkit.options import checked
 from csflow.toolkit.plan import TrainPlan
+from csflow.toolkit.prepared import clipped_line, prepared_pictures
+from csflow.toolkit.tensor_file import require_room
 
 __all__ = ["Reporter", "SharedFeatures", "Silent", "head_scores", "train_model"]
-
-WINDOWED = 8
-"""Pictures of which it is told what a window takes from them."""
 
 
 class Reporter(Protocol):
@@ -99,12 +95,15 @@ def train_model(
     if line := squeezed(map(image_size, job.hashes), job.extraction.how):
         reporter.say(f"WARNING: {line}")
     # Whatever can fail at the end is tried here: the pictures, their names, the place.
-    golden, training_images = _golden(dataset, job.extraction.how), listing(dataset.root, job.hashes)
-    _check_room(path, job.backbone.trunk, job.empty_head())
+    defects = [(s.label, s.path) for s in dataset.test if s.label != GOOD]
+    golden = golden_pictures(job.extraction.how, job.golden, defects)
+    training_images = listing(dataset.root, job.hashes)
+    require_room(path, job.backbone.trunk, job.empty_head())
     if fresh:
         job.discard_progress()
     if not job.progress.exists():
         reporter.say(job.forecast())
+    job, learnt = job.learnt()
     features = job.features(shared)
     fitted = job.fit(features)
     scores_of, good_scores = job.good_scores(fitted, features)
@@ -113,7 +112,7 @@ def train_model(
         job.extraction.how,
         model.method.definitions,
         model.config.to_mapping(),
-        {**_provenance(job, scores_of, dataset.set_aside), "fit": dict(fitted.facts)},
+        {**_provenance(job, scores_of, dataset.set_aside), "fit": {**learnt, **fitted.facts}},
         {},
         model.method.name,
         model.graphs,
@@ -158,7 +157,7 @@ class _Job:
         kept, held_out = split_evenly(dataset.train, plan.hold_out)
         pictures = (*kept, *held_out)
         if how.window is not None:
-            reporter.say(_clipped_line([sample.path for sample in pictures], how.window))
+            reporter.say(clipped_line([sample.path for sample in pictures], how.window))
         extraction = Plan([sample.path for sample in pictures], how, plan.flips)
         hashes = file_hashes(pictures)
         backbone = backbone.to(device)
@@ -175,6 +174,19 @@ class _Job:
         return features_key(hashes, record.sha256, backbone, self.extraction.how, self.plan.flips)
 
     @property
+    def golden(self) -> list[Path]:
+        """The good pictures among the golden frames: held-out ones where there are enough, as a fit knows its own."""
+        paths = self.extraction.paths
+        return evenly(paths[self.kept :] if len(paths) - self.kept >= EACH else paths[: self.kept])
+
+    @property
+    def golden_rows(self) -> frozenset[int]:
+        """The rows of features that are of them."""
+        golden, variants = {*self.golden}, self.extraction.variants
+        found = [i for i, path in enumerate(self.extraction.paths[: self.kept]) if path in golden]
+        return frozenset(i * variants + k for i in found for k in range(variants))
+
+    @property
     def progress(self) -> Path:
         return self.work / "fit"
 
@@ -186,7 +198,7 @@ class _Job:
             return chosen_method(self.model.method).head(self.model.head, self.shapes)
 
     def features(self, shared: SharedFeatures | None) -> FeatureFiles:
-        if shared is None:
+        if shared is None or self.model.backbone.patches:
             return self._features(self.work / "features", self.backbone, self.key)
         backbone, record = load_backbone(shared.backbone.unrounded, self.plan.weights)
         backbone = backbone.to(self.device)
@@ -203,17 +215,24 @@ class _Job:
             return found
         size = self.extraction.size(backbone.shapes(self.plan.model.image_size))
         self.reporter.say(f"features of {count} pictures will take {size / 1e6:,.0f} MB in {folder}")
+        self.reporter.say(frame_line(backbone, self.empty_head(), self.model.image_size, self.shapes))
         with self.reporter.images(count) as advance:
             return extract_features(backbone, self.extraction, folder, key, advance)
 
     def fit(self, features: FeatureFiles) -> Fitted:
         """Of the pictures that are not held out; these watch."""
         model, training = self.model, self.plan.training
-        parts = [self.key, self.kept, model.method, model.to_mapping(), schema.to_mapping(training)]
-        fingerprint = hashlib.sha256(schema.dump_json(parts)).hexdigest()
-        unseen = features.part(self.kept, features.pictures) if self.kept < features.pictures else None
-        work = Workplace(self.progress, fingerprint, self.device, self.reporter.epochs, unseen, self.reporter.say)
-        return chosen_method(model.method).fit(features.part(0, self.kept), model.head, training, work)
+        return chosen_method(model.method).fit(
+            features.part(0, self.kept), model.head, training, self.workplace(features)
+        )
+
+    def workplace(self, features: FeatureFiles | None = None) -> Workplace:
+        parts = [self.key, self.kept, self.model.method, self.model.to_mapping(), schema.to_mapping(self.plan.training)]
+        identity = hashlib.sha256(schema.dump_json(parts)).hexdigest()
+        watched = features is not None and self.kept < features.pictures
+        unseen = features.part(self.kept, features.pictures) if features is not None and watched else None
+        told = self.reporter
+        return Workplace(self.progress, identity, self.device, told.epochs, unseen, told.say, self.golden_rows)
 
     def forecast(self) -> str:
         """How long it will take, in words, from two pictures and two steps."""
@@ -223,6 +242,18 @@ class _Job:
         fit_s = method.seconds(self.model.head, training, self.shapes, self.kept, self.device)
         fit = "and the fit" if fit_s is None else f"and {duration(fit_s)} for {training.epochs} epochs"
         return f"expect about {duration(features_s)} for the features of {count} pictures {fit}; Ctrl-C loses nothing"
+
+    def learnt(self) -> tuple[_Job, Mapping[str, float]]:
+        """This job with the backbone that its method has trained, where it trains one, and what that says of itself."""
+        method = chosen_method(self.model.method)
+        if not (isinstance(method, Learner) and method.learns(self.model.head)):
+            return self, {}
+        paths, how = self.extraction.paths[: self.kept], self.extraction.how
+        with self.reporter.images(len(paths)) as advance:
+            pictures = prepared_pictures(paths, how, self.progress / "pictures.raw", advance)
+        facts = method.learn(self.backbone, pictures, self.plan.training, self.workplace())
+        record = WeightsRecord(f"{self.record.source}, trained", fingerprint(self.backbone.cpu()))
+        return dataclasses.replace(self, backbone=self.backbone.to(self.device), record=record), facts
 
     def good_scores(self, fitted: Fitted, features: FeatureFiles) -> tuple[str, Sequence[float]]:
         """Scores of good pictures, as near to those of new parts as they can be had, and whose they are."""
@@ -237,32 +268,6 @@ class _Job:
 def head_scores(head: Head, features: FeatureFiles, device: torch.device) -> list[float]:
     """The score of each row of features, by a head on this device."""
     return [float(s) for batch in features.batches(8) for s in head(*(x.to(device) for x in batch))[0].double()]
-
-
-def _clipped_line(paths: Sequence[Path], window: tuple[int, int]) -> str:
-    """What the window takes from a few of the pictures."""
-    step = -(-len(paths) // WINDOWED)
-    shares = [clipped(image, window) for image in map(read_picture, paths[::step]) if image.dtype == np.uint16]
-    below, above = (max((share[end] for share in shares), default=0.0) for end in (0, 1))
-    return (
-        f"levels {window[0]} to {window[1]} become 0 to 255; of {len(shares)} pictures at most {below:.2%} lies below "
-        f"and {above:.2%} above"
-    )
-
-
-def _golden(dataset: Dataset, how: Preprocessing) -> list[tuple[str, NDArray[np.uint8]]]:
-    defects = [(s.label, s.path) for s in dataset.test if s.label != GOOD]
-    return golden_pictures(how, [s.path for s in dataset.train], defects)
-
-
-def _check_room(path: Path, *modules: torch.nn.Module) -> None:
-    needed = sum(t.numel() * t.element_size() for module in modules for t in module.state_dict().values())
-    free = shutil.disk_usage(next(p for p in path.absolute().parents if p.exists())).free
-    if free < needed:
-        raise SinkError(
-            f"the bundle needs {needed / 1e6:.0f} MB, {free / 1e6:.0f} MB are free where {path} is to be: free space, "
-            "or name another place with --bundle"
-        )
 
 
 def _provenance(job: _Job, scores_of: str, set_aside: int) -> dict[str, object]:

@@ -12,7 +12,6 @@ from csflow.export.gate.int8 import good_samples, int8_file, int8_graph
 from csflow.export.gate.pictures import choose_samples
 from csflow.export.gate.report import PAGE, gate_files, summary_lines, to_json
 from csflow.export.gate.verify import GateReport, Progress, StagedBundle, verify
-from csflow.export.graphs.cost import Saving
 from csflow.export.graphs.methods import fold_savings
 from csflow.export.graphs.onnx_export import make_graphs
 from csflow.runtime.bundle.calibration import Calibration, load_calibration
@@ -22,6 +21,7 @@ from csflow.runtime.engines.name import EngineName
 from csflow.runtime.engines.stages import engine_files
 from csflow.runtime.errors import CalibrationError, EngineMismatch
 from csflow.toolkit.config import ModelConfig
+from csflow.toolkit.cost import Saving
 from csflow.toolkit.data.dataset import Dataset, load_dataset
 
 __all__ = ["GraphExport", "pass_gate", "write_graphs"]

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 
 from csflow.export.graphs.backbone import BACKBONE_FOLDS, InferenceBackbone
-from csflow.export.graphs.cost import Saving, measured
 from csflow.export.graphs.graph import Graph, backbone_graph
 from csflow.export.graphs.heads.combined import combined_graphs
 from csflow.export.graphs.heads.flow.graph import flow_graph, flow_savings
@@ -17,8 +16,10 @@ from csflow.export.graphs.heads.glad import glad_graph
 from csflow.export.graphs.heads.mahalanobis import mahalanobis_graph
 from csflow.export.graphs.heads.nearest import nearest_graph
 from csflow.export.graphs.heads.padim import padim_graph
+from csflow.export.graphs.heads.patches import patches_graph
 from csflow.toolkit.backbones.networks import build_backbone
 from csflow.toolkit.config import ModelConfig
+from csflow.toolkit.cost import Saving, measured
 from csflow.toolkit.methods.combined import CombinedConfig, CombinedHead
 from csflow.toolkit.methods.method import Shapes
 from csflow.toolkit.methods.table import method_named
@@ -43,6 +44,7 @@ EXPORTERS: Mapping[str, _Exporter] = {
     "mahalanobis": _Exporter(mahalanobis_graph),
     "nearest": _Exporter(nearest_graph),
     "padim": _Exporter(padim_graph),
+    "patches": _Exporter(patches_graph),
 }
 
 

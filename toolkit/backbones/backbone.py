@@ -22,6 +22,11 @@ class Trunk(nn.Module):
         """Map (N, 3, S, S), normalised, to one (N, C, h, w) tensor per stage that is read."""
         raise NotImplementedError
 
+    @property
+    def network(self) -> nn.Module:
+        """What has the names that weights come in."""
+        return self
+
     def at_stage(self, x: Tensor, stage: int) -> Tensor:
         """The output of one stage that is read, (N, C, h, w); later ones are not run."""
         raise NotImplementedError

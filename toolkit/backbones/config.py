@@ -41,7 +41,21 @@ class BackboneConfig:
     """'int8': rounded to eight bits before anything was fitted to its features (`csflow.toolkit.backbones.quantized`),
     an EfficientNet only."""
 
+    patches: tuple[tuple[int, int], ...] = ()
+    """(size, stride) in pixels of the patches that each stage reads, one a stage, of one image scale; none: the network
+    reads whole pictures."""
+    embedding: int = 0
+    """Numbers that a trained encoder makes of each patch; 0: the mean of the stage's features."""
+
     def __post_init__(self) -> None:
+        if self.embedding < 0 or (self.embedding and not self.patches):
+            raise ValueError("embedding must be at least 0, and needs patches")
+        if self.patches and self.precision != "fp32":
+            raise ValueError("patches are read in float32: leave the precision of the backbone out")
+        if self.patches and (self.scales != 1 or len(self.patches) != len(self.stages)):
+            raise ValueError(f"{len(self.patches)} sizes of patches need as many stages, at one scale")
+        if any(size < 8 or not 0 < stride <= size for size, stride in self.patches):
+            raise ValueError("patches must have a side of at least 8 px, and a stride from 1 to their side")
         if not 1 <= self.scales <= 6:
             raise ValueError("scales must be 1 to 6")
         if min(self.std) <= 0.0:
@@ -64,6 +78,8 @@ class BackboneConfig:
 
     def reads_like(self, other: BackboneConfig) -> bool:
         """Whether both differ in nothing but the stages and scales that are read."""
+        if self.patches or other.patches:
+            return self == other
         return dataclasses.replace(self, scales=1, stages=(0,)) == dataclasses.replace(other, scales=1, stages=(0,))
 
     @classmethod

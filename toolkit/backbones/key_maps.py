@@ -41,7 +41,7 @@ SEPARABLE = {
     "conv_pw": ("_project_conv", "2.0"),
     "bn2": ("_bn2", "2.1"),
 }
-CUT = "network."
+CUT = "cut."
 """Before timm's names in a trunk that is a cut network (`csflow.toolkit.backbones.networks`)."""
 PROBES = {"timm": "conv_stem.weight", "efficientnet_pytorch": "_conv_stem.weight", "torchvision": "features.0.0.weight"}
 

@@ -19,17 +19,18 @@ from csflow.runtime.errors import ConfigError
 from csflow.toolkit.backbones.backbone import Backbone, Features, Trunk
 from csflow.toolkit.backbones.config import BackboneConfig
 from csflow.toolkit.backbones.efficientnet import STAGES, EfficientNetTrunk, is_efficientnet, set_padding
+from csflow.toolkit.backbones.patches import PatchTrunk
 from csflow.toolkit.backbones.quantized import quantize_trunk
 
 __all__ = ["StagesTrunk", "build_backbone", "counts_blocks", "resolve_name"]
 
 
 class StagesTrunk(Trunk):
-    """The first stages of a network of timm. Its parameters have timm's names after 'network.'."""
+    """The first stages of a network of timm. Its parameters have timm's names after 'cut.'."""
 
     def __init__(self, network: nn.Module, stages: tuple[int, ...]) -> None:
         super().__init__()
-        self.network = network
+        self.cut = network
         self.stages = stages
 
     def forward(self, x: Tensor) -> Features:
@@ -41,7 +42,7 @@ class StagesTrunk(Trunk):
         return self._intermediates(x, (stage,))[0]
 
     def _intermediates(self, x: Tensor, stages: tuple[int, ...]) -> Features:
-        read: Any = self.network.forward_intermediates
+        read: Any = self.cut.forward_intermediates
         return tuple(read(x, indices=list(stages), stop_early=True, intermediates_only=True))
 
 
@@ -69,6 +70,8 @@ def build_backbone(config: BackboneConfig) -> Backbone:
 def _backbone(trunk: Trunk, config: BackboneConfig) -> Backbone:
     if config.precision == "int8":
         quantize_trunk(trunk)
+    if config.patches:
+        trunk = PatchTrunk(trunk, config.patches, config.stages, config.embedding)
     return Backbone(trunk, config)
 
 

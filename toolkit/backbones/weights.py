@@ -148,16 +148,17 @@ def _tensors(path: Path, data: bytes) -> dict[str, Tensor]:
 
 
 def _fill(backbone: Backbone, state: Mapping[str, Tensor], where: str) -> None:
-    own = backbone.trunk.state_dict()
+    trunk = backbone.trunk.network
+    own = trunk.state_dict()
     found = to_timm(state, own)
     if found is None:
         raise ConfigError(
             f"{where} does not fit {backbone.config.name}: expected its tensors in the names of "
-            f"{', '.join(LAYOUTS) if isinstance(backbone.trunk, EfficientNetTrunk) else 'timm'}"
+            f"{', '.join(LAYOUTS) if isinstance(trunk, EfficientNetTrunk) else 'timm'}"
         )
     state = found
     for key, tensor in own.items():
         if tensor.shape != state[key].shape:
             got, needed = tuple(state[key].shape), tuple(tensor.shape)
             raise ConfigError(f"{where}: {key} has shape {got}, {backbone.config.name} needs {needed}")
-    backbone.trunk.load_state_dict({key: state[key] for key in own})
+    trunk.load_state_dict({key: state[key] for key in own})

@@ -41,8 +41,8 @@ EXAMPLES = (
     default="cs-flow",
     show_default=True,
     metavar="NAME",
-    help="What detects: 'cs-flow', 'glad', 'mahalanobis', 'nearest' or 'padim'. Options of a method follow its name, "
-    "as in 'mahalanobis?shrinkage=0.1'; those of cs-flow can be given as below, too.",
+    help="What detects: 'cs-flow', 'glad', 'mahalanobis', 'nearest', 'padim' or 'patches'. Options of a "
+    "method follow its name, as in 'mahalanobis?shrinkage=0.1'; those of cs-flow can be given as below, too.",
 )
 @click.option(
     "--auto",

@@ -13,20 +13,38 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from csflow.runtime.bundle.manifest import Definitions
+from csflow.toolkit.backbones.backbone import Backbone
 from csflow.toolkit.features import FeatureFiles
 
-__all__ = ["SCORE_FLOOR", "Fitted", "Head", "Judge", "Method", "OnePass", "Reading", "Shapes", "Workplace"]
+__all__ = [
+    "SCORE_FLOOR",
+    "Fitted",
+    "Head",
+    "Judge",
+    "Learner",
+    "Method",
+    "OnePass",
+    "Reading",
+    "Shapes",
+    "Workplace",
+    "whole_pictures",
+]
 
 Shapes = tuple[tuple[int, int, int], ...]
 """(C, h, w) of each feature map."""
 SCORE_FLOOR = 1e-6
 """Added to a score that could be 0 for a picture equal to a training picture: 0 is no score."""
+
+
+def whole_pictures(config: Any) -> Mapping[str, Any]:  # noqa: ARG001 - of every configuration
+    """Nothing but what every backbone has."""
+    return {}
 
 
 class Head(nn.Module):
@@ -54,6 +72,8 @@ class Reading:
     """Of an EfficientNet, as `BackboneConfig.stages`."""
     others: tuple[int, ...] = (1, 2, 3)
     """Of another network: layers 1 to 3 of a ResNet."""
+    more: Callable[[Any], Mapping[str, Any]] = whole_pictures
+    """From the head's configuration to further fields of `BackboneConfig`, of patches."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +104,28 @@ class Workplace:
     """Of good pictures that are held out: what a fit can be watched by; None where there are none."""
     say: Callable[[str], None] = lambda _line: None
     """Takes what a user should know about the fit, a line each."""
+    golden: frozenset[int] = frozenset()
+    """Rows of the features that are of golden frames. A method that remembers pictures as they are leaves these out:
+    engines are compared by their maps there, and the distance to itself is nothing but rounding."""
+
+
+@runtime_checkable
+class Learner(Protocol):
+    """A method that may change the backbone before its features are read."""
+
+    def learns(self, config: Any) -> bool:
+        """Whether it does, with this configuration of the head."""
+
+    def learn(self, backbone: Backbone, pictures: Tensor, training: Any, work: Workplace) -> Mapping[str, float]:
+        """Train the backbone in place, going on with what `work` holds; returns facts for provenance.
+
+        Args:
+            pictures: (N, S, S, 3) uint8 RGB of good parts, on the processor.
+
+        Raises:
+            ConfigError: the options cannot work, or not with progress found in `work`.
+            SinkError: progress cannot be written.
+        """
 
 
 class Judge(Protocol):

@@ -10,10 +10,11 @@ from csflow.toolkit.methods.mahalanobis import Mahalanobis
 from csflow.toolkit.methods.method import Judge, Method
 from csflow.toolkit.methods.nearest import Nearest
 from csflow.toolkit.methods.padim import PaDiM
+from csflow.toolkit.methods.patches.method import Patches
 
 __all__ = ["METHODS", "chosen_method", "method_named"]
 
-_ALL: tuple[Method, ...] = (CSFlow(), Mahalanobis(), Nearest(), PaDiM(), Glad())
+_ALL: tuple[Method, ...] = (CSFlow(), Mahalanobis(), Nearest(), PaDiM(), Glad(), Patches())
 METHODS = {method.name: method for method in _ALL}
 """Those that are trained."""
 _JUDGES: dict[str, Judge] = {**METHODS, Combined.name: Combined(METHODS)}

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from csflow.export.graphs.backbone import InferenceBackbone, fold_backbone, fold_batch_norms, fold_pixel_scale
-from csflow.export.graphs.cost import Cost, cost
 from csflow.export.graphs.heads.flow.fold import (
     fold_clamp,
     fold_flow,
@@ -22,6 +21,7 @@ from csflow.export.graphs.heads.flow.graph import flow_savings
 from csflow.export.graphs.heads.flow.tap_convolution import TapConvolution, tap_matrices
 from csflow.toolkit.backbones.backbone import Backbone, image_pyramid
 from csflow.toolkit.backbones.config import BackboneConfig
+from csflow.toolkit.cost import Cost, cost
 from csflow.toolkit.methods.flow.config import FlowConfig
 from csflow.toolkit.methods.flow.flow import anomaly_map, score
 from csflow.toolkit.methods.method import Shapes

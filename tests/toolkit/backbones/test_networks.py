@@ -39,7 +39,7 @@ def weights_of(name: str, stages: tuple[int, ...], path: Path) -> Path:
         if tensor.dim() > 1:
             drawn = (drawn - 1.0) * (12.0 / (tensor[0].numel() / 2)) ** 0.5
         if not key.endswith("num_batches_tracked"):
-            state[key.removeprefix("network.")] = drawn if tensor.dim() > 1 or key.endswith("var") else drawn - 0.5
+            state[key.removeprefix("cut.")] = drawn if tensor.dim() > 1 or key.endswith("var") else drawn - 0.5
     save_file(state, path)
     return path
 
@@ -53,7 +53,7 @@ def read(name: str, stages: tuple[int, ...], folder: Path) -> Iterator[tuple[Bac
     mean, std = (torch.tensor(v).reshape(1, 3, 1, 1) for v in (config.mean, config.std))
     assert isinstance(backbone.trunk, StagesTrunk)
     with torch.inference_mode():
-        yield backbone, backbone.trunk.network, (FRAMES.permute(0, 3, 1, 2) / 255.0 - mean) / std
+        yield backbone, backbone.trunk.cut, (FRAMES.permute(0, 3, 1, 2) / 255.0 - mean) / std
 
 
 def test_wide_resnet50_2_gives_its_layers_1_to_3(tmp_path: Path) -> None:

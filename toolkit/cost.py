@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils._python_dispatch import TorchDispatchMode
 
-__all__ = ["Cost", "Saving", "cost", "measured"]
+__all__ = ["Cost", "Saving", "cost", "frame_line", "measured"]
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -56,6 +56,14 @@ def cost(module: nn.Module, example: tuple[Tensor, ...]) -> Cost:
         )
     numbers = sum(t.numel() for t in stored.values() if t.is_floating_point())
     return Cost(counter.operators, counter.multiplications, numbers)
+
+
+def frame_line(backbone: nn.Module, head: nn.Module, side: int, shapes: Sequence[tuple[int, int, int]]) -> str:
+    """What a frame of this side costs in words, and the features of these shapes in the head."""
+    trunk = cost(backbone, (torch.empty(1, side, side, 3, dtype=torch.uint8, device="meta"),)).multiplications
+    judging = cost(head, tuple(torch.empty(1, *shape, device="meta") for shape in shapes)).multiplications
+    billions = f"{trunk / 1e9:,.2f} thousand million multiplications in the backbone, {judging / 1e9:,.2f} in the head"
+    return f"a frame takes {billions}"
 
 
 def measured(
