@@ -176,8 +176,8 @@ class _Job:
     @property
     def golden(self) -> list[Path]:
         """The good pictures among the golden frames: held-out ones where there are enough, as a fit knows its own."""
-        paths = self.extraction.paths
-        return evenly(paths[self.kept :] if len(paths) - self.kept >= EACH else paths[: self.kept])
+        kept, held_out = self.extraction.paths[: self.kept], self.extraction.paths[self.kept :]
+        return evenly(held_out if len(held_out) >= EACH else kept)
 
     @property
     def golden_rows(self) -> frozenset[int]:
@@ -229,10 +229,9 @@ class _Job:
     def workplace(self, features: FeatureFiles | None = None) -> Workplace:
         parts = [self.key, self.kept, self.model.method, self.model.to_mapping(), schema.to_mapping(self.plan.training)]
         identity = hashlib.sha256(schema.dump_json(parts)).hexdigest()
-        watched = features is not None and self.kept < features.pictures
-        unseen = features.part(self.kept, features.pictures) if features is not None and watched else None
-        told = self.reporter
-        return Workplace(self.progress, identity, self.device, told.epochs, unseen, told.say, self.golden_rows)
+        unseen = features.part(self.kept, features.pictures) if features and self.kept < features.pictures else None
+        say, epochs = self.reporter.say, self.reporter.epochs
+        return Workplace(self.progress, identity, self.device, epochs, unseen, say, self.golden_rows)
 
     def forecast(self) -> str:
         """How long it will take, in words, from two pictures and two steps."""
@@ -248,9 +247,9 @@ class _Job:
         method = chosen_method(self.model.method)
         if not (isinstance(method, Learner) and method.learns(self.model.head)):
             return self, {}
-        paths, how = self.extraction.paths[: self.kept], self.extraction.how
+        paths, file = self.extraction.paths[: self.kept], self.progress / "pictures.raw"
         with self.reporter.images(len(paths)) as advance:
-            pictures = prepared_pictures(paths, how, self.progress / "pictures.raw", advance)
+            pictures = prepared_pictures(paths, self.extraction.how, file, advance)
         facts = method.learn(self.backbone, pictures, self.plan.training, self.workplace())
         record = WeightsRecord(f"{self.record.source}, trained", fingerprint(self.backbone.cpu()))
         return dataclasses.replace(self, backbone=self.backbone.to(self.device), record=record), facts

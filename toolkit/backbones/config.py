@@ -16,6 +16,9 @@ PADDINGS = ("timm", "tf_same", "symmetric", "lm071")
 BACKBONE_PRECISIONS = ("fp32", "int8")
 """What the backbone computes in as the heads see it, whatever runs them."""
 
+LATER = ("precision", "patches", "embedding")
+"""Fields that older manifests have not: left out where they say what was so then."""
+
 
 @dataclass(frozen=True)
 class BackboneConfig:
@@ -95,6 +98,7 @@ class BackboneConfig:
         return dataclasses.replace(self, precision="fp32")
 
     def to_mapping(self) -> dict[str, Any]:
-        """For a manifest. A precision of 'fp32' is left out, as it was before there was a choice."""
+        """For a manifest. A precision of 'fp32' is left out, as it was before there was a choice, and so are no patches."""
         mapping: dict[str, Any] = schema.to_mapping(self)
-        return {key: value for key, value in mapping.items() if (key, value) != ("precision", "fp32")}
+        before = schema.to_mapping(BackboneConfig())
+        return {key: v for key, v in mapping.items() if key not in LATER or v != before[key]}

@@ -51,6 +51,7 @@ def evaluate(images: Path, bundle: str, backend: str, directory: Path, randomise
     from csflow.toolkit.data.provenance import trained_on, with_unseen_good
     from csflow.toolkit.data.randomised import randomised
     from csflow.toolkit.evaluation.evaluation import evaluate as run_evaluation
+    from csflow.toolkit.evaluation.mixture import mixture_plots
     from csflow.toolkit.evaluation.report import VIEWER, prepare_directory, write_report
     from csflow.toolkit.evaluation.summary import summary_lines, to_json
 
@@ -64,7 +65,7 @@ def evaluate(images: Path, bundle: str, backend: str, directory: Path, randomise
             TerminalReporter().images(len(pictures.test), "evaluating") as advance,
         ):
             evaluation = run_evaluation(opened, pictures, engine, advance)
-        page = write_report(evaluation, directory)
+        page = write_report(evaluation, directory, mixture_plots(opened, evaluation))
     if as_json:
         echo_json(to_json(evaluation))
         return

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["histogram_png", "roc_png"]
+__all__ = ["TYPE_COLOURS", "histogram_png", "new_figure", "png", "roc_png"]
 
 GOOD_COLOUR, DEFECT_COLOUR, WARN_COLOUR = "#1a8f54", "#c8283a", "#b87800"
 TYPE_COLOURS = ("#4c78a8", "#e58606", "#7b52ab", "#2a9d8f", "#8c613c", "#d24d90", "#6c757d", "#9c9a00")
@@ -29,7 +29,7 @@ def roc_png(evaluation: Evaluation) -> bytes:
 
     Raises BackendUnavailable when matplotlib or scikit-learn is not installed.
     """
-    figure = _figure(5.6, 4.8)
+    figure = new_figure(5.6, 4.8)
     axes = figure.add_subplot()
     good = evaluation.scores(GOOD)
     if len(evaluation.defects) > 1:
@@ -42,7 +42,7 @@ def roc_png(evaluation: Evaluation) -> bytes:
     axes.set(xlim=(-0.01, 1), ylim=(0, 1.01), xlabel="good parts above the threshold")
     axes.set(ylabel="defective parts above the threshold", title="ROC curve (area under it in the legend)")
     axes.legend(loc="lower right", frameon=False)
-    return _png(figure)
+    return png(figure)
 
 
 def histogram_png(evaluation: Evaluation) -> bytes:
@@ -51,7 +51,7 @@ def histogram_png(evaluation: Evaluation) -> bytes:
     The axis is logarithmic, for defects score up to hundreds of times as high as good parts.
     Raises BackendUnavailable when matplotlib is not installed.
     """
-    figure = _figure(5.6, 4.8)
+    figure = new_figure(5.6, 4.8)
     axes = figure.add_subplot()
     good = np.array(evaluation.scores(GOOD))
     defective = np.array([s.score for s in evaluation.defective])
@@ -67,7 +67,7 @@ def histogram_png(evaluation: Evaluation) -> bytes:
     axes.set(xlabel="score (logarithmic)" if logarithmic else "score", ylabel="share of its kind in %", title="Scores")
     figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize="small")
     _plain_ticks(axes, edges)
-    return _png(figure)
+    return png(figure)
 
 
 def _edges(scores: NDArray[np.float64]) -> tuple[NDArray[np.float64], bool]:
@@ -111,7 +111,8 @@ def _curve(axes: Axes, good: list[float], defective: list[float], label: str, co
     axes.plot(false_rate, true_rate, label=label, color=colour, linewidth=width)
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of this size in inches. Raises BackendUnavailable when matplotlib is not installed."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
@@ -121,7 +122,8 @@ def _figure(width: float, height: float) -> Figure:
     return figure
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG file."""
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
     buffer = io.BytesIO()

@@ -7,6 +7,7 @@ import csv
 import errno
 import io
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -66,11 +67,14 @@ def prepare_directory(directory: Path) -> None:
         raise SinkError(f"cannot write into {directory} ({error.strerror}): name another with --report") from None
 
 
-def write_report(evaluation: Evaluation, directory: Path) -> Path:
+def write_report(evaluation: Evaluation, directory: Path, more: Mapping[str, bytes] | None = None) -> Path:
     """Write evaluation.json, scores.csv, roc.png, histogram.png, sheet.png, viewer.html and report.html; returns the
     path of the last.
 
     Each file is whole or absent. The pages need no other file and no network.
+
+    Args:
+        more: further plots of the method, PNG files by name.
 
     Raises:
         DataError: a picture or mask cannot be read any more.
@@ -82,7 +86,8 @@ def write_report(evaluation: Evaluation, directory: Path) -> Path:
         "histogram.png": histogram_png(evaluation),
         "sheet.png": _encoded(sheet(evaluation), "PNG"),
     }
-    page, viewer = _page(evaluation, plots), viewer_page(evaluation)
+    page, viewer = _page(evaluation, plots, more or {}), viewer_page(evaluation)
+    plots |= more or {}
     for name, data in plots.items():
         write_atomic(directory / name, data)
     write_atomic(directory / "evaluation.json", schema.dump_json(to_json(evaluation)))
@@ -101,7 +106,7 @@ def _csv(evaluation: Evaluation) -> bytes:
     return shown(text.getvalue()).encode()
 
 
-def _page(evaluation: Evaluation, plots: dict[str, bytes]) -> str:
+def _page(evaluation: Evaluation, plots: dict[str, bytes], more: Mapping[str, bytes]) -> str:
     return render_page(
         "csflow.toolkit.evaluation",
         "report.html.j2",
@@ -109,6 +114,7 @@ def _page(evaluation: Evaluation, plots: dict[str, bytes]) -> str:
         good_median=median(evaluation.scores(GOOD)),
         rows=[(row, median(evaluation.scores(row.defect_type))) for row in evaluation.defects],
         galleries=_galleries(evaluation),
+        more=[_uri(data, "png") for data in more.values()],
         plots={name.removesuffix(".png"): _uri(data, "png") for name, data in plots.items()},
     )
 
