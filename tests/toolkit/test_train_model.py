@@ -112,7 +112,7 @@ def test_pictures_far_from_square_are_told_before_any_work(
 ) -> None:
     (tmp_path / "good").mkdir()
     Image.new("RGB", (200, 80)).save(tmp_path / "good/0.png")
-    monkeypatch.setattr("csflow.toolkit.train_model._golden", lambda *_: pytest.fail("work began"))
+    monkeypatch.setattr("csflow.toolkit.train_model.golden_pictures", lambda *_: pytest.fail("work began"))
     reporter = Stops()
     with pytest.raises(pytest.fail.Exception):
         train_model(load_dataset(tmp_path / "good"), tmp_path / "model.csflow", plan(random_weights), reporter)
