@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -58,12 +58,10 @@ def cost(module: nn.Module, example: tuple[Tensor, ...]) -> Cost:
     return Cost(counter.operators, counter.multiplications, numbers)
 
 
-def frame_line(backbone: nn.Module, head: nn.Module, side: int, shapes: Sequence[tuple[int, int, int]]) -> str:
-    """What a frame of this side costs in words, and the features of these shapes in the head."""
-    trunk = cost(backbone, (torch.empty(1, side, side, 3, dtype=torch.uint8, device="meta"),)).multiplications
-    judging = cost(head, tuple(torch.empty(1, *shape, device="meta") for shape in shapes)).multiplications
-    billions = f"{trunk / 1e9:,.2f} thousand million multiplications in the backbone, {judging / 1e9:,.2f} in the head"
-    return f"a frame takes {billions}"
+def frame_line(backbone: nn.Module, side: int) -> str:
+    """What the features of a frame of this side cost, in words."""
+    count = cost(backbone, (torch.empty(1, side, side, 3, dtype=torch.uint8, device="meta"),)).multiplications
+    return f"a frame takes {count / 1e9:,.2f} thousand million multiplications in the backbone"
 
 
 def measured(

@@ -215,7 +215,7 @@ class _Job:
             return found
         size = self.extraction.size(backbone.shapes(self.plan.model.image_size))
         self.reporter.say(f"features of {count} pictures will take {size / 1e6:,.0f} MB in {folder}")
-        self.reporter.say(frame_line(backbone, self.empty_head(), self.model.image_size, self.shapes))
+        self.reporter.say(frame_line(backbone, self.plan.model.image_size))
         with self.reporter.images(count) as advance:
             return extract_features(backbone, self.extraction, folder, key, advance)
 
