@@ -98,7 +98,7 @@ class BackboneConfig:
         return dataclasses.replace(self, precision="fp32")
 
     def to_mapping(self) -> dict[str, Any]:
-        """For a manifest. A precision of 'fp32' is left out, as it was before there was a choice, and so are no patches."""
+        """For a manifest. What says no more than older manifests did is left out."""
         mapping: dict[str, Any] = schema.to_mapping(self)
         before = schema.to_mapping(BackboneConfig())
         return {key: v for key, v in mapping.items() if key not in LATER or v != before[key]}
