@@ -23,11 +23,12 @@ from csflow.runtime.bundle.pictures import squeezed
 from csflow.runtime.picture.images import image_size
 from csflow.toolkit.backbones.backbone import Backbone
 from csflow.toolkit.backbones.config import BackboneConfig
+from csflow.toolkit.backbones.cost import frame_line
 from csflow.toolkit.backbones.weights import WeightsRecord, fingerprint, load_backbone
 from csflow.toolkit.config import ModelConfig
-from csflow.toolkit.cost import frame_line
 from csflow.toolkit.data.dataset import Dataset
 from csflow.toolkit.data.hold_out import split_evenly
+from csflow.toolkit.data.prepared import clipped_line, prepared_pictures
 from csflow.toolkit.data.provenance import FITTED, HELD_OUT, LEFT_OUT, file_hashes, listing, training_record
 from csflow.toolkit.features import FLIPS, FeatureFiles, Plan, extract_features, features_key, open_features, rounded
 from csflow.toolkit.forecast import duration, timed_picture
@@ -37,7 +38,6 @@ from csflow.toolkit.methods.table import chosen_method
 from csflow.toolkit.model import Model
 from csflow.toolkit.options import checked
 from csflow.toolkit.plan import TrainPlan
-from csflow.toolkit.prepared import clipped_line, prepared_pictures
 from csflow.toolkit.tensor_file import require_room
 
 __all__ = ["Reporter", "SharedFeatures", "Silent", "head_scores", "train_model"]

@@ -20,8 +20,8 @@ from csflow.runtime.bundle.verification import VERIFICATION, Verification
 from csflow.runtime.engines.name import EngineName
 from csflow.runtime.engines.stages import engine_files
 from csflow.runtime.errors import CalibrationError, EngineMismatch
+from csflow.toolkit.backbones.cost import Saving
 from csflow.toolkit.config import ModelConfig
-from csflow.toolkit.cost import Saving
 from csflow.toolkit.data.dataset import Dataset, load_dataset
 
 __all__ = ["GraphExport", "pass_gate", "write_graphs"]

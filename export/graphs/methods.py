@@ -17,9 +17,9 @@ from csflow.export.graphs.heads.mahalanobis import mahalanobis_graph
 from csflow.export.graphs.heads.nearest import nearest_graph
 from csflow.export.graphs.heads.padim import padim_graph
 from csflow.export.graphs.heads.patches import patches_graph
+from csflow.toolkit.backbones.cost import Saving, measured
 from csflow.toolkit.backbones.networks import build_backbone
 from csflow.toolkit.config import ModelConfig
-from csflow.toolkit.cost import Saving, measured
 from csflow.toolkit.methods.combined import CombinedConfig, CombinedHead
 from csflow.toolkit.methods.method import Shapes
 from csflow.toolkit.methods.table import method_named

@@ -21,7 +21,7 @@ from csflow.export.graphs.heads.flow.graph import flow_savings
 from csflow.export.graphs.heads.flow.tap_convolution import TapConvolution, tap_matrices
 from csflow.toolkit.backbones.backbone import Backbone, image_pyramid
 from csflow.toolkit.backbones.config import BackboneConfig
-from csflow.toolkit.cost import Cost, cost
+from csflow.toolkit.backbones.cost import Cost, cost
 from csflow.toolkit.methods.flow.config import FlowConfig
 from csflow.toolkit.methods.flow.flow import anomaly_map, score
 from csflow.toolkit.methods.method import Shapes

@@ -11,7 +11,7 @@ from csflow.export.graphs.graph import Graph, head_graph
 from csflow.export.graphs.heads.flow.fold import flow_folds, fold_flow
 from csflow.export.graphs.heads.flow.folded import InferenceFlow
 from csflow.export.graphs.heads.flow.typed import halve_flow
-from csflow.toolkit.cost import Saving, cost, measured
+from csflow.toolkit.backbones.cost import Saving, cost, measured
 from csflow.toolkit.methods.flow.config import FlowConfig
 from csflow.toolkit.methods.flow.flow import CrossScaleFlow, FlowHead, anomaly_map, score
 from csflow.toolkit.methods.method import Shapes
