@@ -116,6 +116,7 @@ class Bounds:
             return _of(numpy_helper.to_array(_attribute(node, "value")))
         known: dict[str, Callable[[Any], Interval]] = {
             "Conv": self._conv,
+            "ConvTranspose": self._spread,
             "MatMul": self._matmul,
             "Clip": self._clip,
             "Mul": self._square,
@@ -134,6 +135,12 @@ class Bounds:
         weight = np.abs(self._weights[node.input[1]].astype(np.float64))
         bias = _size(_of(self._weights[node.input[2]])) if len(node.input) > 2 else 0.0
         reach = weight.reshape(len(weight), -1).sum(axis=1).max() * _size(self._given(node.input[0])) + bias
+        return -reach, reach
+
+    def _spread(self, node: Any) -> Interval:
+        # Of (C, C', k, k) weights a value is a sum over C and at most k x k places.
+        weight = np.abs(self._weights[node.input[1]].astype(np.float64))
+        reach = weight.sum(axis=(0, 2, 3)).max() * _size(self._given(node.input[0]))
         return -reach, reach
 
     def _matmul(self, node: Any) -> Interval:
