@@ -87,6 +87,7 @@ def run_export(root: Path) -> None:
         "fold_savings": lambda *_: (),
         "ModelConfig": mock.MagicMock(),
         "pass_gate": lambda *_: None,
+        "judge_candidates": lambda *_: (),
         "gate_files": lambda *_: {VERIFICATION: b"new", module.PAGE: b"new"},
     }
     with mock.patch.multiple(module, **stubs):

@@ -69,7 +69,7 @@ void test_bad_pictures_are_refused(csflow_detector detector) {
     };
     const csflow_status wrong = CSFLOW_INVALID_ARGUMENT;
     refused(detector, changed([](csflow_image &i) { i.format = 0; }), wrong, "format is 0");
-    refused(detector, changed([](csflow_image &i) { i.format = 6; }), wrong, "format is 6");
+    refused(detector, changed([](csflow_image &i) { i.format = 7; }), wrong, "format is 7");
     refused(detector, changed([](csflow_image &i) { i.data = nullptr; }), wrong, "data is NULL");
     refused(detector, changed([](csflow_image &i) { i.width = 0; }), wrong, "image is 0x80");
     refused(detector, changed([](csflow_image &i) { i.height = -1; }), wrong, "image is 100x-1");

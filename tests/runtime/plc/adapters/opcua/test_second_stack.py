@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 pytest.importorskip("asyncua", reason="the extra opcua is not installed")
 if importlib.util.find_spec("o6") is None:
-    pytest.skip("o6 is not installed: it needs Python 3.11", allow_module_level=True)
+    pytest.skip(
+        "o6 is not installed (pip install o6; its licence is its maker's own, so csflow does not bring it)",
+        allow_module_level=True,
+    )
 
 SCRIPT = Path(__file__).with_name("second_stack.py")
 LONG_S = 120
