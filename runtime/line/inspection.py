@@ -64,6 +64,7 @@ class Opened:
         calibration = self.detector.calibration
         return [
             f"bundle     {self.detector.bundle.path}",
+            *self._signer(),
             f"engine     {self.detector.description}",
             *([] if not self.detector.distrust else [f"WARNING    {self.detector.distrust}"]),
             *(f"source     {source.name} ({'live' if source.live else 'every frame'})" for source in self.sources),
@@ -73,6 +74,13 @@ class Opened:
             f"thresholds warn {calibration.warn_threshold:.4g}, reject {calibration.reject_threshold:.4g}",
             *([] if self.page_url is None else [f"page       {self.page_url}"]),
         ]
+
+    def _signer(self) -> Iterator[str]:
+        identity = self.detector.identity
+        if identity.signed_by:
+            yield f"signed by  {identity.signed_by}"
+        elif identity.pack_sha256:
+            yield "WARNING    the bundle came in a pack that nobody signed"
 
     def _other_decoders(self) -> Iterator[str]:
         known = calibration_decoders(self.detector.bundle)

@@ -17,6 +17,7 @@ from csflow.runtime.errors import ConfigError, SinkError, SourceError
 from csflow.runtime.line.inspection import Inspection, Opened, inspect
 from csflow.runtime.line.outputs import OutputOptions
 from csflow.runtime.line.stream import StreamPolicy
+from csflow.runtime.pack.origin import Origin, write_origin
 from csflow.runtime.sources.fake import FakeSource
 from csflow.runtime.sources.opencv import OpenCVSource
 
@@ -57,6 +58,17 @@ def test_a_run_tells_what_it_consists_of_and_what_it_came_to(calibrated_bundle: 
         f"source     {parts} (every frame)",
         "thresholds warn 0.5, reject 0.6",
     ]
+
+
+@pytest.mark.parametrize(
+    ("signer", "line"),
+    [("anna", "signed by  anna"), ("", "WARNING    the bundle came in a pack that nobody signed")],
+)
+def test_a_run_tells_who_signed_its_bundle(calibrated_bundle: Bundle, parts: Path, signer: str, line: str) -> None:
+    told: list[str] = []
+    write_origin(calibrated_bundle, Origin(calibrated_bundle.weights_sha256, "ab" * 32, signer))
+    inspect(wish(calibrated_bundle, parts), lambda what: told.extend(what.lines()), never)
+    assert told[:2] == [f"bundle     {calibrated_bundle.path}", line]
 
 
 def test_what_ends_a_run_that_had_begun_is_in_what_it_came_to(
