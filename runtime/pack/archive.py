@@ -7,6 +7,7 @@ there.
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 import tempfile
@@ -60,6 +61,8 @@ def unpack(source: Path, target: Path, trusted: TrustList, allow_unsigned: bool 
     if os.path.lexists(target):
         raise BundleError(f"{target} exists: name another folder with --bundle, or remove it")
     target.parent.mkdir(parents=True, exist_ok=True)
+    for left in target.parent.glob(f"{glob.escape(f'.{target.name}.')}????????.tmp"):
+        shutil.rmtree(left, ignore_errors=True)  # of an unpacking that was killed; two at a time are not meant
     with _staging(target) as folder:
         _extract(source, folder)
         bundle = Bundle.open(folder)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from csflow.runtime.bundle.files import CHUNK, sha256_of
 from csflow.runtime.errors import BundleCorrupted
 from csflow.runtime.pack.keys import SigningKey, TrustList, signature_holds
 
@@ -25,7 +26,6 @@ MAGIC = b"csflow-pack-1\n\0\0"
 KEY_BYTES = 32
 SEAL_BYTES = len(MAGIC) + KEY_BYTES + 64
 NOBODY = bytes(KEY_BYTES)
-CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,8 @@ def check_seal(path: Path, trusted: TrustList, allow_unsigned: bool) -> Seal:
         if magic != MAGIC:
             raise BundleCorrupted(f"{path} is no pack of csflow's, or was cut off: copy it again")
         digest = _digest(file, size - 64)
-        file.seek(0)
-        whole = hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _sha256(file)
+        os.lseek(file.fileno(), 0, os.SEEK_SET)
+        whole = sha256_of(file.fileno())
     return Seal(_signer(path, key, signature, digest, trusted, allow_unsigned), whole)
 
 
@@ -97,10 +97,3 @@ def _digest(file: BinaryIO, size: int) -> bytes:
         digest.update(block)
         left -= len(block)
     return digest.digest()
-
-
-def _sha256(file: BinaryIO) -> str:
-    digest = hashlib.sha256()
-    while block := file.read(CHUNK):
-        digest.update(block)
-    return digest.hexdigest()

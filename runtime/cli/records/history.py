@@ -73,11 +73,14 @@ def history(
 
 
 def _add(folder: Path, results: Path, line: str | None) -> None:
+    from csflow.runtime.history.rows import day_of
     from csflow.runtime.history.store import Store
     from csflow.runtime.labels.results import records_of
 
     if line is None:
         raise click.UsageError("--add needs --line NAME: whose records are these?")
+    for record in records_of(results):
+        day_of(record)  # all of the file or nothing
     store, waiting = Store(folder, line), []
     try:
         for record in records_of(results):

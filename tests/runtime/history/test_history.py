@@ -107,6 +107,20 @@ def test_a_file_that_is_no_parquet_is_named(root: Path) -> None:
         counted(root, Period(), ())
 
 
+@pytest.mark.parametrize("last", ["no json", '{"source": "", "verdict": "OK"}'])
+def test_a_file_with_a_bad_line_is_added_whole_or_not(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: str
+) -> None:
+    from csflow.runtime.cli.records import history
+
+    monkeypatch.setattr(history, "BATCH", 2)
+    good = [json.dumps(record("2026-03-03", number, "OK", 0.5)) for number in range(5)]
+    (tmp_path / "r.jsonl").write_text("\n".join([*good, last]))
+    done = CliRunner().invoke(main, ["history", str(root), "--add", str(tmp_path / "r.jsonl"), "--line", "new"])
+    assert done.exit_code == 1
+    assert counted(root, Period(line="new"), ())[0].parts == 0
+
+
 @pytest.mark.parametrize("name", ["", "../x", "a/b", "x" * 65, ".a"])
 def test_names_of_lines(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match="no name of a line"):

@@ -117,6 +117,14 @@ def test_a_model_trained_in_its_place_did_not_come_in_the_pack(packed: Path, pai
     assert read_origin(made.update({"weights/flow.safetensors": b"another"})) is None
 
 
+def test_what_a_killed_unpacking_left_is_cleared(packed: Path, pair: Any, tmp_path: Path) -> None:
+    left = tmp_path / "x/.there.ab12cd_9.tmp"
+    left.mkdir(parents=True)
+    (left / "manifest.json").write_bytes(b"{}")
+    unpack(packed, tmp_path / "x/there", pair.trusted)
+    assert [path.name for path in (tmp_path / "x").iterdir()] == ["there"]
+
+
 def test_it_does_not_write_over_anything(packed: Path, pair: Any, tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     with pytest.raises(BundleError, match="exists"):
