@@ -4,15 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from csflow.runtime.bundle.directory import Bundle
+from csflow.runtime.engines.fake import FakeEngine
+from csflow.runtime.types import Frame, Prediction
 
 MakeParts = Callable[..., Path]
+
+
+class Unused(FakeEngine):
+    """An engine that no picture may reach."""
+
+    def infer(self, frames: Sequence[Frame]) -> list[Prediction]:
+        raise AssertionError(f"scored {frames[0].source}")
+
+
+@pytest.fixture
+def unused() -> type[FakeEngine]:
+    """The class of an engine that no picture may reach."""
+    return Unused
 
 
 @pytest.fixture
