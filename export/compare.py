@@ -29,9 +29,10 @@ from csflow.toolkit.backbones.config import BackboneConfig
 from csflow.toolkit.combine import Combination, combine
 from csflow.toolkit.data.dataset import Dataset
 from csflow.toolkit.evaluation.evaluation import Evaluation, evaluate
+from csflow.toolkit.methods.reporter import Reporter
 from csflow.toolkit.methods.table import chosen_method
 from csflow.toolkit.plan import BackboneChoice, TrainPlan, model_plan
-from csflow.toolkit.train_model import Reporter, SharedFeatures, train_model
+from csflow.toolkit.train_model import SharedFeatures, train_model
 
 __all__ = ["Comparison", "Gain", "Report", "Row", "compare", "table_lines", "to_json"]
 

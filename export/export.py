@@ -108,6 +108,7 @@ def export_bundle(
         BundleError, DataError, EngineError, SinkError: as the steps do.
     """
     bundle = Bundle.open(path)
+    request.gate.require_possible(bundle)
     missing = tuple(name for name in GRAPH_LIBRARIES if find_spec(name) is None)
     builders = {precision: prepare_engines(precision, request.engines) for precision in request.plans}
     _require_libraries(bundle, request, missing, builders)

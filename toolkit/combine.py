@@ -28,10 +28,10 @@ from csflow.toolkit.config import ModelConfig
 from csflow.toolkit.data.provenance import FITTED, HELD_OUT, LEFT_OUT, listing_of_bundles
 from csflow.toolkit.golden import score_golden
 from csflow.toolkit.methods.combined import CombinedConfig, CombinedHead, MemberConfig
+from csflow.toolkit.methods.reporter import Reporter
 from csflow.toolkit.methods.table import METHODS
 from csflow.toolkit.model import Model
 from csflow.toolkit.options import checked
-from csflow.toolkit.train_model import Reporter
 
 __all__ = ["FEWEST", "Combination", "combine"]
 

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import hashlib
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
-from typing import Protocol
 
 import torch
 
@@ -34,26 +30,15 @@ from csflow.toolkit.features import FLIPS, FeatureFiles, Plan, extract_features,
 from csflow.toolkit.forecast import duration, timed_picture
 from csflow.toolkit.golden import EACH, evenly, golden_pictures, score_golden
 from csflow.toolkit.methods.method import Fitted, Head, Learner, Shapes, Workplace
+from csflow.toolkit.methods.reporter import Reporter
 from csflow.toolkit.methods.table import chosen_method
+from csflow.toolkit.methods.unfinished import Unfinished
 from csflow.toolkit.model import Model
 from csflow.toolkit.options import checked
 from csflow.toolkit.plan import TrainPlan
 from csflow.toolkit.tensor_file import require_room
 
-__all__ = ["Reporter", "SharedFeatures", "Silent", "head_scores", "train_model"]
-
-
-class Reporter(Protocol):
-    """Where a training says what it does."""
-
-    def say(self, line: str) -> None:
-        """One line of text."""
-
-    def images(self, total: int) -> AbstractContextManager[Callable[[int], None]]:
-        """A bar over pictures; the callable advances it."""
-
-    def epochs(self, total: int) -> AbstractContextManager[Callable[[int, float], None]]:
-        """A bar over epochs; the callable takes the number done and the last loss."""
+__all__ = ["SharedFeatures", "head_scores", "train_model"]
 
 
 @dataclass(frozen=True)
@@ -94,6 +79,8 @@ def train_model(
     job = _Job.of(dataset, plan, path.with_name(path.name + ".training"), reporter)
     if line := squeezed(map(image_size, job.hashes), job.extraction.how):
         reporter.say(f"WARNING: {line}")
+    if not fresh:
+        job.unfinished.require_same()
     # Whatever can fail at the end is tried here: the pictures, their names, the place.
     defects = [(s.label, s.path) for s in dataset.test if s.label != GOOD]
     golden = golden_pictures(job.extraction.how, job.golden, defects)
@@ -103,6 +90,7 @@ def train_model(
         job.discard_progress()
     if not job.progress.exists():
         reporter.say(job.forecast())
+    job.unfinished.begin()
     job, learnt = job.learnt()
     features = job.features(shared)
     fitted = job.fit(features)
@@ -112,7 +100,7 @@ def train_model(
         job.extraction.how,
         model.method.definitions,
         model.config.to_mapping(),
-        {**_provenance(job, scores_of, dataset.set_aside), "fit": {**learnt, **fitted.facts}},
+        {**job.provenance(scores_of, dataset.set_aside), "fit": {**learnt, **fitted.facts}},
         {},
         model.method.name,
         model.graphs,
@@ -226,9 +214,25 @@ class _Job:
             features.part(0, self.kept), model.head, training, self.workplace(features)
         )
 
+    @property
+    def unfinished(self) -> Unfinished:
+        """Progress in the folder, and the settings that it must be of."""
+        model, training = self.model.to_mapping(), schema.to_mapping(self.plan.training)
+        parts = [self.key, self.kept, self.model.method, model, training]
+        hashes = {"pictures": list(self.hashes.values()), "backbone weights": self.record.sha256}
+        settings = {
+            **{name: hashlib.sha256(schema.dump_json(value)).hexdigest() for name, value in hashes.items()},
+            "method": self.model.method,
+            "flips": self.plan.flips,
+            "hold out": self.plan.hold_out,
+            **schema.to_mapping(self.extraction.how),
+            **model,
+            **training,
+        }
+        return Unfinished(self.progress, hashlib.sha256(schema.dump_json(parts)).hexdigest(), settings)
+
     def workplace(self, features: FeatureFiles | None = None) -> Workplace:
-        parts = [self.key, self.kept, self.model.method, self.model.to_mapping(), schema.to_mapping(self.plan.training)]
-        identity = hashlib.sha256(schema.dump_json(parts)).hexdigest()
+        identity = self.unfinished.fingerprint
         unseen = features.part(self.kept, features.pictures) if features and self.kept < features.pictures else None
         say, epochs = self.reporter.say, self.reporter.epochs
         return Workplace(self.progress, identity, self.device, epochs, unseen, say, self.golden_rows)
@@ -254,6 +258,15 @@ class _Job:
         record = WeightsRecord(f"{self.record.source}, trained", fingerprint(self.backbone.cpu()))
         return dataclasses.replace(self, backbone=self.backbone.to(self.device), record=record), facts
 
+    def provenance(self, scores_of: str, set_aside: int) -> dict[str, object]:
+        """For the manifest: what made the model."""
+        held_out = len(self.hashes) - self.kept
+        how = {**schema.to_mapping(self.plan.training), "flips": self.plan.flips}
+        return {
+            "backbone_weights": self.record.facts(),
+            **training_record(self.hashes, how, held_out, scores_of, set_aside),
+        }
+
     def good_scores(self, fitted: Fitted, features: FeatureFiles) -> tuple[str, Sequence[float]]:
         """Scores of good pictures, as near to those of new parts as they can be had, and whose they are."""
         if self.kept < features.pictures:
@@ -269,32 +282,6 @@ def head_scores(head: Head, features: FeatureFiles, device: torch.device) -> lis
     return [float(s) for batch in features.batches(8) for s in head(*(x.to(device) for x in batch))[0].double()]
 
 
-def _provenance(job: _Job, scores_of: str, set_aside: int) -> dict[str, object]:
-    pictures = {**training_record(job.hashes), "held_out": len(job.hashes) - job.kept, "good_scores": scores_of}
-    pictures |= {"set_aside": set_aside} if set_aside else {}
-    return {
-        "csflow": version("csflow"),
-        "created_utc": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "backbone_weights": job.record.facts(),
-        "training": {**schema.to_mapping(job.plan.training), "flips": job.plan.flips, **pictures},
-    }
-
-
 def _check_flips(flips: str) -> None:
     if flips not in FLIPS:
         raise ValueError(f"flips must be one of {', '.join(FLIPS)}")
-
-
-@contextmanager
-def _nothing(_total: int) -> Iterator[Callable[..., None]]:
-    yield lambda *_: None
-
-
-class Silent:
-    """A reporter that says nothing, for use as a library."""
-
-    def say(self, line: str) -> None:
-        """Drop the line."""
-
-    images = staticmethod(_nothing)
-    epochs = staticmethod(_nothing)

@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from csflow.runtime.bundle.directory import Bundle
+from csflow.runtime.errors import ConfigError
+
 __all__ = ["GateChoice"]
+
+ROUNDED = "cs-flow"
+"""The method whose head consists of dense convolutions."""
 
 
 @dataclass(frozen=True)
@@ -19,3 +25,12 @@ class GateChoice:
     limit: int | None = None
     """At most so many of them."""
     skip: bool = False
+
+    def require_possible(self, bundle: Bundle) -> None:
+        """Raise ConfigError where INT8 is wanted of a bundle whose last graph is no flow: little could be rounded."""
+        method = bundle.manifest.method
+        if self.int8 and method != ROUNDED:
+            raise ConfigError(
+                f"--int8 rounds the convolutions of a flow, and {bundle.path} is of the method {method}: export it "
+                "without --int8; for speed, train it with --backbone-precision int8"
+            )

@@ -121,8 +121,9 @@ def run_train(root: Path) -> None:
     from csflow.toolkit.config import ModelConfig
     from csflow.toolkit.data.dataset import load_dataset
     from csflow.toolkit.methods.flow.config import FlowConfig, TrainConfig
+    from csflow.toolkit.methods.reporter import Silent
     from csflow.toolkit.plan import TrainPlan
-    from csflow.toolkit.train_model import Silent, train_model
+    from csflow.toolkit.train_model import train_model
 
     torch.set_num_threads(1)
     backbone = dataclasses.replace(resolve_name("tf_efficientnet_lite0"), scales=1)

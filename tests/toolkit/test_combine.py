@@ -23,8 +23,8 @@ from csflow.runtime.picture.preprocess import preprocess
 from csflow.toolkit.cli.combine import combine as command
 from csflow.toolkit.combine import Combination, combine
 from csflow.toolkit.methods.combined import CombinedHead
+from csflow.toolkit.methods.reporter import Silent
 from csflow.toolkit.model import Model
-from csflow.toolkit.train_model import Silent
 
 Quick = Callable[[str], Bundle]
 

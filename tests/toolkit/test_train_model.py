@@ -37,9 +37,10 @@ from csflow.toolkit.data.provenance import trained_on
 from csflow.toolkit.data.sample import Sample
 from csflow.toolkit.methods.flow.config import FlowConfig, TrainConfig
 from csflow.toolkit.methods.mahalanobis import MahalanobisConfig, MahalanobisTraining
+from csflow.toolkit.methods.reporter import Silent
 from csflow.toolkit.model import Model
 from csflow.toolkit.plan import TrainPlan
-from csflow.toolkit.train_model import Silent, train_model
+from csflow.toolkit.train_model import train_model
 
 
 def plan(weights: Path, **training: object) -> TrainPlan:
@@ -166,15 +167,20 @@ def test_second_training_takes_features_from_the_cache(
     Bundle.open(tmp_path / "b").verify()
 
 
-def test_unfinished_training_of_other_settings_needs_fresh(
-    tmp_path: Path, product_line: Path, random_weights: Path
+def test_unfinished_training_of_other_settings_needs_fresh_and_is_refused_before_any_work(
+    tmp_path: Path, product_line: Path, random_weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dataset = load_dataset(product_line)
     with pytest.raises(KeyboardInterrupt):
         train_model(dataset, tmp_path / "b", plan(random_weights), Stops())
-    other = plan(random_weights, seed=1)
-    with pytest.raises(ConfigError, match="--fresh"):
-        train_model(dataset, tmp_path / "b", other, Silent())
+    shutil.rmtree(tmp_path / "b.training/features")
+    other = dataclasses.replace(plan(random_weights, seed=1), roi=(0, 0, 100, 90))
+    with monkeypatch.context() as patched:
+        patched.setattr("csflow.toolkit.train_model.extract_features", lambda *_: pytest.fail("work began"))
+        with pytest.raises(
+            ConfigError, match=r"\(roi was none and is \[0, 0, 100, 90\], seed was 0 and is 1\).*--fresh"
+        ):
+            train_model(dataset, tmp_path / "b", other, Silent())
     train_model(dataset, tmp_path / "b", other, Silent(), fresh=True)
 
 

@@ -29,10 +29,11 @@ from csflow.toolkit.data.dataset import Dataset
 from csflow.toolkit.data.hold_out import split_evenly
 from csflow.toolkit.features import FeatureFiles, Plan, extract_features
 from csflow.toolkit.methods.method import Head, Workplace
+from csflow.toolkit.methods.reporter import Reporter
 from csflow.toolkit.methods.table import chosen_method
 from csflow.toolkit.options import checked
 from csflow.toolkit.plan import TrainPlan
-from csflow.toolkit.train_model import Reporter, head_scores
+from csflow.toolkit.train_model import head_scores
 
 __all__ = ["FEWEST", "Candidate", "Choice", "choose"]
 

@@ -17,8 +17,8 @@ from csflow.toolkit.cli.presets import is_said, preset_option, without_preset
 if TYPE_CHECKING:
     from csflow.runtime.picture.region import Region
     from csflow.toolkit.data.dataset import Dataset
+    from csflow.toolkit.methods.reporter import Reporter
     from csflow.toolkit.plan import TrainPlan
-    from csflow.toolkit.train_model import Reporter
 
 __all__ = ["train"]
 

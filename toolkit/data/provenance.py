@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +51,25 @@ def file_hashes(samples: Sequence[Sample]) -> dict[Path, str]:
     return hashes
 
 
-def training_record(paths: Collection[Path]) -> dict[str, object]:
-    """For `provenance.training` of a manifest: how many pictures, and of what size. Raises DataError."""
-    return {"images": len(paths), "pictures": schema.to_mapping(PictureSizes.of(map(image_size, paths)))}
+def training_record(
+    paths: Collection[Path], how: Mapping[str, object], held_out: int, scores_of: str, set_aside: int
+) -> dict[str, object]:
+    """For the provenance of a manifest: csflow's version, the time, and how many pictures of what size were fitted.
+
+    Args:
+        how: options of the training.
+        scores_of: whose the good scores are: `HELD_OUT`, `LEFT_OUT` or `FITTED`.
+        set_aside: good pictures that were kept for thresholds.
+
+    Raises DataError.
+    """
+    sizes = schema.to_mapping(PictureSizes.of(map(image_size, paths)))
+    pictures = {"images": len(paths), "pictures": sizes, "held_out": held_out, "good_scores": scores_of}
+    return {
+        "csflow": version("csflow"),
+        "created_utc": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "training": {**how, **pictures, **({"set_aside": set_aside} if set_aside else {})},
+    }
 
 
 def listing(root: Path, hashes: Mapping[Path, str]) -> dict[str, bytes]:

@@ -121,3 +121,15 @@ def test_int8_without_pictures_ends_in_one_line_and_changes_nothing(bundle: Bund
     assert done.output.count("\n") == 1
     assert "--images" in done.output
     assert Bundle.open(bundle.path).manifest == bundle.manifest
+
+
+@pytest.mark.parametrize("method", ["combined", "mahalanobis"])
+def test_int8_of_what_is_no_flow_is_refused_before_any_work(
+    trained: Path, tmp_path: Path, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("csflow.export.export.prepare_engines", lambda *_: pytest.fail("work began"))
+    whole = Bundle.open(trained).manifest
+    Bundle.create(tmp_path / "b", replace(whole, method=method, graphs=("backbone", "joined")), {"weights/w": b"x"})
+    done = CliRunner().invoke(export, ["--bundle", str(tmp_path / "b"), "--int8", "--images", "never/read"])
+    assert done.exit_code == 1
+    assert f"the method {method}: export it without --int8" in done.stderr

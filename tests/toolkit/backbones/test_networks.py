@@ -21,8 +21,9 @@ from csflow.toolkit.backbones.backbone import Backbone
 from csflow.toolkit.backbones.networks import StagesTrunk, build_backbone, counts_blocks, resolve_name
 from csflow.toolkit.backbones.weights import load_backbone
 from csflow.toolkit.data.dataset import load_dataset
+from csflow.toolkit.methods.reporter import Silent
 from csflow.toolkit.plan import BackboneChoice, TrainPlan, model_plan
-from csflow.toolkit.train_model import Silent, train_model
+from csflow.toolkit.train_model import train_model
 
 WIDE = "wide_resnet50_2.tv_in1k"
 VGG = "vgg16.tv_in1k"

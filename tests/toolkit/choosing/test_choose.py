@@ -12,8 +12,8 @@ from csflow.toolkit.choosing.choose import Candidate, choose
 from csflow.toolkit.cli.train import train
 from csflow.toolkit.data.dataset import load_dataset
 from csflow.toolkit.data.sample import Sample
+from csflow.toolkit.methods.reporter import Silent
 from csflow.toolkit.plan import BackboneChoice, TrainPlan, model_plan, named_methods
-from csflow.toolkit.train_model import Silent
 
 METHODS = ("nearest?bank=5", "mahalanobis")
 

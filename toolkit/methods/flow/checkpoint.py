@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from csflow.runtime.errors import ConfigError
+from csflow.toolkit.methods.unfinished import require_fingerprint
 from csflow.toolkit.tensor_file import save_tensors
 
 __all__ = ["Checkpoint"]
@@ -49,7 +50,7 @@ class Checkpoint:
         try:
             with safe_open(self.path, framework="pt") as file:
                 metadata = file.metadata() or {}
-                self._check(metadata)
+                require_fingerprint(self.path, metadata, self.fingerprint)
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
             progress = json.loads(metadata["progress"])
             _load(flow, optimizer, tensors)
@@ -62,13 +63,6 @@ class Checkpoint:
     def discard(self) -> None:
         """Remove the file, if there is one."""
         self.path.unlink(missing_ok=True)
-
-    def _check(self, metadata: dict[str, str]) -> None:
-        if metadata.get("fingerprint") != self.fingerprint:
-            raise ConfigError(
-                f"{self.path} is an unfinished training with other images or settings: "
-                "repeat its options to resume it, or discard it with --fresh"
-            )
 
 
 def _load(flow: nn.Module, optimizer: torch.optim.Adam, tensors: dict[str, Tensor]) -> None:

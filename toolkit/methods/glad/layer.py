@@ -17,6 +17,7 @@ from csflow.toolkit.methods.glad.config import GladTraining
 from csflow.toolkit.methods.glad.head import NEVER, LayerMixture
 from csflow.toolkit.methods.glad.local import local_weights
 from csflow.toolkit.methods.glad.mixture import Gaussians, fit_mixture
+from csflow.toolkit.methods.unfinished import require_fingerprint
 from csflow.toolkit.tensor_file import save_tensors
 
 __all__ = ["LayerFit", "OnStep"]
@@ -106,11 +107,7 @@ def _read(file: Path, fingerprint: str) -> dict[str, Tensor] | None:
         return None
     try:
         with safe_open(file, framework="pt") as opened:
-            if (opened.metadata() or {}).get("fingerprint") != fingerprint:
-                raise ConfigError(
-                    f"{file} is an unfinished training with other images or settings: "
-                    "repeat its options to resume it, or discard it with --fresh"
-                )
+            require_fingerprint(file, opened.metadata() or {}, fingerprint)
             return {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - no mapping
     except (SafetensorError, OSError) as error:
         raise ConfigError(f"{file} is damaged ({str(error)[:120]}): start over with --fresh") from None

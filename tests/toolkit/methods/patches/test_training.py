@@ -18,9 +18,10 @@ from csflow.toolkit.methods.method import Workplace
 from csflow.toolkit.methods.patches.config import PatchesTraining
 from csflow.toolkit.methods.patches.losses import Draw, PositionClassifier, cluster_loss, position_loss, similarity_loss
 from csflow.toolkit.methods.patches.method import Patches
+from csflow.toolkit.methods.reporter import Silent
 from csflow.toolkit.model import Model
 from csflow.toolkit.plan import BackboneChoice, TrainPlan, model_plan
-from csflow.toolkit.train_model import Silent, train_model
+from csflow.toolkit.train_model import train_model
 
 TEXT = "patches?encoder=trained&sizes=16,32&strides=16,32&dimensions=8&epochs=2&patches=8&learning_rate=0.001&bank=50"
 

@@ -1,0 +1,95 @@
+"""An unfinished training: whose it is, said beside its progress, so that another one is refused before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from csflow.runtime import schema
+from csflow.runtime.atomic import write_atomic
+from csflow.runtime.errors import ConfigError, SinkError
+from csflow.runtime.machine.names import shown
+
+__all__ = ["Unfinished", "require_fingerprint"]
+
+SETTINGS = "settings.json"
+SHOWN = 4
+HASHED = 64
+"""Characters of a SHA-256: what differs there tells nobody anything."""
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """The folder of progress, and the training that it shall be of."""
+
+    folder: Path
+    fingerprint: str
+    """As `Workplace.fingerprint`; every file of progress has it among its metadata."""
+    settings: Mapping[str, Any]
+    """What the fingerprint is made of, in the words of options; hashes of what has no words."""
+
+    def require_same(self) -> None:
+        """Raise ConfigError where the folder holds progress of another training, or damaged progress."""
+        for file in sorted(self.folder.glob("*.safetensors")):
+            try:
+                with safe_open(file, framework="pt") as opened:
+                    metadata = opened.metadata() or {}
+            except (SafetensorError, OSError) as error:
+                raise ConfigError(f"{file} is damaged ({str(error)[:120]}): start over with --fresh") from None
+            require_fingerprint(file, metadata, self.fingerprint, self._differences())
+
+    def begin(self) -> None:
+        """Write down whose progress the folder will hold; raises SinkError where it cannot be written."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_atomic(self.folder / SETTINGS, schema.dump_json(dict(self.settings)))
+        except OSError as error:
+            raise SinkError(f"cannot write {self.folder} ({error}): free the disk or name another --bundle") from None
+
+    def _differences(self) -> str:
+        """What was another setting, in words; empty where nobody wrote it down."""
+        try:
+            before = dict(_leaves(schema.parse_json((self.folder / SETTINGS).read_bytes())))
+        except (OSError, schema.SchemaError):
+            return ""
+        now = dict(_leaves(schema.parse_json(schema.dump_json(dict(self.settings)))))
+        names = [name for name in {**now, **before} if before.get(name) != now.get(name)]
+        told = [_told(name, before.get(name), now.get(name)) for name in names[:SHOWN]]
+        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        return f"{', '.join(told)}{more}" if told else ""
+
+
+def require_fingerprint(file: Path, metadata: Mapping[str, str], fingerprint: str, differences: str = "") -> None:
+    """Raise ConfigError where the metadata of this file of progress are of another training.
+
+    Args:
+        differences: what its settings were, in words.
+    """
+    if metadata.get("fingerprint") != fingerprint:
+        told = f" ({differences})" if differences else ""
+        raise ConfigError(
+            f"{file} is an unfinished training with other images or settings{told}: "
+            "repeat its options to resume it, or discard it with --fresh"
+        )
+
+
+def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    if not isinstance(value, dict):
+        yield name, value
+        return
+    for key, inner in value.items():
+        yield from _leaves(inner, f"{name}.{key}" if name else str(key))
+
+
+def _told(name: str, before: Any, now: Any) -> str:
+    if any(isinstance(value, str) and len(value) == HASHED for value in (before, now)):
+        return f"{name} differ"
+    return f"{name} was {_word(before)} and is {_word(now)}"
+
+
+def _word(value: Any) -> str:
+    return "none" if value is None else shown(str(value))
