@@ -25,7 +25,7 @@ from csflow.toolkit.backbones.backbone import Backbone
 from csflow.toolkit.backbones.config import BackboneConfig
 from csflow.toolkit.backbones.networks import build_backbone
 from csflow.toolkit.config import ModelConfig
-from csflow.toolkit.data.provenance import FITTED, HELD_OUT, LEFT_OUT, listing_of_bundles
+from csflow.toolkit.data.provenance import FITTED, HELD_OUT, LEFT_OUT, identified, listing_of_bundles
 from csflow.toolkit.golden import score_golden
 from csflow.toolkit.methods.combined import CombinedConfig, CombinedHead, MemberConfig
 from csflow.toolkit.methods.reporter import Reporter
@@ -224,9 +224,6 @@ def _provenance(bundles: Sequence[Bundle], own: Bundle, model: Model, pictures: 
         "created_utc": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         **inherited,
         "training": {**training, "standardised_by": pictures},
-        "members": [
-            {"method": bundle.manifest.method, "identity": bundle.weights_sha256, **bundle.manifest.provenance}
-            for bundle in bundles
-        ],
+        "members": [identified(bundle) for bundle in bundles],
         "fit": {f"factor of {graph}": factor for graph, factor in factors},
     }

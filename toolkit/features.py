@@ -102,6 +102,10 @@ class Plan:
     how: Preprocessing
     flips: str = "none"
 
+    def __post_init__(self) -> None:
+        if self.flips not in FLIPS:
+            raise ValueError(f"flips must be one of {', '.join(FLIPS)}")
+
     @property
     def variants(self) -> int:
         """Variants of each picture."""

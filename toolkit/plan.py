@@ -7,14 +7,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.errors import ConfigError
+from csflow.toolkit.backbones.backbone import Backbone
 from csflow.toolkit.backbones.networks import counts_blocks, resolve_name
+from csflow.toolkit.backbones.weights import WeightsRecord, load_backbone
 from csflow.toolkit.config import ModelConfig
 from csflow.toolkit.methods.method import Method
 from csflow.toolkit.methods.table import METHODS, chosen_method
+from csflow.toolkit.model import Model
 from csflow.toolkit.options import checked, chosen, read_fields
 
-__all__ = ["BackboneChoice", "TrainPlan", "model_plan", "named_methods"]
+__all__ = ["BackboneChoice", "Start", "TrainPlan", "model_plan", "named_methods"]
+
+
+@dataclass(frozen=True)
+class Start:
+    """A trained model that a training begins with, instead of published weights and a head without any."""
+
+    bundle: Bundle
+    model: Model
+    """Of the bundle, on the processor; its backbone is changed in place where the plan rounds it."""
+    record: WeightsRecord
 
 
 @dataclass(frozen=True)
@@ -36,6 +50,21 @@ class TrainPlan:
     """Levels (low, high) of pictures of more than 8 bits that become 0 and 255; None takes pictures of 8 bits."""
     hold_out: float = 0.0
     """Share of the good pictures, in 0..0.5, that is scored but not fitted."""
+    start: Start | None = None
+    """What to begin with; `model` is its own, but for the precision of the backbone. What comes of it counts the
+    pictures that the former model was trained on as its own."""
+
+    @property
+    def rounds(self) -> bool:
+        """Whether the backbone that `backbone` gives is still to be rounded."""
+        is_rounded = self.start is not None and self.start.model.config.backbone.precision == "int8"
+        return self.model.backbone.precision == "int8" and not is_rounded
+
+    def backbone(self) -> tuple[Backbone, WeightsRecord]:
+        """That of the start, or one of float32 with published weights. Raises as `load_backbone` does."""
+        if self.start is not None:
+            return self.start.model.backbone, self.start.record
+        return load_backbone(self.model.backbone.unrounded, self.weights)
 
 
 @dataclass(frozen=True)

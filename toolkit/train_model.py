@@ -25,8 +25,16 @@ from csflow.toolkit.config import ModelConfig
 from csflow.toolkit.data.dataset import Dataset
 from csflow.toolkit.data.hold_out import split_evenly
 from csflow.toolkit.data.prepared import clipped_line, prepared_pictures
-from csflow.toolkit.data.provenance import FITTED, HELD_OUT, LEFT_OUT, file_hashes, listing, training_record
-from csflow.toolkit.features import FLIPS, FeatureFiles, Plan, extract_features, features_key, open_features, rounded
+from csflow.toolkit.data.provenance import (
+    FITTED,
+    HELD_OUT,
+    LEFT_OUT,
+    file_hashes,
+    identified,
+    listing,
+    training_record,
+)
+from csflow.toolkit.features import FeatureFiles, Plan, extract_features, features_key, open_features, rounded
 from csflow.toolkit.forecast import duration, timed_picture
 from csflow.toolkit.golden import EACH, evenly, golden_pictures, score_golden
 from csflow.toolkit.methods.method import Fitted, Head, Learner, Shapes, Workplace
@@ -75,7 +83,6 @@ def train_model(
         SinkError: there is no room for the features or the bundle.
     """
     Bundle.check_target(path)
-    checked(_check_flips, plan.flips)
     job = _Job.of(dataset, plan, path.with_name(path.name + ".training"), reporter)
     if line := squeezed(map(image_size, job.hashes), job.extraction.how):
         reporter.say(f"WARNING: {line}")
@@ -84,7 +91,7 @@ def train_model(
     # Whatever can fail at the end is tried here: the pictures, their names, the place.
     defects = [(s.label, s.path) for s in dataset.test if s.label != GOOD]
     golden = golden_pictures(job.extraction.how, job.golden, defects)
-    training_images = listing(dataset.root, job.hashes)
+    training_images = listing(dataset.root, job.hashes, plan.start.bundle if plan.start else None)
     require_room(path, job.backbone.trunk, job.empty_head())
     if fresh:
         job.discard_progress()
@@ -98,7 +105,7 @@ def train_model(
     model = Model(job.backbone, fitted.head, dataclasses.replace(job.model, head=fitted.head.config))
     manifest = Manifest(
         job.extraction.how,
-        model.method.definitions,
+        plan.start.bundle.manifest.definitions if plan.start else model.method.definitions,
         model.config.to_mapping(),
         {**job.provenance(scores_of, dataset.set_aside), "fit": {**learnt, **fitted.facts}},
         {},
@@ -132,7 +139,7 @@ class _Job:
     @classmethod
     def of(cls, dataset: Dataset, plan: TrainPlan, work: Path, reporter: Reporter) -> _Job:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        backbone, record = load_backbone(plan.model.backbone.unrounded, plan.weights)
+        backbone, record = plan.backbone()
         shapes = backbone.shapes(plan.model.image_size)
         settled = checked(chosen_method(plan.model.method).settle, plan.model.head, shapes)
         model = dataclasses.replace(plan.model, head=settled)
@@ -146,10 +153,10 @@ class _Job:
         pictures = (*kept, *held_out)
         if how.window is not None:
             reporter.say(clipped_line([sample.path for sample in pictures], how.window))
-        extraction = Plan([sample.path for sample in pictures], how, plan.flips)
+        extraction: Plan = checked(Plan, [sample.path for sample in pictures], how, plan.flips)
         hashes = file_hashes(pictures)
         backbone = backbone.to(device)
-        if plan.model.backbone.precision == "int8":
+        if plan.rounds:
             backbone = rounded(backbone, extraction, len(kept))
         return cls(plan, model, shapes, work, reporter, device, backbone, record, extraction, len(kept), hashes)
 
@@ -159,7 +166,8 @@ class _Job:
 
     def _key(self, record: WeightsRecord, backbone: BackboneConfig) -> str:
         hashes = list(self.hashes.values())
-        return features_key(hashes, record.sha256, backbone, self.extraction.how, self.plan.flips)
+        weights = record.sha256 + (self.plan.start.bundle.weights_sha256 if self.plan.start else "")
+        return features_key(hashes, weights, backbone, self.extraction.how, self.plan.flips)
 
     @property
     def golden(self) -> list[Path]:
@@ -235,7 +243,8 @@ class _Job:
         identity = self.unfinished.fingerprint
         unseen = features.part(self.kept, features.pictures) if features and self.kept < features.pictures else None
         say, epochs = self.reporter.say, self.reporter.epochs
-        return Workplace(self.progress, identity, self.device, epochs, unseen, say, self.golden_rows)
+        start = self.plan.start.model.head if self.plan.start else None
+        return Workplace(self.progress, identity, self.device, epochs, unseen, say, self.golden_rows, start)
 
     def forecast(self) -> str:
         """How long it will take, in words, from two pictures and two steps."""
@@ -249,7 +258,7 @@ class _Job:
     def learnt(self) -> tuple[_Job, Mapping[str, float]]:
         """This job with the backbone that its method has trained, where it trains one, and what that says of itself."""
         method = chosen_method(self.model.method)
-        if not (isinstance(method, Learner) and method.learns(self.model.head)):
+        if self.plan.start or not (isinstance(method, Learner) and method.learns(self.model.head)):
             return self, {}
         paths, file = self.extraction.paths[: self.kept], self.progress / "pictures.raw"
         with self.reporter.images(len(paths)) as advance:
@@ -265,6 +274,7 @@ class _Job:
         return {
             "backbone_weights": self.record.facts(),
             **training_record(self.hashes, how, held_out, scores_of, set_aside),
+            **({"adapted_from": identified(self.plan.start.bundle)} if self.plan.start else {}),
         }
 
     def good_scores(self, fitted: Fitted, features: FeatureFiles) -> tuple[str, Sequence[float]]:
@@ -280,8 +290,3 @@ class _Job:
 def head_scores(head: Head, features: FeatureFiles, device: torch.device) -> list[float]:
     """The score of each row of features, by a head on this device."""
     return [float(s) for batch in features.batches(8) for s in head(*(x.to(device) for x in batch))[0].double()]
-
-
-def _check_flips(flips: str) -> None:
-    if flips not in FLIPS:
-        raise ValueError(f"flips must be one of {', '.join(FLIPS)}")

@@ -33,6 +33,7 @@ COMMANDS = (
     "capture",
     "split",
     "train",
+    "adapt",
     "import",
     "evaluate",
     "calibrate",

@@ -25,6 +25,7 @@ __all__ = [
     "HELD_OUT",
     "LEFT_OUT",
     "file_hashes",
+    "identified",
     "listing",
     "listing_of_bundles",
     "trained_on",
@@ -72,12 +73,22 @@ def training_record(
     }
 
 
-def listing(root: Path, hashes: Mapping[Path, str]) -> dict[str, bytes]:
+def identified(bundle: Bundle) -> dict[str, Any]:
+    """For the provenance of what is made from `bundle`: its method, its identity, and all of its own."""
+    return {"method": bundle.manifest.method, "identity": bundle.weights_sha256, **bundle.manifest.provenance}
+
+
+def listing(root: Path, hashes: Mapping[Path, str], before: Bundle | None = None) -> dict[str, bytes]:
     """The files `TRAINING_IMAGES` and `TRAINING_PIXELS` of a bundle, by their names in it.
 
     Pictures are named by their paths below `root`; where two read alike they are numbered. Raises DataError for a
     picture that cannot be decoded.
+
+    Args:
+        before: what was fitted before with other pictures, which the bundle knows too.
     """
+    if before is not None:
+        return listing_of_bundles([before], list(hashes))
     named = [(shown(path.relative_to(root).as_posix()), digest) for path, digest in hashes.items()]
     return _listed(named, [pixels_sha256(path) for path in hashes])
 

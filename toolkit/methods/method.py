@@ -107,6 +107,8 @@ class Workplace:
     golden: frozenset[int] = frozenset()
     """Rows of the features that are of golden frames. A method that remembers pictures as they are leaves these out:
     engines are compared by their maps there, and the distance to itself is nothing but rounding."""
+    start: Head | None = None
+    """A head of the same configuration that was fitted before, for a fit by gradient descent to go on from."""
 
 
 @runtime_checkable

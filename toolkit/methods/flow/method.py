@@ -45,9 +45,13 @@ class CSFlow:
     def fit(self, features: FeatureFiles, config: FlowConfig, training: TrainConfig, work: Workplace) -> Fitted:
         """Train a flow, going on from the checkpoint in `work` where there is one; the fact is the last loss.
 
+        With a flow in `work` to start from, its weights are gone on with; features are standardised anew.
+
         Raises ConfigError where the loss leaves the finite numbers, or the checkpoint or features do not fit.
         """
         head = FlowHead(new_flow(config, training.seed))
+        if work.start is not None:
+            head.load_state_dict(work.start.state_dict())
         head.flow.fit_standardisation(features)
         checkpoint = Checkpoint(work.folder / "checkpoint.safetensors", work.fingerprint)
         flow, course = head.flow.to(work.device), Course(work.unseen)

@@ -1,0 +1,1 @@
+"""Fitting a bundle that there is to a rounded backbone, or to more pictures."""
