@@ -121,7 +121,7 @@ def inspect(
     SinkError. What ends one that had begun is in what it gives.
     """
     service = service or Service()
-    wish = _by_its_own_input(wish)
+    triggered, wish = wish.trigger is not None, _by_its_own_input(wish)
     with contextlib.ExitStack() as stack:
         trigger = _trigger(wish, stack)
         with _told(trigger):
@@ -129,7 +129,7 @@ def inspect(
             if isinstance(trigger, SupervisedTrigger):
                 trigger.hold()
             sources = open_cameras(wish.cameras, wish.camera_policy, stack)
-            outputs = stack.enter_context(open_outputs(wish.outputs, detector, sources, service.stopping))
+            outputs = stack.enter_context(open_outputs(wish.outputs, detector, sources, service.stopping, triggered))
             if isinstance(trigger, SupervisedTrigger):
                 # A part that came before would wait for its picture beyond its deadline.
                 time.sleep(warm_up_left_s(sources))

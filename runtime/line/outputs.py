@@ -109,10 +109,14 @@ def open_outputs(
     detector: Detector,
     sources: Sequence[FrameSource],
     ending: Callable[[], None] = lambda: None,
+    triggered: bool = False,
 ) -> Outputs:
     """Open what the options name.
 
     Where frames come from files the outputs are waited for; of a camera what finds no room is dropped and counted.
+
+    Args:
+        triggered: results come when they are asked for: between them the page waits for a trigger.
 
     Raises:
         ConfigError: an address or a rule is wrong.
@@ -123,7 +127,9 @@ def open_outputs(
     try:
         _open_files(outputs, options, detector, sources)
         _open_network(outputs, options, waits)
-        _open_views(outputs, options, detector, sources)
+        _open_views(outputs, options, waits)
+        if options.serve is not None:
+            _open_page(outputs, options, detector, sources, triggered)
     except BaseException:
         outputs.close()
         raise
@@ -184,7 +190,7 @@ def _open_network(outputs: Outputs, options: OutputOptions, waits: bool) -> None
         outputs.add(SelectingSink(queue, rule), queue)
 
 
-def _open_views(outputs: Outputs, options: OutputOptions, detector: Detector, sources: Sequence[FrameSource]) -> None:
+def _open_views(outputs: Outputs, options: OutputOptions, waits: bool) -> None:
     if options.log_file is not None:
         from csflow.runtime.sinks.log import LogSink
 
@@ -193,20 +199,18 @@ def _open_views(outputs: Outputs, options: OutputOptions, detector: Detector, so
         from csflow.runtime.sinks.terminal import TerminalSink
 
         stream = sys.stderr if options.results == "-" or options.as_json else sys.stdout
-        waits = not any(source.live for source in sources)
         # Whoever pipes the lines away and leaves wants the run to end; whoever stops reading does not stop the line.
         _add_queue(outputs, BackgroundSink(TerminalSink(stream), TERMINAL, waits=waits, fatal=True))
-    if options.serve is not None:
-        _open_page(outputs, options.serve, options.labels, detector, sources)
 
 
 def _open_page(
-    outputs: Outputs, address: str, labels: str | None, detector: Detector, sources: Sequence[FrameSource]
+    outputs: Outputs, options: OutputOptions, detector: Detector, sources: Sequence[FrameSource], triggered: bool
 ) -> None:
+    assert options.serve is not None
     from csflow.runtime.labels.folder import LabelFolder
+    from csflow.runtime.page.facts import PageInfo
     from csflow.runtime.page.labelling import Labelling
     from csflow.runtime.page.sink import PageSink
-    from csflow.runtime.page.state import PageInfo
 
     info = PageInfo(
         bundle=detector.bundle.path.name,
@@ -216,17 +220,22 @@ def _open_page(
         cameras=tuple(source.name for source in sources),
         roi=detector.bundle.manifest.preprocessing.roi,
         distrust=detector.distrust,
+        triggered=triggered,
+        signed_by=detector.identity.signed_by,
+        unsigned=bool(detector.identity.pack_sha256 and not detector.identity.signed_by),
     )
     waited_for = [source for source in sources if isinstance(source, Reconnecting)]
     by_name = {source.name: source for source in sources}
     page = PageSink(
-        address,
+        options.serve,
         info,
         os.environ.get("CSFLOW_SERVE_TOKEN") or None,
         outputs.reports,
         lambda: {s.name for s in waited_for if s.away},
         os.environ.get("CSFLOW_OPERATOR_TOKEN") or None,
-        None if labels is None else Labelling(LabelFolder(labels), lambda camera: decoder_of(by_name[camera])),
+        None
+        if options.labels is None
+        else Labelling(LabelFolder(options.labels), lambda camera: decoder_of(by_name[camera])),
     )
     outputs.page_url = page.url
     outputs.add(page)

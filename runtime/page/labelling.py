@@ -20,7 +20,7 @@ from csflow.runtime.errors import ConfigError, DataError
 from csflow.runtime.faults import Verdict
 from csflow.runtime.labels.folder import PLACES, LabelFolder
 from csflow.runtime.labels.label import Label, truth_of
-from csflow.runtime.page.state import Seen
+from csflow.runtime.page.facts import Seen
 from csflow.runtime.picture.origin import png_info
 from csflow.runtime.sinks.record import result_record
 

@@ -1,4 +1,4 @@
-"""JPEGs for the page, made in a thread of their own: of the newest frame only while someone watches."""
+"""JPEGs for the page, made in a thread of their own: of the newest frames only while someone watches."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,17 +15,22 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from csflow.runtime.page.state import REJECTS, LiveState, Seen, score_ratio
-from csflow.runtime.picture.overlay import full_scale, overlay, result_sheet, shrunk
+from csflow.runtime.page.facts import Seen
+from csflow.runtime.page.state import REJECTS, LiveState
+from csflow.runtime.picture.overlay import full_scale, overlay, shrunk
 from csflow.runtime.types import Frame, Result
 
 __all__ = ["Pictures", "Reject"]
 
-FRAMES_PER_S = 5.0
+TURNS_PER_S = 5.0
 FRAMES_KEPT = 10
 FRAME_PX = 960
-SHEET_PX = 640
+TILE_PX = 640
+"""Of the newest frames where there are several cameras."""
+PART_PX = 800
 THUMBNAIL_PX = 240
+LISTED = 60
+"""Parts that were not OK, of which pictures are kept: drawn ones only."""
 WATCHED_S = 3.0
 QUALITY = 80
 
@@ -38,27 +43,25 @@ class Reject:
 
     seen: Seen
     """Without its picture, unless it may be labelled."""
-    sheet: bytes
-    """JPEG with picture, heat map, verdict and score; empty where no picture was delivered."""
-    thumbnail: bytes
+    jpegs: Mapping[str, bytes]
+    """raw, overlay (with the heat map) and thumbnail; empty where no picture was delivered."""
 
     def to_mapping(self) -> dict[str, Any]:
         """What the page needs to list it."""
-        result = self.seen.result
-        return {
-            "number": self.seen.number,
-            "verdict": result.verdict.name,
-            "ratio": score_ratio(result),
-            "source": result.source,
-            "reason": result.reason,
-            "unix_s": self.seen.unix_s,
-            "picture": bool(self.sheet),
-            "verified": result.verified,
-        }
+        return {**self.seen.to_mapping(), "picture": bool(self.jpegs)}
+
+
+@dataclass(frozen=True)
+class _Live:
+    """The picture of a newest frame: with its heat map as JPEG, and without as it was shrunk."""
+
+    seen: Seen
+    overlay: bytes
+    small: NDArray[np.uint8] | None
 
 
 class Pictures:
-    """Watches a `LiveState`; at most five pictures a second are made, whatever the camera gives."""
+    """Watches a `LiveState`. Of the newest frames five pictures a second are made, whatever the cameras give."""
 
     def __init__(self, state: LiveState, keep: bool = False) -> None:
         """Begin to draw.
@@ -68,37 +71,47 @@ class Pictures:
         """
         self._state = state
         self._keep = keep
-        self._drawn: deque[Seen] = deque(maxlen=FRAMES_KEPT if keep else 0)
-        self._rejects: deque[Reject] = deque(maxlen=REJECTS)
-        self._shown: Seen | None = None
-        self._frames: deque[tuple[int, bytes]] = deque(maxlen=FRAMES_KEPT)
+        self._live_px = FRAME_PX if len(state.info.cameras) < 2 else TILE_PX
+        self._rejects: deque[Reject] = deque(maxlen=LISTED)
+        self._shown: dict[str, Seen] = {}
+        self._live: deque[_Live] = deque(maxlen=FRAMES_KEPT)
         self._watched_s = -WATCHED_S
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="csflow-page-pictures", daemon=True)
         self._thread.start()
 
-    def watch(self) -> Seen | None:
-        """Ask for pictures for the next three seconds; the result that was made into one last."""
+    def watch(self) -> list[Seen]:
+        """Ask for pictures for the next three seconds; the results that were made into one last, one a camera."""
         with self._lock:
             self._watched_s = time.monotonic()
-            return self._shown
+            return list(self._shown.values())
 
-    def frame(self, number: int) -> bytes:
-        """JPEG of a result that `watch` gave lately, with its heat map; empty where it has no picture."""
+    def picture(self, number: int, kind: str) -> bytes:
+        """JPEG of a result that `watch` or `rejects` gave lately; empty where it has none.
+
+        Args:
+            kind: raw, overlay (with the heat map) or thumbnail.
+        """
         with self._lock:
-            return dict(self._frames).get(number, b"")
+            reject = next((one for one in self._rejects if one.seen.number == number), None)
+            live = next((one for one in self._live if one.seen.number == number), None)
+        if reject is not None:
+            return reject.jpegs.get(kind, b"")
+        if live is None:
+            return b""
+        return live.overlay if kind != "raw" or live.small is None else _jpeg(live.small)
 
     def seen(self, number: int) -> Seen | None:
         """A result with the camera's own picture, of those that the page shows or showed lately."""
         with self._lock:
-            at_hand = [*self._drawn, *(reject.seen for reject in self._rejects)]
+            at_hand = [*(live.seen for live in self._live), *(reject.seen for reject in self._rejects)]
         return next((seen for seen in at_hand if seen.number == number), None)
 
-    def rejects(self) -> list[Reject]:
-        """The last results that were not OK, newest first."""
+    def rejects(self, since: int = 0) -> list[Reject]:
+        """The last results that were not OK after number `since`, newest first."""
         with self._lock:
-            return list(reversed(self._rejects))
+            return [reject for reject in reversed(self._rejects) if reject.seen.number > since]
 
     def close(self) -> None:
         """Make no more pictures."""
@@ -106,51 +119,74 @@ class Pictures:
         self._thread.join(1.0)
 
     def _run(self) -> None:
-        while not self._stop.wait(1.0 / FRAMES_PER_S):
+        while not self._stop.wait(1.0 / TURNS_PER_S):
             self.turn()
 
     def turn(self) -> None:
-        """Draw what there is to draw."""
+        """Draw what was not OK; and, while someone watches, the newest frame that has waited longest."""
         for seen in self._state.take_rejects():
-            kept = seen if self._keep else replace(seen, frame=None)
-            reject = Reject(kept, _drawn(self._sheet, seen), _drawn(self._thumbnail, seen))
-            with self._lock:
-                self._rejects.append(reject)
+            self._list(self._reject(seen))
         with self._lock:
             watched = time.monotonic() - self._watched_s < WATCHED_S
-        newest = self._state.newest()
-        if watched and newest is not None and (self._shown is None or newest.number != self._shown.number):
-            jpeg = _drawn(self._live, newest)
-            with self._lock:
-                self._shown = newest
-                self._frames.append((newest.number, jpeg))
-                self._drawn.append(newest)
+        if watched and (newest := self._undrawn()):
+            self._show(min(newest, key=lambda seen: self._number_shown(seen.result.camera)))
 
-    def _live(self, frame: Frame, result: Result) -> NDArray[np.uint8]:
-        return self._overlaid(frame, result, FRAME_PX)
+    def _undrawn(self) -> list[Seen]:
+        newest = self._state.newest_of_each()
+        return [seen for seen in newest if seen.number != self._number_shown(seen.result.camera)]
 
-    def _sheet(self, frame: Frame, result: Result) -> NDArray[np.uint8]:
-        image, roi = shrunk(frame.image, self._state.info.roi, SHEET_PX)
-        return result_sheet(image, result, roi)
+    def _number_shown(self, camera: str) -> int:
+        return self._shown[camera].number if camera in self._shown else 0
 
-    def _thumbnail(self, frame: Frame, result: Result) -> NDArray[np.uint8]:
-        return self._overlaid(frame, result, THUMBNAIL_PX)
+    def _list(self, reject: Reject) -> None:
+        with self._lock:
+            self._rejects.append(reject)
+            if len(self._rejects) > REJECTS:
+                # Camera pictures are large: only those of the last dozen stay at hand.
+                old = self._rejects[-REJECTS - 1]
+                self._rejects[-REJECTS - 1] = replace(old, seen=replace(old.seen, frame=None))
 
-    def _overlaid(self, frame: Frame, result: Result, longest_px: int) -> NDArray[np.uint8]:
-        image, roi = shrunk(frame.image, self._state.info.roi, longest_px)
-        if not result.anomaly_map.size:
-            return image
-        return overlay(image, result.anomaly_map, full_scale(result.anomaly_map, result.threshold), roi)
+    def _reject(self, seen: Seen) -> Reject:
+        kept = seen if self._keep else replace(seen, frame=None)
+        drawn = _drawn(seen, self._state.info.roi, PART_PX)
+        if drawn is None:
+            return Reject(kept, {})
+        small, heated = drawn
+        thumbnail, _ = shrunk(heated, None, THUMBNAIL_PX)
+        return Reject(kept, {"raw": _jpeg(small), "overlay": _jpeg(heated), "thumbnail": _jpeg(thumbnail)})
+
+    def _show(self, newest: Seen) -> None:
+        drawn = _drawn(newest, self._state.info.roi, self._live_px)
+        jpeg, small = (b"", None) if drawn is None else (_jpeg(drawn[1]), drawn[0])
+        with self._lock:
+            self._shown[newest.result.camera] = newest
+            self._live.append(_Live(newest if self._keep else replace(newest, frame=None), jpeg, small))
 
 
-def _drawn(draw: Callable[[Frame, Result], NDArray[np.uint8]], seen: Seen) -> bytes:
-    """JPEG of what `draw` gives; empty where there is no picture, or none that can be drawn."""
+def _drawn(
+    seen: Seen, roi: tuple[int, int, int, int] | None, longest_px: int
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | None:
+    """The picture, shrunk, and the same with its heat map; None where there is none, or none that can be drawn."""
     if seen.frame is None:
-        return b""
-    buffer = io.BytesIO()
+        return None
     try:
-        Image.fromarray(draw(seen.frame, seen.result)).save(buffer, "JPEG", quality=QUALITY)
+        return _heated(seen.frame, seen.result, roi, longest_px)
     except Exception as error:  # noqa: BLE001 - the page must outlive an odd picture, whatever the decoder made of it
         log.warning("the page cannot draw frame %d: %s", seen.result.frame_index, error)
-        return b""
+        return None
+
+
+def _heated(
+    frame: Frame, result: Result, roi: tuple[int, int, int, int] | None, longest_px: int
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    image, roi = shrunk(frame.image, roi, longest_px)
+    _jpeg(image[:1, :1])  # raises for what is no picture
+    if not result.anomaly_map.size:
+        return image, image
+    return image, overlay(image, result.anomaly_map, full_scale(result.anomaly_map, result.threshold), roi)
+
+
+def _jpeg(image: NDArray[np.uint8]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=QUALITY)
     return buffer.getvalue()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from typing import NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from csflow.runtime.page.access import ROLE, Access, Address, Role
+from csflow.runtime.page.facts import Seen
 from csflow.runtime.page.labelling import Labelling
 from csflow.runtime.page.metrics import Metrics
 from csflow.runtime.page.operator import OperatorRoutes
@@ -23,7 +25,32 @@ __all__ = ["PageServer"]
 
 POLL_S = 0.1
 EVENT_S = 1.0
-ASSETS = {"page.css": "text/css", "page.js": "text/javascript", "label.js": "text/javascript"}
+STYLES = ("page.css", "parts.css", "dialog.css")
+SCRIPTS = (
+    "main.js",
+    "dom.js",
+    "banner.js",
+    "chart.js",
+    "dialog.js",
+    "health.js",
+    "label.js",
+    "parts.js",
+    "tiles.js",
+    "words.js",
+)
+LANGUAGES = ("en",)
+ASSETS = {
+    **dict.fromkeys(STYLES, "text/css"),
+    **dict.fromkeys(SCRIPTS, "text/javascript"),
+    **{f"words/{name}.json": "application/json" for name in LANGUAGES},
+}
+
+
+class _Since(NamedTuple):
+    """The last numbers that a page has."""
+
+    score: int
+    reject: int
 
 
 class PageServer:
@@ -37,6 +64,8 @@ class PageServer:
         self._pictures = Pictures(state, keep=labelling is not None)
         self._metrics = Metrics(state)
         self._closing = False
+        self._made: dict[tuple[object, ...], tuple[_Since, str]] = {}
+        self._made_s = -POLL_S
         try:
             self._web = WebServer(address, access, self._routes())
         except BaseException:
@@ -55,9 +84,7 @@ class PageServer:
             *self._operator_routes(),
             Route("/", self._page),
             Route("/events", self._events),
-            Route("/frame/{number:int}.jpg", self._frame),
-            Route("/reject/{number:int}.jpg", self._reject),
-            Route("/thumbnail/{number:int}.jpg", self._reject),
+            Route("/part/{number:int}/{kind}.jpg", self._picture),
             Route("/metrics", self._metrics_text),
             *(Route(f"/{name}", _asset) for name in ASSETS),
         ]
@@ -76,15 +103,9 @@ class PageServer:
         response.set_cookie(self._access.cookie, token, max_age=31_536_000, httponly=True, samesite="strict")
         return response
 
-    async def _frame(self, request: Request) -> Response:
-        return _picture(self._pictures.frame(request.path_params["number"]))
-
-    async def _reject(self, request: Request) -> Response:
-        number = request.path_params["number"]
-        for reject in self._pictures.rejects():
-            if reject.seen.number == number:
-                return _picture(reject.sheet if request.url.path.startswith("/reject") else reject.thumbnail)
-        return _picture(b"")
+    def _picture(self, request: Request) -> Response:
+        jpeg = self._pictures.picture(request.path_params["number"], request.path_params["kind"])
+        return Response(jpeg, media_type="image/jpeg") if jpeg else Response(status_code=404)
 
     async def _metrics_text(self, _request: Request) -> Response:
         return Response(self._metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
@@ -94,29 +115,40 @@ class PageServer:
 
     async def _stream(self, role: Role) -> AsyncIterator[str]:
         """An event when another picture is shown, and at least each second: silence means that csflow is gone."""
-        since, shown_number, next_s = 0, -1, 0.0
+        since, shown_numbers, next_s = _Since(0, 0), [-1], 0.0
         yield "retry: 1000\n\n"
         while not self._closing:
             shown = self._pictures.watch()
-            number = shown.number if shown else 0
-            if number != shown_number or time.monotonic() >= next_s:
-                shown_number, next_s = number, time.monotonic() + EVENT_S
-                event = self._state.snapshot(shown, since)
-                event["rejects"] = [reject.to_mapping() for reject in self._pictures.rejects()]
-                if self._labelling is not None:
-                    event["labels"] = {"operator": role is Role.OPERATOR, **self._labelling.facts()}
-                since = event["scores"][-1][0] if event["scores"] else since
-                yield f"data: {json_line(event)}\n\n"
+            numbers = [seen.number for seen in shown]
+            if numbers != shown_numbers or time.monotonic() >= next_s:
+                shown_numbers, next_s = numbers, time.monotonic() + EVENT_S
+                since, text = self._event(shown, since, role)
+                yield f"data: {text}\n\n"
             await asyncio.sleep(POLL_S)
+
+    def _event(self, shown: Sequence[Seen], since: _Since, role: Role) -> tuple[_Since, str]:
+        """What has come since, and up to where; made once for all who have seen as much."""
+        now_s = time.monotonic()
+        if now_s - self._made_s >= POLL_S:
+            self._made, self._made_s = {}, now_s
+        key = (tuple(seen.number for seen in shown), since, role)
+        if key not in self._made:
+            event = self._state.snapshot(shown, since.score)
+            rejects = self._pictures.rejects(since.reject)
+            event["rejects"] = [reject.to_mapping() for reject in rejects]
+            if self._labelling is not None:
+                event["labels"] = {"operator": role is Role.OPERATOR, **self._labelling.facts()}
+            upto = _Since(
+                event["scores"][-1][0] if event["scores"] else since.score,
+                rejects[0].seen.number if rejects else since.reject,
+            )
+            self._made[key] = upto, json_line(event)
+        return self._made[key]
 
 
 async def _asset(request: Request) -> Response:
     name = request.url.path.lstrip("/")
     return Response(_file(name), media_type=ASSETS[name])
-
-
-def _picture(jpeg: bytes) -> Response:
-    return Response(jpeg, media_type="image/jpeg") if jpeg else Response(status_code=404)
 
 
 def _file(name: str) -> bytes:

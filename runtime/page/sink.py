@@ -7,8 +7,9 @@ from collections.abc import Callable, Collection, Sequence
 from csflow.runtime.errors import BackendUnavailable, ConfigError, SinkError
 from csflow.runtime.machine.install import pip_install
 from csflow.runtime.page.access import Access, Address
+from csflow.runtime.page.facts import PageInfo
 from csflow.runtime.page.labelling import Labelling
-from csflow.runtime.page.state import LiveState, PageInfo
+from csflow.runtime.page.state import LiveState
 from csflow.runtime.sink import OutputReport
 from csflow.runtime.types import Frame, Result
 

@@ -4,79 +4,24 @@ from __future__ import annotations
 
 import bisect
 import itertools
-import math
 import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
+from csflow.runtime.page.cameras import CameraCounts, Cameras
+from csflow.runtime.page.facts import PageInfo, Seen, finite, score_ratio
 from csflow.runtime.sink import OutputReport
 from csflow.runtime.sinks.summary import Tally
 from csflow.runtime.types import Frame, Result, Verdict
 
-__all__ = ["CameraCounts", "LiveState", "PageInfo", "Seen", "score_ratio"]
+__all__ = ["LiveState"]
 
 SCORES = 300
 REJECTS = 12
 RATE_S = 10.0
-SILENT_S = 5.0
-AWAY = ("lost", "timeout")
-"""Faults of a camera that gives nothing."""
-
-
-@dataclass(frozen=True)
-class PageInfo:
-    """What does not change during a run."""
-
-    bundle: str
-    engine: str
-    warn_threshold: float
-    reject_threshold: float
-    cameras: tuple[str, ...]
-    """Names of the sources, as `FrameSource.name` gives them; `Result.camera` is one of them."""
-    roi: tuple[int, int, int, int] | None = None
-    """The bundle's region of interest, (x, y, width, height) in pixels."""
-    distrust: str = ""
-    """Why the engine is not verified; empty where it is."""
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A result with its picture, numbered in the order of arrival, from 1."""
-
-    number: int
-    result: Result
-    frame: Frame | None
-    unix_s: float
-    """Wall clock at capture, in seconds since 1970."""
-
-
-@dataclass
-class _Camera:
-    name: str
-    results: int = 0
-    errors: int = 0
-    last_ns: int | None = None
-    last_unix_s: float | None = None
-    """Wall clock at capture of its newest result, in seconds since 1970."""
-    fault: str = ""
-    reason: str = ""
-    """Why its newest result is an ERROR; empty where it is none."""
-
-
-@dataclass(frozen=True)
-class CameraCounts:
-    """What is known of a camera; for metrics."""
-
-    results: int
-    errors: int
-    last_unix_s: float | None
-    """Wall clock at capture of its newest result, in seconds since 1970; None before the first."""
-    up: bool
-    """It is there, and its newest result is not about its absence."""
 
 
 class _Latencies:
@@ -125,7 +70,7 @@ class LiveState:
         self._newest: Seen | None = None
         self._scores: deque[tuple[int, float | None, str]] = deque(maxlen=SCORES)
         self._times_ns: deque[int] = deque(maxlen=10_000)
-        self._cameras = {name: _Camera(name) for name in info.cameras}
+        self._cameras = Cameras(info.cameras, info.triggered)
         self._rejects: deque[Seen] = deque(maxlen=REJECTS)
 
     def add(self, result: Result, frame: Frame | None) -> None:
@@ -138,7 +83,7 @@ class LiveState:
             self._newest = seen
             self._scores.append((seen.number, score_ratio(result), result.verdict.name))
             self._times_ns.append(time.monotonic_ns())
-            self._note_camera(result)
+            self._cameras.note(seen)
             if result.verdict is not Verdict.OK:
                 self._rejects.append(seen)
 
@@ -146,6 +91,11 @@ class LiveState:
         """The newest result; None before the first."""
         with self._lock:
             return self._newest
+
+    def newest_of_each(self) -> list[Seen]:
+        """The newest result of each camera that has one, in the run's order."""
+        with self._lock:
+            return self._cameras.newest()
 
     def take_rejects(self) -> list[Seen]:
         """The results that were not OK since the last call, oldest first; of very many the last twelve."""
@@ -159,10 +109,7 @@ class LiveState:
         absent = self._absent()
         with self._lock:
             verdicts = self.tally.summary().verdicts
-            cameras = {
-                c.name: CameraCounts(c.results, c.errors, c.last_unix_s, c.name not in absent and c.fault not in AWAY)
-                for c in self._cameras.values()
-            }
+            cameras = self._cameras.counts(absent)
         return verdicts, cameras, self._reports()
 
     def latency(self) -> tuple[list[tuple[str, int]], float]:
@@ -170,11 +117,11 @@ class LiveState:
         with self._lock:
             return self._latencies.cumulative(), self._latencies.sum_s
 
-    def snapshot(self, shown: Seen | None, since: int) -> dict[str, Any]:
+    def snapshot(self, shown: Iterable[Seen], since: int) -> dict[str, Any]:
         """Everything the page shows as a JSON object.
 
         Args:
-            shown: the result whose picture and verdict are on the page.
+            shown: the results whose pictures and verdicts are on the page, one a camera.
             since: number of the last score that this page has; only newer ones are given.
         """
         absent = self._absent()
@@ -186,8 +133,11 @@ class LiveState:
                 "bundle": self.info.bundle,
                 "engine": self.info.engine,
                 "distrust": self.info.distrust,
-                "warn_ratio": _finite(self.info.warn_threshold / self.info.reject_threshold),
-                "shown": None if shown is None else _shown(shown, now_ns),
+                "signed_by": self.info.signed_by,
+                "unsigned": self.info.unsigned,
+                "triggered": self.info.triggered,
+                "warn_ratio": finite(self.info.warn_threshold / self.info.reject_threshold),
+                "shown": [_shown(seen, now_ns) for seen in shown],
                 "counts": summary.verdicts,
                 "frames": summary.frames,
                 "dropped": summary.dropped,
@@ -196,63 +146,19 @@ class LiveState:
                     None if s is None else round(s * 1e3, 2)
                     for s in (summary.latency_p50_s, summary.latency_p95_s, summary.latency_p99_s)
                 ],
-                "cameras": [_camera(c, now_ns, c.name in absent) for c in self._cameras.values()],
+                "cameras": list(self._cameras.to_mappings(absent, now_ns)),
                 "scores": [s for s in self._scores if s[0] > since],
             }
         mapping["outputs"] = [_output(report) for report in self._reports()]
         return mapping
-
-    def _note_camera(self, result: Result) -> None:
-        camera = self._cameras.get(result.camera)
-        if camera is not None:
-            failed = result.verdict is Verdict.ERROR
-            camera.results += 1
-            camera.errors += failed
-            camera.last_ns = time.monotonic_ns()
-            camera.last_unix_s = result.captured_unix_ns / 1e9
-            camera.fault = result.fault
-            camera.reason = result.reason if failed else ""
 
     def _fps(self, now_ns: int) -> float:
         recent = sum(1 for _ in itertools.takewhile(lambda t: now_ns - t < RATE_S * 1e9, reversed(self._times_ns)))
         return round(recent / RATE_S, 2)
 
 
-def score_ratio(result: Result) -> float | None:
-    """Score over reject threshold; None where there is none."""
-    return _finite(result.score / result.threshold) if result.threshold > 0 else None
-
-
 def _shown(seen: Seen, now_ns: int) -> dict[str, Any]:
-    result = seen.result
-    return {
-        "number": seen.number,
-        "verdict": result.verdict.name,
-        "score": _finite(result.score),
-        "ratio": score_ratio(result),
-        "p_value": _finite(result.p_value),
-        "latency_ms": round(result.latency_s * 1e3, 2),
-        "age_s": round(max(0.0, (now_ns - result.captured_ns) / 1e9), 2),
-        "source": result.source,
-        "reason": result.reason,
-        "unix_s": seen.unix_s,
-        "picture": seen.frame is not None,
-        "verified": result.verified,
-    }
-
-
-def _camera(camera: _Camera, now_ns: int, absent: bool) -> dict[str, Any]:
-    age_s = None if camera.last_ns is None else round((now_ns - camera.last_ns) / 1e9, 1)
-    reason = camera.reason or ("it is not there" if absent else "")
-    state = "error" if reason else "silent" if age_s is None or age_s > SILENT_S else "ok"
-    return {
-        "name": camera.name,
-        "state": state,
-        "age_s": age_s,
-        "results": camera.results,
-        "errors": camera.errors,
-        "reason": reason,
-    }
+    return {**seen.to_mapping(), "age_s": round(max(0.0, (now_ns - seen.result.captured_ns) / 1e9), 2)}
 
 
 def _output(report: OutputReport) -> dict[str, Any]:
@@ -263,7 +169,3 @@ def _output(report: OutputReport) -> dict[str, Any]:
         "waiting": report.waiting,
         "error": report.error,
     }
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None

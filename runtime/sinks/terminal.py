@@ -51,7 +51,7 @@ class TerminalSink:
 
 
 def result_line(result: Result, verdict: str | None = None) -> str:
-    """Index, verdict, score over threshold, p-value, latency in ms, source; for an ERROR also its reason.
+    """Index, verdict, score over threshold, p-value, latency in ms, source, part and trigger; for an ERROR its reason.
 
     An engine that the decision gate has not passed is named on every line.
     """
@@ -63,6 +63,8 @@ def result_line(result: Result, verdict: str | None = None) -> str:
         f"p {result.p_value:5.3f}" if math.isfinite(result.p_value) else f"{'-':>7}",
         f"{result.latency_s * 1e3:7.1f} ms",
         _printable(result.source),
+        *([f"part {_printable(result.part)}"] if result.part else []),
+        *([f"trigger {_printable(result.trigger)}"] if result.trigger else []),
         f"({_printable(result.reason)})" if result.verdict is Verdict.ERROR else "",
         "" if result.verified else "ENGINE NOT VERIFIED",
     )

@@ -1,9 +1,15 @@
-"use strict";
+// The operator's word on a part.
 
-// The operator's word on a part. `run`, `element` and `show` are page.js's.
+import { element, show } from "./dom.js";
+import { t } from "./words.js";
 
 let labelling = null;
+let run = "";
+let shownPart = null;
+let judge = () => {};
 let openedPart = null;
+
+export const onJudge = (act) => { judge = act; };
 
 async function post(path, body) {
   const answer = await fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
@@ -11,21 +17,23 @@ async function post(path, body) {
   return answer.json();
 }
 
-function showLabelling(labels, shown) {
+export function showLabelling(labels, shown, ofRun) {
   labelling = labels || null;
+  shownPart = shown;
+  run = ofRun;
   element("operator").hidden = !labelling;
   if (!labelling) return;
   element("sign-in").hidden = labelling.operator;
-  const overruled = labelling.overruled ? ", " + labelling.overruled + " overruled" : "";
-  show("labels", labelling.labels + " labelled" + overruled);
+  const overruled = labelling.overruled ? t("labels.overruled", { n: labelling.overruled }) : "";
+  show("labels", [t("labels", { n: labelling.labels }), overruled].filter(Boolean).join(", "));
   element("judge").hidden = !labelling.operator || !canBeLabelled(shown);
 }
 
 function canBeLabelled(part) {
-  return Boolean(part && part.picture && ["OK", "NOK", "UNCERTAIN"].includes(part.verdict));
+  return Boolean(part && part.picture && !part.base && !part.saved && ["OK", "NOK", "UNCERTAIN"].includes(part.verdict));
 }
 
-async function openLabel(part) {
+export async function openLabel(part) {
   openedPart = part;
   const able = labelling !== null && labelling.operator && canBeLabelled(part);
   element("word-on-it").hidden = !able;
@@ -36,7 +44,8 @@ async function openLabel(part) {
   form.by.value = localStorage.getItem("csflow-operator") || "";
   const right = { OK: "good", NOK: "defective" }[part.verdict];
   for (const kind of ["good", "defective"]) {
-    show("is-" + kind, (right === undefined ? "" : right === kind ? "Right: " : "Wrong: ") + "the part is " + kind);
+    const judged = right === undefined ? "" : t(right === kind ? "label.right" : "label.wrong") + ": ";
+    show("is-" + kind, judged + t("label." + kind));
   }
   showKind();
   try {
@@ -65,9 +74,9 @@ async function sendLabel(event) {
   form.keep.disabled = true;
   try {
     const made = await post("label/" + part.number, word);
-    tellLabel((made.overruled ? "overruled, kept as " : "kept as ") + made.picture, false);
+    tellLabel(t(made.overruled ? "label.overruled" : "label.kept", { where: made.picture }), false);
   } catch (error) {
-    tellLabel("not kept: " + error.message, true);
+    tellLabel(t("label.failed", { why: error.message }), true);
   } finally {
     form.keep.disabled = false;
   }
@@ -75,5 +84,5 @@ async function sendLabel(event) {
 
 element("word-on-it").addEventListener("submit", sendLabel);
 element("word-on-it").addEventListener("change", showKind);
-element("judge").addEventListener("click", () => openShown());
+element("judge").addEventListener("click", () => judge(shownPart));
 element("become").addEventListener("click", () => element("token").showModal());

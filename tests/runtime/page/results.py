@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from csflow.runtime.page.state import PageInfo
+from csflow.runtime.page.facts import PageInfo
 from csflow.runtime.types import Result, Verdict
 
 TOKEN = "0123456789abcdef-"

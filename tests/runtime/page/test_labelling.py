@@ -19,9 +19,9 @@ from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.engines.fake import FakeEngine
 from csflow.runtime.errors import ConfigError, DataError, SinkError
 from csflow.runtime.labels.folder import LABELS, LabelFolder
+from csflow.runtime.page.facts import Seen
 from csflow.runtime.page.labelling import OPENED, Labelling
 from csflow.runtime.page.sink import PageSink
-from csflow.runtime.page.state import Seen
 from csflow.runtime.picture.images import read_image
 from csflow.runtime.picture.origin import OPENCV, decoder_in
 from csflow.runtime.types import Frame, Verdict

@@ -64,7 +64,7 @@ def test_an_alert_on_silence_and_on_an_absent_camera_is_possible() -> None:
     assert sample(state, "csflow_camera_up") == {"cam": 1, "cam2": 0}
     absent.add("cam")
     assert sample(state, "csflow_camera_up") == {"cam": 0, "cam2": 0}
-    assert [c["state"] for c in state.snapshot(None, 0)["cameras"]] == ["error", "error"]
+    assert [c["state"] for c in state.snapshot([], 0)["cameras"]] == ["lost", "lost"]
 
 
 def test_an_engine_that_is_not_verified_shows_in_metrics_and_on_the_page() -> None:
@@ -73,8 +73,8 @@ def test_an_engine_that_is_not_verified_shows_in_metrics_and_on_the_page() -> No
     state.add(replace(OK, verified=False), None)
     assert sample(state, "csflow_engine_verified") == {"": 0}
     assert sample(state, "csflow_unverified_results_total") == {"": 1}
-    got = state.snapshot(state.newest(), 0)
-    assert (got["distrust"], got["shown"]["verified"]) == ("engine fake is not verified", False)
+    got = state.snapshot(state.newest_of_each(), 0)
+    assert (got["distrust"], got["shown"][0]["verified"]) == ("engine fake is not verified", False)
 
 
 UNITS = re.compile(r"_(s|ms|us|ns|sec|secs|second|minutes?|hours?|kb|mb|gb|percent)(_|$)")

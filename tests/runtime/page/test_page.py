@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from csflow.runtime.labels.folder import LabelFolder
+from csflow.runtime.page.facts import PageInfo
 from csflow.runtime.page.labelling import Labelling
-from csflow.runtime.page.state import PageInfo
 from csflow.runtime.sink import OutputReport
 from csflow.runtime.types import Frame, Result, Verdict
 
@@ -60,10 +60,10 @@ def test_the_page_shows_verdict_picture_counters_cameras_and_outputs(page: PageS
     browser.wait(f"{WORD} === 'OK'")
     page.write(NOK, Frame(IMAGE))
     browser.wait(f"{WORD} === 'NOK'")
-    browser.wait("document.getElementById('frame').naturalWidth === 640")
+    browser.wait("document.querySelector('.tile img').naturalWidth === 640")
     browser.wait("document.querySelectorAll('#rejects img').length === 1")
     text = browser.value("document.body.innerText")
-    for expected in ("model.csflow", "fake", "2.50 × threshold", "OK line 1", "SILENT line 2", "no part yet"):
+    for expected in ("model.csflow", "fake", "2.50 × limit", "OK line 1", "SILENT line 2", "no part yet"):
         assert expected in text
     for expected in ("FAILING mqtt mqtt://broker:1883/x", "3 written, 5 lost, 2 waiting", "no connection"):
         assert expected in text
@@ -76,20 +76,9 @@ def test_an_error_is_shown_with_its_reason_and_nothing_in_it_is_markup(page: Pag
     browser.wait(f"{WORD} === 'ERROR'")
     assert browser.value("document.getElementById('detail').textContent") == "line 2 <b>unplugged</b>"
     assert browser.value("document.querySelectorAll('#verdict b, #health li b b').length") == 0
-    assert "no picture: line 2" in browser.value("document.getElementById('nopicture').textContent")
-    browser.wait("document.querySelector('#rejects i') !== null")
+    assert "no picture: line 2" in browser.value("document.querySelector('#tiles').innerText")
+    browser.wait("document.querySelector('#rejects i:not([hidden])') !== null")
     assert "ERROR line 2" in browser.value("document.getElementById('cameras').innerText")
-
-
-def test_a_reject_opens_large_and_closes(page: PageSink, browser: Any) -> None:
-    page.write(NOK, Frame(IMAGE))
-    browser.open(page.url)
-    browser.wait("document.querySelector('#rejects button') !== null")
-    browser.value("document.querySelector('#rejects button').click()")
-    browser.wait("document.getElementById('large').open")
-    browser.wait("document.getElementById('large-picture').naturalWidth >= 1280")
-    browser.value("document.querySelector('#large button').click()")
-    assert browser.value("document.getElementById('large').open") is False
 
 
 @pytest.mark.parametrize("size", [(390, 844), (1280, 800), (1920, 1080)])
@@ -143,7 +132,8 @@ def test_nothing_is_loaded_from_elsewhere(page: PageSink, browser: Any) -> None:
 def test_the_operator_says_that_a_verdict_was_wrong(browser: Any, tmp_path: Path) -> None:
     folder = LabelFolder(tmp_path / "labelled")
     labelling = Labelling(folder, lambda _camera: "OpenCV")
-    with PageSink("127.0.0.1:0", INFO, operator_token=OPERATOR, labelling=labelling) as page:
+    info = replace(INFO, cameras=("line 1",))
+    with PageSink("127.0.0.1:0", info, operator_token=OPERATOR, labelling=labelling) as page:
         browser.complaints()
         page.write(NOK, Frame(IMAGE))
         browser.open(page.url)
@@ -175,18 +165,54 @@ def test_an_engine_that_is_not_verified_is_told_and_no_verdict_has_its_plain_col
         page.write(replace(OK, verdict=verdict, verified=False), Frame(IMAGE))
         browser.open(page.url)
         browser.wait(f"{WORD} === '{verdict.name}'")
-        assert "failed the decision gate" in browser.value("document.getElementById('distrust').innerText")
+        assert "failed the decision gate" in browser.value("document.getElementById('troubles').innerText")
         assert "NOT VERIFIED" in browser.value("document.getElementById('score').innerText")
-        assert browser.value("document.title") == f"{verdict.name} (not verified) – csflow"
+        assert browser.value("document.title") == f"{verdict.name} (NOT VERIFIED) – csflow"
         style = browser.value("getComputedStyle(document.getElementById('verdict')).backgroundImage")
         assert style.startswith("repeating-linear-gradient")
+
+
+THREE = replace(INFO, cameras=("line 1", "line 2", "line 3"))
+SIZES = {"desk": (1280, 800), "wall": (1920, 1080), "tablet": (810, 1080), "phone": (390, 844)}
+
+
+@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
+def test_of_three_cameras_the_lost_one_has_the_banner(size: tuple[int, int], browser: Any, tmp_path: Path) -> None:
+    lost = replace(ERROR, camera="line 2", fault="lost", reason="no frame for 5 s")
+    with PageSink("127.0.0.1:0", THREE, reports=lambda: [REPORT]) as page:
+        browser.view(*size)
+        for result in (OK, replace(OK, camera="line 3"), lost, OK, replace(NOK, camera="line 3", part="housing-12")):
+            page.write(result, Frame(IMAGE) if result is not lost else None)
+        browser.open(page.url)
+        browser.wait(f"{WORD} === 'CAMERA LOST' && document.querySelectorAll('#rejects li').length === 2")
+        browser.wait("document.querySelector('#tiles').innerText.includes('housing-12')")
+        assert browser.value("document.getElementById('score').textContent") == "line 2"
+        states = browser.value("[...document.querySelectorAll('.tile')].map(tile => tile.dataset.state)")
+        assert states == ["OK", "LOST", "NOK"]
+        assert "no connection to the broker" in browser.value("document.querySelector('#troubles .lost').innerText")
+        seen = browser.value(
+            "['word', 'score', 'troubles'].map(id => document.getElementById(id).getBoundingClientRect())"
+            ".every(r => r.top >= 0 && r.bottom <= innerHeight && r.left >= 0 && r.right <= innerWidth)"
+        )
+        assert seen
+        browser.screenshot(tmp_path / f"three-{size[0]}x{size[1]}.png")
+
+
+def test_between_triggers_nothing_is_silent_and_the_part_is_named(browser: Any) -> None:
+    with PageSink("127.0.0.1:0", replace(INFO, cameras=("line 1",), triggered=True, unsigned=True)) as page:
+        browser.open(page.url)
+        browser.wait("document.getElementById('detail').textContent === 'waiting for trigger'")
+        page.write(replace(OK, part="housing-12", trigger="7"), Frame(IMAGE))
+        browser.wait("document.getElementById('detail').textContent.startsWith('part housing-12 · trigger 7')")
+        assert "waiting for trigger" in browser.value("document.getElementById('score').textContent")
+        assert browser.value("document.getElementById('troubles').innerText").startswith("NOT SIGNED")
 
 
 def test_a_verified_engine_shows_no_warning(page: PageSink, browser: Any) -> None:
     page.write(OK, Frame(IMAGE))
     browser.open(page.url)
     browser.wait(f"{WORD} === 'OK'")
-    assert browser.value("document.getElementById('distrust').hidden") is True
+    assert "VERIFIED" not in browser.value("document.getElementById('troubles').innerText")
     assert browser.value("getComputedStyle(document.getElementById('verdict')).backgroundImage") == "none"
 
 

@@ -17,7 +17,7 @@ from .results import ERROR, IMAGE, INFO, NOK, OK
 @pytest.fixture
 def still(monkeypatch: pytest.MonkeyPatch) -> None:
     """The drawing thread waits; the test takes its turns."""
-    monkeypatch.setattr("csflow.runtime.page.pictures.FRAMES_PER_S", 1e-3)
+    monkeypatch.setattr("csflow.runtime.page.pictures.TURNS_PER_S", 1e-3)
 
 
 @pytest.mark.usefixtures("still")
@@ -26,13 +26,12 @@ def test_the_newest_frame_is_drawn_only_while_someone_watches() -> None:
     pictures = Pictures(state)
     state.add(OK, Frame(IMAGE))
     pictures.turn()
-    assert pictures.frame(1) == b""
+    assert pictures.picture(1, "overlay") == b""
     pictures.watch()
     pictures.turn()
-    assert pictures.frame(1).startswith(b"\xff\xd8")
-    shown = pictures.watch()
-    assert shown is not None
-    assert shown.number == 1
+    for kind in ("raw", "overlay"):
+        assert pictures.picture(1, kind).startswith(b"\xff\xd8")
+    assert [seen.number for seen in pictures.watch()] == [1]
     pictures.close()
 
 
@@ -46,7 +45,7 @@ def test_rejects_are_kept_without_their_camera_pictures_newest_first() -> None:
     state.add(ERROR, None)
     pictures.turn()
     rejects = pictures.rejects()
-    assert [r.seen.number for r in rejects] == list(range(16, 4, -1))
+    assert [r.seen.number for r in rejects] == list(range(16, 0, -1))
     assert all(r.seen.frame is None for r in rejects)
     assert [r.to_mapping()["picture"] for r in rejects[:2]] == [False, True]
     pictures.close()
@@ -76,5 +75,5 @@ def test_an_odd_picture_is_no_picture() -> None:
     state.add(replace(ERROR, anomaly_map=OK.anomaly_map), Frame(IMAGE[:, :, 0].astype(np.complex64)))  # type: ignore[arg-type]
     pictures.watch()
     pictures.turn()
-    assert (pictures.frame(1), pictures.rejects()[0].sheet) == (b"", b"")
+    assert [pictures.picture(1, kind) for kind in ("raw", "overlay", "thumbnail")] == [b"", b"", b""]
     pictures.close()

@@ -23,7 +23,16 @@ def test_nothing_is_served_without_the_token() -> None:
     pytest.importorskip("starlette", reason="the page needs csflow[serve]")
     with PageSink("127.0.0.1:0", INFO, TOKEN) as page:
         page.write(NOK, Frame(IMAGE))
-        for path in ("", "events", "metrics", "frame/1.jpg", "reject/1.jpg", "thumbnail/1.jpg", "page.js", "none"):
+        for path in (
+            "",
+            "events",
+            "metrics",
+            "part/1/raw.jpg",
+            "part/1/thumbnail.jpg",
+            "main.js",
+            "words/en.json",
+            "none",
+        ):
             with pytest.raises(urllib.error.HTTPError, match="401"):
                 urllib.request.urlopen(page.url + path, timeout=30)
         request = urllib.request.Request(f"{page.url}metrics", headers={"Authorization": f"Bearer {TOKEN}"})
@@ -64,7 +73,10 @@ def test_the_server_ends_with_its_watchers_still_connected() -> None:
 
 
 def test_the_page_is_part_of_the_package() -> None:
+    pytest.importorskip("starlette", reason="the page needs csflow[serve]")
     import csflow.runtime.page as package
+    from csflow.runtime.page.server import ASSETS
 
     static = Path(str(package.__file__)).parent / "static"
-    assert {p.name for p in static.iterdir()} == {"page.html", "page.css", "page.js", "label.js", "token.html"}
+    there = {str(p.relative_to(static)) for p in static.rglob("*") if p.is_file()}
+    assert there == {"page.html", "token.html", *ASSETS}

@@ -15,8 +15,8 @@ import pytest
 
 from csflow.runtime.errors import SinkError
 from csflow.runtime.line.outputs import Outputs
+from csflow.runtime.page.facts import PageInfo
 from csflow.runtime.page.sink import PageSink
-from csflow.runtime.page.state import PageInfo
 from csflow.runtime.sink import ResultSink
 from csflow.runtime.sinks.background import BackgroundSink
 from csflow.runtime.sinks.files.jsonl import JsonLinesSink

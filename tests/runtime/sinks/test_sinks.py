@@ -203,6 +203,10 @@ def test_a_line_tells_index_verdict_ratio_p_latency_and_source() -> None:
     )
 
 
+def test_a_line_tells_part_and_trigger_where_there_are_any() -> None:
+    assert result_line(replace(NOK, part="housing\n12", trigger="7")).endswith("  part housing?12  trigger 7")
+
+
 def test_an_error_tells_its_reason_and_no_numbers_it_does_not_have() -> None:
     assert result_line(ERROR).split(maxsplit=7) == (
         ["42", "ERROR", "-", "-", "12.3", "ms", "parts/17.png", "(parts/17.png is not a picture)"]

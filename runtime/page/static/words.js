@@ -1,0 +1,30 @@
+// What the page says, in the language of `words/<name>.json`; English where that lacks a word.
+
+let words = {};
+
+async function read(name) {
+  const answer = await fetch("words/" + name + ".json");
+  if (!answer.ok) throw new Error(answer.statusText);
+  return answer.json();
+}
+
+export async function speak(name) {
+  words = { ...(await read("en")), ...(name === "en" ? {} : await read(name)) };
+  document.documentElement.lang = words["language.code"];
+  for (const node of document.querySelectorAll("[data-t]")) node.textContent = t(node.dataset.t);
+  for (const node of document.querySelectorAll("[data-label]")) node.setAttribute("aria-label", t(node.dataset.label));
+}
+
+export function t(key, values = {}) {
+  const text = key in words ? words[key] : key;
+  return text.replace(/\{(\w+)\}/g, (_, name) => String(values[name]));
+}
+
+export const has = (key) => key in words;
+
+export const clock = (unixS) => new Date(unixS * 1000).toLocaleTimeString([], { hour12: false });
+
+export function duration(seconds) {
+  if (seconds < 90) return t("seconds", { n: Math.round(seconds) });
+  return seconds < 5400 ? t("minutes", { n: Math.round(seconds / 60) }) : t("hours", { n: Math.round(seconds / 3600) });
+}
