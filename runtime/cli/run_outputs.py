@@ -67,6 +67,13 @@ OPTIONS = (
         "picture and word go to DIR, as by csflow label.",
     ),
     click.option(
+        "--also",
+        multiple=True,
+        metavar="NAME=URL",
+        help="Show another run on that page too, by the address of its --serve: 'line 2=http://10.0.0.2:8080'. "
+        "Repeat it for several; the token of their pages is in CSFLOW_ALSO_TOKEN.",
+    ),
+    click.option(
         "--history", metavar="DIR", help="Keep results in Parquet files by line and day, which csflow history asks."
     ),
     click.option("--line", metavar="NAME", show_default="the host's name", help="Name of this line in the history."),

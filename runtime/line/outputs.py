@@ -48,6 +48,8 @@ class OutputOptions:
     """HOST:PORT of the live page; its token is in $CSFLOW_SERVE_TOKEN."""
     labels: str | None = None
     """Folder of what an operator says on that page, who has the token in $CSFLOW_OPERATOR_TOKEN."""
+    also: tuple[str, ...] = ()
+    """Other runs on that page, NAME=http://HOST:PORT each; their token is in $CSFLOW_ALSO_TOKEN."""
     history: str | None = None
     """Folder of Parquet files."""
     line: str | None = None
@@ -236,6 +238,8 @@ def _open_page(
         None
         if options.labels is None
         else Labelling(LabelFolder(options.labels), lambda camera: decoder_of(by_name[camera])),
+        options.also,
+        os.environ.get("CSFLOW_ALSO_TOKEN") or None,
     )
     outputs.page_url = page.url
     outputs.add(page)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple
@@ -12,6 +14,7 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from csflow.runtime.page.access import ROLE, Access, Address, Role
+from csflow.runtime.page.also import OtherRuns
 from csflow.runtime.page.facts import Seen
 from csflow.runtime.page.labelling import Labelling
 from csflow.runtime.page.metrics import Metrics
@@ -51,16 +54,21 @@ class _Since(NamedTuple):
 
     score: int
     reject: int
+    also: tuple[int, ...]
+    """Of each other run, as `OtherRun.watch` counts."""
 
 
 class PageServer:
     """Serves a `LiveState` until it is closed."""
 
-    def __init__(self, address: Address, access: Access, state: LiveState, labelling: Labelling | None) -> None:
-        """Listen; raises SinkError for an address that cannot be had."""
+    def __init__(
+        self, address: Address, access: Access, state: LiveState, labelling: Labelling | None, also: OtherRuns
+    ) -> None:
+        """Listen, and take over `also`; raises SinkError for an address that cannot be had."""
         self._access = access
         self._state = state
         self._labelling = labelling
+        self._also = also
         self._pictures = Pictures(state, keep=labelling is not None)
         self._metrics = Metrics(state)
         self._closing = False
@@ -70,6 +78,7 @@ class PageServer:
             self._web = WebServer(address, access, self._routes())
         except BaseException:
             self._pictures.close()
+            self._also.close()
             raise
         self.url = self._web.url
 
@@ -78,13 +87,16 @@ class PageServer:
         self._closing = True
         self._web.close()
         self._pictures.close()
+        self._also.close()
 
     def _routes(self) -> list[Route]:
         return [
             *self._operator_routes(),
             Route("/", self._page),
             Route("/events", self._events),
+            Route("/state", self._state_once),
             Route("/part/{number:int}/{kind}.jpg", self._picture),
+            Route("/also/{index:int}/part/{number:int}/{kind}.jpg", self._picture_of_another),
             Route("/metrics", self._metrics_text),
             *(Route(f"/{name}", _asset) for name in ASSETS),
         ]
@@ -104,8 +116,18 @@ class PageServer:
         return response
 
     def _picture(self, request: Request) -> Response:
-        jpeg = self._pictures.picture(request.path_params["number"], request.path_params["kind"])
-        return Response(jpeg, media_type="image/jpeg") if jpeg else Response(status_code=404)
+        return _jpeg(self._pictures.picture(request.path_params["number"], request.path_params["kind"]))
+
+    def _picture_of_another(self, request: Request) -> Response:
+        return _jpeg(self._also.picture(*(request.path_params[name] for name in ("index", "number", "kind"))))
+
+    async def _state_once(self, request: Request) -> Response:
+        """What an event says of this run alone, with the parts that were not OK after number `since`."""
+        since = request.query_params.get("since", "0")
+        event = self._state.snapshot(self._pictures.watch(), sys.maxsize)
+        after = int(since) if re.fullmatch("[0-9]{1,18}", since) else 0
+        event["rejects"] = [reject.to_mapping() for reject in self._pictures.rejects(after)]
+        return Response(json_line(event), media_type="application/json")
 
     async def _metrics_text(self, _request: Request) -> Response:
         return Response(self._metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
@@ -115,7 +137,7 @@ class PageServer:
 
     async def _stream(self, role: Role) -> AsyncIterator[str]:
         """An event when another picture is shown, and at least each second: silence means that csflow is gone."""
-        since, shown_numbers, next_s = _Since(0, 0), [-1], 0.0
+        since, shown_numbers, next_s = _Since(0, 0, (0,) * len(self._also)), [-1], 0.0
         yield "retry: 1000\n\n"
         while not self._closing:
             shown = self._pictures.watch()
@@ -136,14 +158,20 @@ class PageServer:
             event = self._state.snapshot(shown, since.score)
             rejects = self._pictures.rejects(since.reject)
             event["rejects"] = [reject.to_mapping() for reject in rejects]
+            heard, event["also"] = self._also.watch(since.also)
             if self._labelling is not None:
                 event["labels"] = {"operator": role is Role.OPERATOR, **self._labelling.facts()}
             upto = _Since(
                 event["scores"][-1][0] if event["scores"] else since.score,
                 rejects[0].seen.number if rejects else since.reject,
+                heard,
             )
             self._made[key] = upto, json_line(event)
         return self._made[key]
+
+
+def _jpeg(data: bytes) -> Response:
+    return Response(data, media_type="image/jpeg") if data else Response(status_code=404)
 
 
 async def _asset(request: Request) -> Response:

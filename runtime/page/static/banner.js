@@ -4,11 +4,13 @@ import { element, fixed, made, reconcile, show } from "./dom.js";
 import { presented } from "./tiles.js";
 import { duration, has, t } from "./words.js";
 
-const RANK = { NONE: 0, OK: 1, UNCERTAIN: 2, NOK: 3, ERROR: 4, LOST: 5 };
+const RANK = { NONE: 0, OK: 1, UNCERTAIN: 2, NOK: 3, ERROR: 4, LOST: 5, SIGNAL: 6 };
+const AWAY = ["LOST", "SIGNAL"];
 const OLD_AFTER_S = 10;
 
 export function stateOf(camera) {
   if (camera.state === "lost") return "LOST";
+  if (camera.state === "gone") return "SIGNAL";
   const part = presented(camera.key);
   return part ? part.verdict : "NONE";
 }
@@ -49,7 +51,7 @@ export function showBanner(states) {
 
 function ofOne(one, part) {
   const triggered = one && one.camera.triggered;
-  if (one && one.state === "LOST") return [one.camera.shown, one.camera.reason];
+  if (one && AWAY.includes(one.state)) return [one.camera.shown, one.camera.reason];
   if (!part) return ["", triggered ? t("waiting.trigger") : t("waiting.part")];
   const old = part.age_s > OLD_AFTER_S ? t("last", { ago: duration(part.age_s) }) : "";
   const waits = triggered && part.age_s > OLD_AFTER_S ? t("waiting.trigger") : "";
@@ -63,7 +65,7 @@ function ofSeveral(same, parts) {
   if (same[0].state === "OK") return [t("cameras.all", { n: same.length }), parts.flatMap((part) => nameOf(part)).filter(Boolean).join(" · ")];
   const names = same.map((one) => one.camera.shown).join(", ");
   const whys = same.map((one, i) => {
-    const why = one.state === "LOST" ? one.camera.reason : [whyOf(parts[i]), ...nameOf(parts[i])].filter(Boolean).join(" · ");
+    const why = AWAY.includes(one.state) ? one.camera.reason : [whyOf(parts[i]), ...nameOf(parts[i])].filter(Boolean).join(" · ");
     return same.length > 1 ? one.camera.shown + ": " + why : why;
   });
   return [names, whys.join("\n")];
@@ -73,7 +75,6 @@ export function showTroubles(runs, states) {
   const troubles = [];
   const say = (kind, text) => troubles.push({ kind, text });
   for (const run of runs) {
-    if (run.gone) say("lost", t("trouble.gone", { name: run.name, why: run.gone }));
     for (const output of run.outputs.filter((one) => one.error !== "")) {
       say("lost", of(run, t("trouble.output", { name: output.name, why: output.error, lost: output.lost })));
     }

@@ -37,15 +37,23 @@ function watchLink() {
   if (events.readyState === EventSource.CLOSED) connect();
 }
 
+const nameOf = (one, camera) => (one.name && (camera === "" || one.cameras.length < 2) ? one.name : [one.name, camera].filter(Boolean).join(" "));
+
+// A run that does not answer has a tile, whether its cameras are known or not.
+function camerasOf(one) {
+  const known = one.cameras.length || !one.base ? one.cameras : [{ name: "", age_s: null, results: 0, errors: 0, reason: "", state: one.gone ? "gone" : "waiting" }];
+  return one.gone ? known.map((camera) => ({ ...camera, state: "gone", reason: one.gone })) : known;
+}
+
 // Runs, their cameras and parts under names of their own.
 function named(state) {
-  const several = state.cameras.length > 1;
+  const several = state.cameras.length + state.also.length > 1;
   const own = { ...state, name: "", base: "", gone: "" };
-  return [own].map((one) => {
-    const ours = (part) => ({ ...part, base: one.base, run: one.run, key: one.base + one.run + ":" + part.number, shown: several ? part.camera : "" });
+  return [own, ...state.also.map((other, i) => ({ ...other, base: "also/" + i + "/" }))].map((one) => {
+    const ours = (part) => ({ ...part, base: one.base, run: one.run, key: one.base + one.run + ":" + part.number, shown: several ? nameOf(one, part.camera) : "" });
     const shown = new Map(one.shown.map((part) => [part.camera, ours(part)]));
-    const cameras = one.cameras.map((camera) => ({
-      ...camera, key: one.base + camera.name, shown: [one.name, camera.name].filter(Boolean).join(" "), triggered: one.triggered, part: shown.get(camera.name) || null,
+    const cameras = camerasOf(one).map((camera) => ({
+      ...camera, key: one.base + camera.name, shown: nameOf(one, camera.name), triggered: one.triggered, part: shown.get(camera.name) || null,
     }));
     return { ...one, cameras, rejects: one.rejects.map(ours) };
   });

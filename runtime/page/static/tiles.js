@@ -67,7 +67,7 @@ class Tile {
     fill(this.name, camera.shown);
     const part = this.part;
     const ratio = part && part.ratio !== null ? fixed(part.ratio, 2) + " ×" : "";
-    fill(this.said, state === "LOST" ? camera.reason : [ratio, part ? part.part : ""].filter(Boolean).join(" · "));
+    fill(this.said, ["LOST", "SIGNAL"].includes(state) ? camera.reason : [ratio, part ? part.part : ""].filter(Boolean).join(" · "));
   }
 }
 
