@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from csflow.runtime.machine.install import pip_install
 if TYPE_CHECKING:
     from csflow.export.gate.verify import Progress
     from csflow.export.gate.write_graphs import GraphExport
+    from csflow.export.triton.repository import Written
 
 __all__ = ["ExportReport", "ExportRequest", "export_bundle"]
 
@@ -34,6 +35,10 @@ class ExportRequest:
     """Graphs in half precision, and engines from them."""
     camera_formats: tuple[str, ...] = ()
     """Each 'WxH': pictures that the GPU crops and resizes."""
+    triton: Path | None = None
+    """The model repository of a Triton server that the graphs are written to as well."""
+    triton_model: str | None = None
+    """The model's name there; None takes the bundle's."""
     gate: GateChoice = field(default_factory=GateChoice)
     engines: EngineChoice = field(default_factory=EngineChoice)
 
@@ -60,13 +65,17 @@ class ExportReport:
     camera_formats: dict[str, int] | None
     """Bytes of each resize graph; None where onnx is not installed."""
     engines: tuple[Engines, ...] = ()
+    triton: tuple[Written, ...] = ()
+    """What a Triton server shall serve."""
 
     def facts(self) -> dict[str, Any]:
         """For programs."""
         formats = {} if self.camera_formats is None else {"camera_formats": self.camera_formats}
         records = [asdict(record) for each in self.engines for record in each.records]
         skipped = self.engines[0].skipped if self.engines else ""
-        return {**(self.graphs.facts() if self.graphs else {}), **formats, "engines": records, "no_engines": skipped}
+        triton = {"triton": [asdict(written) for written in self.triton]} if self.triton else {}
+        graphs = self.graphs.facts() if self.graphs else {}
+        return {**graphs, **formats, "engines": records, "no_engines": skipped, **triton}
 
     def require_passed(self) -> None:
         """Raise EngineMismatch where an engine failed the gate that a line would use."""
@@ -83,7 +92,11 @@ class ExportReport:
 
     def engine_lines(self) -> list[str]:
         """About the engines, for people."""
-        return [line for each in self.engines for line in each.lines()]
+        lines = [line for each in self.engines for line in each.lines()]
+        for model in self.triton:
+            was = "written" if model.new else "there already"
+            lines.append(f"Triton model {model.model}, version {model.version}, by {model.backend}: {was}")
+        return lines
 
 
 def export_bundle(
@@ -112,13 +125,33 @@ def export_bundle(
     missing = tuple(name for name in GRAPH_LIBRARIES if find_spec(name) is None)
     builders = {precision: prepare_engines(precision, request.engines) for precision in request.plans}
     _require_libraries(bundle, request, missing, builders)
+    model = _triton_model(bundle, request)
     formats = _parsed(request.camera_formats)
     graphs = None if missing else _write_graphs(bundle, request, progress)
     report = ExportReport(graphs, missing, _write_formats(path, formats, request.plans))
     if graphs_done is not None:
         graphs_done(report)
     built = [export_engines(Bundle.open(path), p, request.engines, b, quiet) for p, b in builders.items()]
-    return ExportReport(report.graphs, missing, report.camera_formats, tuple(built))
+    report = replace(report, engines=tuple(built))
+    if request.triton is None:
+        return report
+    from csflow.export.triton.repository import write_repository
+
+    # A server may load at once what is written.
+    report.require_passed()
+    written = write_repository(Bundle.open(path), request.triton, request.graphs[-1], model)
+    return replace(report, triton=written)
+
+
+def _triton_model(bundle: Bundle, request: ExportRequest) -> str:
+    """The name of the model on a Triton server, before minutes are spent on what it is made of; empty for none."""
+    if request.triton is None:
+        return ""
+    if absent := [name for name in ("onnx", "jinja2") if find_spec(name) is None]:
+        raise BackendUnavailable(f"--triton needs {', '.join(absent)}: {pip_install('export')}")
+    from csflow.export.triton.repository import model_name
+
+    return model_name(bundle.path, request.triton_model)
 
 
 def _require_libraries(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -21,6 +22,7 @@ EXAMPLES = (
     "csflow export --images images/",
     "csflow export --fp16 --camera-format 1920x1080",
     "csflow export --int8 --images images/",
+    "csflow export --triton repository/",
 )
 
 
@@ -36,6 +38,13 @@ EXAMPLES = (
     metavar="WxH",
     help="Crop and resize pictures of this size on the GPU, for example 1920x1080; may be repeated.",
 )
+@click.option(
+    "--triton",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Write the models of a Triton server into this model repository too.",
+)
+@click.option("--triton-model", metavar="NAME", help="The model's name there. [default: the bundle's]")
 @gate_options
 @engine_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of lines.")
@@ -44,6 +53,8 @@ def export(
     fp32: bool,
     fp16: bool,
     camera_formats: tuple[str, ...],
+    triton: Path | None,
+    triton_model: str | None,
     gate: GateChoice,
     engines: EngineChoice,
     as_json: bool,
@@ -63,7 +74,9 @@ def export(
         if not as_json:
             click.echo("\n".join(report.graph_lines()))
 
-    request = ExportRequest(fp32, fp16, camera_formats, gate, engines)
+    if triton_model is not None and triton is None:
+        raise click.UsageError("--triton-model is for the repository of --triton.")
+    request = ExportRequest(fp32, fp16, camera_formats, triton, triton_model, gate, engines)
     report = export_bundle(bundle, request, TerminalReporter().images, tell, quiet=as_json)
     if as_json:
         echo_json({"bundle": bundle, **report.facts()})

@@ -267,14 +267,18 @@ def _no_progress(_pictures: int, _engine: str) -> Iterator[Callable[[int], None]
 
 def _all_backends(graphs: int) -> tuple[str, ...]:
     # The others are the trained model itself and in half precision, which no line runs unasked, the engine without a
-    # model, and names for what is here already.
+    # model, servers somewhere else, and names for what is here already.
     chosen = (AUTO, "torch", "torch-fp16", "fake", "openvino", "tensorrt-fp16", "tensorrt-rtx-fp16")
     fitting = (1, graphs)
-    return tuple(n for n in engine_names() if n not in chosen and n.count("+") + 1 in fitting)
+    here = (n for n in engine_names() if n not in chosen and ":" not in n)
+    return tuple(n for n in here if n.count("+") + 1 in fitting)
 
 
 def _library(engine_name: str) -> str:
     name = EngineName.parse(engine_name).backend.replace("-", "_")
+    if name == "triton":
+        # The module triton is a compiler that comes with torch.
+        return f"tritonclient {version('tritonclient')}"
     return f"{name} {getattr(sys.modules.get(name), '__version__', '')}".rstrip()
 
 

@@ -44,7 +44,8 @@ INTERRUPTED = 130
 GROUP = "csflow.commands"
 BACKENDS = (
     "One of auto, openvino[-fp32|-fp32+bf16|-bf16|-int8|-bf16+int8], tensorrt[-fp16|-fp32], "
-    "tensorrt-rtx[-fp16|-fp32], fake, torch, torch-fp16; options follow a question mark: 'openvino?threads=2'."
+    "tensorrt-rtx[-fp16|-fp32], triton:grpc://HOST:8001/MODEL, fake, torch, torch-fp16; "
+    "options follow a question mark: 'openvino?threads=2'."
 )
 """The help of every --backend; a test holds it against what can be opened."""
 

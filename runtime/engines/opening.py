@@ -21,9 +21,10 @@ from csflow.runtime.engines.name import EngineName
 from csflow.runtime.engines.precision import Variants, choose_precision
 from csflow.runtime.engines.stages import OPENVINO, stages
 from csflow.runtime.engines.tensorrt.library import planned_flavour
+from csflow.runtime.engines.triton.address import EXAMPLE
 from csflow.runtime.errors import BackendUnavailable, ConfigError
 from csflow.runtime.machine.install import pip_install
-from csflow.runtime.options import Option, read_options
+from csflow.runtime.options import Option, read_options, switch_option
 
 __all__ = [
     "AUTO",
@@ -54,6 +55,8 @@ class Backend:
     """'module:class' of its `Variants` where the machine chooses the precision."""
     options: dict[str, Option] = field(default_factory=dict)
     """What may stand after the question mark; the class checks the range."""
+    address: str = ""
+    """An example of the address that follows its name and a colon; empty where it has none."""
 
 
 _OPENVINO: dict[str, Option] = {"mode": (str, "throughput"), "threads": (int, "2")}
@@ -68,6 +71,12 @@ OWN = {
     ),
     "tensorrt": Backend(f"{_TENSORRT}:TensorRTEngine", "tensorrt", ("fp16", "fp32")),
     "tensorrt-rtx": Backend(f"{_TENSORRT}:TensorRTRTXEngine", "tensorrt-rtx", ("fp16", "fp32")),
+    "triton": Backend(
+        "csflow.runtime.engines.triton.engine:TritonEngine",
+        "triton",
+        options={"timeout": (float, "10"), "shared": (switch_option, "1")},
+        address=EXAMPLE,
+    ),
     "fake": Backend("csflow.runtime.engines.fake:FakeEngine", ""),
 }
 
@@ -83,7 +92,8 @@ def engine_names() -> list[str]:
     """Everything that a --backend takes, options left out."""
     names = [AUTO]
     for name, backend in backends().items():
-        names += [name, *(str(EngineName(name, p)) for p in backend.precisions)]
+        names.append(f"{name}:{backend.address}" if backend.address else name)
+        names += [str(EngineName(name, p)) for p in backend.precisions]
     return names
 
 
@@ -142,12 +152,16 @@ def load_engine(bundle: Bundle, backend: str = AUTO) -> Engine:
 
 
 def _load(contents: Contents, text: str) -> Engine:
-    name, _, query = text.partition("?")
+    place, _, query = text.partition("?")
+    name, colon, address = place.partition(":")
     if name == AUTO:
         name = default_backend(contents.bundle)
     wanted = _wanted(name, len(contents.bundle.manifest.graphs))
     backend = backends()[wanted.backend]
-    options = _options(wanted.backend, backend, text, query)
+    if bool(colon) != bool(backend.address):
+        expected = f"{name}:{backend.address}" if backend.address else f"{name!r} without an address"
+        raise ConfigError(f"backend {place!r}: expected {expected}")
+    options = _options(wanted.backend, backend, text, query) | ({"address": address} if colon else {})
     try:
         precision = wanted.precision or _precision(contents, backend, options)
         arguments = (contents.bundle, precision) if precision else (contents.bundle,)

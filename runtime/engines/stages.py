@@ -55,10 +55,11 @@ def stages(manifest: Manifest, name: EngineName) -> tuple[Stage, ...]:
 def engine_files(bundle: Bundle, name: EngineName) -> dict[str, str]:
     """The files that an engine of this name runs, with their SHA-256; those that are not there are left out.
 
-    OpenVINO runs ONNX graphs, TensorRT the plans in engines/<backend>/<precision>/, which no manifest names; torch
-    runs the weights, which every record is bound to besides. Raises BundleError where a plan cannot be read.
+    OpenVINO runs ONNX graphs, a Triton server those or plans made from them, TensorRT the plans in
+    engines/<backend>/<precision>/, which no manifest names; torch runs the weights, which every record is bound to
+    besides. Raises BundleError where a plan cannot be read.
     """
-    if name.backend == "openvino":
+    if name.backend in ("openvino", "triton"):
         files = bundle.manifest.files
         return {s.file: files[s.file].sha256 for s in stages(bundle.manifest, name) if s.file in files}
     folder = f"engines/{name.backend}/{name.precision}"

@@ -37,6 +37,19 @@ def planned(request: pytest.FixtureRequest, _backend: str) -> Engine:
     return TensorRTEngine(request.getfixturevalue("trt_bundle"), driver=scene.driver)
 
 
+def served(request: pytest.FixtureRequest, _backend: str) -> Engine:
+    """A server that computes as the fake engine does; it ends with the test."""
+    from csflow.runtime.engines.triton.engine import TritonEngine
+
+    from .triton.fake_server import Served, over_grpc
+
+    bundle: Bundle = request.getfixturevalue("calibrated_bundle")
+    server = over_grpc(Served(bundle))
+    address = server.__enter__()
+    request.addfinalizer(lambda: server.__exit__(None, None, None))
+    return TritonEngine(bundle, address)
+
+
 def faked(request: pytest.FixtureRequest, _backend: str) -> Engine:
     return FakeEngine(request.getfixturevalue("calibrated_bundle"))
 
@@ -48,6 +61,7 @@ ENGINES: dict[str, tuple[Callable[[pytest.FixtureRequest, str], Engine], str, in
     "openvino-int8": (quantized, "openvino", 128),
     "openvino?mode=throughput": (floating, "openvino", 128),
     "tensorrt": (planned, "", 64),
+    "triton": (served, "tritonclient", 64),
     "torch": (floating, "torch", 128),
     "torch-fp16": (floating, "torch", 128),
 }
