@@ -161,6 +161,20 @@ class Bundle:
         self._require_hash(name, entry, hashlib.sha256(data).hexdigest())
         return data
 
+    @contextlib.contextmanager
+    def checked(self, name: str) -> Iterator[str]:
+        """A path of a hashed file for a library that reads files, checked in memory of a fixed size.
+
+        It names the file that was checked, whatever lies at its place later, and holds inside the `with` alone. Raises
+        as `read` does.
+        """
+        entry = self.manifest.files.get(name)
+        if entry is None:
+            raise BundleError(f"bundle {self.path} has no {name}")
+        with self._opened(name, entry) as handle:
+            self._require_hash(name, entry, sha256_of(handle))
+            yield f"/proc/self/fd/{handle}"
+
     def verify(self) -> None:
         """Hash every file, in memory of a fixed size. Raises BundleCorrupted naming the first that does not fit."""
         for name, entry in self.manifest.files.items():

@@ -16,7 +16,7 @@ import numpy as np
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.engines.finite import all_finite, no_score
 from csflow.runtime.engines.name import EngineName
-from csflow.runtime.engines.openvino.core import has_bf16, new_core, return_free_memory
+from csflow.runtime.engines.openvino.core import has_bf16, new_core, return_free_memory, return_mapped_pages
 from csflow.runtime.engines.stages import Stage, stages
 from csflow.runtime.errors import BackendUnavailable, BundleCorrupted, BundleError, ConfigError, InferenceError
 from csflow.runtime.machine.cache import cache_directory
@@ -25,6 +25,8 @@ from csflow.runtime.types import Frame, Prediction
 __all__ = ["OpenVINOEngine"]
 
 HINTS = {"latency": "LATENCY", "throughput": "THROUGHPUT"}
+LARGE = 64 << 20
+"""Bytes of a graph from which a first start compiles twice, so that its weights are in memory once."""
 
 
 class OpenVINOEngine:
@@ -54,8 +56,12 @@ class OpenVINOEngine:
         if "bf16" in precision.split("+") and not has_bf16(self._core):
             raise BackendUnavailable("this processor has no bfloat16: take the backend openvino-fp32")
         self._bundle = bundle
+        directory = cache_directory()
+        self._cache = directory / "openvino" if directory else None
         compiled, ports = self._prepared(stages(bundle.manifest, name), config)
         return_free_memory()
+        if self._cache is not None:
+            return_mapped_pages(self._cache)
         self._lanes = [_Lane(compiled, ports) for _ in range(_width(compiled))]
         self.name = str(name)
         self.batch = len(self._lanes)
@@ -78,35 +84,45 @@ class OpenVINOEngine:
         self.close()
 
     def _prepared(self, needed: Sequence[Stage], config: dict[str, str | int]) -> tuple[list[Any], list[list[str]]]:
-        """The compiled models and the names of their inputs; what they were made from is let go."""
-        models = [(stage, self._read(stage)) for stage in needed]
-        # Asked of the graphs: once compiled, an input also bears the names of what was folded into it.
-        ports = [[port.get_any_name() for port in model.inputs] for _, model in models]
-        return [self._compile(model, stage.precision, config) for stage, model in models], ports
+        """The compiled models and the names of their inputs; what each was made from is let go before the next."""
+        models, ports = [], []
+        for stage in needed:
+            model = self._read(stage)
+            # Asked of the graph: once compiled, an input also bears the names of what was folded into it.
+            ports.append([port.get_any_name() for port in model.inputs])
+            models.append(self._compile(model, stage, config))
+        return models, ports
 
     def _read(self, stage: Stage) -> Any:
         path = self._bundle.path
         if not self._bundle.has(stage.file):
             option = " --int8" if stage.precision == "int8" else ""
             raise BundleError(f"bundle {path} has no {stage.file}: run 'csflow export{option} --bundle {path}'")
-        data = self._bundle.read(stage.file)
-        try:
-            model = self._core.read_model(model=data)
-            model.reshape({port: [1, *list(port.partial_shape)[1:]] for port in model.inputs})
-        except Exception as error:  # noqa: BLE001 - whatever its parsers raise on a damaged graph
-            raise BundleCorrupted(
-                f"OpenVINO cannot read {path / stage.file}: {_first_line(error)}; run 'csflow export' again"
-            ) from None
+        with self._bundle.checked(stage.file) as file:
+            try:
+                model = self._core.read_model(file)
+                model.reshape({port: [1, *list(port.partial_shape)[1:]] for port in model.inputs})
+            except Exception as error:  # noqa: BLE001 - whatever its parsers raise on a damaged graph
+                raise BundleCorrupted(
+                    f"OpenVINO cannot read {path / stage.file}: {_first_line(error)}; run 'csflow export' again"
+                ) from None
         return model
 
-    def _compile(self, model: Any, precision: str, config: dict[str, str | int]) -> Any:
-        config = {**config, "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32"}
-        if (cache := cache_directory()) is not None:
-            config["CACHE_DIR"] = str(cache / "openvino")
+    def _compile(self, model: Any, stage: Stage, config: dict[str, str | int]) -> Any:
+        config = {**config, "INFERENCE_PRECISION_HINT": "bf16" if stage.precision == "bf16" else "f32"}
+        if self._cache is not None:
+            config["CACHE_DIR"] = str(self._cache)
         try:
-            return self._core.compile_model(model, "CPU", config)
+            compiled = self._core.compile_model(model, "CPU", config)
+            large = self._bundle.manifest.files[stage.file].size >= LARGE
+            if self._cache is not None and large and not compiled.get_property("LOADED_FROM_CACHE"):
+                # What was compiled just now keeps the graph's weights beside its own. What comes from the cache has
+                # them in a mapped file, which need not stay in memory.
+                del compiled
+                compiled = self._core.compile_model(model, "CPU", config)
         except Exception as error:  # noqa: BLE001 - whatever its parsers raise on a damaged graph
             raise InferenceError(f"OpenVINO cannot compile the graphs: {_first_line(error)}") from None
+        return compiled
 
     def _together(self, frames: Sequence[Frame]) -> list[Prediction]:
         lanes = self._lanes[: len(frames)]

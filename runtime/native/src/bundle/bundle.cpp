@@ -32,19 +32,36 @@ Bundle::Bundle(std::string path) : path_(std::move(path)), manifest_(read_manife
 }
 
 std::string Bundle::read(const std::string &name) const {
+    const FileEntry &entry = entry_of(name);
+    const File file(path_, name);
+    file.require_size(entry.size, most_bytes(name));
+    std::string content = file.read(most_bytes(name));
+    require_hash(name, entry, sha256_hex(content.data(), content.size()));
+    return content;
+}
+
+std::unique_ptr<File> Bundle::checked(const std::string &name) const {
+    const FileEntry &entry = entry_of(name);
+    auto file = std::make_unique<File>(path_, name);
+    file->require_size(entry.size, most_bytes(name));
+    require_hash(name, entry, file->sha256());
+    return file;
+}
+
+const FileEntry &Bundle::entry_of(const std::string &name) const {
     const auto entry = manifest_.files.find(name);
     if (entry == manifest_.files.end()) {
         fail(CSFLOW_BUNDLE_ERROR, "bundle %s has no %s: run 'csflow export --bundle %s'", path_.c_str(), name.c_str(),
              path_.c_str());
     }
-    const File file(path_, name);
-    file.require_size(entry->second.size, most_bytes(name));
-    std::string content = file.read(most_bytes(name));
-    if (sha256_hex(content.data(), content.size()) != entry->second.sha256) {
+    return entry->second;
+}
+
+void Bundle::require_hash(const std::string &name, const FileEntry &entry, const std::string &found) const {
+    if (found != entry.sha256) {
         fail(CSFLOW_BUNDLE_CORRUPTED, "%s/%s is not what was written (its SHA-256 differs): %s", path_.c_str(),
              name.c_str(), kCopyAgain);
     }
-    return content;
 }
 
 bool Bundle::read_calibration(std::string &text) const {

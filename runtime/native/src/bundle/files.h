@@ -36,6 +36,9 @@ public:
     /// The SHA-256 of everything, in memory of a fixed size. BUNDLE_ERROR as `read`.
     std::string sha256() const;
 
+    /// A path of this very file, whatever lies at its place later; as long as this object lives.
+    std::string readable() const { return "/proc/self/fd/" + std::to_string(descriptor_); }
+
 private:
     void read_some(char *to, std::size_t bytes) const;
     bool has_hole() const noexcept;

@@ -2,6 +2,7 @@
 // compiled model for each graph; what a graph reads are the output buffers of those before it.
 #include "engine/engine.h"
 #include "engine/finite.h"
+#include "engine/memory.h"
 #include "engine/stages.h"
 
 #if defined(CSFLOW_WITH_OPENVINO)
@@ -18,12 +19,14 @@ namespace {
 
 constexpr const char *kExportAgain = "run 'csflow export' again";
 
-std::string graph_of(const Bundle &bundle, const Stage &stage) {
+constexpr std::uint64_t kLarge = std::uint64_t{64} << 20; // bytes of a graph that is compiled twice at a first start
+
+std::unique_ptr<File> graph_of(const Bundle &bundle, const Stage &stage) {
     if (stage.precision == "int8" && !bundle.has(stage.file)) {
         fail(CSFLOW_BUNDLE_ERROR, "bundle %s has no %s: run 'csflow export --int8 --bundle %s'", bundle.path().c_str(),
              stage.file.c_str(), bundle.path().c_str());
     }
-    return bundle.read(stage.file);
+    return bundle.checked(stage.file);
 }
 
 /// What a later graph reads of an earlier one.
@@ -35,11 +38,10 @@ struct Features {
 /// A graph at work.
 struct Running {
     Running(const OpenVinoApi &api, const Stage &what)
-        : stage(what), model(api.ov_model_free), compiled(api.ov_compiled_model_free),
-          request(api.ov_infer_request_free) {}
+        : stage(what), compiled(api.ov_compiled_model_free), request(api.ov_infer_request_free) {}
 
     Stage stage;
-    Held<ov_model_t> model;
+    std::vector<std::string> inputs; // names, as the graph has them
     Held<ov_compiled_model_t> compiled;
     Held<ov_infer_request_t> request;
     std::vector<Features> features; // that it gives
@@ -56,6 +58,10 @@ public:
             running_.push_back(std::make_unique<Running>(api_, stage));
             compile(*running_.back(), bundle, options.cache);
             join(running_.size() - 1);
+        }
+        return_free_memory();
+        if (!options.cache.empty()) {
+            return_mapped_pages(options.cache);
         }
         const auto side = static_cast<std::size_t>(bundle.manifest().image_size);
         input_data_ = tensor(*running_.front(), "frame", input_, side * side * 3);
@@ -103,42 +109,76 @@ private:
         if (bf16 && lacks_bf16_) {
             fail(CSFLOW_BACKEND_UNAVAILABLE, "this processor has no bfloat16: open openvino-fp32");
         }
-        const std::string onnx = graph_of(bundle, running.stage);
-        api_.check(api_.ov_core_read_model_from_memory_buffer(core_.get(), onnx.data(), onnx.size(), nullptr,
-                                                              running.model.out()),
+        Held<ov_model_t> model(api_.ov_model_free);
+        const auto graph = graph_of(bundle, running.stage);
+        api_.check(api_.ov_core_read_model(core_.get(), graph->readable().c_str(), nullptr, model.out()),
                    CSFLOW_BUNDLE_CORRUPTED, ("read " + running.stage.file).c_str());
-        reshape(running);
-        const std::size_t words = cache.empty() ? 4 : 6;
-        api_.check(api_.ov_core_compile_model(core_.get(), running.model.get(), "CPU", words, running.compiled.out(),
-                                              "INFERENCE_PRECISION_HINT", bf16 ? "bf16" : "f32", "PERFORMANCE_HINT",
-                                              "LATENCY", "CACHE_DIR", cache.c_str()),
-                   CSFLOW_INFERENCE_ERROR, "compile the graphs");
+        prepare_inputs(running, *model.get());
+        build(running, *model.get(), cache);
+        if (!cache.empty() && bundle.manifest().files.at(running.stage.file).size >= kLarge && !is_cached(running)) {
+            // What was compiled just now keeps the graph's weights beside its own. What comes from the cache has them
+            // in a mapped file, which need not stay in memory.
+            running.compiled.reset();
+            build(running, *model.get(), cache);
+        }
         api_.check(api_.ov_compiled_model_create_infer_request(running.compiled.get(), running.request.out()),
                    CSFLOW_INFERENCE_ERROR, "prepare the graphs");
     }
 
-    // Every input takes one frame at a time.
-    void reshape(Running &running) {
-        const std::size_t count = inputs_of(running);
+    void build(Running &running, const ov_model_t &model, const std::string &cache) {
+        const char *precision = running.stage.precision == "bf16" ? "bf16" : "f32";
+        const std::size_t words = cache.empty() ? 4 : 6;
+        api_.check(api_.ov_core_compile_model(core_.get(), &model, "CPU", words, running.compiled.out(),
+                                              "INFERENCE_PRECISION_HINT", precision, "PERFORMANCE_HINT", "LATENCY",
+                                              "CACHE_DIR", cache.c_str()),
+                   CSFLOW_INFERENCE_ERROR, "compile the graphs");
+    }
+
+    bool is_cached(const Running &running) const {
+        char *found = nullptr;
+        if (api_.ov_compiled_model_get_property(running.compiled.get(), "LOADED_FROM_CACHE", &found) !=
+            ov_status_e::OK) {
+            return true;
+        }
+        const bool cached = std::strcmp(found, "YES") == 0 || std::strcmp(found, "true") == 0;
+        api_.ov_free(found);
+        return cached;
+    }
+
+    // Every input takes one frame at a time. Names are asked of the graph: once compiled, an input also bears the names
+    // of what was folded into it.
+    void prepare_inputs(Running &running, ov_model_t &model) {
+        std::size_t count = 0;
+        api_.check(api_.ov_model_inputs_size(&model, &count), CSFLOW_BUNDLE_CORRUPTED, "list the inputs");
         std::vector<std::size_t> indices(count);
         std::vector<ov_partial_shape_t> shapes(count);
         std::vector<std::vector<ov_dimension_t>> sides(count);
         for (std::size_t i = 0; i < count; ++i) {
+            Held<ov_output_const_port_t> port(api_.ov_output_const_port_free);
+            api_.check(api_.ov_model_const_input_by_index(&model, i, port.out()), CSFLOW_BUNDLE_CORRUPTED,
+                       "read an input");
+            running.inputs.push_back(name_of(*port.get()));
             indices[i] = i;
-            sides[i] = shape_of(running, i);
+            sides[i] = shape_of(running, *port.get());
             sides[i].front() = {1, 1};
             shapes[i].rank = {static_cast<std::int64_t>(sides[i].size()), static_cast<std::int64_t>(sides[i].size())};
             shapes[i].dims = sides[i].data();
         }
-        api_.check(api_.ov_model_reshape_by_port_indexes(running.model.get(), indices.data(), shapes.data(), count),
+        api_.check(api_.ov_model_reshape_by_port_indexes(&model, indices.data(), shapes.data(), count),
                    CSFLOW_BUNDLE_CORRUPTED, "set the batch to 1");
     }
 
-    std::vector<ov_dimension_t> shape_of(const Running &running, std::size_t index) const {
-        Held<ov_output_const_port_t> port(api_.ov_output_const_port_free);
-        find_input(running, index, port);
+    std::string name_of(const ov_output_const_port_t &port) const {
+        char *found = nullptr;
+        api_.check(api_.ov_port_get_any_name(&port, &found), CSFLOW_BUNDLE_CORRUPTED, "name an input");
+        std::string name = found;
+        api_.ov_free(found);
+        return name;
+    }
+
+    std::vector<ov_dimension_t> shape_of(const Running &running, const ov_output_const_port_t &port) const {
         ov_partial_shape_t shape{};
-        api_.check(api_.ov_port_get_partial_shape(port.get(), &shape), CSFLOW_BUNDLE_CORRUPTED, "read a shape");
+        api_.check(api_.ov_port_get_partial_shape(&port, &shape), CSFLOW_BUNDLE_CORRUPTED, "read a shape");
         const bool fixed = shape.rank.min == shape.rank.max && shape.rank.min > 0;
         std::vector<ov_dimension_t> sides;
         if (fixed) {
@@ -152,28 +192,13 @@ private:
         return sides;
     }
 
-    std::size_t inputs_of(const Running &running) const {
-        std::size_t count = 0;
-        api_.check(api_.ov_model_inputs_size(running.model.get(), &count), CSFLOW_BUNDLE_CORRUPTED, "list the inputs");
-        return count;
-    }
-
-    void find_input(const Running &running, std::size_t index, Held<ov_output_const_port_t> &port) const {
-        api_.check(api_.ov_model_const_input_by_index(running.model.get(), index, port.out()), CSFLOW_BUNDLE_CORRUPTED,
-                   "read an input");
-    }
-
     // A graph reads where those before it wrote: tensors are joined by their names.
     void join(std::size_t reader) {
         const Running &running = *running_[reader];
-        const std::size_t count = reader == 0 ? 0 : inputs_of(running);
-        for (std::size_t i = 0; i < count; ++i) {
-            Held<ov_output_const_port_t> port(api_.ov_output_const_port_free);
-            find_input(running, i, port);
-            char *found = nullptr;
-            api_.check(api_.ov_port_get_any_name(port.get(), &found), CSFLOW_BUNDLE_CORRUPTED, "name an input");
-            const std::string name = found;
-            api_.ov_free(found);
+        if (reader == 0) {
+            return;
+        }
+        for (const std::string &name : running.inputs) {
             Held<ov_tensor_t> tensor(api_.ov_tensor_free);
             Running &writer = writer_of(name, reader, tensor);
             api_.check(api_.ov_infer_request_set_tensor(running.request.get(), name.c_str(), tensor.get()),

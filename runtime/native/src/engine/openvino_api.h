@@ -12,12 +12,13 @@ struct OpenVinoApi {
     explicit OpenVinoApi(const Library &library)
 #define CSFLOW_LOAD(name) name(library.function<decltype(&::name)>(#name))
         : CSFLOW_LOAD(ov_core_create), CSFLOW_LOAD(ov_core_free), CSFLOW_LOAD(ov_core_get_property),
-          CSFLOW_LOAD(ov_core_read_model_from_memory_buffer), CSFLOW_LOAD(ov_core_compile_model),
+          CSFLOW_LOAD(ov_core_read_model), CSFLOW_LOAD(ov_core_compile_model),
           CSFLOW_LOAD(ov_model_free), CSFLOW_LOAD(ov_model_inputs_size),
           CSFLOW_LOAD(ov_model_const_input_by_index), CSFLOW_LOAD(ov_model_reshape_by_port_indexes),
           CSFLOW_LOAD(ov_port_get_any_name), CSFLOW_LOAD(ov_port_get_partial_shape),
           CSFLOW_LOAD(ov_output_const_port_free), CSFLOW_LOAD(ov_partial_shape_free),
           CSFLOW_LOAD(ov_compiled_model_free), CSFLOW_LOAD(ov_compiled_model_create_infer_request),
+          CSFLOW_LOAD(ov_compiled_model_get_property),
           CSFLOW_LOAD(ov_infer_request_free), CSFLOW_LOAD(ov_infer_request_get_tensor),
           CSFLOW_LOAD(ov_infer_request_set_tensor), CSFLOW_LOAD(ov_infer_request_infer), CSFLOW_LOAD(ov_tensor_free),
           CSFLOW_LOAD(ov_tensor_data), CSFLOW_LOAD(ov_tensor_get_byte_size), CSFLOW_LOAD(ov_tensor_get_shape),
@@ -29,7 +30,7 @@ struct OpenVinoApi {
     CSFLOW_MEMBER(ov_core_create);
     CSFLOW_MEMBER(ov_core_free);
     CSFLOW_MEMBER(ov_core_get_property);
-    CSFLOW_MEMBER(ov_core_read_model_from_memory_buffer);
+    CSFLOW_MEMBER(ov_core_read_model);
     CSFLOW_MEMBER(ov_core_compile_model);
     CSFLOW_MEMBER(ov_model_free);
     CSFLOW_MEMBER(ov_model_inputs_size);
@@ -41,6 +42,7 @@ struct OpenVinoApi {
     CSFLOW_MEMBER(ov_partial_shape_free);
     CSFLOW_MEMBER(ov_compiled_model_free);
     CSFLOW_MEMBER(ov_compiled_model_create_infer_request);
+    CSFLOW_MEMBER(ov_compiled_model_get_property);
     CSFLOW_MEMBER(ov_infer_request_free);
     CSFLOW_MEMBER(ov_infer_request_get_tensor);
     CSFLOW_MEMBER(ov_infer_request_set_tensor);
@@ -67,14 +69,16 @@ struct OpenVinoApi {
 template <typename T> class Held {
 public:
     explicit Held(void (*release)(T *)) noexcept : release_(release) {}
-    ~Held() {
-        if (object_ != nullptr) {
-            release_(object_);
-        }
-    }
+    ~Held() { reset(); }
     Held(const Held &) = delete;
     Held &operator=(const Held &) = delete;
 
+    void reset() noexcept {
+        if (object_ != nullptr) {
+            release_(object_);
+        }
+        object_ = nullptr;
+    }
     T **out() noexcept { return &object_; }
     T *get() const noexcept { return object_; }
 

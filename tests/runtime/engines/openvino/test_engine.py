@@ -5,7 +5,9 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +21,7 @@ from csflow.runtime.bundle.calibration import load_calibration
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.golden import load_golden
 from csflow.runtime.engines.opening import open_engine
-from csflow.runtime.engines.openvino.engine import OpenVINOEngine
+from csflow.runtime.engines.openvino.engine import OpenVINOEngine, _Lane
 from csflow.runtime.errors import BackendUnavailable, BundleCorrupted, BundleError, ConfigError, InferenceError
 from csflow.runtime.types import Frame
 
@@ -165,6 +167,29 @@ def test_changed_graph_is_refused_before_openvino_sees_it(trained_copy: Path) ->
         open_engine(bundle, "openvino")
 
 
+def test_a_large_graph_comes_from_the_cache_at_its_first_start_too(
+    trained_copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle, names = Bundle.open(trained_copy), ("graphs/fp32/backbone.onnx", "graphs/fp32/flow.onnx")
+    sizes = [bundle.manifest.files[name].size for name in names]
+    with OpenVINOEngine(bundle, "fp32") as engine:
+        expected = [p.score for p in engine.infer(frames(2))]
+    monkeypatch.setenv("CSFLOW_CACHE", str(trained_copy.parent / "another"))
+    loaded = []
+    make = _Lane.__init__
+
+    def kept(lane: _Lane, models: Sequence[Any], inputs: Sequence[Sequence[str]]) -> None:
+        loaded.extend(model.get_property("LOADED_FROM_CACHE") for model in models)
+        make(lane, models, inputs)
+
+    monkeypatch.setattr(_Lane, "__init__", kept)
+    # From a small one nothing is to be won.
+    monkeypatch.setattr("csflow.runtime.engines.openvino.engine.LARGE", max(sizes))
+    with OpenVINOEngine(bundle, "fp32") as engine:
+        assert [p.score for p in engine.infer(frames(2))] == expected
+    assert loaded == [size == max(sizes) for size in sizes]
+
+
 def test_closed_engine_says_so(trained_copy: Path) -> None:
     engine = OpenVINOEngine(Bundle.open(trained_copy), "fp32")
     engine.close()
@@ -191,7 +216,7 @@ def test_ctrl_c_after_two_engines_is_a_ctrl_c(trained_copy: Path) -> None:
 import os, signal
 from pathlib import Path
 from csflow.runtime.bundle.directory import Bundle
-from csflow.runtime.engines.openvino.engine import OpenVINOEngine
+from csflow.runtime.engines.openvino.engine import OpenVINOEngine, _Lane
 bundle = Bundle.open(Path({str(trained_copy)!r}))
 signal.signal(signal.SIGINT, signal.default_int_handler)
 engines = [OpenVINOEngine(bundle, "fp32"), OpenVINOEngine(bundle, "fp32")]
