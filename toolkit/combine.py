@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import datetime
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +23,10 @@ from csflow.toolkit.backbones.backbone import Backbone
 from csflow.toolkit.backbones.config import BackboneConfig
 from csflow.toolkit.backbones.networks import build_backbone
 from csflow.toolkit.config import ModelConfig
-from csflow.toolkit.data.provenance import FITTED, HELD_OUT, LEFT_OUT, identified, listing_of_bundles
+from csflow.toolkit.data.provenance import FITTED, HELD_OUT, LEFT_OUT, identified, listing_of_bundles, made_now
 from csflow.toolkit.golden import score_golden
 from csflow.toolkit.methods.combined import CombinedConfig, CombinedHead, MemberConfig
+from csflow.toolkit.methods.ignored import kept_masks
 from csflow.toolkit.methods.reporter import Reporter
 from csflow.toolkit.methods.table import METHODS
 from csflow.toolkit.model import Model
@@ -103,6 +102,11 @@ def _require_alike(bundles: Sequence[Bundle], models: Sequence[Model]) -> None:
                 f"{bundle.path} prepares pictures in another way than {bundles[0].path} (size, region or ignored "
                 "areas): train both with the same --image-size, --roi and --region"
             )
+        if bool(kept_masks(model.head)) != bool(kept_masks(models[0].head)):
+            raise ConfigError(
+                f"of {bundles[0].path} and {bundle.path} one counts the ignored areas in its scores, as csflow did in "
+                "earlier versions, the other does not: train both again"
+            )
         alike = model.config.backbone.reads_like(first.config.backbone)
         if not alike or not _same_weights(trunk, model.backbone):
             raise ConfigError(
@@ -137,7 +141,9 @@ def _head(bundles: Sequence[Bundle], models: Sequence[Model], how: Combination) 
         members.append(MemberConfig(model.config.method, graph, features, schema.to_mapping(model.config.head)))
     maps = tuple(range(len(bundles))) if how.maps is None else how.maps
     config = checked(CombinedConfig, tuple(members), how.rule, maps)
-    return CombinedHead(config, [model.head for model in models]).requires_grad_(False).eval()
+    head = CombinedHead(config, [model.head for model in models])
+    head.ignore_as_members()
+    return head.requires_grad_(False).eval()
 
 
 def _pictures(bundles: Sequence[Bundle], good: Sequence[Path]) -> list[Path]:
@@ -220,8 +226,7 @@ def _provenance(bundles: Sequence[Bundle], own: Bundle, model: Model, pictures: 
     assert isinstance(model.head, CombinedHead)
     factors = zip(model.graphs[1:], model.head.join.get_buffer("factor").tolist(), strict=False)
     return {
-        "csflow": version("csflow"),
-        "created_utc": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        **made_now(),
         **inherited,
         "training": {**training, "standardised_by": pictures},
         "members": [identified(bundle) for bundle in bundles],

@@ -46,6 +46,8 @@ class FeatureFiles:
     maps: tuple[NDArray[np.float32], ...]
     """One (N · V, C, h, w) float32 array per feature map, on the disk or in memory."""
     variants: int = 1
+    kept: tuple[Tensor, ...] = ()
+    """A mask (h, w) of each feature map: 1 where a position counts, 0 where it is ignored; empty: all count."""
 
     def __len__(self) -> int:
         """N · V, the rows there are."""
@@ -61,13 +63,20 @@ class FeatureFiles:
         """(C, h, w) of each feature map."""
         return tuple(cast(Shape, array.shape[1:]) for array in self.maps)
 
+    @property
+    def masks(self) -> tuple[Tensor, ...]:
+        """`kept`, of ones where all positions count."""
+        return self.kept or tuple(torch.ones(h, w) for _, h, w in self.shapes)
+
     def part(self, start: int, stop: int) -> FeatureFiles:
         """Those of the pictures from `start` up to `stop`, where these lie."""
-        return FeatureFiles(tuple(a[start * self.variants : stop * self.variants] for a in self.maps), self.variants)
+        parts = tuple(a[start * self.variants : stop * self.variants] for a in self.maps)
+        return dataclasses.replace(self, maps=parts)
 
     def chosen(self, maps: Sequence[int]) -> FeatureFiles:
         """These of the feature maps, in this order, where they lie."""
-        return FeatureFiles(tuple(self.maps[i] for i in maps), self.variants)
+        kept = tuple(self.kept[i] for i in maps) if self.kept else ()
+        return dataclasses.replace(self, maps=tuple(self.maps[i] for i in maps), kept=kept)
 
     def rows(self, rows: slice | Tensor) -> Features:
         """These rows as float32 tensors (n, C, h, w), copied into memory."""
@@ -80,8 +89,8 @@ class FeatureFiles:
             yield self.rows(slice(start, start + size))
 
     def channel_moments(self) -> list[tuple[Tensor, Tensor]]:
-        """Mean and variance over pictures and positions, two (C,) float64 tensors per feature map; read twice."""
-        counts = [len(self) * h * w for _, h, w in self.shapes]
+        """Mean and variance over pictures and positions that count, two (C,) float64 tensors a map; read twice."""
+        counts = [len(self) * int(mask.sum()) for mask in self.masks]
         zeros = [torch.zeros(c, dtype=torch.float64) for c, _, _ in self.shapes]
         means = [total / n for total, n in zip(self._sums(zeros, 1), counts, strict=True)]
         return [(m, total / n) for m, total, n in zip(means, self._sums(means, 2), counts, strict=True)]
@@ -89,8 +98,8 @@ class FeatureFiles:
     def _sums(self, centres: Sequence[Tensor], order: int) -> list[Tensor]:
         totals = [torch.zeros_like(centre) for centre in centres]
         for batch in self.batches():
-            for total, x, centre in zip(totals, batch, centres, strict=True):
-                total += (x.double() - centre[:, None, None]).pow(order).sum(dim=(0, 2, 3))
+            for total, x, centre, mask in zip(totals, batch, centres, self.masks, strict=True):
+                total += ((x.double() - centre[:, None, None]).pow(order) * mask).sum(dim=(0, 2, 3))
         return totals
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from csflow.runtime.bundle.directory import Bundle
+from csflow.runtime.bundle.manifest import Preprocessing
 from csflow.runtime.errors import ConfigError
 from csflow.toolkit.backbones.backbone import Backbone
 from csflow.toolkit.backbones.networks import counts_blocks, resolve_name
@@ -65,6 +66,14 @@ class TrainPlan:
         if self.start is not None:
             return self.start.model.backbone, self.start.record
         return load_backbone(self.model.backbone.unrounded, self.weights)
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How pictures are prepared. Raises ConfigError for a region that no bundle can have."""
+        made: Preprocessing = checked(
+            Preprocessing, self.model.image_size, self.roi, ignore=self.ignore, window=self.window
+        )
+        return made
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from csflow.calibration.metrics import GOOD
 from csflow.runtime import schema
 from csflow.runtime.bundle.directory import Bundle
-from csflow.runtime.bundle.manifest import Manifest, Preprocessing
+from csflow.runtime.bundle.manifest import Manifest
 from csflow.runtime.bundle.pictures import squeezed
 from csflow.runtime.picture.images import image_size
 from csflow.toolkit.backbones.backbone import Backbone
@@ -37,7 +38,8 @@ from csflow.toolkit.data.provenance import (
 from csflow.toolkit.features import FeatureFiles, Plan, extract_features, features_key, open_features, rounded
 from csflow.toolkit.forecast import duration, timed_picture
 from csflow.toolkit.golden import EACH, evenly, golden_pictures, score_golden
-from csflow.toolkit.methods.method import Fitted, Head, Learner, Shapes, Workplace
+from csflow.toolkit.methods.ignored import Ignored, places_line
+from csflow.toolkit.methods.method import Fitted, Head, Learner, Shapes, Workplace, head_scores
 from csflow.toolkit.methods.reporter import Reporter
 from csflow.toolkit.methods.table import chosen_method
 from csflow.toolkit.methods.unfinished import Unfinished
@@ -46,7 +48,7 @@ from csflow.toolkit.options import checked
 from csflow.toolkit.plan import TrainPlan
 from csflow.toolkit.tensor_file import require_room
 
-__all__ = ["SharedFeatures", "head_scores", "train_model"]
+__all__ = ["SharedFeatures", "train_model"]
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,7 @@ class _Job:
     kept: int
     """Pictures that are fitted; those that are held out come after them."""
     hashes: dict[Path, str]
+    ignored: Ignored | None
 
     @classmethod
     def of(cls, dataset: Dataset, plan: TrainPlan, work: Path, reporter: Reporter) -> _Job:
@@ -146,19 +149,26 @@ class _Job:
         sizes = ", ".join("x".join(map(str, shape)) for shape in shapes)
         kind = "" if plan.model.backbone.precision == "fp32" else " in int8"
         reporter.say(f"backbone {plan.model.backbone.name}{kind} ({record.source}), features {sizes}, on {device}")
-        how: Preprocessing = checked(
-            Preprocessing, plan.model.image_size, plan.roi, ignore=plan.ignore, window=plan.window
-        )
+        how = plan.preprocessing
         kept, held_out = split_evenly(dataset.train, plan.hold_out)
         pictures = (*kept, *held_out)
         if how.window is not None:
             reporter.say(clipped_line([sample.path for sample in pictures], how.window))
         extraction: Plan = checked(Plan, [sample.path for sample in pictures], how, plan.flips)
+        ignored = Ignored.of(how, (image_size(sample.path) for sample in pictures), plan.flips)
         hashes = file_hashes(pictures)
         backbone = backbone.to(device)
         if plan.rounds:
             backbone = rounded(backbone, extraction, len(kept))
-        return cls(plan, model, shapes, work, reporter, device, backbone, record, extraction, len(kept), hashes)
+        if ignored is not None:
+            reporter.say(places_line(ignored.kept(shapes, backbone.config.patches)))
+        count = len(kept)
+        return cls(plan, model, shapes, work, reporter, device, backbone, record, extraction, count, hashes, ignored)
+
+    @property
+    def places(self) -> tuple[Tensor, ...]:
+        """The positions of each feature map that count; empty where all do."""
+        return () if self.ignored is None else self.ignored.kept(self.shapes, self.backbone.config.patches)
 
     @property
     def key(self) -> str:
@@ -194,6 +204,9 @@ class _Job:
             return chosen_method(self.model.method).head(self.model.head, self.shapes)
 
     def features(self, shared: SharedFeatures | None) -> FeatureFiles:
+        return dataclasses.replace(self._all_features(shared), kept=self.places)
+
+    def _all_features(self, shared: SharedFeatures | None) -> FeatureFiles:
         if shared is None or self.model.backbone.patches:
             return self._features(self.work / "features", self.backbone, self.key)
         backbone, record = load_backbone(shared.backbone.unrounded, self.plan.weights)
@@ -244,7 +257,8 @@ class _Job:
         unseen = features.part(self.kept, features.pictures) if features and self.kept < features.pictures else None
         say, epochs = self.reporter.say, self.reporter.epochs
         start = self.plan.start.model.head if self.plan.start else None
-        return Workplace(self.progress, identity, self.device, epochs, unseen, say, self.golden_rows, start)
+        golden, ignored = self.golden_rows, self.ignored
+        return Workplace(self.progress, identity, self.device, epochs, unseen, say, golden, start, ignored)
 
     def forecast(self) -> str:
         """How long it will take, in words, from two pictures and two steps."""
@@ -284,9 +298,3 @@ class _Job:
         if fitted.good_scores:
             return LEFT_OUT, fitted.good_scores
         return FITTED, head_scores(fitted.head, features, self.device)
-
-
-@torch.inference_mode()
-def head_scores(head: Head, features: FeatureFiles, device: torch.device) -> list[float]:
-    """The score of each row of features, by a head on this device."""
-    return [float(s) for batch in features.batches(8) for s in head(*(x.to(device) for x in batch))[0].double()]

@@ -9,7 +9,7 @@ so candidates are named in the order of preference. No test picture is read.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from PIL import Image
 from csflow.calibration.paired import Paired, paired
 from csflow.runtime.bundle.manifest import Preprocessing
 from csflow.runtime.errors import DataError
+from csflow.runtime.picture.images import image_size
 from csflow.runtime.picture.preprocess import prepare_file
 from csflow.toolkit.backbones.backbone import Backbone
 from csflow.toolkit.backbones.config import BackboneConfig
@@ -28,12 +29,12 @@ from csflow.toolkit.choosing.made_defects import KINDS, made_defect
 from csflow.toolkit.data.dataset import Dataset
 from csflow.toolkit.data.hold_out import split_evenly
 from csflow.toolkit.features import FeatureFiles, Plan, extract_features
-from csflow.toolkit.methods.method import Head, Workplace
+from csflow.toolkit.methods.ignored import Ignored
+from csflow.toolkit.methods.method import Head, Workplace, head_scores
 from csflow.toolkit.methods.reporter import Reporter
 from csflow.toolkit.methods.table import chosen_method
 from csflow.toolkit.options import checked
 from csflow.toolkit.plan import TrainPlan
-from csflow.toolkit.train_model import head_scores
 
 __all__ = ["FEWEST", "Candidate", "Choice", "choose"]
 
@@ -93,7 +94,8 @@ def choose(dataset: Dataset, candidates: Sequence[Candidate], work: Path, report
             "choose by: bring more, or name one --method"
         )
     plan = candidates[0].plan
-    how: Preprocessing = checked(Preprocessing, plan.model.image_size, plan.roi, ignore=plan.ignore, window=plan.window)
+    how = plan.preprocessing
+    ignored = Ignored.of(how, (image_size(sample.path) for sample in kept), plan.flips)
     wide = BackboneConfig.reading_all(candidate.plan.model.backbone for candidate in candidates)
     backbone, _ = load_backbone(wide, plan.weights)
     backbone = backbone.to(DEVICE)
@@ -106,7 +108,7 @@ def choose(dataset: Dataset, candidates: Sequence[Candidate], work: Path, report
     for i, candidate in enumerate(candidates):
         reporter.say(f"{candidate.method}:")
         places = candidate.plan.model.backbone.places_in(wide)
-        head = _fitted(candidate, fitted.chosen(places), work / f"fit_{i}", reporter)
+        head = _fitted(candidate, fitted.chosen(places), work / f"fit_{i}", reporter, ignored)
         scores.append(head_scores(head, judged.chosen(places), DEVICE))
     return _choice(candidates, scores, [i < len(good) for i in range(len(shown))])
 
@@ -147,9 +149,13 @@ def _features(backbone: Backbone, plan: Plan, folder: Path, reporter: Reporter) 
         return extract_features(backbone, plan, folder, "", advance)
 
 
-def _fitted(candidate: Candidate, features: FeatureFiles, folder: Path, reporter: Reporter) -> Head:
+def _fitted(
+    candidate: Candidate, features: FeatureFiles, folder: Path, reporter: Reporter, ignored: Ignored | None
+) -> Head:
     model = candidate.plan.model
+    if ignored is not None:
+        features = replace(features, kept=ignored.kept(features.shapes, model.backbone.patches))
     method = chosen_method(model.method)
     config = checked(method.settle, model.head, features.shapes)
-    work = Workplace(folder, candidate.method, DEVICE, reporter.epochs)
+    work = Workplace(folder, candidate.method, DEVICE, reporter.epochs, ignored=ignored)
     return method.fit(features, config, candidate.plan.training, work).head

@@ -28,6 +28,7 @@ __all__ = [
     "identified",
     "listing",
     "listing_of_bundles",
+    "made_now",
     "trained_on",
     "training_record",
     "with_unseen_good",
@@ -52,6 +53,12 @@ def file_hashes(samples: Sequence[Sample]) -> dict[Path, str]:
     return hashes
 
 
+def made_now() -> dict[str, object]:
+    """For `provenance` of a manifest: by which csflow, and when."""
+    now = datetime.datetime.now(datetime.timezone.utc)
+    return {"csflow": version("csflow"), "created_utc": now.isoformat(timespec="seconds")}
+
+
 def training_record(
     paths: Collection[Path], how: Mapping[str, object], held_out: int, scores_of: str, set_aside: int
 ) -> dict[str, object]:
@@ -66,11 +73,7 @@ def training_record(
     """
     sizes = schema.to_mapping(PictureSizes.of(map(image_size, paths)))
     pictures = {"images": len(paths), "pictures": sizes, "held_out": held_out, "good_scores": scores_of}
-    return {
-        "csflow": version("csflow"),
-        "created_utc": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "training": {**how, **pictures, **({"set_aside": set_aside} if set_aside else {})},
-    }
+    return {**made_now(), "training": {**how, **pictures, **({"set_aside": set_aside} if set_aside else {})}}
 
 
 def identified(bundle: Bundle) -> dict[str, Any]:

@@ -19,11 +19,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from csflow.runtime import schema
 from csflow.runtime.bundle.manifest import Definitions
 from csflow.runtime.errors import BundleVersionError
+from csflow.toolkit.methods.ignored import KeptPlaces, enlarged, kept_masks
 from csflow.toolkit.methods.method import SCORE_FLOOR, Head, Judge, Shapes
 
 __all__ = ["JOINED", "RULES", "Combined", "CombinedConfig", "CombinedHead", "Join", "MemberConfig"]
@@ -76,6 +76,7 @@ class Join(nn.Module):
         self.rule, self.maps = config.rule, config.maps
         self.register_buffer("factor", torch.ones(len(config.members)))
         self.register_buffer("offset", torch.zeros(len(config.members)))
+        self.kept = KeptPlaces()
 
     @torch.no_grad()
     def set(self, spreads: Sequence[tuple[float, float]]) -> tuple[float, float]:
@@ -99,19 +100,15 @@ class Join(nn.Module):
         """Map score (N,) and map (N, h_i, w_i) of each member in turn to score (N,) and anomaly map (N, h, w)."""
         chosen = [judged[2 * i + 1] for i in self.maps]
         finest = max((int(m.shape[1]), int(m.shape[2])) for m in chosen)
-        return self.scores(judged[::2]), self._joined([_enlarged(m, finest) for m in chosen])
+        masks = self.kept.masks or [None] * len(chosen)
+        wide = [enlarged(m[:, None], finest, mask)[:, 0] for m, mask in zip(chosen, masks, strict=True)]
+        return self.scores(judged[::2]), self.kept.over(self._joined(wide))
 
     def _joined(self, values: Sequence[Tensor]) -> Tensor:
         if self.rule == "maximum":
             return functools.reduce(torch.maximum, values)
         total: Tensor = functools.reduce(torch.add, values)
         return total / len(values)
-
-
-def _enlarged(x: Tensor, finest: tuple[int, int]) -> Tensor:
-    if tuple(x.shape[1:]) == finest:
-        return x
-    return functional.interpolate(x[:, None], finest, mode="bilinear", align_corners=False)[:, 0]
 
 
 class CombinedHead(Head):
@@ -122,6 +119,11 @@ class CombinedHead(Head):
         self.config = config
         self.heads = nn.ModuleList(heads)
         self.join = Join(config)
+
+    def ignore_as_members(self) -> None:
+        """Let the join know which positions of its members' maps count; all of them, or no member, ignore some."""
+        masks = [kept_masks(self.heads[i]) for i in self.config.maps]
+        self.join.kept.set(max(found, key=lambda mask: tuple(mask.shape)) for found in masks if found)
 
     @property
     def parts(self) -> Mapping[str, nn.Module]:

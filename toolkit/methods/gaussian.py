@@ -15,6 +15,7 @@ from torch.nn import functional
 from csflow.runtime.errors import DataError
 from csflow.toolkit.backbones.backbone import Features
 from csflow.toolkit.features import FeatureFiles
+from csflow.toolkit.methods.ignored import enlarged
 
 __all__ = [
     "PLACE_SHRINKAGE",
@@ -83,24 +84,33 @@ class PlaceMap(nn.ModuleList):
             assert isinstance(place, Whitening)
             place.set(*each.moments(), PLACE_SHRINKAGE)
 
-    def forward(self, *features: Tensor) -> Tensor:
-        """Map float32 features (N, C_i, h_i, w_i) to (N, h, w) of the finest; dimensions of all maps count alike."""
+    def forward(self, features: Features, kept: Sequence[Tensor] = ()) -> Tensor:
+        """Map float32 features (N, C_i, h_i, w_i) to (N, h, w) of the finest; dimensions of all maps count alike.
+
+        Args:
+            kept: masks (h_i, w_i) of the positions that count; empty where all do.
+        """
         squares = [place(f).square() for place, f in zip(self, features, strict=True)]
-        distances = [self._enlarged(s.sum(dim=1, keepdim=True)) for s in squares]
+        masks: Sequence[Tensor | None] = kept or [None] * len(squares)
+        distances = [
+            enlarged(s.sum(dim=1, keepdim=True), self.finest, mask) for s, mask in zip(squares, masks, strict=True)
+        ]
         joined: Tensor = functools.reduce(torch.add, distances)
         count = sum(int(s.shape[1]) for s in squares)
         return joined.squeeze(1) / count
-
-    def _enlarged(self, x: Tensor) -> Tensor:
-        same = tuple(x.shape[2:]) == self.finest
-        return x if same else functional.interpolate(x, self.finest, mode="bilinear", align_corners=False)
 
 
 class PlaceSums:
     """Sums of feature vectors and of their products, for the mean of each position and one covariance."""
 
-    def __init__(self, shape: tuple[int, int, int]) -> None:
+    def __init__(self, shape: tuple[int, int, int], kept: Tensor | None = None) -> None:
+        """Begin with nothing.
+
+        Args:
+            kept: (h, w), 1 where a position counts; None where all do.
+        """
         self.count = 0
+        self._kept = torch.ones(shape[1:]).bool() if kept is None else kept.bool()
         self.total = torch.zeros(shape, dtype=torch.float64)
         self.products = torch.zeros(shape[0], shape[0], dtype=torch.float64)
 
@@ -108,13 +118,13 @@ class PlaceSums:
         """Count float64 features (N, C, h, w) in."""
         self.count += len(x)
         self.total += x.sum(dim=0)
-        vectors = x.transpose(0, 1).flatten(1)
+        vectors = x.transpose(0, 1)[:, :, self._kept].flatten(1)
         self.products += vectors @ vectors.T
 
     def moments(self) -> tuple[Tensor, Tensor]:
         """Mean (C, h, w) and covariance (C, C) of what was counted, of at least two pictures."""
         mean = self.total / self.count
-        flat = mean.flatten(1)
+        flat = mean[:, self._kept]
         return mean, (self.products - self.count * flat @ flat.T) / ((self.count - 1) * flat.shape[1])
 
 
@@ -125,10 +135,10 @@ def gathered(features: FeatureFiles) -> tuple[Tensor, list[PlaceSums]]:
     """
     if len(features) < 2:
         raise DataError("spread needs pictures of at least 2 good parts: bring more")
-    sums = [PlaceSums(shape) for shape in features.shapes]
+    sums = [PlaceSums(shape, mask) for shape, mask in zip(features.shapes, features.masks, strict=True)]
     rows = []
     for batch in features.batches():
-        rows.append(pooled(tuple(x.double() for x in batch)).flatten(1))
+        rows.append(pooled(tuple(x.double() for x in batch), features.kept).flatten(1))
         for each, x in zip(sums, batch, strict=True):
             each.add(x.double())
     return torch.cat(rows), sums
@@ -139,11 +149,22 @@ def whole(features: Features) -> Features:
     return tuple(f.to(torch.promote_types(f.dtype, torch.float32)) for f in features)
 
 
-def pooled(features: Features) -> Tensor:
-    """(N, D, 1, 1): mean and standard deviation of every channel over all positions."""
-    means = [f.mean(dim=(2, 3), keepdim=True) for f in features]
-    squares = [(f - m).square().mean(dim=(2, 3), keepdim=True) for f, m in zip(features, means, strict=True)]
+def pooled(features: Features, kept: Sequence[Tensor] = ()) -> Tensor:
+    """(N, D, 1, 1): mean and standard deviation of every channel over all positions that count.
+
+    Args:
+        kept: masks (h_i, w_i) of these; empty where all count.
+    """
+    means = _means(features, kept)
+    squares = _means([(f - m).square() for f, m in zip(features, means, strict=True)], kept)
     return torch.cat([*means, *(s.sqrt() for s in squares)], dim=1)
+
+
+def _means(maps: Sequence[Tensor], kept: Sequence[Tensor]) -> list[Tensor]:
+    if not kept:
+        return [x.mean(dim=(2, 3), keepdim=True) for x in maps]
+    shares = [mask / mask.sum() for mask in kept]
+    return [(x * share).sum(dim=(2, 3), keepdim=True) for x, share in zip(maps, shares, strict=True)]
 
 
 def left_out_scores(z: Tensor, shrinkage: float) -> Tensor:

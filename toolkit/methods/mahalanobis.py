@@ -20,6 +20,7 @@ from torch import Tensor
 from csflow.runtime.bundle.manifest import Definitions
 from csflow.toolkit.features import FeatureFiles
 from csflow.toolkit.methods.gaussian import PlaceMap, Whitening, gathered, left_out_scores, pooled, whole
+from csflow.toolkit.methods.ignored import KeptPlaces
 from csflow.toolkit.methods.method import SCORE_FLOOR, Fitted, Head, OnePass, Reading, Shapes, Workplace
 
 __all__ = ["Mahalanobis", "MahalanobisConfig", "MahalanobisHead", "MahalanobisTraining"]
@@ -51,12 +52,13 @@ class MahalanobisHead(Head):
         self.config = config
         self.picture = Whitening(2 * sum(c for c, _, _ in shapes), 1, 1)
         self.places = PlaceMap(shapes)
+        self.kept = KeptPlaces()
 
     def forward(self, *features: Tensor) -> tuple[Tensor, Tensor]:
         """Map features (N, C_i, h_i, w_i) to score (N,) and anomaly map (N, h, w) of the finest."""
         wide = whole(features)
-        z = self.picture(pooled(wide))
-        return z.square().mean(dim=(1, 2, 3)) / 2 + SCORE_FLOOR, self.places(*wide)
+        z = self.picture(pooled(wide, self.kept.masks))
+        return z.square().mean(dim=(1, 2, 3)) / 2 + SCORE_FLOOR, self.kept.over(self.places(wide, self.kept.masks))
 
 
 class Mahalanobis(OnePass):
@@ -89,5 +91,6 @@ class Mahalanobis(OnePass):
         mean = samples.mean(dim=0)
         shrinkage = head.picture.set(mean[:, None, None], samples.T.cov(), training.shrinkage, samples)
         head.places.fit(sums)
+        head.kept.set(features.kept)
         left_out = left_out_scores(head.picture.standardised(samples[:, :, None, None]).flatten(1), shrinkage)
         return Fitted(head.to(work.device).eval(), {"shrinkage": shrinkage}, tuple(map(float, left_out)))

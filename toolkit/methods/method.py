@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from csflow.runtime.bundle.manifest import Definitions
 from csflow.toolkit.backbones.backbone import Backbone
 from csflow.toolkit.features import FeatureFiles
+from csflow.toolkit.methods.ignored import Ignored
 
 __all__ = [
     "SCORE_FLOOR",
@@ -33,6 +34,7 @@ __all__ = [
     "Reading",
     "Shapes",
     "Workplace",
+    "head_scores",
     "whole_pictures",
 ]
 
@@ -109,6 +111,8 @@ class Workplace:
     engines are compared by their maps there, and the distance to itself is nothing but rounding."""
     start: Head | None = None
     """A head of the same configuration that was fitted before, for a fit by gradient descent to go on from."""
+    ignored: Ignored | None = None
+    """Areas that do not count; which positions of the features these are, the features know themselves."""
 
 
 @runtime_checkable
@@ -192,3 +196,9 @@ class Method(Judge, Protocol):
             DataError: too few pictures.
             SinkError: progress cannot be written.
         """
+
+
+@torch.inference_mode()
+def head_scores(head: Head, features: FeatureFiles, device: torch.device) -> list[float]:
+    """The score of each row of features, by a head on this device."""
+    return [float(s) for batch in features.batches(8) for s in head(*(x.to(device) for x in batch))[0].double()]

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from csflow.runtime.bundle.manifest import Definitions
 from csflow.toolkit.features import FeatureFiles
 from csflow.toolkit.methods.gaussian import STILL, PlaceMap, gathered, pooled, whole
+from csflow.toolkit.methods.ignored import KeptPlaces
 from csflow.toolkit.methods.method import SCORE_FLOOR, Fitted, Head, OnePass, Reading, Shapes, Workplace
 from csflow.toolkit.options import settled
 
@@ -93,12 +94,13 @@ class NearestHead(Head):
         self.bank: nn.Module = Bank(config.pictures, 2 * sum(c for c, _, _ in shapes))
         self.register_buffer("unit", torch.ones(()))
         self.places = PlaceMap(shapes)
+        self.kept = KeptPlaces()
 
     def forward(self, *features: Tensor) -> tuple[Tensor, Tensor]:
         """Map features (N, C_i, h_i, w_i) to score (N,) and anomaly map (N, h, w) of the finest."""
-        wide = whole(features)
-        distance = self.bank(pooled(wide).flatten(1))
-        return distance / (2.0 * self.get_buffer("unit")) + SCORE_FLOOR, self.places(*wide)
+        wide, masks = whole(features), self.kept.masks
+        distance = self.bank(pooled(wide, masks).flatten(1))
+        return distance / (2.0 * self.get_buffer("unit")) + SCORE_FLOOR, self.kept.over(self.places(wide, masks))
 
 
 class Nearest(OnePass):
@@ -137,6 +139,7 @@ class Nearest(OnePass):
         head.bank.get_buffer("vectors").copy_(z[kept].T)
         head.get_buffer("unit").copy_(unit)
         head.places.fit(sums)
+        head.kept.set(features.kept)
         scores = (left_out / (2.0 * unit) + SCORE_FLOOR).tolist()
         return Fitted(head.to(work.device).eval(), {"pictures": float(len(kept))}, tuple(scores))
 

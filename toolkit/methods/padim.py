@@ -26,6 +26,7 @@ from csflow.runtime.bundle.manifest import Definitions
 from csflow.runtime.errors import DataError
 from csflow.toolkit.features import FeatureFiles
 from csflow.toolkit.methods.gaussian import STILL, left_out_scores, whole
+from csflow.toolkit.methods.ignored import KeptPlaces, masked
 from csflow.toolkit.methods.method import SCORE_FLOOR, Fitted, Head, OnePass, Reading, Shapes, Workplace
 
 __all__ = ["PaDiM", "PaDiMConfig", "PaDiMHead", "PaDiMTraining", "PlaceMatrices"]
@@ -87,17 +88,18 @@ class PaDiMHead(Head):
         self.register_buffer("mean", torch.zeros(config.channels, *self.finest))
         self.register_buffer("factor", torch.ones(config.channels, *self.finest))
         self.matrices: nn.Module = PlaceMatrices(math.prod(self.finest), config.channels)
+        self.counted = KeptPlaces()
         total = sum(c for c, _, _ in shapes)
         self.register_buffer("kept", torch.arange(config.channels) if config.channels < total else None)
 
     def forward(self, *features: Tensor) -> tuple[Tensor, Tensor]:
         """Map features (N, C_i, h_i, w_i) to score (N,) and anomaly map (N, h, w) of the finest."""
-        x = torch.cat([self._repeated(f) for f in whole(features)], dim=1)
+        x = torch.cat([self._repeated(f) for f in masked(whole(features), self.counted.masks)], dim=1)
         kept = self._buffers["kept"]
         x = x if kept is None else x.index_select(1, kept)
         z = (x - self.get_buffer("mean")) * self.get_buffer("factor")
         distance = self.matrices(z.flatten(2).permute(2, 1, 0)).square().mean(dim=1)
-        anomaly_map = distance.permute(1, 0).unflatten(1, self.finest)
+        anomaly_map = self.counted.over(distance.permute(1, 0).unflatten(1, self.finest))
         return anomaly_map.amax(dim=(1, 2)) / 2 + SCORE_FLOOR, anomaly_map
 
     def _repeated(self, x: Tensor) -> Tensor:
@@ -144,23 +146,22 @@ class PaDiM(OnePass):
         if "kept" in head.state_dict():
             head.get_buffer("kept").copy_(kept)
         left_out = torch.zeros(0, dtype=torch.float64)
-        for place, samples, scale in _places(features, head.finest, kept):
+        counted = next(m for m in features.masks if tuple(m.shape) == head.finest)
+        head.counted.set(features.kept)
+        for place, samples, scale in _places(features, counted, kept):
             scores = _set(head, place, samples, scale, training.shrinkage)
             left_out = torch.maximum(left_out, scores) if len(left_out) else scores
         fact = {"channels": float(head.config.channels)}
         return Fitted(head.to(work.device).eval(), fact, tuple((left_out + SCORE_FLOOR).tolist()))
 
 
-def _places(
-    features: FeatureFiles, finest: tuple[int, int], kept: Tensor
-) -> Iterator[tuple[tuple[int, int], Tensor, Tensor]]:
-    """Each position, the channels kept there (N, D), float64, and their standard deviations over all positions (D,)."""
+def _places(features: FeatureFiles, counted: Tensor, kept: Tensor) -> Iterator[tuple[tuple[int, int], Tensor, Tensor]]:
+    """Each position that counts, the channels kept there (N, D), float64, and their spread over all of these (D,)."""
     variance = torch.cat([v for _, v in features.channel_moments()])[kept]
     scale = torch.where(variance > STILL**2, variance, torch.ones_like(variance)).sqrt()
-    height, width = finest
-    for row in range(height):
-        block = _row(features, row, finest)
-        for column in range(width):
+    for row, of_row in enumerate(counted):
+        block = _row(features, row, (len(counted), len(of_row)))
+        for column in map(int, of_row.nonzero()):
             yield (row, column), block[:, kept, column].double(), scale
 
 
@@ -168,8 +169,10 @@ def _row(features: FeatureFiles, row: int, finest: tuple[int, int]) -> Tensor:
     """(N, D, w): one row of positions of all maps, coarser ones repeated."""
     height, width = finest
     rows: Sequence[Tensor] = [
-        torch.from_numpy(array[:, :, row * h // height].copy())[:, :, torch.arange(width) * w // width]
-        for array, (_, h, w) in zip(features.maps, features.shapes, strict=True)
+        (torch.from_numpy(array[:, :, row * h // height].copy()) * mask[row * h // height])[
+            :, :, torch.arange(width) * w // width
+        ]
+        for array, (_, h, w), mask in zip(features.maps, features.shapes, features.masks, strict=True)
     ]
     return torch.cat(tuple(rows), dim=1)
 

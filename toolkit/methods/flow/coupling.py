@@ -5,12 +5,15 @@ Features travel as a tuple with one tensor per scale, finest first: (N, C, h, w)
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from csflow.toolkit.backbones.backbone import Features
+from csflow.toolkit.methods.ignored import masked
 
 __all__ = ["CouplingBlock", "CrossScaleNet", "reference_permutations", "soft_clamp"]
 
@@ -95,22 +98,26 @@ class CouplingBlock(nn.Module):
         buffer: Tensor = self.get_buffer(f"permutation{scale}")
         return buffer
 
-    def forward(self, u: Features) -> tuple[Features, Tensor]:
+    def forward(self, u: Features, kept: Sequence[Tensor] = ()) -> tuple[Features, Tensor]:
         """Returns the transformed features and log|det J| of shape (N,).
 
         log|det J| counts the couplings; the permutation and, where it acts, the clip add nothing to it.
+
+        Args:
+            kept: masks (h_i, w_i) of the positions that count; empty where all do. The others hold 0, before and after:
+                to a convolution they are what lies outside of the picture.
         """
         a, c = self._split(tuple(torch.index_select(u_i, 1, self.permutation(i)) for i, u_i in enumerate(u)))
-        a, log_det_a = self._couple(a, self.net2(c))
-        c, log_det_c = self._couple(c, self.net1(a))
+        a, log_det_a = self._couple(a, masked(self.net2(c), kept))
+        c, log_det_c = self._couple(c, masked(self.net1(a), kept))
         joined = tuple(torch.cat(pair, dim=1).clamp(-CLIP, CLIP) for pair in zip(a, c, strict=True))
         return joined, log_det_a + log_det_c
 
-    def inverse(self, u: Features) -> Features:
+    def inverse(self, u: Features, kept: Sequence[Tensor] = ()) -> Features:
         """The features that `forward` maps to `u`, where no clip acted."""
         a, c = self._split(u)
-        c = self._uncouple(c, self.net1(a))
-        a = self._uncouple(a, self.net2(c))
+        c = self._uncouple(c, masked(self.net1(a), kept))
+        a = self._uncouple(a, masked(self.net2(c), kept))
         joined = [torch.cat(pair, dim=1) for pair in zip(a, c, strict=True)]
         back = [torch.argsort(self.permutation(i)) for i in range(self.scales)]
         return tuple(torch.index_select(x, 1, index) for x, index in zip(joined, back, strict=True))

@@ -79,6 +79,6 @@ def _loss_of(flow: CrossScaleFlow, unseen: FeatureFiles) -> float:
     flow.eval()
     for batch in unseen.batches(16):
         z, log_det = flow(tuple(x.to(device) for x in batch))
-        total += float(negative_log_likelihood(z, log_det)) * len(batch[0])
+        total += float(negative_log_likelihood(z, log_det, flow.kept.masks)) * len(batch[0])
     flow.train()
     return total / unseen.pictures

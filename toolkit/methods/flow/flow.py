@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from csflow.toolkit.backbones.backbone import Features
 from csflow.toolkit.features import FeatureFiles
 from csflow.toolkit.methods.flow.config import STRIDE, FlowConfig
 from csflow.toolkit.methods.flow.coupling import CouplingBlock
+from csflow.toolkit.methods.ignored import KeptPlaces, masked
 from csflow.toolkit.methods.method import Head
 
 __all__ = ["CrossScaleFlow", "FlowHead", "Standardise", "anomaly_map", "negative_log_likelihood", "score"]
@@ -41,21 +43,25 @@ class Standardise(nn.Module):
             mean[i] = centre
             std[i] = torch.where(variance > 1e-12, variance.sqrt(), torch.ones_like(variance))
 
-    def forward(self, x: Features) -> tuple[Features, Tensor]:
-        """Returns standardised features and log|det J| of shape (N,)."""
+    def forward(self, x: Features, kept: Sequence[Tensor] = ()) -> tuple[Features, Tensor]:
+        """Returns standardised features, 0 where a position does not count, and log|det J| of shape (N,)."""
         mean, std = self.get_buffer("mean"), self.get_buffer("std")
         z = tuple((x_i - mean[i, :, None, None]) / std[i, :, None, None] for i, x_i in enumerate(x))
-        per_sample = -sum((std[i].log().sum() * math.prod(x_i.shape[2:]) for i, x_i in enumerate(x)), std.new_zeros(()))
-        return z, per_sample.expand(x[0].shape[0])
+        places: list[int | Tensor] = [mask.sum() for mask in kept] if kept else [x_i[0, 0].numel() for x_i in x]
+        per_sample = -sum((std[i].log().sum() * count for i, count in enumerate(places)), std.new_zeros(()))
+        return masked(z, kept), per_sample.expand(x[0].shape[0])
 
-    def inverse(self, z: Features) -> Features:
-        """The features that `forward` maps to `z`."""
+    def inverse(self, z: Features, kept: Sequence[Tensor] = ()) -> Features:  # noqa: ARG002 - of a layer
+        """The features that `forward` maps to `z`, of positions that count."""
         mean, std = self.get_buffer("mean"), self.get_buffer("std")
         return tuple(z_i * std[i, :, None, None] + mean[i, :, None, None] for i, z_i in enumerate(z))
 
 
 class CrossScaleFlow(nn.Module):
-    """Standardisation (optional) and coupling blocks, applied in turn. All state is in `state_dict`."""
+    """Standardisation (optional) and coupling blocks, applied in turn. All state is in `state_dict`.
+
+    Positions that do not count hold 0 before and after every block, so that the flow is one of the others alone.
+    """
 
     def __init__(self, config: FlowConfig) -> None:
         super().__init__()
@@ -68,6 +74,7 @@ class CrossScaleFlow(nn.Module):
                 CouplingBlock(config.channels, config.hidden, kernel, config.scales, config.clamp, config.slope, index)
             )
         self.layers = nn.ModuleList(layers)
+        self.kept = KeptPlaces()
 
     def fit_standardisation(self, features: FeatureFiles) -> None:
         """Set the statistics of the first layer, if it has some, from the training features."""
@@ -77,16 +84,18 @@ class CrossScaleFlow(nn.Module):
 
     def forward(self, x: Features) -> tuple[Features, Tensor]:
         """Map features (N, C, h_i, w_i) to latents z of the same shapes and log|det dz/dx| of shape (N,)."""
-        log_det = x[0].new_zeros(x[0].shape[0])
+        log_det, kept = x[0].new_zeros(x[0].shape[0]), self.kept.masks
+        if not self.config.standardise:
+            x = masked(x, kept)
         for layer in self.layers:
-            x, more = layer(x)
+            x, more = layer(x, kept)
             log_det = log_det + more
         return x, log_det
 
     def inverse(self, z: Features) -> Features:
         """Map latents back to features; exact where no clip acted."""
         for layer in reversed(self.layers):
-            z = layer.inverse(z)  # type: ignore[operator]
+            z = layer.inverse(z, self.kept.masks)  # type: ignore[operator]
         return z
 
 
@@ -101,16 +110,19 @@ class FlowHead(Head):
     def forward(self, *features: Tensor) -> tuple[Tensor, Tensor]:
         """Map features (N, C, h_i, w_i) to score (N,) and anomaly map (N, h, w)."""
         z, _ = self.flow(features)
-        return score(z), anomaly_map(z, self.config.anomaly_map)
+        return score(z, self.flow.kept.masks), anomaly_map(z, self.config.anomaly_map)
 
 
-def score(z: Features) -> Tensor:
+def score(z: Features, kept: Sequence[Tensor] = ()) -> Tensor:
     """Anomaly score (N,): the mean of z²/2 over all D latents of all scales.
 
     Paper: -log p_Z(z) up to constants; reference evaluate.py takes the mean over D, without the Jacobian.
+
+    Args:
+        kept: masks (h_i, w_i) of the positions that count, z being 0 at the others; empty where all do.
     """
     total = torch.stack([z_i.square().flatten(1).sum(dim=1) for z_i in z]).sum(dim=0)
-    return total / (2 * _latents(z))
+    return total / (2 * _latents(z, kept))
 
 
 def anomaly_map(z: Features, definition: str = "scale0-mean-z2") -> Tensor:
@@ -129,10 +141,12 @@ def anomaly_map(z: Features, definition: str = "scale0-mean-z2") -> Tensor:
     return functools.reduce(torch.mul, levels).squeeze(1)
 
 
-def negative_log_likelihood(z: Features, log_det: Tensor) -> Tensor:
+def negative_log_likelihood(z: Features, log_det: Tensor, kept: Sequence[Tensor] = ()) -> Tensor:
     """Training loss, a scalar: mean over samples of (½‖z‖² - log|det J|) / D, without the Gaussian's constant."""
-    return (score(z) - log_det / _latents(z)).mean()
+    return (score(z, kept) - log_det / _latents(z, kept)).mean()
 
 
-def _latents(z: Features) -> int:
+def _latents(z: Features, kept: Sequence[Tensor]) -> int | Tensor:
+    if kept:
+        return torch.stack([mask.sum() * z_i.shape[1] for z_i, mask in zip(z, kept, strict=True)]).sum()
     return sum(math.prod(z_i.shape[1:]) for z_i in z)

@@ -13,6 +13,7 @@ from csflow.toolkit.methods.flow.config import FlowConfig, TrainConfig
 from csflow.toolkit.methods.flow.course import Course
 from csflow.toolkit.methods.flow.flow import CrossScaleFlow, FlowHead
 from csflow.toolkit.methods.flow.training import new_flow, timed_step, train_flow
+from csflow.toolkit.methods.ignored import kept_masks
 from csflow.toolkit.methods.method import Fitted, Reading, Shapes, Workplace
 
 __all__ = ["CSFlow"]
@@ -51,7 +52,9 @@ class CSFlow:
         """
         head = FlowHead(new_flow(config, training.seed))
         if work.start is not None:
+            head.flow.kept.set(kept_masks(work.start))
             head.load_state_dict(work.start.state_dict())
+        head.flow.kept.set(features.kept)
         head.flow.fit_standardisation(features)
         checkpoint = Checkpoint(work.folder / "checkpoint.safetensors", work.fingerprint)
         flow, course = head.flow.to(work.device), Course(work.unseen)

@@ -64,7 +64,7 @@ def timed_step(flow: CrossScaleFlow, config: TrainConfig, shapes: Shapes, batch:
         start_s = time.perf_counter()
         with autocast(device, config.autocast):
             z, log_det = flow(features)
-        negative_log_likelihood(z, log_det).backward()  # type: ignore[no-untyped-call]
+        negative_log_likelihood(z, log_det, flow.kept.masks).backward()  # type: ignore[no-untyped-call]
         if device.type == "cuda":
             torch.cuda.synchronize(device)
     return time.perf_counter() - start_s
@@ -131,7 +131,7 @@ def _epoch(
             group["lr"] = rate
         with autocast(device, config.autocast):
             z, log_det = flow(tuple(x.to(device) for x in noise.on(features.rows(batch))))
-        loss = negative_log_likelihood(z, log_det)
+        loss = negative_log_likelihood(z, log_det, flow.kept.masks)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(flow.parameters(), config.max_grad_norm)

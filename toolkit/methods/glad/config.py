@@ -21,10 +21,14 @@ class GladConfig:
     """Share of the map's positions that may lie above the score; the paper's best."""
     kept: tuple[int, ...] = settled(())
     """Gaussians of each feature map's mixture."""
+    positions: int = settled(0)
+    """Positions of the map that count, of which `quantile` is a share; 0: all."""
 
     def __post_init__(self) -> None:
         if self.components < 1 or any(kept < 1 for kept in self.kept):
             raise ValueError("components must be at least 1")
+        if self.positions < 0:
+            raise ValueError("positions must not be negative")
         if not 0.0 <= self.quantile < 1.0:
             raise ValueError("quantile must lie in 0..1, below 1")
 

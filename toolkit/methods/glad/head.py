@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from csflow.toolkit.methods.glad.config import GladConfig
+from csflow.toolkit.methods.ignored import KeptPlaces, enlarged
 from csflow.toolkit.methods.method import Head, Shapes
 
 __all__ = ["MOST_SELECTED", "NEVER", "GladHead", "LayerMixture", "rank"]
@@ -39,7 +40,7 @@ def rank(config: GladConfig, shapes: Shapes) -> int:
     Raises ValueError above `MOST_SELECTED`.
     """
     height, width = max((h, w) for _, h, w in shapes)
-    found = math.floor(config.quantile * (height * width - 1)) + 1
+    found = math.floor(config.quantile * ((config.positions or height * width) - 1)) + 1
     if found > MOST_SELECTED:
         raise ValueError(
             f"quantile {config.quantile:g} of {height}x{width} positions is their number {found} from the top, "
@@ -93,6 +94,7 @@ class GladHead(Head):
         self.mixtures = nn.ModuleList(
             LayerMixture(kept, *shape) for kept, shape in zip(config.kept, shapes, strict=True)
         )
+        self.kept = KeptPlaces()
         self.finest = max((h, w) for _, h, w in shapes)
         self.rank = rank(config, shapes)
         self.dimensions = sum(c for c, _, _ in shapes)
@@ -100,8 +102,12 @@ class GladHead(Head):
     def forward(self, *features: Tensor) -> tuple[Tensor, Tensor]:
         """Map features (N, C_i, h_i, w_i) to score (N,) and anomaly map (N, h, w) of the finest."""
         wide = (f.to(torch.promote_types(f.dtype, torch.float32)) for f in features)
-        layers = [self._enlarged(mixture(f)) for mixture, f in zip(self.mixtures, wide, strict=True)]
-        anomaly_map = functools.reduce(torch.add, layers).squeeze(1) * (-2.0 / self.dimensions)
+        masks = self.kept.masks or [None] * len(self.mixtures)
+        layers = [
+            enlarged(mixture(f), self.finest, mask) for mixture, f, mask in zip(self.mixtures, wide, masks, strict=True)
+        ]
+        # What is ignored becomes 0, below all that counts.
+        anomaly_map = self.kept.over(functools.reduce(torch.add, layers).squeeze(1) * (-2.0 / self.dimensions))
         flat = anomaly_map.flatten(1)
         selected = flat.topk(self.rank, dim=1).values[:, -1]
         # A selection may pass over what is no number; the mean does not.
@@ -110,7 +116,3 @@ class GladHead(Head):
     def layers(self) -> list[LayerMixture]:
         """The mixtures, one a feature map."""
         return [mixture for mixture in self.mixtures if isinstance(mixture, LayerMixture)]
-
-    def _enlarged(self, x: Tensor) -> Tensor:
-        same = tuple(x.shape[2:]) == self.finest
-        return x if same else functional.interpolate(x, self.finest, mode="bilinear", align_corners=False)

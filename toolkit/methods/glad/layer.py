@@ -40,6 +40,8 @@ class LayerFit:
     components: int
     training: GladTraining
     device: torch.device
+    counted: Tensor
+    """(h, w): 1 where a position counts."""
 
     def kept_in(self, file: Path, fingerprint: str, on_step: OnStep) -> LayerMixture:
         """The mixture in `file`, or a new one, then written there, on the CPU.
@@ -78,10 +80,11 @@ class LayerFit:
 
     def samples(self) -> Tensor:
         """(n, C): as many vectors of every row, at positions drawn without replacement."""
-        count, channels, height, width = self.array.shape
-        each = max(1, min(height * width, self.training.samples // count))
+        count, channels = self.array.shape[:2]
+        counted = np.flatnonzero(self.counted.numpy())
+        each = max(1, min(len(counted), self.training.samples // count))
         draw = np.random.default_rng(self.training.seed)
-        places = [draw.permutation(height * width)[:each] for _ in range(count)]
+        places = [counted[draw.permutation(len(counted))[:each]] for _ in range(count)]
         parts = [row.reshape(channels, -1)[:, some].T for row, some in zip(self.array, places, strict=True)]
         return torch.from_numpy(np.ascontiguousarray(np.concatenate(parts)))
 

@@ -52,12 +52,15 @@ class Glad(OnePass):
         steps = training.passes + 1
         layers = []
         with work.epochs(steps * len(moments)) as on_step:
-            for i, (array, of_channels) in enumerate(zip(features.maps, moments, strict=True)):
+            for i, (array, of_channels, mask) in enumerate(zip(features.maps, moments, features.masks, strict=True)):
                 file = work.folder / f"mixture_{i}.safetensors"
-                layer = LayerFit(array, *of_channels, config.components, training, work.device)
+                layer = LayerFit(array, *of_channels, config.components, training, work.device, mask)
                 layers.append(layer.kept_in(file, work.fingerprint, _after(i * steps, on_step)))
-        fitted = dataclasses.replace(config, kept=tuple(layer.kept for layer in layers))
+        finest = max(features.masks, key=lambda mask: tuple(mask.shape))
+        positions = int(finest.sum()) if features.kept else 0
+        fitted = dataclasses.replace(config, kept=tuple(layer.kept for layer in layers), positions=positions)
         head = GladHead(fitted, features.shapes)
+        head.kept.set(features.kept)
         head.mixtures = nn.ModuleList(layers)
         facts = {f"components_{i}": float(layer.kept) for i, layer in enumerate(layers)}
         return Fitted(head.to(work.device).eval(), facts)

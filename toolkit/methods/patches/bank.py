@@ -34,6 +34,8 @@ class BankFit:
     seed: int
     rows: tuple[int, ...]
     """Pictures that the bank may remember."""
+    counted: Tensor
+    """(g, g): 1 where a patch counts; of others nothing is learnt."""
 
     def fitted(self) -> tuple[PatchBank, Tensor]:
         """The bank, and the number of the picture that each of its vectors comes from, (B,)."""
@@ -57,7 +59,7 @@ class BankFit:
         channels = self.array.shape[1]
         total, products, count = torch.zeros(channels).double(), torch.zeros(channels, channels).double(), 0
         for x in self._read():
-            vectors = x.double().transpose(0, 1).flatten(1)
+            vectors = x.double().transpose(0, 1)[:, :, self.counted.bool()].flatten(1)
             count += vectors.shape[1]
             total += vectors.sum(dim=1)
             products += vectors @ vectors.T
@@ -66,13 +68,14 @@ class BankFit:
 
     def _candidates(self, bank: PatchBank) -> tuple[Tensor, Tensor]:
         """Embeddings (n, D) of all patches, or of as many as a bank is chosen from, and their pictures (n,)."""
-        places = self.array.shape[2] * self.array.shape[3]
+        counted = np.flatnonzero(self.counted.numpy())
+        places = len(counted)
         each = min(places, -(-CANDIDATES * self.bank // len(self.rows))) if self.bank else places
         draw = np.random.default_rng(self.seed)
         parts = []
         for i in self.rows:
             z = bank.embedded(torch.from_numpy(np.array(self.array[i : i + 1])))
-            parts.append(z[torch.from_numpy(np.sort(draw.permutation(places)[:each]))])
+            parts.append(z[torch.from_numpy(counted[np.sort(draw.permutation(places)[:each])])])
         return torch.cat(parts), torch.tensor(self.rows).repeat_interleave(each)
 
     def _read(self) -> Iterator[Tensor]:

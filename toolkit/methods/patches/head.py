@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from csflow.toolkit.methods.ignored import KeptPlaces, inverse
 from csflow.toolkit.methods.method import SCORE_FLOOR, Head, Shapes
 from csflow.toolkit.methods.patches.config import PatchesConfig, cell_of, patches_of
 
@@ -63,9 +64,14 @@ class Covering(nn.Module):
         self.register_buffer("kernel", kernel, persistent=False)
         self.register_buffer("share", 1.0 / covers, persistent=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Sum over patches, over their number."""
-        return functional.conv_transpose2d(x, self.get_buffer("kernel"), stride=self.stride) * self.get_buffer("share")
+    def forward(self, x: Tensor, kept: Tensor | None = None) -> Tensor:
+        """Sum over patches, or over those whose mask `kept` (g, g) is 1, over their number; 0 where there is none."""
+        if kept is None:
+            return self._sum(x) * self.get_buffer("share")
+        return self._sum(x * kept) * inverse(self._sum(kept[None, None]))
+
+    def _sum(self, x: Tensor) -> Tensor:
+        return functional.conv_transpose2d(x, self.get_buffer("kernel"), stride=self.stride)
 
 
 class PatchesHead(Head):
@@ -85,7 +91,10 @@ class PatchesHead(Head):
                 Covering(size // cell, stride // cell, grid)
                 for (size, stride), (_, grid, _) in zip(patches_of(config), shapes, strict=True)
             )
+        (size, stride), (_, grid, _) = patches_of(config)[0], shapes[0]
+        self.map_size = (((grid - 1) * stride + size) // cell,) * 2
         self.register_buffer("weights", torch.ones(len(shapes)))
+        self.kept, self.kept_cells = KeptPlaces(), KeptPlaces()
 
     def forward(self, *features: Tensor) -> tuple[Tensor, Tensor]:
         """Map features (N, C_i, g_i, g_i) to score (N,) and anomaly map (N, S/c, S/c)."""
@@ -95,9 +104,10 @@ class PatchesHead(Head):
     def judged(self, distances: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Distances (N, 1, g_i, g_i) of each size to score and map."""
         weights = self.get_buffer("weights")
-        maps = [covering(d) for covering, d in zip(self.coverings, distances, strict=True)]
+        masks = self.kept.masks or [None] * len(distances)
+        maps = [covering(d, m) for covering, d, m in zip(self.coverings, distances, masks, strict=True)]
         joined = functools.reduce(torch.add, [m * weights[i] for i, m in enumerate(maps)])
-        anomaly_map = joined.squeeze(1).square()
+        anomaly_map = self.kept_cells.over(joined.squeeze(1).square())
         return anomaly_map.amax(dim=(1, 2)) / 2 + SCORE_FLOOR, anomaly_map
 
     def patch_banks(self) -> list[PatchBank]:

@@ -76,8 +76,8 @@ class Patches(OnePass):
         # Of very few pictures none can be spared.
         rows = rows if 2 * len(rows) >= len(features) else list(range(len(features)))
         fits = [
-            BankFit(array, _components(config, array.shape[1]), config.bank, training.seed, tuple(rows))
-            for array in features.maps
+            BankFit(array, _components(config, array.shape[1]), config.bank, training.seed, tuple(rows), mask)
+            for array, mask in zip(features.maps, features.masks, strict=True)
         ]
         banks = []
         with work.epochs(len(fits)) as on_step:
@@ -87,9 +87,13 @@ class Patches(OnePass):
         kept = tuple(len(owners) for _, owners in banks)
         head = PatchesHead(dataclasses.replace(config, kept=kept), features.shapes)
         head.banks = nn.ModuleList(bank for bank, _ in banks)
+        if work.ignored is not None and features.kept:
+            head.kept.set(features.kept)
+            head.kept_cells.set([work.ignored.places(*head.map_size)])
         chosen = sorted({i * len(features) // JUDGED for i in range(JUDGED)})
         left_out = [fit.left_out(bank, owners, chosen) for fit, (bank, owners) in zip(fits, banks, strict=True)]
-        means = torch.stack([d.mean().clamp(min=SCORE_FLOOR) for d in left_out])
+        counted = [d[..., mask.bool()] for d, mask in zip(left_out, features.masks, strict=True)]
+        means = torch.stack([d.mean().clamp(min=SCORE_FLOOR) for d in counted])
         alike = torch.full_like(means, float(means.sum()))
         head.get_buffer("weights").copy_(1.0 / (alike if config.combine == "published" else means * len(means)))
         scores = head.judged(left_out)[0].tolist()

@@ -16,6 +16,7 @@ from torch.nn import functional
 from csflow.toolkit.backbones.backbone import Features
 from csflow.toolkit.methods.flow.coupling import CLIP, CouplingBlock, CrossScaleNet
 from csflow.toolkit.methods.flow.flow import CrossScaleFlow, Standardise, anomaly_map, score
+from csflow.toolkit.methods.ignored import masked
 
 __all__ = ["InferenceBlock", "InferenceFlow", "InferenceNet", "UpConvolution"]
 
@@ -86,13 +87,13 @@ class InferenceBlock(nn.Module):
         for i in range(block.scales):
             self.register_buffer(f"permutation{i}", block.permutation(i).clone())
 
-    def forward(self, u: Features) -> Features:
-        """Map (N, C, h_i, w_i) to the same shapes."""
+    def forward(self, u: Features, kept: Sequence[Tensor] = ()) -> Features:
+        """Map (N, C, h_i, w_i) to the same shapes; 0 stays 0 where the masks `kept` are."""
         x = [torch.index_select(u_i, 1, self.get_buffer(f"permutation{i}")) for i, u_i in enumerate(u)]
         halves = [x_i.chunk(2, dim=1) for x_i in x]
         a, c = (tuple(pair[k] for pair in halves) for k in range(2))
-        a = self._couple(a, self.net2(c))
-        c = self._couple(c, self.net1(a))
+        a = masked(self._couple(a, self.net2(c)), kept)
+        c = masked(self._couple(c, self.net1(a)), kept)
         joined = tuple(torch.cat(pair, dim=1) for pair in zip(a, c, strict=True))
         return tuple(u_i.clamp(-CLIP, CLIP) for u_i in joined) if self.clip else joined
 
@@ -122,6 +123,7 @@ class InferenceFlow(nn.Module):
                 self.register_buffer(f"{name}{i}", values)
         self.layers = nn.ModuleList(InferenceBlock(b) for b in flow.layers if isinstance(b, CouplingBlock))
         self.blocks()[-1].clip = True
+        self.kept = copy.deepcopy(flow.kept)
         self.definition = definition
         self.dtype = next(flow.parameters()).dtype
         self.requires_grad_(False)
@@ -137,10 +139,11 @@ class InferenceFlow(nn.Module):
 
     def forward(self, *features: Tensor) -> tuple[Tensor, Tensor]:
         """Map features (N, C, h_i, w_i) to score (N,) and anomaly map (N, h, w)."""
-        u: Features = tuple(self._standardised(f.to(self.dtype), i) for i, f in enumerate(features))
+        kept = self.kept.masks
+        u: Features = masked(tuple(self._standardised(f.to(self.dtype), i) for i, f in enumerate(features)), kept)
         for block in self.layers:
-            u = block(u)
-        return score(u), anomaly_map(u, self.definition)
+            u = block(u, kept)
+        return score(u, kept), anomaly_map(u, self.definition)
 
     def _standardised(self, x: Tensor, scale: int) -> Tensor:
         mean, std = self._buffers[f"mean{scale}"], self._buffers[f"std{scale}"]
