@@ -19,7 +19,7 @@ from csflow.runtime.types import Prediction
 from csflow.toolkit.backbones.backbone import Backbone
 from csflow.toolkit.backbones.networks import build_backbone
 from csflow.toolkit.config import BACKBONE, ModelConfig
-from csflow.toolkit.methods.ignored import KeptPlaces
+from csflow.toolkit.methods.ignored import make_room
 from csflow.toolkit.methods.method import Head, Judge, Shapes
 from csflow.toolkit.methods.table import method_named
 from csflow.toolkit.origin import origin
@@ -119,10 +119,9 @@ def _fill(module: nn.Module, bundle: Bundle, graph: str, prefix: str = "") -> No
     name = weights_file(graph)
     try:
         tensors = load(bundle.read(name))
-        for inner, part in module.named_modules():
-            if isinstance(part, KeptPlaces):
-                part.expect(key.removeprefix(f"{inner}.") for key in tensors if key.startswith(f"{inner}."))
-        module.load_state_dict({prefix + key: tensor for key, tensor in tensors.items()}, assign=True)
+        state = {prefix + key: tensor for key, tensor in tensors.items()}
+        make_room(module, state)
+        module.load_state_dict(state, assign=True)
     except (SafetensorError, RuntimeError) as error:
         raise BundleCorrupted(
             f"{bundle.path / name} does not fit the model that manifest.json describes ({str(error).splitlines()[0]}): "

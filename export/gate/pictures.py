@@ -16,6 +16,7 @@ from csflow.runtime.engine import CameraEngine
 from csflow.runtime.errors import DataError, SourceError
 from csflow.runtime.picture.images import image_size, read_picture
 from csflow.runtime.picture.preprocess import preprocess
+from csflow.runtime.picture.region import Region
 from csflow.runtime.picture.window import eight_bits
 from csflow.runtime.types import Frame
 from csflow.toolkit.data.dataset import Dataset, Sample, load_mask
@@ -75,10 +76,8 @@ def truth_of(sample: Sample, how: Preprocessing, shape: tuple[int, int]) -> Trut
         return Truth(False, True, np.zeros(shape, dtype=np.bool_))
     if sample.mask is None:
         return Truth(False, False, None)
-    width, height = image_size(sample.path)
-    mask = load_mask(sample, (width, height))
-    left, top, width, height = how.roi or (0, 0, width, height)
-    inside = mask[top : top + height, left : left + width].astype(np.float32)
+    mask = load_mask(sample, image_size(sample.path))
+    inside = Region.of(how).looked_at(mask).astype(np.float32)
     share = Image.fromarray(inside).resize((shape[1], shape[0]), Image.Resampling.BOX)
     return Truth(False, False, np.asarray(share) > 0)
 

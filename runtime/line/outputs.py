@@ -12,6 +12,7 @@ from pathlib import Path
 
 from csflow.runtime.detector import Detector
 from csflow.runtime.picture.origin import decoder_of
+from csflow.runtime.picture.region import Region
 from csflow.runtime.sink import TERMINAL, OutputReport, ResultSink
 from csflow.runtime.sinks.background import BackgroundSink
 from csflow.runtime.sinks.rule import ResultRule, SelectingSink
@@ -158,8 +159,8 @@ def _open_files(outputs: Outputs, options: OutputOptions, detector: Detector, so
         rule = ResultRule(options.save_rule)
         by_name = {source.name: source for source in sources}
         raw = (lambda camera: decoder_of(by_name.get(camera))) if options.save_raw else None
-        roi = detector.bundle.manifest.preprocessing.roi
-        folder = OverlaySink(Path(options.save), roi, options.save_budget, raw)
+        region = Region.of(detector.bundle.manifest.preprocessing)
+        folder = OverlaySink(Path(options.save), region, options.save_budget, raw)
         name = f"pictures {options.save}"
         queue = BackgroundSink(folder, name, capacity=PICTURES_WAITING, pictures=True, waits=waits)
         outputs.add(SelectingSink(queue, rule), queue)
@@ -220,7 +221,7 @@ def _open_page(
         warn_threshold=detector.calibration.warn_threshold,
         reject_threshold=detector.calibration.reject_threshold,
         cameras=tuple(source.name for source in sources),
-        roi=detector.bundle.manifest.preprocessing.roi,
+        region=Region.of(detector.bundle.manifest.preprocessing),
         distrust=detector.distrust,
         triggered=triggered,
         signed_by=detector.identity.signed_by,

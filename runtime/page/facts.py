@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from csflow.runtime.picture.region import WHOLE_PICTURE, Region
 from csflow.runtime.types import Frame, Result
 
 __all__ = ["PageInfo", "Seen", "finite", "score_ratio"]
@@ -21,8 +22,8 @@ class PageInfo:
     reject_threshold: float
     cameras: tuple[str, ...]
     """Names of the sources, as `FrameSource.name` gives them; `Result.camera` is one of them."""
-    roi: tuple[int, int, int, int] | None = None
-    """The bundle's region of interest, (x, y, width, height) in pixels."""
+    region: Region = WHOLE_PICTURE
+    """What of the camera's picture the model looks at."""
     distrust: str = ""
     """Why the engine is not verified; empty where it is."""
     triggered: bool = False

@@ -18,6 +18,7 @@ from PIL import Image
 from csflow.runtime.page.facts import Seen
 from csflow.runtime.page.state import REJECTS, LiveState
 from csflow.runtime.picture.overlay import full_scale, overlay, shrunk
+from csflow.runtime.picture.region import WHOLE_PICTURE, Region
 from csflow.runtime.types import Frame, Result
 
 __all__ = ["Pictures", "Reject"]
@@ -148,42 +149,40 @@ class Pictures:
 
     def _reject(self, seen: Seen) -> Reject:
         kept = seen if self._keep else replace(seen, frame=None)
-        drawn = _drawn(seen, self._state.info.roi, PART_PX)
+        drawn = _drawn(seen, self._state.info.region, PART_PX)
         if drawn is None:
             return Reject(kept, {})
         small, heated = drawn
-        thumbnail, _ = shrunk(heated, None, THUMBNAIL_PX)
+        thumbnail, _ = shrunk(heated, WHOLE_PICTURE, THUMBNAIL_PX)
         return Reject(kept, {"raw": _jpeg(small), "overlay": _jpeg(heated), "thumbnail": _jpeg(thumbnail)})
 
     def _show(self, newest: Seen) -> None:
-        drawn = _drawn(newest, self._state.info.roi, self._live_px)
+        drawn = _drawn(newest, self._state.info.region, self._live_px)
         jpeg, small = (b"", None) if drawn is None else (_jpeg(drawn[1]), drawn[0])
         with self._lock:
             self._shown[newest.result.camera] = newest
             self._live.append(_Live(newest if self._keep else replace(newest, frame=None), jpeg, small))
 
 
-def _drawn(
-    seen: Seen, roi: tuple[int, int, int, int] | None, longest_px: int
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | None:
+def _drawn(seen: Seen, region: Region, longest_px: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | None:
     """The picture, shrunk, and the same with its heat map; None where there is none, or none that can be drawn."""
     if seen.frame is None:
         return None
     try:
-        return _heated(seen.frame, seen.result, roi, longest_px)
+        return _heated(seen.frame, seen.result, region, longest_px)
     except Exception as error:  # noqa: BLE001 - the page must outlive an odd picture, whatever the decoder made of it
         log.warning("the page cannot draw frame %d: %s", seen.result.frame_index, error)
         return None
 
 
 def _heated(
-    frame: Frame, result: Result, roi: tuple[int, int, int, int] | None, longest_px: int
+    frame: Frame, result: Result, region: Region, longest_px: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    image, roi = shrunk(frame.image, roi, longest_px)
+    image, region = shrunk(frame.image, region, longest_px)
     _jpeg(image[:1, :1])  # raises for what is no picture
     if not result.anomaly_map.size:
         return image, image
-    return image, overlay(image, result.anomaly_map, full_scale(result.anomaly_map, result.threshold), roi)
+    return image, overlay(image, result.anomaly_map, full_scale(result.anomaly_map, result.threshold), region)
 
 
 def _jpeg(image: NDArray[np.uint8]) -> bytes:

@@ -11,15 +11,18 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from csflow.runtime.machine.names import shown
+from csflow.runtime.picture.region import WHOLE_PICTURE, Box, Region
 from csflow.runtime.types import Result, Verdict
 
-__all__ = ["colour_table", "full_scale", "heat_map", "overlay", "result_sheet", "shrunk"]
+__all__ = ["colour_table", "full_scale", "hatched", "heat_map", "overlay", "result_sheet", "shrunk"]
 
 CALM = 8.0
 PANEL_PX = (256, 1024)
 STRIP_PX = 44
 STRIP_MIN_PX = 420
 GREY = (90, 90, 90)
+HATCH_PX = 8
+"""From one stripe to the next, down and across."""
 VERDICT_COLOURS = {
     Verdict.OK: (38, 166, 91),
     Verdict.NOK: (214, 40, 57),
@@ -90,49 +93,67 @@ def overlay(
     image: NDArray[np.uint8],
     anomaly_map: NDArray[np.float32],
     scale: float,
-    roi: tuple[int, int, int, int] | None = None,
+    region: Region = WHOLE_PICTURE,
 ) -> NDArray[np.uint8]:
-    """The picture with the heat map over it: opaque where hot, clear where calm.
+    """The picture with the heat map over it: opaque where hot, clear where calm, hatched where ignored.
 
     Args:
         image: (H, W, 3) uint8 RGB.
-        anomaly_map: (h, w) float32; covers `roi`.
+        anomaly_map: (h, w) float32; covers the region of interest.
         scale: as in `heat_map`.
-        roi: (x, y, width, height) in pixels of the picture; None is all of it.
+        region: in pixels of the picture.
 
     Returns:
         (H, W, 3) uint8 RGB, a new array.
     """
-    left, top, width, height = roi or (0, 0, image.shape[1], image.shape[0])
+    left, top, width, height = region.roi or (0, 0, image.shape[1], image.shape[0])
     blended: NDArray[np.uint8] = image.copy()
     part = blended[top : top + height, left : left + width]
     levels = _levels(anomaly_map, (width, height), scale)
     opacity = (0.85 * np.clip(levels * 2.0 - 0.5, 0.0, 1.0))[..., None]
     part[:] = np.rint(part * (1 - opacity) + heat_map(anomaly_map, (width, height), scale) * opacity)
-    return blended
+    return hatched(blended, region)
 
 
-def shrunk(
-    image: NDArray[np.uint8], roi: tuple[int, int, int, int] | None, longest_px: int
-) -> tuple[NDArray[np.uint8], tuple[int, int, int, int] | None]:
+def hatched(image: NDArray[np.uint8], region: Region) -> NDArray[np.uint8]:
+    """The picture, changed in place: grey with stripes where areas are ignored, so that nobody takes them for calm.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        region: in pixels of the picture.
+    """
+    for x, y, width, height in region.ignore:
+        part = image[y : y + height, x : x + width]
+        down, across = np.ogrid[y : y + part.shape[0], x : x + part.shape[1]]
+        part[:] = part // 3 + np.uint8(60)
+        part[(down + across) % HATCH_PX < 2] = GREY
+    return image
+
+
+def shrunk(image: NDArray[np.uint8], region: Region, longest_px: int) -> tuple[NDArray[np.uint8], Region]:
     """Picture and region reduced alike, so that the longer side is at most `longest_px`: drawing on it is cheap."""
     height, width = image.shape[:2]
     factor = longest_px / max(height, width)
     if factor >= 1.0:
-        return image, roi
+        return image, region
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
     small = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
-    if roi is None:
-        return small, None
-    left, top = (min(int(value * factor), side - 1) for value, side in zip(roi[:2], size, strict=True))
+    roi = None if region.roi is None else _reduced(region.roi, factor, size)
+    return small, Region(roi, tuple(_reduced(box, factor, size) for box in region.ignore))
+
+
+def _reduced(box: Box, factor: float, size: tuple[int, int]) -> Box:
+    left, top = (min(int(value * factor), side - 1) for value, side in zip(box[:2], size, strict=True))
     right, bottom = (
-        min(round((start + length) * factor), side) for start, length, side in zip(roi[:2], roi[2:], size, strict=True)
+        min(round((start + length) * factor), side) for start, length, side in zip(box[:2], box[2:], size, strict=True)
     )
-    return small, (left, top, max(1, right - left), max(1, bottom - top))
+    return left, top, max(1, right - left), max(1, bottom - top)
 
 
 def result_sheet(
-    image: NDArray[np.uint8], result: Result, roi: tuple[int, int, int, int] | None = None
+    image: NDArray[np.uint8],
+    result: Result,
+    region: Region = WHOLE_PICTURE,
 ) -> NDArray[np.uint8]:
     """Picture and overlay side by side under a strip with verdict, score and source.
 
@@ -142,7 +163,7 @@ def result_sheet(
     panels = [_fit(image)]
     if result.anomaly_map.size:
         scale = full_scale(result.anomaly_map, result.threshold)
-        panels.append(_fit(overlay(image, result.anomaly_map, scale, roi)))
+        panels.append(_fit(overlay(image, result.anomaly_map, scale, region)))
     body = np.concatenate(panels, axis=1)
     body = np.pad(body, ((0, 0), (0, max(0, STRIP_MIN_PX - body.shape[1])), (0, 0)))
     sheet: NDArray[np.uint8] = np.concatenate([_strip(result, body.shape[1]), body])

@@ -13,9 +13,10 @@ from csflow.runtime.atomic import write_atomic
 from csflow.runtime.bundle.manifest import IGNORED_RGB, MAX_IGNORED, Preprocessing
 from csflow.runtime.errors import ConfigError
 
-__all__ = ["Region", "load_region", "rectangles_of", "region_picture", "save_region"]
+__all__ = ["WHOLE_PICTURE", "Box", "Region", "load_region", "rectangles_of", "region_picture", "save_region"]
 
 Box = tuple[int, int, int, int]
+"""(x, y, width, height) in pixels."""
 FRAME_RGB = (255, 0, 255)
 
 
@@ -30,9 +31,27 @@ class Region:
     window: tuple[int, int] | None = None
     """Levels (low, high) of pictures of more than 8 bits that become 0 and 255."""
 
+    @classmethod
+    def of(cls, how: Preprocessing) -> Region:
+        """That of a bundle."""
+        return cls(how.roi, how.ignore, how.window)
+
+    def looked_at(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """The region of interest of a mask (H, W), False where it is ignored; a new array."""
+        found = mask.copy()
+        for x, y, width, height in self.ignore:
+            found[y : y + height, x : x + width] = False
+        left, top, width, height = self.roi or (0, 0, mask.shape[1], mask.shape[0])
+        inside: NDArray[np.bool_] = found[top : top + height, left : left + width]
+        return inside
+
     def __post_init__(self) -> None:
         # The bundle's own rules, so that a region that is accepted here is accepted there.
         Preprocessing(32, self.roi, ignore=self.ignore, window=self.window)
+
+
+WHOLE_PICTURE = Region()
+"""Nothing is left out."""
 
 
 def load_region(path: Path | str) -> Region:

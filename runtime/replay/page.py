@@ -12,6 +12,7 @@ from PIL import Image
 
 from csflow.runtime.atomic import atomic_file
 from csflow.runtime.picture.overlay import result_sheet, shrunk
+from csflow.runtime.picture.region import Region
 from csflow.runtime.replay.again import Again
 
 __all__ = ["write_page"]
@@ -26,11 +27,11 @@ STYLE = (
 )
 
 
-def write_page(path: Path, title: str, parts: Iterable[Again], roi: tuple[int, int, int, int] | None) -> int:
+def write_page(path: Path, title: str, parts: Iterable[Again], region: Region) -> int:
     """Write the page as the parts come; returns how many differ, of which at most 500 are shown.
 
     Args:
-        roi: the bundle's region of interest, (x, y, width, height) in pixels.
+        region: the bundle's, in pixels of the pictures.
 
     Raises OSError as the file system does; the page is there whole or not at all.
     """
@@ -43,30 +44,30 @@ def write_page(path: Path, title: str, parts: Iterable[Again], roi: tuple[int, i
             if one.differs:
                 count += 1
                 if count <= MOST:
-                    file.write(_figure(one, roi).encode())
+                    file.write(_figure(one, region).encode())
         more = f"; the first {MOST} are shown" if count > MOST else ""
         file.write(f"<p>{count} parts differ{more}.</p></html>\n".encode())
     return count
 
 
-def _figure(one: Again, roi: tuple[int, int, int, int] | None) -> str:
+def _figure(one: Again, region: Region) -> str:
     record = one.part.record
     was, now = _words(str(record["verdict"]), record.get("score")), _words(one.verdict, one.result and one.result.score)
     name = html.escape(str(record.get("part") or record["source"]))
     problem = f" ({html.escape(one.problem)})" if one.problem else ""
     caption = f"<figcaption>{name}: <b>was {was}</b>, <b>is {now}</b>{problem}</figcaption>"
-    return f"<figure>{caption}{_picture(one, roi)}</figure>"
+    return f"<figure>{caption}{_picture(one, region)}</figure>"
 
 
 def _words(verdict: str, score: object) -> str:
     return f"{html.escape(verdict)} {score:.4g}" if isinstance(score, float | int) else html.escape(verdict)
 
 
-def _picture(one: Again, roi: tuple[int, int, int, int] | None) -> str:
+def _picture(one: Again, region: Region) -> str:
     if one.result is None or one.frame is None:
         return ""
     buffer = io.BytesIO()
-    image, roi = shrunk(one.frame.image, roi, LONGEST_PX)
-    Image.fromarray(result_sheet(image, one.result, roi)).save(buffer, "JPEG", quality=85)
+    image, region = shrunk(one.frame.image, region, LONGEST_PX)
+    Image.fromarray(result_sheet(image, one.result, region)).save(buffer, "JPEG", quality=85)
     data = base64.b64encode(buffer.getvalue()).decode()
     return f'<img alt="picture, heat map and verdict" src="data:image/jpeg;base64,{data}">'

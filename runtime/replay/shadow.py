@@ -7,6 +7,7 @@ from pathlib import Path
 
 from csflow.runtime.detector import Detector
 from csflow.runtime.errors import InferenceError, SinkError
+from csflow.runtime.picture.region import Region
 from csflow.runtime.schema import json_line
 from csflow.runtime.sinks.files.lines import LineFile
 from csflow.runtime.sinks.overlay import OverlaySink
@@ -34,8 +35,8 @@ class ShadowSink:
         """
         self._detector = Detector.open(bundle, engine, unverified=True)
         try:
-            roi = self._detector.bundle.manifest.preprocessing.roi
-            self._pictures = OverlaySink(folder / "pictures", roi)
+            region = Region.of(self._detector.bundle.manifest.preprocessing)
+            self._pictures = OverlaySink(folder / "pictures", region)
             self._lines = LineFile(folder / "shadow.jsonl")
         except BaseException:
             self._detector.close()

@@ -17,6 +17,7 @@ from csflow.runtime.atomic import write_atomic
 from csflow.runtime.errors import SinkError
 from csflow.runtime.picture.origin import RESULT, raw_png
 from csflow.runtime.picture.overlay import result_sheet, shrunk
+from csflow.runtime.picture.region import WHOLE_PICTURE, Region
 from csflow.runtime.sink import sink_error
 from csflow.runtime.sinks.record import result_record
 from csflow.runtime.types import Frame, Result
@@ -40,14 +41,14 @@ class OverlaySink:
     def __init__(
         self,
         folder: Path | str,
-        roi: tuple[int, int, int, int] | None = None,
+        region: Region = WHOLE_PICTURE,
         budget_bytes: int | None = None,
         raw: Callable[[str], str] | None = None,
     ) -> None:
         """Make `folder`.
 
         Args:
-            roi: the bundle's region of interest, (x, y, width, height) in pixels, which the anomaly map covers.
+            region: the bundle's: the anomaly map covers its region of interest.
             budget_bytes: what the pictures may take together; None for no limit.
             raw: keeps the camera's own picture beside each, as a PNG without loss that tells its decoder and its
                 result; says what decodes the pictures of a camera of this name. None keeps none.
@@ -55,7 +56,7 @@ class OverlaySink:
         Raises SinkError when the folder cannot be made or listed.
         """
         self._folder = Path(folder)
-        self._roi = roi
+        self._region = region
         self._raw = raw
         self._closed = False
         try:
@@ -72,7 +73,7 @@ class OverlaySink:
         if frame is None:
             return
         path = self._free_path(result)
-        files = {path: _jpeg(result, frame, self._roi)}
+        files = {path: _jpeg(result, frame, self._region)}
         if self._raw is not None:
             files[path.with_suffix(".png")] = _kept(result, frame, self._raw(result.camera))
         if self._budget is not None:
@@ -142,10 +143,10 @@ class _Budget:
         self._total += size
 
 
-def _jpeg(result: Result, frame: Frame, roi: tuple[int, int, int, int] | None) -> bytes:
+def _jpeg(result: Result, frame: Frame, region: Region) -> bytes:
     buffer = io.BytesIO()
-    image, roi = shrunk(frame.image, roi, LONGEST_PX)
-    Image.fromarray(result_sheet(image, result, roi)).save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+    image, region = shrunk(frame.image, region, LONGEST_PX)
+    Image.fromarray(result_sheet(image, result, region)).save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
     return buffer.getvalue()
 
 

@@ -24,6 +24,7 @@ from csflow.runtime.labels.label import LabelCounts
 from csflow.runtime.machine.names import shown
 from csflow.runtime.picture.images import image_size
 from csflow.runtime.picture.preprocess import prepare_file
+from csflow.runtime.picture.region import Region
 from csflow.runtime.types import Frame
 from csflow.toolkit.data.dataset import Dataset, Sample, load_mask
 from csflow.toolkit.data.masks import check_masks
@@ -79,10 +80,8 @@ class Evaluation:
     weights_sha256: str
     engine: str
     created_utc: str
-    roi: tuple[int, int, int, int] | None
-    """Region of interest (x, y, width, height) in pixels of the pictures."""
-    window: tuple[int, int] | None
-    """Levels that become black and white, of pictures of more than 8 bits."""
+    region: Region
+    """What of the pictures the model looks at."""
     samples: tuple[ScoredSample, ...]
     calibration: Calibration | None
     image_auroc: float
@@ -135,7 +134,7 @@ def evaluate(
     _check(dataset)
     calibration = load_calibration(bundle)
     how = bundle.manifest.preprocessing
-    side = compared_side(len(dataset.test))
+    region, side = Region.of(how), compared_side(len(dataset.test))
     samples: list[ScoredSample] = []
     for sample in dataset.test:
         samples.append(_score(sample, dataset.root, how, engine, calibration, side))
@@ -150,12 +149,11 @@ def evaluate(
         weights_sha256=bundle.weights_sha256,
         engine=engine.name,
         created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        roi=how.roi,
-        window=how.window,
+        region=region,
         samples=tuple(samples),
         calibration=calibration,
         image_auroc=image_auroc(scores, [not s.good for s in samples]),
-        pixel=_pixel_metrics(samples, how.roi, side),
+        pixel=_pixel_metrics(samples, region, side),
         rates=None if calibration is None else rates(scores, labels, calibration),
         defects=defect_table(scores, labels, calibration),
         left_out=dataset.left_out,
@@ -164,14 +162,12 @@ def evaluate(
     )
 
 
-def truth_of(scored: ScoredSample, longest_px: int, roi: tuple[int, int, int, int] | None) -> NDArray[np.bool_]:
+def truth_of(scored: ScoredSample, longest_px: int, region: Region) -> NDArray[np.bool_]:
     """The mask of the region of interest, (H, W) bool, reduced so that its longer side is at most `longest_px`.
 
-    Raises DataError for a defect without a mask.
+    What is ignored is no defect. Raises DataError for a defect without a mask.
     """
-    mask = load_mask(scored.sample, scored.size)
-    if roi is not None:
-        mask = mask[roi[1] : roi[1] + roi[3], roi[0] : roi[0] + roi[2]]
+    mask = region.looked_at(load_mask(scored.sample, scored.size))
     size = compared_size((mask.shape[1], mask.shape[0]), longest_px)
     return np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST), dtype=np.bool_)
 
@@ -207,15 +203,13 @@ def _score(
     )
 
 
-def _pixel_metrics(
-    samples: Sequence[ScoredSample], roi: tuple[int, int, int, int] | None, side: int
-) -> PixelMetrics | None:
-    used = [s for s in samples if s.good or (s.sample.mask is not None and truth_of(s, side, roi).any())]
+def _pixel_metrics(samples: Sequence[ScoredSample], region: Region, side: int) -> PixelMetrics | None:
+    used = [s for s in samples if s.good or (s.sample.mask is not None and truth_of(s, side, region).any())]
     if all(s.good for s in used):
         return None
 
     def truths() -> Iterator[NDArray[np.bool_]]:
-        return (truth_of(s, side, roi) for s in used)
+        return (truth_of(s, side, region) for s in used)
 
     def maps() -> Iterator[NDArray[np.float32]]:
         return (resized_map(s.anomaly_map, truth.shape[::-1]) for s, truth in zip(used, truths(), strict=True))

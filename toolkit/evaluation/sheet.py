@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from csflow.calibration.metrics import GOOD
 from csflow.runtime.picture.images import read_picture
-from csflow.runtime.picture.overlay import full_scale, heat_map, overlay
+from csflow.runtime.picture.overlay import full_scale, hatched, heat_map, overlay
 from csflow.runtime.picture.window import eight_bits
 from csflow.toolkit.data.dataset import load_mask
 from csflow.toolkit.evaluation.evaluation import Evaluation, ScoredSample
@@ -67,19 +67,20 @@ def _band(canvas: Image.Image, top: int, samples: Sequence[ScoredSample], evalua
 
 def panels(scored: ScoredSample, evaluation: Evaluation) -> Sequence[NDArray[np.uint8]]:
     """Picture with the true defect outlined, heat map, and overlay; each (H, W, 3) uint8 RGB of the picture's size."""
-    image = eight_bits(read_picture(scored.sample.path), evaluation.window)
+    image = eight_bits(read_picture(scored.sample.path), evaluation.region.window)
     scale = full_scale(scored.anomaly_map, _reference(evaluation))
-    left, top, width, height = evaluation.roi or (0, 0, image.shape[1], image.shape[0])
+    left, top, width, height = evaluation.region.roi or (0, 0, image.shape[1], image.shape[0])
     hot = np.zeros_like(image)
     hot[top : top + height, left : left + width] = heat_map(scored.anomaly_map, (width, height), scale)
-    return _outlined(image, scored), hot, overlay(image, scored.anomaly_map, scale, evaluation.roi)
+    hatched(hot, evaluation.region)
+    return _outlined(image, scored), hot, overlay(image, scored.anomaly_map, scale, evaluation.region)
 
 
 def covered(scored: ScoredSample, evaluation: Evaluation) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """The picture as it is, and the map over it; each (H, W, 3) uint8 RGB of the picture's size."""
-    image = eight_bits(read_picture(scored.sample.path), evaluation.window)
+    image = eight_bits(read_picture(scored.sample.path), evaluation.region.window)
     scale = full_scale(scored.anomaly_map, _reference(evaluation))
-    return image, overlay(image, scored.anomaly_map, scale, evaluation.roi)
+    return image, overlay(image, scored.anomaly_map, scale, evaluation.region)
 
 
 def _reference(evaluation: Evaluation) -> float:

@@ -7,7 +7,7 @@ training as at the line.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,7 @@ from torch.nn import functional
 from csflow.runtime.bundle.manifest import Preprocessing
 from csflow.runtime.errors import ConfigError
 
-__all__ = ["Ignored", "KeptPlaces", "enlarged", "inverse", "kept_masks", "masked", "places_line"]
+__all__ = ["Ignored", "KeptPlaces", "enlarged", "inverse", "kept_masks", "make_room", "masked", "places_line"]
 
 HALF = 0.5 - 1e-5
 """A mean of ones and zeros in float32 may miss one half by its rounding."""
@@ -105,18 +105,13 @@ def _one_size(sizes: Iterable[tuple[int, int]]) -> tuple[int, int]:
 class KeptPlaces(nn.Module):
     """The positions that count of some maps: a mask (h, w) of ones and zeros each; none where all count.
 
-    Part of the state of the module that has it: `expect` makes room before a state is loaded.
+    Part of the state of the module that has it: `make_room` comes before a state is loaded.
     """
 
     def set(self, masks: Iterable[Tensor]) -> None:
         """Take these masks, in the order of the maps."""
         for i, mask in enumerate(masks):
             self.register_buffer(str(i), mask.clone())
-
-    def expect(self, names: Iterable[str]) -> None:
-        """Have a mask for each of these names, to be loaded."""
-        for name in names:
-            self.register_buffer(name, torch.ones(()))
 
     @property
     def masks(self) -> tuple[Tensor, ...]:
@@ -154,6 +149,14 @@ def enlarged(x: Tensor, size: tuple[int, int], kept: Tensor | None = None) -> Te
 def inverse(weights: Tensor) -> Tensor:
     """1 / x, and 0 where x is 0."""
     return (weights > 0.0).to(weights.dtype) / weights.clamp(min=torch.finfo(torch.float32).eps)
+
+
+def make_room(module: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Let a module that is to load `state` have the masks that are in it."""
+    for name, part in module.named_modules():
+        if isinstance(part, KeptPlaces):
+            own = [key for key in state if key.rpartition(".")[0] == name]
+            part.set(state[key] for key in sorted(own, key=lambda key: int(key.rpartition(".")[2])))
 
 
 def kept_masks(module: nn.Module) -> list[Tensor]:

@@ -54,6 +54,7 @@ def replay(
     csflow replay results.jsonl --pictures parts/ --bundle new.csflow --report differences.html
     """
     from csflow.runtime.detector import Detector
+    from csflow.runtime.picture.region import Region
     from csflow.runtime.replay.again import Counts, again
     from csflow.runtime.replay.page import write_page
     from csflow.runtime.replay.parts import parts_of
@@ -66,8 +67,8 @@ def replay(
             for _ in listed:
                 pass
         else:
-            roi = detector.bundle.manifest.preprocessing.roi
-            write_page(report, f"{results.name} judged again by {detector.identity.bundle}", listed, roi)
+            region = Region.of(detector.bundle.manifest.preprocessing)
+            write_page(report, f"{results.name} judged again by {detector.identity.bundle}", listed, region)
     _tell(counts, as_json)
     ctx.exit(1 if counts.differ else 0)
 

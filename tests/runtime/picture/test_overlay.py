@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from csflow.runtime.picture.overlay import colour_table, full_scale, heat_map, overlay, result_sheet, shrunk
+from csflow.runtime.picture.overlay import colour_table, full_scale, hatched, heat_map, overlay, result_sheet, shrunk
+from csflow.runtime.picture.region import WHOLE_PICTURE, Region
 from csflow.runtime.types import Result, Verdict
 
 GREY = np.full((40, 60, 3), 120, dtype=np.uint8)
@@ -85,7 +86,7 @@ def test_a_defect_is_hot_where_it_is_and_only_there() -> None:
 
 def test_the_map_covers_the_region_of_interest_and_the_image_is_not_touched() -> None:
     before = GREY.copy()
-    image = overlay(GREY, np.full((2, 2), 9.0, dtype=np.float32), 9.0, roi=(10, 5, 20, 8))
+    image = overlay(GREY, np.full((2, 2), 9.0, dtype=np.float32), 9.0, Region((10, 5, 20, 8)))
     changed = (image != GREY).any(axis=2)
     assert changed[5:13, 10:30].all()
     assert changed.sum() == 20 * 8
@@ -110,10 +111,24 @@ def test_a_sheet_is_readable_for_any_picture(shape: tuple[int, int], map_shape: 
 
 def test_a_large_picture_is_reduced_with_its_region() -> None:
     large = np.zeros((2000, 3000, 3), dtype=np.uint8)
-    small, roi = shrunk(large, (1500, 1000, 1500, 1000), 300)
+    small, region = shrunk(large, Region((1500, 1000, 1500, 1000), ((0, 0, 30, 1), (2990, 20, 10, 20))), 300)
     assert small.shape == (200, 300, 3)
-    assert roi == (150, 100, 150, 100)
-    assert shrunk(GREY, (1, 2, 3, 4), 300) == (GREY, (1, 2, 3, 4))
+    assert region == Region((150, 100, 150, 100), ((0, 0, 3, 1), (299, 2, 1, 2)))
+    assert shrunk(GREY, region, 300) == (GREY, region)
+
+
+def test_ignored_areas_are_hatched_in_every_map_and_nothing_else_is() -> None:
+    region = Region((10, 0, 50, 40), ((0, 20, 30, 20),))
+    calm = np.zeros((4, 4), dtype=np.float32)
+    image = overlay(GREY, calm, 1.0, region)
+    changed = (image != GREY).any(axis=2)
+    assert changed[20:40, :30].all()
+    assert changed.sum() == 20 * 30
+    assert len(np.unique(image[20:40, :30].reshape(-1, 3), axis=0)) == 2, "stripes"
+    assert np.array_equal(hatched(GREY.copy(), region), image)
+    plain, striped = (result_sheet(GREY, result(calm), r) for r in (WHOLE_PICTURE, region))
+    assert (plain != striped).any()
+    assert np.array_equal(plain[:, :256], striped[:, :256]), "the picture beside it stays as it is"
 
 
 @settings(max_examples=50, deadline=None)
@@ -121,8 +136,9 @@ def test_a_large_picture_is_reduced_with_its_region() -> None:
 def test_a_reduced_region_lies_in_the_reduced_picture(width: int, height: int, data: st.DataObject) -> None:
     left, top = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
     roi = (left, top, data.draw(st.integers(1, width - left)), data.draw(st.integers(1, height - top)))
-    small, region = shrunk(np.zeros((height, width, 3), dtype=np.uint8), roi, 64)
-    assert region is not None
+    small, found = shrunk(np.zeros((height, width, 3), dtype=np.uint8), Region(roi, (roi,)), 64)
+    assert found.ignore == (found.roi,)
+    (region,) = found.ignore
     assert min(region) >= 0
     assert min(region[2:]) >= 1
     assert region[0] + region[2] <= small.shape[1]

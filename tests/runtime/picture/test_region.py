@@ -168,3 +168,12 @@ def test_a_wrong_region_is_one_line(arguments: tuple[str, ...], words: str, scen
 def test_a_mask_of_another_size_is_refused(scene: Path, tmp_path: Path) -> None:
     Image.new("L", (80, 61)).save(tmp_path / "mask.png")
     assert "make it of the picture's size" in call(scene, "--mask", tmp_path / "mask.png").stderr
+
+
+def test_what_is_looked_at_of_a_mask_is_the_region_without_what_is_ignored() -> None:
+    mask = np.ones((8, 10), dtype=np.bool_)
+    found = Region((2, 1, 6, 5), ((0, 0, 4, 3),)).looked_at(mask)
+    assert found.shape == (5, 6)
+    assert not found[:2, :2].any()
+    assert found.sum() == 26
+    assert mask.all()

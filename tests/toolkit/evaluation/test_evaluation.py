@@ -18,6 +18,7 @@ from csflow.runtime.engine import Engine
 from csflow.runtime.engines.fake import FakeEngine
 from csflow.runtime.errors import DataError, InferenceError
 from csflow.runtime.labels.folder import LabelFolder
+from csflow.runtime.picture.region import WHOLE_PICTURE
 from csflow.runtime.types import Frame, Prediction
 from csflow.toolkit.data.dataset import load_dataset
 from csflow.toolkit.evaluation.evaluation import Evaluation, evaluate, truth_of
@@ -102,7 +103,7 @@ def test_pixel_auroc_is_that_of_maps_resized_as_the_reference_does(calibrated_bu
             one = torch.from_numpy(scored.anomaly_map)[None, None]
             enlarged = torch.nn.functional.interpolate(one, (SIDE, SIDE), mode="bilinear", align_corners=False)
             values.append(enlarged.numpy().ravel())
-            truth.append(truth_of(scored, SIDE, None).ravel())
+            truth.append(truth_of(scored, SIDE, WHOLE_PICTURE).ravel())
     assert found.pixel is not None
     assert found.pixel.auroc == pytest.approx(roc_auc_score(np.concatenate(truth), np.concatenate(values)), abs=1e-6)
     assert 0 < found.pixel.pro <= 1
@@ -127,9 +128,9 @@ def test_maps_are_compared_inside_the_region_of_interest(make_bundle: Callable[.
     found = run(make_bundle(roi=(32, 0, 32, 64)), images)
     right = next(s for s in found.samples if s.name == "test/dent/0.png")
     left = next(s for s in found.samples if s.name == "test/dent/1.png")
-    assert truth_of(right, SIDE, found.roi).shape == (64, 32)
-    assert truth_of(right, SIDE, found.roi)[:32].all()
-    assert not truth_of(left, SIDE, found.roi).any()
+    assert truth_of(right, SIDE, found.region).shape == (64, 32)
+    assert truth_of(right, SIDE, found.region)[:32].all()
+    assert not truth_of(left, SIDE, found.region).any()
     assert found.pixel is not None
     assert found.pixel.left_out == 2
 
@@ -149,7 +150,7 @@ def test_maps_are_kept_no_larger_than_they_are_compared_and_the_metrics_are_thos
     assert {s.anomaly_map.shape for s in found.samples} == {(10, 10)}
     used = [(s, m) for s, m in zip(found.samples, maps, strict=True) if s.good or s.sample.mask is not None]
     reduced = [Image.fromarray(m).resize((10, 10), Image.Resampling.BILINEAR) for _, m in used]
-    truth = [np.zeros((10, 10), bool) if s.good else truth_of(s, 10, None) for s, _ in used]
+    truth = [np.zeros((10, 10), bool) if s.good else truth_of(s, 10, WHOLE_PICTURE) for s, _ in used]
     expected = roc_auc_score(np.ravel(truth), np.ravel([np.asarray(m) for m in reduced]))
     assert found.pixel is not None
     assert found.pixel.side_px == 10
@@ -158,8 +159,8 @@ def test_maps_are_kept_no_larger_than_they_are_compared_and_the_metrics_are_thos
 
 def test_truth_is_reduced_but_never_enlarged(calibrated_bundle: Bundle, images: Path) -> None:
     scored = run(calibrated_bundle, images).samples[0]
-    assert truth_of(scored, 16, None).shape == (16, 16)
-    assert truth_of(scored, 1000, None).shape == (SIDE, SIDE)
+    assert truth_of(scored, 16, WHOLE_PICTURE).shape == (16, 16)
+    assert truth_of(scored, 1000, WHOLE_PICTURE).shape == (SIDE, SIDE)
 
 
 def test_progress_is_told_of_every_picture(calibrated_bundle: Bundle, images: Path) -> None:

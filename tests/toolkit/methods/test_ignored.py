@@ -6,14 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load, save
 
 from csflow.runtime.bundle.manifest import Preprocessing
 from csflow.runtime.errors import ConfigError
-from csflow.toolkit.methods.ignored import Ignored, places_line
+from csflow.toolkit.methods.combined import CombinedConfig, CombinedHead, MemberConfig
+from csflow.toolkit.methods.ignored import Ignored, make_room, places_line
 from csflow.toolkit.methods.method import Shapes
 from csflow.toolkit.methods.table import METHODS
 
-from .ignoring import LEFT, PYRAMID, SIDE, SIZES, disturbed, features, fit, ignored, judged
+from .ignoring import CASES, LEFT, PYRAMID, SIDE, SIZES, disturbed, features, fit, ignored, judged
 
 
 @pytest.mark.parametrize("method", sorted(METHODS))
@@ -50,6 +52,34 @@ def test_what_counts_is_still_seen(method: str, tmp_path: Path) -> None:
     stranger, stranger_map = judged(head, dataclasses.replace(files, maps=tuple(s.astype(np.float32) for s in strange)))
     assert (stranger > score).all()
     assert stranger_map.mean() > anomaly_map.mean()
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_what_counts_is_part_of_the_state(method: str, tmp_path: Path) -> None:
+    head = fit(method, features(method), tmp_path)
+    state = load(save(dict(head.state_dict())))
+    with torch.device("meta"):
+        loaded = METHODS[method].head(head.config, CASES[method][2])
+    make_room(loaded, state)
+    loaded.load_state_dict(state, assign=True)
+    for got, expected in zip(judged(loaded.eval(), features(method)), judged(head, features(method)), strict=True):
+        assert torch.equal(got, expected)
+
+
+def test_a_combination_ignores_what_its_members_do(tmp_path: Path) -> None:
+    members = ("mahalanobis", "padim")
+    heads = [fit(method, features(method), tmp_path) for method in members]
+    config = CombinedConfig(tuple(MemberConfig(m, m, (0, 1), {}) for m in members), maps=(0, 1))
+    combined = CombinedHead(config, heads)
+    combined.ignore_as_members()
+    files = features("padim")
+    score, anomaly_map = judged(combined.eval(), files)
+    other, other_map = judged(combined, disturbed(files, 50.0))
+    torch.testing.assert_close(other, score)
+    torch.testing.assert_close(other_map, anomaly_map)
+    places = ignored().places(8, 8).bool()
+    assert not anomaly_map[:, ~places].any()
+    assert (anomaly_map[:, places] > 0).all()
 
 
 def test_a_position_is_ignored_where_at_least_half_of_it_is_painted() -> None:
