@@ -13,7 +13,16 @@ from csflow.runtime.atomic import write_atomic
 from csflow.runtime.bundle.manifest import IGNORED_RGB, MAX_IGNORED, Preprocessing
 from csflow.runtime.errors import ConfigError
 
-__all__ = ["WHOLE_PICTURE", "Box", "Region", "load_region", "rectangles_of", "region_picture", "save_region"]
+__all__ = [
+    "WHOLE_PICTURE",
+    "Box",
+    "Region",
+    "load_region",
+    "rectangles_of",
+    "rectangles_to_cover",
+    "region_picture",
+    "save_region",
+]
 
 Box = tuple[int, int, int, int]
 """(x, y, width, height) in pixels."""
@@ -74,9 +83,20 @@ def save_region(region: Region, path: Path | str) -> None:
 def rectangles_of(mask: NDArray[np.bool_]) -> tuple[Box, ...]:
     """Rectangles that together cover exactly the True pixels of `mask`, (H, W).
 
-    Runs of neighbouring rows with the same ends become one rectangle. Raises ConfigError where more than a bundle
-    takes are needed.
+    Raises ConfigError where none is True, or more than a bundle takes are needed.
     """
+    boxes = rectangles_to_cover(mask)
+    if not boxes:
+        raise ConfigError("the mask ignores nothing: black is ignored, so paint black what is not to count")
+    if len(boxes) > MAX_IGNORED:
+        raise ConfigError(
+            f"the mask needs {len(boxes)} rectangles, a bundle takes {MAX_IGNORED}: draw it with straight edges"
+        )
+    return boxes
+
+
+def rectangles_to_cover(mask: NDArray[np.bool_]) -> tuple[Box, ...]:
+    """As `rectangles_of`, however many: runs of neighbouring rows with the same ends become one rectangle."""
     open_runs: dict[tuple[int, int], int] = {}
     boxes: list[Box] = []
     for row in range(mask.shape[0] + 1):
@@ -86,10 +106,6 @@ def rectangles_of(mask: NDArray[np.bool_]) -> tuple[Box, ...]:
             boxes.append((run[0], top, run[1] - run[0], row - top))
         for run in runs:
             open_runs.setdefault(run, row)
-    if len(boxes) > MAX_IGNORED:
-        raise ConfigError(
-            f"the mask needs {len(boxes)} rectangles, a bundle takes {MAX_IGNORED}: draw it with straight edges"
-        )
     return tuple(sorted(boxes, key=lambda box: (box[1], box[0])))
 
 

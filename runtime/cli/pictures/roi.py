@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from csflow.runtime.cli.command import Command, pixels_option
+from csflow.runtime.cli.command import Command, pixels_option, require, tell
 from csflow.runtime.errors import ConfigError, SourceError
 
 if TYPE_CHECKING:
@@ -23,7 +24,10 @@ __all__ = ["roi"]
 EXAMPLES = (
     "csflow roi part.png --roi 100,50,640,480 -o seen.png --save region.json",
     "csflow roi 0 -o seen.png",
+    "csflow roi part.png --draw --save region.json",
+    "csflow roi part.png --ignore 10,10,90,20,50,80 --save region.json",
 )
+LAST_ANSWER_S = 0.3
 BINS = 32
 BARS = " .:-=+*#%@"
 
@@ -35,6 +39,23 @@ def _window(_ctx: click.Context, _parameter: click.Parameter, text: str | None) 
     if match is None:
         raise click.BadParameter(f"{text!r} is no window: expected LOW,HIGH in levels, for example 100,4000")
     return int(match[1]), int(match[2])
+
+
+def _ignored(texts: tuple[str, ...], image: NDArray[Any]) -> tuple[tuple[int, int, int, int], ...]:
+    """X,Y,W,H each, or the corners X,Y,X,Y,X,Y... of a polygon."""
+    from csflow.runtime.drawing.polygon import polygon_boxes
+
+    polygons = [text for text in texts if text.count(",") >= 5]
+    boxes = tuple(_box(text) for text in texts if text not in polygons)
+    size = (image.shape[1], image.shape[0])
+    return (*boxes, *(polygon_boxes([_corners(text) for text in polygons], size) if polygons else ()))
+
+
+def _corners(text: str) -> list[tuple[int, int]]:
+    if re.fullmatch(r"\d{1,5},\d{1,5}(,\d{1,5},\d{1,5})+", text) is None:
+        raise click.BadParameter(f"{text!r} is no polygon: expected X,Y,X,Y,X,Y and so on, a pair for each corner")
+    numbers = [int(number) for number in text.split(",")]
+    return list(zip(numbers[::2], numbers[1::2], strict=True))
 
 
 def _box(text: str) -> tuple[int, int, int, int]:
@@ -49,7 +70,12 @@ def _box(text: str) -> tuple[int, int, int, int]:
 @click.argument("picture", metavar="PICTURE_OR_CAMERA")
 @pixels_option
 @click.option("--roi", "box", metavar="X,Y,W,H", help="Region of interest: the model gets nothing else.")
-@click.option("--ignore", multiple=True, metavar="X,Y,W,H", help="Area that the model never sees; may be repeated.")
+@click.option(
+    "--ignore",
+    multiple=True,
+    metavar="X,Y,W,H",
+    help="Area that does not count, or the corners X,Y,X,Y,X,Y,... of one; may be repeated.",
+)
 @click.option(
     "--mask", metavar="FILE", help="Picture of the camera's size: black is ignored, anything brighter is looked at."
 )
@@ -58,6 +84,14 @@ def _box(text: str) -> tuple[int, int, int, int]:
     callback=_window,
     metavar="LOW,HIGH",
     help="Levels of a picture of more than 8 bits that become black and white; without it some are proposed.",
+)
+@click.option("--draw", is_flag=True, help="Draw region and ignored areas with mouse or finger, in a browser.")
+@click.option(
+    "--serve",
+    default="127.0.0.1:0",
+    show_default=True,
+    metavar="HOST:PORT",
+    help="Where --draw has its page; 0: any port.",
 )
 @click.option("--bundle", metavar="DIR", help="Show the region of this bundle instead.")
 @click.option("-o", "--output", metavar="FILE", help="Save a picture of what is seen.")
@@ -68,6 +102,8 @@ def roi(
     ignore: tuple[str, ...],
     mask: str | None,
     window: tuple[int, int] | None,
+    draw: bool,
+    serve: str,
     bundle: str | None,
     output: str | None,
     save: str | None,
@@ -82,31 +118,61 @@ def roi(
 
     taken, decoder = _image(picture)
     if bundle is not None:
-        if box or ignore or mask or save or window:
+        if box or ignore or mask or save or window or draw:
             raise click.UsageError(
                 "a bundle keeps the region it was trained with: to change it, train again without it"
             )
         region = _region_of(bundle)
     else:
         try:
-            boxes = (*map(_box, ignore), *(_masked(mask, taken) if mask else ()))
+            boxes = (*_ignored(ignore, taken), *(_masked(mask, taken) if mask else ()))
             region = Region(_box(box) if box else None, boxes, window or _proposed(taken))
         except ValueError as error:
             raise ConfigError(str(error)) from None
     image = eight_bits(taken, region.window)
+    if draw:
+        save = save or "region.json"
+        region = _drawn(image, region, serve, save)
     shown = region_picture(image, region)
     if output is not None:
         _save_picture(shown, Path(output), decoder)
     if save is not None:
-        save_region(region, save)
-        click.echo(f"saved {save}; next: csflow train IMAGES --region {save}", err=True)
+        if not draw:
+            save_region(region, save)
+        click.echo(_saved(save), err=True)
     click.echo(_text(region, taken))
+
+
+def _saved(path: str) -> str:
+    return f"saved {path}; next: csflow train IMAGES --region {path}"
+
+
+def _drawn(image: NDArray[np.uint8], region: Region, serve: str, path: str) -> Region:
+    """What somebody draws and saves on a page; Ctrl-C ends without."""
+    require("serve", "starlette", "uvicorn")
+    from csflow.runtime.drawing.server import DrawingServer
+    from csflow.runtime.page.access import Address
+    from csflow.runtime.picture.region import save_region
+
+    def save(drawn: Region) -> str:
+        save_region(drawn, path)
+        return _saved(path)
+
+    server = DrawingServer(Address.parse(serve), image, region, save)
+    try:
+        tell(f"draw on {server.url}\nthe page saves {path} and ends this command; Ctrl-C ends it without")
+        while not server.done.wait(0.2):
+            pass
+        # The page is to get its answer before the server is gone.
+        time.sleep(LAST_ANSWER_S)
+    finally:
+        server.close()
+    assert server.drawn is not None
+    return server.drawn
 
 
 def _image(picture: str) -> tuple[NDArray[Any], str]:
     """A picture, and what made its pixels where a camera gave it."""
-    import time
-
     from csflow.runtime.picture.origin import decoder_of
     from csflow.runtime.source import open_source, source_kind
 

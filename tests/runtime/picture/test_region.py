@@ -19,7 +19,14 @@ from csflow.runtime.bundle.manifest import IGNORED_RGB, MAX_IGNORED, Definitions
 from csflow.runtime.cli.pictures.roi import roi
 from csflow.runtime.errors import CalibrationError, ConfigError, SourceError
 from csflow.runtime.picture.preprocess import preprocess
-from csflow.runtime.picture.region import Region, load_region, rectangles_of, region_picture, save_region
+from csflow.runtime.picture.region import (
+    Region,
+    load_region,
+    rectangles_of,
+    rectangles_to_cover,
+    region_picture,
+    save_region,
+)
 
 RNG = np.random.default_rng(2)
 SCENE = RNG.integers(0, 255, (60, 80, 3)).astype(np.uint8)
@@ -74,9 +81,14 @@ def test_thresholds_of_another_area_are_refused(calibrated_bundle: Bundle) -> No
 @given(arrays(np.bool_, st.tuples(st.integers(1, 12), st.integers(1, 12))))
 def test_the_rectangles_cover_exactly_the_mask(mask: np.ndarray[tuple[int, int], np.dtype[np.bool_]]) -> None:
     covered = np.zeros(mask.shape, dtype=int)
-    for x, y, w, h in rectangles_of(mask):
+    for x, y, w, h in rectangles_to_cover(mask):
         covered[y : y + h, x : x + w] += 1
     np.testing.assert_array_equal(covered, mask.astype(int))
+
+
+def test_a_mask_that_ignores_nothing_is_refused() -> None:
+    with pytest.raises(ConfigError, match="ignores nothing: black is ignored"):
+        rectangles_of(np.zeros((8, 8), np.bool_))
 
 
 def test_a_mask_too_fine_is_refused_before_it_is_in_a_bundle() -> None:
