@@ -40,6 +40,7 @@ HEAVY = [
     "snap7",
     "asyncua",
     "cryptography",
+    "ray",
 ]
 BLOCKER = f"""
 import importlib.abc, sys

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 import zlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-from csflow.runtime.errors import BackendUnavailable, ConfigError
-from csflow.runtime.machine.install import pip_install
+from csflow.runtime.errors import ConfigError
+from csflow.runtime.machine.toml import read_toml
 from csflow.runtime.schema import SchemaError, dump_json, from_mapping, to_mapping
 
 __all__ = [
@@ -207,20 +204,11 @@ class Settings:
 def read_settings(path: Path) -> Settings:
     """What the file says. Raises ConfigError, with the place and what was expected, and BackendUnavailable."""
     try:
-        data = _toml().loads(path.read_text(encoding="utf-8"))
-        settings = from_mapping(Settings, data, path.name)
-    except (SchemaError, ValueError) as error:
+        settings = from_mapping(Settings, read_toml(path, "plc"), path.name)
+    except SchemaError as error:
         raise ConfigError(f"{path}: {error}") from None
     folder = path.parent.absolute()
     if settings.opcua is not None:
         settings = replace(settings, opcua=replace(settings.opcua, pki=str(folder / settings.opcua.pki)))
     object.__setattr__(settings, "folder", folder)
     return settings
-
-
-def _toml() -> Any:
-    name = "tomllib" if sys.version_info >= (3, 11) else "tomli"
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        raise BackendUnavailable(f"station.toml needs {name}: {pip_install('plc')}") from None

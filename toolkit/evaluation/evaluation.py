@@ -30,7 +30,7 @@ from csflow.toolkit.data.dataset import Dataset, Sample, load_mask
 from csflow.toolkit.data.masks import check_masks
 from csflow.toolkit.data.pixels import compared_side, compared_size, kept_map, resized_map
 
-__all__ = ["Evaluation", "PixelMetrics", "ScoredSample", "evaluate", "truth_of"]
+__all__ = ["Evaluation", "PixelMetrics", "ScoredSample", "evaluate", "glance", "truth_of"]
 
 
 @dataclass(frozen=True)
@@ -159,6 +159,30 @@ def evaluate(
         left_out=dataset.left_out,
         labels=LabelFolder(dataset.root).counts() if (dataset.root / LABELS).is_file() else None,
         warnings=(odd,) if odd else (),
+    )
+
+
+def glance(bundle: Bundle, dataset: Dataset, good: Sequence[Sample], engine: Engine) -> Evaluation:
+    """Score a few good pictures of a data set without defects, for their heat maps: no figure compares anything.
+
+    Raises as `evaluate` does for pictures and engine.
+    """
+    calibration, how = load_calibration(bundle), bundle.manifest.preprocessing
+    side = compared_side(len(good))
+    return Evaluation(
+        root=dataset.root,
+        layout=dataset.layout,
+        bundle=str(bundle.path),
+        weights_sha256=bundle.weights_sha256,
+        engine=engine.name,
+        created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        region=Region.of(how),
+        samples=tuple(_score(sample, dataset.root, how, engine, calibration, side) for sample in good),
+        calibration=calibration,
+        image_auroc=math.nan,
+        pixel=None,
+        rates=None,
+        defects=(),
     )
 
 
