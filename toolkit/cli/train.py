@@ -29,6 +29,8 @@ EXAMPLES = (
     "csflow train images/ --auto --preset fast",
     "csflow train images/ --method 'mahalanobis?shrinkage=0.1' --image-size 384",
 )
+WATCHING = 0.1
+"""Share of the good pictures that is held out for --early-stop, unless told otherwise."""
 
 
 @click.command(cls=Command, examples=EXAMPLES)
@@ -187,6 +189,8 @@ def train(
         given = without_preset(ctx, given)
     if auto and (given or is_said(ctx, "method")):
         raise click.UsageError("--auto chooses the method and its options: name them in --candidates instead")
+    if given.get("early_stop") and not is_said(ctx, "hold_out"):
+        hold_out = hold_out or WATCHING
     area = _area(roi, region, window)
     roi = area.roi
     choice = BackboneChoice(backbone, image_size, padding, scales, stages, backbone_precision)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -25,8 +27,18 @@ class Checkpoint:
     fingerprint: str
     """Identity of data, model and training configuration; a checkpoint of another one is refused."""
 
-    def save(self, flow: nn.Module, optimizer: torch.optim.Adam, epochs_done: int, losses: list[float]) -> None:
+    def save(
+        self,
+        flow: nn.Module,
+        optimizer: torch.optim.Adam,
+        epochs_done: int,
+        losses: list[float],
+        more: Mapping[str, Tensor] = MappingProxyType({}),
+    ) -> None:
         """Write the state after `epochs_done` epochs; the previous file stays until the new one is whole.
+
+        Args:
+            more: what `restore` is to give back.
 
         Raises SinkError when it cannot be written.
         """
@@ -34,14 +46,23 @@ class Checkpoint:
         for i, moments in optimizer.state_dict()["state"].items():
             for name, value in moments.items():
                 tensors[f"adam.{i}.{name}"] = torch.as_tensor(value)
+        tensors |= {f"more.{name}": value for name, value in more.items()}
         metadata = {
             "fingerprint": self.fingerprint,
             "progress": json.dumps({"epochs_done": epochs_done, "losses": losses}),
         }
         save_tensors(self.path, tensors, metadata)
 
-    def restore(self, flow: nn.Module, optimizer: torch.optim.Adam) -> tuple[int, list[float]]:
+    def restore(
+        self,
+        flow: nn.Module,
+        optimizer: torch.optim.Adam,
+        take: Callable[[dict[str, Tensor]], None] = lambda _more: None,
+    ) -> tuple[int, list[float]]:
         """Load the state, if there is one, into `flow` and `optimizer`; returns epochs done and their losses.
+
+        Args:
+            take: is given what `save` was given besides, where there is a state.
 
         Raises ConfigError for a checkpoint of other settings or a damaged one; both can be discarded with --fresh.
         """
@@ -54,6 +75,7 @@ class Checkpoint:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
             progress = json.loads(metadata["progress"])
             _load(flow, optimizer, tensors)
+            take({name.removeprefix("more."): t for name, t in tensors.items() if name.startswith("more.")})
             return int(progress["epochs_done"]), [float(loss) for loss in progress["losses"]]
         except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
             raise ConfigError(

@@ -63,6 +63,10 @@ class TrainConfig:
 
     epochs: int = 240
     """Passes over the training images. The reference code makes 4 meta epochs of 60; 60 in all on magnetic tiles."""
+    early_stop: bool = False
+    """Stop when good pictures that are held out fit worse, and keep the weights of their best epoch. Worse for five
+    epochs running, by more than the standard error of the differences, picture by picture; needs `--hold-out`, which is
+    0.1 with it unless given."""
     batch_size: int = 16
     """Pictures in one step."""
     learning_rate: float = 2e-4

@@ -18,7 +18,15 @@ from csflow.toolkit.methods.flow.coupling import CouplingBlock
 from csflow.toolkit.methods.ignored import KeptPlaces, masked
 from csflow.toolkit.methods.method import Head
 
-__all__ = ["CrossScaleFlow", "FlowHead", "Standardise", "anomaly_map", "negative_log_likelihood", "score"]
+__all__ = [
+    "CrossScaleFlow",
+    "FlowHead",
+    "Standardise",
+    "anomaly_map",
+    "negative_log_likelihood",
+    "sample_losses",
+    "score",
+]
 
 
 class Standardise(nn.Module):
@@ -143,7 +151,12 @@ def anomaly_map(z: Features, definition: str = "scale0-mean-z2") -> Tensor:
 
 def negative_log_likelihood(z: Features, log_det: Tensor, kept: Sequence[Tensor] = ()) -> Tensor:
     """Training loss, a scalar: mean over samples of (½‖z‖² - log|det J|) / D, without the Gaussian's constant."""
-    return (score(z, kept) - log_det / _latents(z, kept)).mean()
+    return sample_losses(z, log_det, kept).mean()
+
+
+def sample_losses(z: Features, log_det: Tensor, kept: Sequence[Tensor] = ()) -> Tensor:
+    """The same of each sample, (N,)."""
+    return score(z, kept) - log_det / _latents(z, kept)
 
 
 def _latents(z: Features, kept: Sequence[Tensor]) -> int | Tensor:

@@ -57,17 +57,13 @@ class CSFlow:
         head.flow.kept.set(features.kept)
         head.flow.fit_standardisation(features)
         checkpoint = Checkpoint(work.folder / "checkpoint.safetensors", work.fingerprint)
-        flow, course = head.flow.to(work.device), Course(work.unseen)
+        course = Course(work.unseen, training.early_stop)
         with work.epochs(training.epochs) as on_epoch:
-
-            def watched(done: int, loss: float) -> None:
-                course.add(done, flow, loss)
-                on_epoch(done, loss)
-
-            losses = train_flow(flow, features, training, checkpoint, watched)
+            losses = train_flow(head.flow.to(work.device), features, training, checkpoint, on_epoch, course)
         for line in course.lines(losses):
             work.say(line)
-        return Fitted(head.eval(), {"loss": losses[-1], **course.facts()})
+        kept = course.best_epoch if training.early_stop else len(losses)
+        return Fitted(head.eval(), {"loss": losses[kept - 1], **course.facts()})
 
     def seconds(
         self, config: FlowConfig, training: TrainConfig, shapes: Shapes, pictures: int, device: torch.device

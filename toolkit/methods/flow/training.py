@@ -16,6 +16,7 @@ from csflow.toolkit.backbones.backbone import Features
 from csflow.toolkit.features import FeatureFiles
 from csflow.toolkit.methods.flow.checkpoint import Checkpoint
 from csflow.toolkit.methods.flow.config import FlowConfig, TrainConfig
+from csflow.toolkit.methods.flow.course import Course
 from csflow.toolkit.methods.flow.flow import CrossScaleFlow, negative_log_likelihood
 
 __all__ = ["autocast", "learning_rate", "new_flow", "timed_step", "train_flow"]
@@ -76,6 +77,7 @@ def train_flow(
     config: TrainConfig,
     checkpoint: Checkpoint | None = None,
     on_epoch: OnEpoch | None = None,
+    course: Course | None = None,
 ) -> list[float]:
     """Fit `flow` in place, on its device; returns the mean loss of each epoch.
 
@@ -85,6 +87,7 @@ def train_flow(
     Args:
         features: of one feature map per scale.
         on_epoch: called with the number of finished epochs and the loss of the last one.
+        course: watches, and may end the training; then `flow` has the weights of the best epoch.
 
     Raises ConfigError when the loss leaves the finite numbers, or for a checkpoint that does not belong here.
     """
@@ -96,18 +99,24 @@ def train_flow(
         weight_decay=config.weight_decay,
         fused=True,
     )
-    done, losses = checkpoint.restore(flow, optimizer) if checkpoint else (0, [])
+    course = Course(None) if course is None else course
+    done, losses = checkpoint.restore(flow, optimizer, course.resume) if checkpoint else (0, [])
     if on_epoch is not None and done:
         on_epoch(done, losses[-1])
     pacing = _Pacing()
     noise = _Noise(features, config)
     flow.train()
     for epoch in range(done, config.epochs):
+        if course.ended:
+            break
         losses.append(_epoch(flow, features, config, optimizer, epoch, noise))
+        course.add(epoch + 1, flow)
         if checkpoint is not None and epoch + 1 < config.epochs and pacing.due():
-            pacing.measure(lambda: checkpoint.save(flow, optimizer, epoch + 1, losses))  # noqa: B023 - called at once
+            state = course.state()
+            pacing.measure(lambda: checkpoint.save(flow, optimizer, epoch + 1, losses, state))  # noqa: B023 - at once
         if on_epoch is not None:
             on_epoch(epoch + 1, losses[-1])
+    course.keep_best(flow)
     flow.eval()
     return losses
 

@@ -43,11 +43,11 @@ def test_a_loss_that_still_falls_asks_for_more(epochs: int, pace: float, word: s
 def test_unseen_pictures_are_scored_as_the_flow_is_trained(flow: CrossScaleFlow) -> None:
     course, unseen = Course(features()), features()
     flow.train()
-    course.add(1, flow, 0.0)
+    course.add(1, flow)
     with torch.inference_mode():
         (batch,) = unseen.batches(16)
         expected = float(negative_log_likelihood(*flow.eval()(tuple(batch))))
-    assert course.facts() == {"unseen_loss": pytest.approx(expected), "best_epoch": 1}
+    assert course.facts() == {"unseen_loss": pytest.approx(expected), "best_epoch": 1, "epochs": 1}
     assert Course(None).facts() == {}
 
 
@@ -55,10 +55,10 @@ def test_unseen_pictures_that_become_strange_ask_for_fewer(
     flow: CrossScaleFlow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     course, unseen = Course(features()), iter([0.9, 0.5, 0.4, 0.5, 0.6, 0.7])
-    monkeypatch.setattr("csflow.toolkit.methods.flow.course._loss_of", lambda *_: next(unseen))
+    monkeypatch.setattr("csflow.toolkit.methods.flow.course._losses_of", lambda *_: torch.full((3,), next(unseen)))
     for done in range(1, 7):
-        course.add(done, flow, 0.0)
+        course.add(done, flow)
     (line,) = course.lines(falling(6, 3.0))
     assert "over-trained" in line
     assert "--epochs 3" in line
-    assert course.facts() == {"unseen_loss": 0.7, "best_epoch": 3}
+    assert course.facts() == {"unseen_loss": pytest.approx(0.7), "best_epoch": 3, "epochs": 6}
