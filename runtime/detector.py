@@ -31,10 +31,11 @@ from csflow.runtime.engines.stages import engine_files
 from csflow.runtime.engines.trust import distrust
 from csflow.runtime.errors import CalibrationError, EngineMismatch, InferenceError, SourceError
 from csflow.runtime.pack.origin import read_origin
+from csflow.runtime.picture.align import moved_back
 from csflow.runtime.picture.images import pixels_of
-from csflow.runtime.picture.preprocess import preprocess
+from csflow.runtime.picture.preprocess import place, preprocess_placed
 from csflow.runtime.picture.window import eight_bits
-from csflow.runtime.types import Frame, Identity, Prediction, Result, Verdict
+from csflow.runtime.types import Frame, Identity, Pose, Prediction, Result, Verdict
 
 __all__ = ["Detector"]
 
@@ -167,10 +168,10 @@ class Detector:
         how = self.bundle.manifest.preprocessing
         image = frame.image if frame.levels is not None else eight_bits(frame.image, how.window)
         if self._resizer is not None and self._resizer.takes(image):
-            image = self._resizer.resize(image)
+            made, pose = place(self._resizer.resize(image), how, (image.shape[1], image.shape[0]))
         else:
-            image = preprocess(image, replace(how, window=None))
-        return Frame(image, frame.index, frame.captured_ns, frame.source, frame.captured_unix_ns)
+            made, pose = preprocess_placed(image, replace(how, window=None))
+        return Frame(made, frame.index, frame.captured_ns, frame.source, frame.captured_unix_ns, pose=pose)
 
     def decide(self, frames: Sequence[Frame], inputs: Sequence[Frame], prepare_s: Sequence[float]) -> list[Result]:
         """The results for frames and what `prepare` made of them in `prepare_s` seconds each.
@@ -187,14 +188,15 @@ class Detector:
             given = f"{len(predictions)} predictions for {len(inputs)} frames"
             raise InferenceError(f"engine {self.engine.name} gave {given}; expected one each: report it")
         return [
-            replace(self._result(f, p), prepare_s=took_s, infer_s=infer_s, batch=len(frames))
-            for f, p, took_s in zip(frames, predictions, prepare_s, strict=True)
+            replace(self._result(f, p, taken.pose), prepare_s=took_s, infer_s=infer_s, batch=len(frames))
+            for f, taken, p, took_s in zip(frames, inputs, predictions, prepare_s, strict=True)
         ]
 
-    def _result(self, frame: Frame, prediction: Prediction) -> Result:
+    def _result(self, frame: Frame, prediction: Prediction, pose: Pose | None) -> Result:
         if prediction.anomaly_map.ndim != 2 or prediction.anomaly_map.size == 0:
             shape = prediction.anomaly_map.shape
             raise InferenceError(f"engine {self.engine.name} gave a map of {shape}; expected (h, w): report it")
+        prediction = moved_back(prediction, pose)
         score = float(prediction.score) if np.isfinite(prediction.anomaly_map).all() else math.nan
         verdict = self.calibration.verdict(score)
         return Result(

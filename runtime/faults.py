@@ -141,7 +141,9 @@ FAULTS: dict[str, Fault] = {
     "deadline": Fault(Reason.DEADLINE, Quality.DEADLINE_MISSED, "no verdict in time"),
     "engine": Fault(Reason.INFERENCE, Quality.NONE, "the engine failed on this frame"),
     "frame": Fault(
-        Reason.PICTURE, Quality.FRAME_CORRUPT, "empty, not decodable, or not fitting the region of interest"
+        Reason.PICTURE,
+        Quality.FRAME_CORRUPT,
+        "empty, not decodable, not fitting the region of interest, or without the part that it is aligned by",
     ),
     "frozen": Fault(Reason.PICTURE_UNUSABLE, Quality.FRAME_FROZEN, "the same bytes too many times"),
     "lost": Fault(Reason.CAMERA_LOST, Quality.NONE, "the camera is gone, and is being tried again"),

@@ -13,7 +13,22 @@ from numpy.typing import NDArray
 
 from csflow.runtime.faults import FaultWord, Verdict
 
-__all__ = ["Frame", "Identity", "Prediction", "Result", "Verdict"]
+__all__ = ["Frame", "Identity", "Pose", "Prediction", "Result", "Verdict"]
+
+
+@dataclass(frozen=True)
+class Pose:
+    """How the part of a picture lies to the reference of the bundle's alignment (`csflow.runtime.picture.align`)."""
+
+    x: int = 0
+    y: int = 0
+    """Where the middle of the reference lies, from the picture's own, in 1/2048 of the side."""
+    turn: int = 0
+    """Clockwise, in 1/64 degree."""
+    aspect: tuple[int, int] = (1, 1)
+    """Width and height that were squeezed into the square."""
+    correlation: float = 1.0
+    """With the reference, at most 1."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +51,9 @@ class Frame:
     camera: Mapping[str, float] = field(default_factory=dict)
     """What the camera itself says about it, numbers by name: `frame_id`; `device_ns`, its own stamp, and
     `clock_error_ns`, the error of `captured_ns` where that rests on it; chunk data. What it does not say is absent."""
+
+    pose: Pose | None = None
+    """Of a picture prepared for an engine: where its part lay before it was aligned; None: nothing was moved."""
 
     def __post_init__(self) -> None:
         if not self.captured_unix_ns:

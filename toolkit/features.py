@@ -139,8 +139,9 @@ def features_key(
     hashes: Sequence[str], backbone_sha256: str, backbone: BackboneConfig, how: Preprocessing, flips: str
 ) -> str:
     """SHA-256 over everything the features depend on; `hashes` are those of the image files, in order."""
-    # Features that were kept before there were windows stay valid.
-    how_text = {name: value for name, value in dataclasses.asdict(how).items() if (name, value) != ("window", None)}
+    # Features that were kept before there were windows and alignment stay valid.
+    later = [(name, None) for name in ("window", "align")]
+    how_text = {name: value for name, value in dataclasses.asdict(how).items() if (name, value) not in later}
     text = json.dumps([list(hashes), backbone_sha256, dataclasses.asdict(backbone), how_text, flips])
     return hashlib.sha256(text.encode()).hexdigest()
 

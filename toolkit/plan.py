@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from csflow.runtime.bundle.directory import Bundle
@@ -14,6 +15,7 @@ from csflow.toolkit.backbones.backbone import Backbone
 from csflow.toolkit.backbones.networks import counts_blocks, resolve_name
 from csflow.toolkit.backbones.weights import WeightsRecord, load_backbone
 from csflow.toolkit.config import ModelConfig
+from csflow.toolkit.data.alignment import with_alignment
 from csflow.toolkit.methods.method import Method
 from csflow.toolkit.methods.table import METHODS, chosen_method
 from csflow.toolkit.model import Model
@@ -51,6 +53,8 @@ class TrainPlan:
     """Levels (low, high) of pictures of more than 8 bits that become 0 and 255; None takes pictures of 8 bits."""
     hold_out: float = 0.0
     """Share of the good pictures, in 0..0.5, that is scored but not fitted."""
+    align: str | None = None
+    """What may differ in how parts lie: one of `csflow.runtime.bundle.alignment.MODELS`; None aligns nothing."""
     start: Start | None = None
     """What to begin with; `model` is its own, but for the precision of the backbone. What comes of it counts the
     pictures that the former model was trained on as its own."""
@@ -74,6 +78,17 @@ class TrainPlan:
             Preprocessing, self.model.image_size, self.roi, ignore=self.ignore, window=self.window
         )
         return made
+
+    def aligned(self, good: Sequence[Path]) -> Preprocessing:
+        """`preprocessing`, aligned as the start is, or on these good pictures where the plan says so.
+
+        Raises ConfigError where it cannot be, DataError as `with_alignment` does.
+        """
+        if self.start is not None:
+            found = self.start.bundle.manifest.preprocessing.align
+            made: Preprocessing = checked(dataclasses.replace, self.preprocessing, align=found)
+            return made
+        return with_alignment(self.preprocessing, self.align, good)
 
 
 @dataclass(frozen=True)

@@ -149,9 +149,9 @@ class _Job:
         sizes = ", ".join("x".join(map(str, shape)) for shape in shapes)
         kind = "" if plan.model.backbone.precision == "fp32" else " in int8"
         reporter.say(f"backbone {plan.model.backbone.name}{kind} ({record.source}), features {sizes}, on {device}")
-        how = plan.preprocessing
         kept, held_out = split_evenly(dataset.train, plan.hold_out)
         pictures = (*kept, *held_out)
+        how = plan.aligned([sample.path for sample in kept])
         if how.window is not None:
             reporter.say(clipped_line([sample.path for sample in pictures], how.window))
         extraction: Plan = checked(Plan, [sample.path for sample in pictures], how, plan.flips)

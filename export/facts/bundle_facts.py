@@ -178,9 +178,15 @@ def _model_lines(facts: BundleFacts) -> list[str]:
         f"identity: {facts.weights_sha256[:16]}",
         f"method: {facts.method}, graphs {', '.join(facts.graphs)}",
         f"input: {how.image_size} x {how.image_size} px {how.colour}, from {roi}, by {how.resize}{_ignored(how)}",
+        *_align_lines(how),
         f"score: {facts.definitions.score}, anomaly map: {facts.definitions.anomaly_map}",
         *_flat(facts.model),
     ]
+
+
+def _align_lines(how: Preprocessing) -> list[str]:
+    found = how.align
+    return [f"aligned: by {found.model}, correlation at least {found.floor / 1000:g}"] if found else []
 
 
 def _ignored(how: Preprocessing) -> str:

@@ -15,7 +15,7 @@ from csflow.runtime.bundle.verification import MAX_PICTURES
 from csflow.runtime.engine import CameraEngine
 from csflow.runtime.errors import DataError, SourceError
 from csflow.runtime.picture.images import image_size, read_picture
-from csflow.runtime.picture.preprocess import preprocess
+from csflow.runtime.picture.preprocess import place, preprocess_placed
 from csflow.runtime.picture.region import Region
 from csflow.runtime.picture.window import eight_bits
 from csflow.runtime.types import Frame
@@ -64,8 +64,10 @@ def frame_of(sample: Sample, how: Preprocessing, resizer: CameraEngine | None = 
     try:
         image = eight_bits(read_picture(sample.path), how.window)
         if resizer is not None and resizer.takes(image):
-            return Frame(resizer.resize(image), source=str(sample.path))
-        return Frame(preprocess(image, replace(how, window=None)), source=str(sample.path))
+            prepared, pose = place(resizer.resize(image), how, (image.shape[1], image.shape[0]))
+        else:
+            prepared, pose = preprocess_placed(image, replace(how, window=None))
+        return Frame(prepared, source=str(sample.path), pose=pose)
     except SourceError as error:
         raise DataError(f"{sample.path}: {error}") from None
 

@@ -40,6 +40,7 @@ from csflow.runtime.engines.opening import AUTO, engine_names, load_engine
 from csflow.runtime.engines.stages import engine_files
 from csflow.runtime.errors import BackendUnavailable, BundleCorrupted, BundleError, InferenceError
 from csflow.runtime.machine.machine import processor_names
+from csflow.runtime.picture.align import moved_back
 from csflow.runtime.types import Frame, Verdict
 from csflow.toolkit.data.dataset import Sample
 
@@ -216,8 +217,9 @@ def _answers(
 
 def _answer(engine: Engine, make: Callable[[], Frame], cell: int) -> Answer:
     try:
-        (prediction,) = engine.infer([make()])
-        anomaly_map = means(prediction.anomaly_map, cell)
+        frame = make()
+        (prediction,) = engine.infer([frame])
+        anomaly_map = means(moved_back(prediction, frame.pose).anomaly_map, cell)
     except (InferenceError, ValueError):
         # An engine that fails on a picture, or gives a map of an odd size, shall fail the gate, not end it.
         return Answer(math.nan, np.zeros((0, 0)))

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from csflow.runtime import schema
+from csflow.runtime.bundle.alignment import REFERENCE_SIDE, Alignment
 from csflow.runtime.errors import BundleCorrupted, BundleError, BundleVersionError
 
 __all__ = [
@@ -71,6 +72,9 @@ class Preprocessing:
     window: tuple[int, int] | None = None
     """Levels (low, high) of pictures of more than 8 bits that become 0 and 255, before anything else
     (`csflow.runtime.picture.window`); None takes pictures of 8 bits alone. Format 2 only."""
+    align: Alignment | None = None
+    """What a picture is moved onto after all else (`csflow.runtime.picture.align`); None leaves it where it lies.
+    Format 2 only."""
 
     def __post_init__(self) -> None:
         if not 32 <= self.image_size <= 8192 or self.image_size % 32:
@@ -87,6 +91,8 @@ class Preprocessing:
             raise ValueError(f"window must be (low, high), 0 <= low < high <= {MAX_LEVEL}")
         if len(self.ignore) > MAX_IGNORED:
             raise ValueError(f"ignore holds {len(self.ignore)} rectangles, at most {MAX_IGNORED} are allowed")
+        if self.align is not None and (self.ignore or self.image_size < REFERENCE_SIDE):
+            raise ValueError(f"align needs an image_size of at least {REFERENCE_SIDE}, and no ignored areas")
 
 
 @dataclass(frozen=True)
@@ -148,8 +154,8 @@ class Manifest:
             raise ValueError("the name of a graph must be 1 to 32 of a-z, 0-9 and _, beginning with a letter")
         if self.format_version == 1 and (self.method, self.graphs) != (CS_FLOW, CS_FLOW_GRAPHS):
             raise ValueError("format 1 knows no other method than cs-flow")
-        if self.format_version == 1 and self.preprocessing.window is not None:
-            raise ValueError("format 1 knows no window")
+        if self.format_version == 1 and (self.preprocessing.window, self.preprocessing.align) != (None, None):
+            raise ValueError("format 1 knows no window and no alignment")
         for name in self.files:
             if problem := file_name_problem(name):
                 raise ValueError(problem)
@@ -163,7 +169,7 @@ class Manifest:
         """
         body: dict[str, Any] = schema.parse_json(schema.dump_json(dataclasses.asdict(self)))
         if self.format_version == 1:
-            del body["method"], body["graphs"], body["preprocessing"]["window"]
+            del body["method"], body["graphs"], body["preprocessing"]["window"], body["preprocessing"]["align"]
             if not self.preprocessing.ignore:
                 del body["preprocessing"]["ignore"]  # its first readers did not know it
         else:

@@ -1,4 +1,4 @@
-"""The one way from a picture to the uint8 input of the backbone graph: crop, convert to RGB, resize.
+"""The one way from a picture to the uint8 input of the backbone graph: crop, convert to RGB, resize, align.
 
 Training, calibration, verification and the line all call this, so that they see the same pixels. The C
 library implements the same fixed-point filter and is tested against it bit for bit.
@@ -15,22 +15,34 @@ from PIL import Image
 
 from csflow.runtime.bundle.manifest import IGNORED_RGB, Preprocessing
 from csflow.runtime.errors import DataError, SourceError
+from csflow.runtime.picture.align import aligned
 from csflow.runtime.picture.images import pixels_of, read_picture
 from csflow.runtime.picture.window import eight_bits
+from csflow.runtime.types import Pose
 
-__all__ = ["prepare_file", "preprocess"]
+__all__ = ["place", "place_file", "prepare_file", "preprocess", "preprocess_placed"]
 
 
 def prepare_file(path: Path, how: Preprocessing) -> NDArray[np.uint8]:
     """`preprocess` of the picture in a file. Raises DataError, with its name, where either cannot be done."""
+    return place_file(path, how)[0]
+
+
+def place_file(path: Path, how: Preprocessing) -> tuple[NDArray[np.uint8], Pose | None]:
+    """`preprocess_placed` of the picture in a file. Raises DataError, with its name, where either cannot be done."""
     try:
-        return preprocess(read_picture(path), how)
+        return preprocess_placed(read_picture(path), how)
     except SourceError as error:
         raise DataError(f"{path}: {error}") from None
 
 
 def preprocess(image: NDArray[Any] | Image.Image, how: Preprocessing) -> NDArray[np.uint8]:
-    """Map to 8 bits by the window, paint over what is to be ignored, crop to the region of interest, and resize.
+    """`preprocess_placed` without the pose."""
+    return preprocess_placed(image, how)[0]
+
+
+def preprocess_placed(image: NDArray[Any] | Image.Image, how: Preprocessing) -> tuple[NDArray[np.uint8], Pose | None]:
+    """Map to 8 bits by the window, paint over what is to be ignored, crop to the region of interest, resize and align.
 
     Args:
         image: (H, W, 3) uint8 RGB; with a window (H, W) or (H, W, 3) uint16; or a Pillow image.
@@ -40,11 +52,31 @@ def preprocess(image: NDArray[Any] | Image.Image, how: Preprocessing) -> NDArray
         (S, S, 3) uint8 RGB, C-contiguous, S = how.image_size; Pillow's antialiased bilinear filter, columns
         first, then rows, each rounded to 8 bits; aspect ratio not kept (reference: torchvision
         `Resize((S, S))` on the PIL image, which is this up to Pillow 12.1). Nothing outside the region of
-        interest, and nothing inside an ignored rectangle, has any influence.
+        interest, and nothing inside an ignored rectangle, has any influence. And where the part lay, or None where
+        the bundle aligns nothing: maps are moved back by it.
 
     Raises:
-        SourceError: not 8 bits a channel, or not more with a window, not (H, W, 3), or a region leaves the image.
+        SourceError: not 8 bits a channel, or not more with a window, not (H, W, 3), a region leaves the image, or the
+            part is not found that it is to be aligned by.
     """
+    size = image.size if isinstance(image, Image.Image) else (image.shape[1], image.shape[0])
+    return place(_resized(image, how), how, size)
+
+
+def place(
+    picture: NDArray[np.uint8], how: Preprocessing, size: tuple[int, int]
+) -> tuple[NDArray[np.uint8], Pose | None]:
+    """What is resized already, (S, S, 3), aligned where the bundle aligns, and where the part lay.
+
+    Args:
+        size: width and height of the camera's picture.
+
+    Raises SourceError where the part is not found.
+    """
+    return (picture, None) if how.align is None else aligned(picture, how.align, how.roi[2:] if how.roi else size)
+
+
+def _resized(image: NDArray[Any] | Image.Image, how: Preprocessing) -> NDArray[np.uint8]:
     side = how.image_size
     levels = pixels_of(image) if isinstance(image, Image.Image) else image
     mapped = eight_bits(levels, how.window)

@@ -45,9 +45,10 @@ def main() -> None:
     parser.add_argument("--backbone", default="tf_efficientnet_lite2")
     parser.add_argument("--image-size", type=int, default=384)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--align", choices=["translation", "euclidean"])
     args = parser.parse_args()
     choice = BackboneChoice(args.backbone, args.image_size)
-    plans = {method: TrainPlan(*model_plan(method, choice)) for method in named_methods(args.methods)}
+    plans = {method: TrainPlan(*model_plan(method, choice), align=args.align) for method in named_methods(args.methods)}
     plain = aurocs(args.images, plans, None)
     print(json.dumps({"seed": None, **plain}), flush=True)
     turned = []

@@ -94,7 +94,7 @@ def choose(dataset: Dataset, candidates: Sequence[Candidate], work: Path, report
             "choose by: bring more, or name one --method"
         )
     plan = candidates[0].plan
-    how = plan.preprocessing
+    how = plan.aligned([sample.path for sample in kept])
     ignored = Ignored.of(how, (image_size(sample.path) for sample in kept), plan.flips)
     wide = BackboneConfig.reading_all(candidate.plan.model.backbone for candidate in candidates)
     backbone, _ = load_backbone(wide, plan.weights)

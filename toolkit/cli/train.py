@@ -87,13 +87,15 @@ WATCHING = 0.1
 )
 @click.option("--image-size", default=768, show_default=True, help="Side of the model input in pixels.")
 @click.option(
-    "--scales", type=int, help="Image scales: 1, 1/2, 1/4, ...  [default: the method's; 3 of cs-flow, 1 of others]"
+    "--scales",
+    type=int,
+    help="Image scales: 1, 1/2, 1/4, ...  [default: the method's; 3 of cs-flow and nearest, 1 of others]",
 )
 @click.option(
     "--stages",
     type=Numbers(int),
     help="Stages of the backbone whose features are read, from 0.  [default: the method's; of an EfficientNet 5 "
-    "for cs-flow, 4,5 for padim, 2,4,5 for others; of another network 4 for cs-flow, 1,2,3 for others]",
+    "for cs-flow and nearest, 4,5 for padim, 2,4,5 for others; of another network 4 for these, 1,2,3 for others]",
 )
 @flow_options
 @click.option(
@@ -102,6 +104,12 @@ WATCHING = 0.1
     default="none",
     show_default=True,
     help="Train on mirror images too, where a mirrored part is as good.",
+)
+@click.option(
+    "--align",
+    type=click.Choice(["translation", "euclidean"]),
+    help="Move every picture onto the mean good one first, in training as at the line: parts may lie shifted, with "
+    "'euclidean' turned too.  [default: as they lie]",
 )
 @click.option(
     "--hold-out",
@@ -162,6 +170,7 @@ def train(
     region: str | None,
     any_size: bool,
     flips: str,
+    align: str | None,
     hold_out: float,
     randomise: int | None,
     set_aside: int | None,
@@ -196,7 +205,7 @@ def train(
     choice = BackboneChoice(backbone, image_size, padding, scales, stages, backbone_precision)
     plans = {
         name: TrainPlan(
-            *model_plan(name, choice, given), backbone_weights, flips, roi, area.ignore, area.window, hold_out
+            *model_plan(name, choice, given), backbone_weights, flips, roi, area.ignore, area.window, hold_out, align
         )
         for name in named
     }

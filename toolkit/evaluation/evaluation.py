@@ -22,8 +22,9 @@ from csflow.runtime.errors import DataError, InferenceError
 from csflow.runtime.labels.folder import LABELS, LabelFolder
 from csflow.runtime.labels.label import LabelCounts
 from csflow.runtime.machine.names import shown
+from csflow.runtime.picture.align import moved_back
 from csflow.runtime.picture.images import image_size
-from csflow.runtime.picture.preprocess import prepare_file
+from csflow.runtime.picture.preprocess import place_file
 from csflow.runtime.picture.region import Region
 from csflow.runtime.types import Frame
 from csflow.toolkit.data.dataset import Dataset, Sample, load_mask
@@ -211,7 +212,8 @@ def _score(
     sample: Sample, root: Path, how: Preprocessing, engine: Engine, calibration: Calibration | None, side: int
 ) -> ScoredSample:
     size = image_size(sample.path)
-    [prediction] = engine.infer([Frame(prepare_file(sample.path, how), source=str(sample.path))])
+    image, pose = place_file(sample.path, how)
+    [prediction] = engine.infer([Frame(image, source=str(sample.path))])
     if not (math.isfinite(prediction.score) and np.isfinite(prediction.anomaly_map).all()):
         raise InferenceError(
             f"{engine.name} gave a score or map that is not finite for {sample.path}: "
@@ -222,7 +224,7 @@ def _score(
         shown(sample.path.relative_to(root).as_posix()),
         size,
         float(prediction.score),
-        kept_map(prediction.anomaly_map, compared_size(how.roi[2:] if how.roi else size, side)),
+        kept_map(moved_back(prediction, pose).anomaly_map, compared_size(how.roi[2:] if how.roi else size, side)),
         None if calibration is None else calibration.verdict(prediction.score).name,
     )
 

@@ -18,8 +18,8 @@ __all__ = ["Unfinished", "require_fingerprint"]
 
 SETTINGS = "settings.json"
 SHOWN = 4
-HASHED = 64
-"""Characters of a SHA-256: what differs there tells nobody anything."""
+LONG = 40
+"""Characters beyond which a value, a hash or a picture, tells nobody anything."""
 
 
 @dataclass(frozen=True)
@@ -86,9 +86,8 @@ def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _told(name: str, before: Any, now: Any) -> str:
-    if any(isinstance(value, str) and len(value) == HASHED for value in (before, now)):
-        return f"{name} differ"
-    return f"{name} was {_word(before)} and is {_word(now)}"
+    words = _word(before), _word(now)
+    return f"{name} differ" if max(map(len, words)) > LONG else f"{name} was {words[0]} and is {words[1]}"
 
 
 def _word(value: Any) -> str:

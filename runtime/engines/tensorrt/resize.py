@@ -56,7 +56,7 @@ class Resizer:
         """Why it must not be used; empty where it is within `GREY_LEVELS` of Pillow on a picture of noise."""
         picture = np.random.default_rng(0).integers(0, 256, self._shape, np.uint8)
         try:
-            expected = preprocess(picture, replace(self._how, window=None))
+            expected = preprocess(picture, replace(self._how, window=None, align=None))
         except SourceError as error:
             return str(error)
         levels = int(np.abs(self(picture).astype(np.int16) - expected).max())

@@ -84,8 +84,31 @@ void parse_window(const Object &how, Manifest &manifest) {
     manifest.window_high = static_cast<std::int32_t>(high);
 }
 
+std::uint8_t from_digits(char high, char low) {
+    const auto digit = [](char c) { return is_digit(c) ? c - '0' : c - 'a' + 10; };
+    return static_cast<std::uint8_t>(digit(high) * 16 + digit(low));
+}
+
+void parse_align(const Object &how, Manifest &manifest, const std::string &where) {
+    const Object align(how.object("align"), {"model", "reference", "floor"}, CSFLOW_BUNDLE_CORRUPTED, where);
+    const std::string &model = align.text("model"), &digits = align.text("reference");
+    align.require(model == "translation" || model == "euclidean", "align.model");
+    const bool hexadecimal = digits.find_first_not_of("0123456789abcdef") == std::string::npos;
+    align.require(digits.size() == 2 * kReferenceSide * kReferenceSide && hexadecimal, "align.reference");
+    const std::int64_t floor = align.whole("floor");
+    align.require(floor >= 1 && floor <= 999, "align.floor");
+    const bool possible = manifest.image_size >= kReferenceSide && manifest.ignore.empty();
+    how.require(manifest.format_version > 1 && possible, "align");
+    manifest.align.turns = model == "euclidean";
+    manifest.align.floor = static_cast<std::int32_t>(floor);
+    for (std::size_t i = 0; i < digits.size(); i += 2) {
+        manifest.align.reference.push_back(from_digits(digits[i], digits[i + 1]));
+    }
+}
+
 void parse_preprocessing(const Json &value, Manifest &manifest, const std::string &where) {
-    const Object how(value, {"image_size", "roi", "resize", "colour", "ignore", "window"}, CSFLOW_BUNDLE_CORRUPTED, where);
+    const Object how(value, {"image_size", "roi", "resize", "colour", "ignore", "window", "align"},
+                     CSFLOW_BUNDLE_CORRUPTED, where);
     const std::int64_t size = how.whole("image_size");
     how.require(size >= 32 && size <= 8192 && size % 32 == 0, "image_size");
     how.require(!how.has("resize") || how.text("resize") == "pillow-bilinear", "resize");
@@ -96,6 +119,9 @@ void parse_preprocessing(const Json &value, Manifest &manifest, const std::strin
     manifest.ignore = how.has("ignore") ? parse_ignore(how) : std::vector<Roi>{};
     if (how.has("window")) {
         parse_window(how, manifest);
+    }
+    if (how.has("align")) {
+        parse_align(how, manifest, where);
     }
     // In format 2 a default is left out, so that the identity does not depend on who wrote the file.
     const bool spare = !how.has("resize") && !how.has("colour") && how.has("roi") != whole &&

@@ -14,6 +14,15 @@ struct Roi {
     std::int32_t x, y, width, height; // pixels of the picture; width 0: the whole picture
 };
 
+constexpr std::int32_t kReferenceSide = 64;
+
+/// What a picture is moved onto before the model sees it.
+struct Alignment {
+    bool turns = false;                  // 'euclidean'; else shifts alone
+    std::int32_t floor = 0;              // least correlation, in thousandths
+    std::vector<std::uint8_t> reference; // 64 * 64 grey levels; empty: nothing is moved
+};
+
 struct FileEntry {
     std::string sha256;
     std::uint64_t size;
@@ -25,6 +34,7 @@ struct Manifest {
     Roi roi{};
     std::vector<Roi> ignore; // painted over before anything else
     std::int32_t window_low = 0, window_high = 0; // levels of deeper pictures that become 0 and 255; 0, 0: 8 bits alone
+    Alignment align;
     std::string method = "cs-flow";
     std::vector<std::string> graphs = {"backbone", "flow"}; // in running order
     std::map<std::string, FileEntry> files;

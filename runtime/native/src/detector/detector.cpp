@@ -78,6 +78,9 @@ Detector::Detector(const std::string &bundle, const OpenOptions &options)
       description_(described(bundle_, calibration_, *engine_)),
       resizer_(bundle_.manifest().image_size, widest(limits_, limits_.roi.width, options.max_width),
                widest(limits_, limits_.roi.height, options.max_height)) {
+    if (!bundle_.manifest().align.reference.empty()) {
+        aligner_.emplace(bundle_.manifest().align, bundle_.manifest().image_size);
+    }
     const std::string problem = require_trust(*engine_, options.unverified);
     copy_text(problem.c_str(), description_.distrust, sizeof description_.distrust);
     verified_ = problem.empty();
@@ -150,15 +153,18 @@ csflow_result Detector::blank_result(const csflow_image &image) const noexcept {
 void Detector::infer(csflow_result &result) {
     has_map_ = false;
     resizer_.resize(view_, engine_->input());
+    if (aligner_) {
+        aligner_->align(engine_->input(), view_.width, view_.height);
+    }
     const float score = engine_->infer();
+    map_ = aligner_ ? aligner_->moved_back(engine_->map()) : engine_->map();
     has_map_ = true;
     judge(score, result);
 }
 
 void Detector::judge(float score, csflow_result &result) noexcept {
-    const Map map = engine_->map();
-    const float *end = map.values + map.size();
-    result.score = all_finite(map.values, map.size()) ? static_cast<double>(score) : kNaN;
+    const float *end = map_.values + map_.size();
+    result.score = all_finite(map_.values, map_.size()) ? static_cast<double>(score) : kNaN;
     result.verdict = calibration_.verdict(result.score);
     result.verdict_code = code_of(result.verdict);
     result.reason = reason_of_verdict(result.verdict);
@@ -166,10 +172,10 @@ void Detector::judge(float score, csflow_result &result) noexcept {
     if (result.verdict == CSFLOW_VERDICT_ERROR) {
         return;
     }
-    const auto peak = static_cast<std::int32_t>(std::max_element(map.values, end) - map.values);
+    const auto peak = static_cast<std::int32_t>(std::max_element(map_.values, end) - map_.values);
     const Roi region = region_in(limits_.roi, image_.width, image_.height);
-    result.peak_x = region.x + static_cast<std::int32_t>((peak % map.width + 0.5) * region.width / map.width);
-    result.peak_y = region.y + static_cast<std::int32_t>((peak / map.width + 0.5) * region.height / map.height);
+    result.peak_x = region.x + static_cast<std::int32_t>((peak % map_.width + 0.5) * region.width / map_.width);
+    result.peak_y = region.y + static_cast<std::int32_t>((peak / map_.width + 0.5) * region.height / map_.height);
 }
 
 void Detector::begin(const csflow_image *image, bool wait) {
@@ -223,7 +229,7 @@ Map Detector::map() {
     if (!has_map_) {
         fail(CSFLOW_INVALID_ARGUMENT, "there is no anomaly map: the last picture had none, or there was no picture");
     }
-    return engine_->map();
+    return map_;
 }
 
 void Detector::render_map(float *out, std::int64_t row_stride, std::int32_t width, std::int32_t height) {

@@ -3,10 +3,12 @@
 
 #include "bundle/sizes.h"
 #include "engine/golden.h"
+#include "picture/align.h"
 #include "picture/picture.h"
 
 #include <atomic>
 #include <mutex>
+#include <optional>
 #include <pthread.h>
 #include <semaphore.h>
 #include <sys/types.h>
@@ -71,6 +73,7 @@ private:
     const std::unique_ptr<Engine> engine_;
     csflow_description description_;
     Resizer resizer_;
+    std::optional<Aligner> aligner_; // none where the bundle moves nothing
 
     std::atomic<int> state_{FREE};
     std::atomic<bool> stop_{false};
@@ -81,6 +84,7 @@ private:
     View view_{};
     csflow_result result_{};
     bool has_map_ = false;
+    Map map_{}; // in the picture as it came
 
     std::mutex error_mutex_;
     char error_[512] = "";

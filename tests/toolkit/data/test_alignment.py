@@ -1,0 +1,80 @@
+"""The reference of an alignment: made of parts that lie anyhow, in their middle, or refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from csflow.runtime.bundle.manifest import Preprocessing
+from csflow.runtime.errors import ConfigError, DataError
+from csflow.runtime.picture.align import grey_levels, registered
+from csflow.runtime.picture.preprocess import prepare_file, preprocess_placed
+from csflow.toolkit.data.alignment import with_alignment
+
+SIDE = 96
+HOW = Preprocessing(SIDE)
+
+
+def parts(folder: Path, places: list[tuple[float, float, float]]) -> list[Path]:
+    """Pictures of a part, each turned by degrees and shifted by pixels."""
+    paths = []
+    for i, (angle, x, y) in enumerate(places):
+        big = Image.new("RGB", (2 * SIDE, 2 * SIDE), (60, 70, 60))
+        pen = ImageDraw.Draw(big)
+        pen.rectangle((50, 60, 140, 130), fill=(180, 170, 150))
+        pen.ellipse((100, 70, 130, 100), fill=(30, 40, 90))
+        turned = big.rotate(-angle, Image.Resampling.BICUBIC, fillcolor=(60, 70, 60))
+        place = (1, 0, -2 * x, 0, 1, -2 * y)
+        turned = turned.transform(turned.size, Image.Transform.AFFINE, place, fillcolor=(60, 70, 60))
+        paths.append(folder / f"{i}.png")
+        turned.resize((SIDE, SIDE), Image.Resampling.BOX).save(paths[-1])
+    return paths
+
+
+def test_parts_that_lie_anyhow_give_a_sharp_reference_in_their_middle(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    # The first lies far out: it must not become the middle.
+    places = [
+        (8.0, 11.0, -11.0),
+        *((float(draw.uniform(-6, 6)), *map(float, draw.uniform(-7, 7, 2))) for _ in range(8)),
+    ]
+    paths = parts(tmp_path, places)
+    how = with_alignment(HOW, "euclidean", paths)
+    assert how.align is not None
+    assert how.align.floor > 800, "parts register well on one another"
+    (straight,) = parts(tmp_path, [(0.0, 0.0, 0.0)])
+    reference = np.frombuffer(bytes.fromhex(how.align.reference), np.uint8).reshape(64, 64)
+    pose = registered(grey_levels(prepare_file(straight, HOW)), reference, "euclidean")
+    assert abs(pose.turn / 64) < 4.0
+    assert max(abs(pose.x), abs(pose.y)) * SIDE / 2048 < 5.0
+    poses = [preprocess_placed(Image.open(path), how)[1] for path in paths[1:]]
+    assert all(p is not None and p.correlation > 0.95 for p in poses)
+
+
+def test_nothing_is_aligned_unless_asked() -> None:
+    assert with_alignment(HOW, None, []) is HOW
+
+
+def test_pictures_without_anything_in_common_are_refused_by_name(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    paths = parts(tmp_path, [(0.0, 0.0, 0.0)] * 4)
+    odd = tmp_path / "odd.png"
+    Image.fromarray(draw.integers(0, 256, (SIDE, SIDE, 3), np.uint8)).save(odd)
+    with pytest.raises(DataError, match=r"odd\.png does not register on the other good pictures"):
+        with_alignment(HOW, "translation", [*paths, odd])
+
+
+@pytest.mark.parametrize(
+    ("how", "model", "problem"),
+    [
+        (HOW, "affine", "model must be one of"),
+        (Preprocessing(32), "euclidean", "image_size of at least 64"),
+        (Preprocessing(SIDE, ignore=((0, 0, 9, 9),)), "euclidean", "no ignored areas"),
+    ],
+)
+def test_what_cannot_be_aligned_is_refused_before_any_picture_is_read(
+    how: Preprocessing, model: str, problem: str
+) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        with_alignment(how, model, [Path("never/read.png")])
