@@ -20,7 +20,7 @@ METHODS = ("nearest?bank=5", "mahalanobis")
 
 @pytest.fixture
 def candidates(random_weights: Path) -> list[Candidate]:
-    choice = BackboneChoice("tf_efficientnet_lite0", 64)
+    choice = BackboneChoice("tf_efficientnet_lite0", 64, scales=1)
     return [Candidate(m, TrainPlan(*model_plan(m, choice), str(random_weights))) for m in METHODS]
 
 

@@ -23,6 +23,8 @@ class GladConfig:
     """Gaussians of each feature map's mixture."""
     positions: int = settled(0)
     """Positions of the map that count, of which `quantile` is a share; 0: all."""
+    grid: int = settled(0)
+    """Side of the map, to which the feature maps' are enlarged; 0, of older bundles: that of the finest."""
 
     def __post_init__(self) -> None:
         if self.components < 1 or any(kept < 1 for kept in self.kept):

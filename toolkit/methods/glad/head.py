@@ -5,7 +5,7 @@ at position p, the log-likelihood of a feature vector x there is
 
     L(x) = log Σ_k w_kp exp(c_k - |z_k|² / 2),      c_k = -(C log 2π + log det S_k) / 2.
 
-It is enlarged bilinearly to the finest map, and summed over the maps. The anomaly map is 2 (Σ max_k c_k - Σ L) / ΣC,
+It is enlarged bilinearly to one size, and summed over the maps. The anomaly map is 2 (Σ max_k c_k - Σ L) / ΣC,
 squared standard deviations per dimension: never negative, and in the order of -L. The score is half the value that a
 share `quantile` of the positions exceeds.
 """
@@ -39,7 +39,7 @@ def rank(config: GladConfig, shapes: Shapes) -> int:
 
     Raises ValueError above `MOST_SELECTED`.
     """
-    height, width = max((h, w) for _, h, w in shapes)
+    height, width = _finest(config, shapes)
     found = math.floor(config.quantile * ((config.positions or height * width) - 1)) + 1
     if found > MOST_SELECTED:
         raise ValueError(
@@ -47,6 +47,11 @@ def rank(config: GladConfig, shapes: Shapes) -> int:
             f"{MOST_SELECTED} can be selected: choose a smaller one"
         )
     return found
+
+
+def _finest(config: GladConfig, shapes: Shapes) -> tuple[int, int]:
+    """Rows and columns of the map."""
+    return (config.grid, config.grid) if config.grid else max((h, w) for _, h, w in shapes)
 
 
 class LayerMixture(nn.Module):
@@ -95,12 +100,12 @@ class GladHead(Head):
             LayerMixture(kept, *shape) for kept, shape in zip(config.kept, shapes, strict=True)
         )
         self.kept = KeptPlaces()
-        self.finest = max((h, w) for _, h, w in shapes)
+        self.finest = _finest(config, shapes)
         self.rank = rank(config, shapes)
         self.dimensions = sum(c for c, _, _ in shapes)
 
     def forward(self, *features: Tensor) -> tuple[Tensor, Tensor]:
-        """Map features (N, C_i, h_i, w_i) to score (N,) and anomaly map (N, h, w) of the finest."""
+        """Map features (N, C_i, h_i, w_i) to score (N,) and anomaly map (N, g, g)."""
         wide = (f.to(torch.promote_types(f.dtype, torch.float32)) for f in features)
         masks = self.kept.masks or [None] * len(self.mixtures)
         layers = [

@@ -16,9 +16,13 @@ from csflow.toolkit.methods.method import Fitted, OnePass, Reading, Shapes, Work
 
 __all__ = ["Glad"]
 
+GRID = 64
+"""Side of the map, at least: the quantile 0.49 % is that of maps like the paper's, of a stride of 4 px, whatever is
+read here. Of 12 x 12 positions it would be the highest."""
+
 
 class Glad(OnePass):
-    """Global-local anomaly detection (Artola, Kolodziej, Morel, Ehret: GLAD, WACV 2023), without alignment."""
+    """Global-local anomaly detection (Artola, Kolodziej, Morel, Ehret: GLAD, WACV 2023)."""
 
     name = "glad"
     graph = "glad"
@@ -32,6 +36,8 @@ class Glad(OnePass):
 
     def settle(self, config: GladConfig, shapes: Shapes) -> GladConfig:
         """With the mixtures' sizes before a fit. Raises ValueError where the score's rank cannot be selected."""
+        if not config.kept:
+            config = dataclasses.replace(config, grid=max(GRID, *(h for _, h, _ in shapes)))
         rank(config, shapes)
         if config.kept and len(config.kept) != len(shapes):
             raise ValueError(f"glad has mixtures of {len(config.kept)} feature maps, not {len(shapes)}")
@@ -58,7 +64,10 @@ class Glad(OnePass):
                 layers.append(layer.kept_in(file, work.fingerprint, _after(i * steps, on_step)))
         finest = max(features.masks, key=lambda mask: tuple(mask.shape))
         positions = int(finest.sum()) if features.kept else 0
-        fitted = dataclasses.replace(config, kept=tuple(layer.kept for layer in layers), positions=positions)
+        # Masks are those of feature maps: where areas are ignored, the finest of them is the map.
+        grid = 0 if features.kept else config.grid
+        kept = tuple(layer.kept for layer in layers)
+        fitted = dataclasses.replace(config, kept=kept, positions=positions, grid=grid)
         head = GladHead(fitted, features.shapes)
         head.kept.set(features.kept)
         head.mixtures = nn.ModuleList(layers)

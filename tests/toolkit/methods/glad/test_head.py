@@ -1,5 +1,6 @@
 """GLAD's map is the sum of log-likelihoods below the peaks, its score an order statistic of the map."""
 
+import dataclasses
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -66,8 +67,18 @@ def test_the_map_is_twice_the_log_likelihood_below_the_peaks_per_dimension(tmp_p
     head, new = fit(tmp_path), features(5, seed=1)
     _, anomaly_map = run(head, new)
     (fine, top), (coarse, other) = (log_likelihood(m, x) for m, x in zip(head.layers(), new, strict=True))
-    enlarged = torch.nn.functional.interpolate(torch.from_numpy(coarse)[:, None], (8, 8), mode="bilinear")[:, 0]
-    np.testing.assert_allclose(anomaly_map, 2 * (top + other - fine - enlarged.numpy()) / 5, rtol=1e-3, atol=1e-3)
+    larger = [
+        torch.nn.functional.interpolate(torch.from_numpy(x)[:, None], (64, 64), mode="bilinear")[:, 0].numpy()
+        for x in (fine, coarse)
+    ]
+    np.testing.assert_allclose(anomaly_map, 2 * (top + other - sum(larger)) / 5, rtol=1e-3, atol=1e-3)
+
+
+def test_an_older_bundles_map_is_as_large_as_its_finest_feature_map(tmp_path: Path) -> None:
+    head = fit(tmp_path)
+    older = GladHead(dataclasses.replace(head.config, grid=0), SHAPES)
+    older.load_state_dict(head.state_dict())
+    assert run(older.eval(), features(2))[1].shape == (2, 8, 8)
 
 
 def test_the_score_is_half_the_order_statistic_of_the_map(tmp_path: Path) -> None:
