@@ -27,8 +27,8 @@ MOST = 100
 ROUNDS = 3
 LEAST = 0.5
 """Correlation below which good pictures have nothing in common that they could be aligned by."""
-MARGIN = 0.1
-"""The floor lies at least so far below the lowest correlation of a good picture."""
+SHARE = 0.6
+"""Of the lowest correlation of a good picture, below which a picture shows no part: a defect lowers it less."""
 
 
 def with_alignment(how: Preprocessing, model: str | None, paths: Sequence[Path]) -> Preprocessing:
@@ -71,11 +71,11 @@ def _mean(greys: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
 
 
 def _floor(correlations: Sequence[float], paths: Sequence[Path]) -> int:
-    """In thousandths: twice as far from 1 as the lowest correlation of a good picture, or further."""
+    """In thousandths."""
     lowest = min(correlations)
     if lowest < LEAST:
         raise DataError(
             f"{paths[correlations.index(lowest)]} does not register on the other good pictures (correlation "
             f"{lowest:.2f}, at least {LEAST:g} expected): remove it, or train without --align"
         )
-    return max(1, math.floor(1000.0 * min(2.0 * lowest - 1.0, lowest - MARGIN)))
+    return math.floor(1000.0 * SHARE * lowest)

@@ -57,8 +57,7 @@ def test_the_command_trains_what_was_chosen(
         str(target),
         "--backbone",
         "tf_efficientnet_lite0",
-        "--image-size",
-        "64",
+        *("--image-size", "64", "--scales", "1"),
     ]
     weights = ["--backbone-weights", str(random_weights)]
     result = CliRunner().invoke(train, [*arguments, *weights, "--auto", "--candidates", ",".join(METHODS)])
