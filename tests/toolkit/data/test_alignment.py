@@ -1,16 +1,19 @@
 """The reference of an alignment: made of parts that lie anyhow, in their middle, or refused."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from csflow.runtime.bundle.alignment import Alignment
 from csflow.runtime.bundle.manifest import Preprocessing
 from csflow.runtime.errors import ConfigError, DataError
 from csflow.runtime.picture.align import grey_levels, registered
 from csflow.runtime.picture.preprocess import prepare_file, preprocess_placed
 from csflow.toolkit.data.alignment import with_alignment
+from csflow.toolkit.plan import BackboneChoice, TrainPlan, model_plan
 
 SIDE = 96
 HOW = Preprocessing(SIDE)
@@ -78,3 +81,11 @@ def test_what_cannot_be_aligned_is_refused_before_any_picture_is_read(
 ) -> None:
     with pytest.raises(ConfigError, match=problem):
         with_alignment(how, model, [Path("never/read.png")])
+
+
+def test_what_is_adapted_keeps_the_alignment_that_it_has() -> None:
+    how = Preprocessing(SIDE, align=Alignment("euclidean", "00" * 64 * 64, 500))
+    bundle = SimpleNamespace(manifest=SimpleNamespace(preprocessing=how))
+    model, training = model_plan("padim", BackboneChoice("tf_efficientnet_lite0", SIDE))
+    plan = TrainPlan(model, training, start=SimpleNamespace(bundle=bundle))  # type: ignore[arg-type]
+    assert plan.aligned([Path("never/read.png")]) == how
