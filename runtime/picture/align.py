@@ -42,14 +42,16 @@ LEAST_SHARE = 2
 ONE = 1 << 16
 
 Picture = NDArray[np.uint8]
-Whole = NDArray[np.signedinteger[Any]]
+Whole = NDArray[Any]
+"""Of whole numbers, 32 or 64 bits each."""
 
 
 def moved(picture: Picture, pose: Pose) -> Picture:
     """A picture (S, S) or (S, S, 3) as it lies on the reference; its edges go on where it does not reach."""
     x, y = _places(len(picture), [(pose.x, pose.y, pose.turn)], pose.aspect)
     blended = _blended(picture.astype(np.int64), x[0].astype(np.int64), y[0].astype(np.int64))
-    return ((blended + ONE // 2) >> 16).astype(np.uint8)
+    made: Picture = ((blended + ONE // 2) >> 16).astype(np.uint8)
+    return made
 
 
 def moved_back(prediction: Prediction, pose: Pose | None) -> Prediction:
@@ -97,7 +99,8 @@ def grey_levels(picture: Picture) -> Picture:
     lengths = np.diff(edges, append=len(picture))
     weighted = rgb @ np.array([77, 150, 29], dtype=np.int64)
     count = 256 * lengths[:, None] * lengths[None, :]
-    return ((weighted + count // 2) // count).astype(np.uint8)
+    means: Picture = ((weighted + count // 2) // count).astype(np.uint8)
+    return means
 
 
 def registered(grey: Picture, reference: Picture, model: str, aspect: tuple[int, int] = (1, 1)) -> Pose:
@@ -187,7 +190,7 @@ def _places(side: int, poses: Sequence[_Step], aspect: tuple[int, int]) -> tuple
     return c * u[None, :] - left * u[:, None] + middle + 2 * x, down * u[None, :] + c * u[:, None] + middle + 2 * y
 
 
-def _blended(values: NDArray[np.generic], x: Whole, y: Whole) -> NDArray[np.generic]:
+def _blended(values: NDArray[Any], x: Whole, y: Whole) -> NDArray[Any]:
     """2^16 times what lies at these places, in 2^-17 pixels, between the four pixels around; edges go on outside."""
     last = len(values) - 1
     x, y = np.clip(x, 0, last << 17), np.clip(y, 0, last << 17)
@@ -196,7 +199,9 @@ def _blended(values: NDArray[np.generic], x: Whole, y: Whole) -> NDArray[np.gene
     if values.ndim > 2:
         right, low = right[..., None], low[..., None]
     upper = (256 - low) * (256 - right) * values[row, column] + (256 - low) * right * values[row, next_column]
-    return upper + low * (256 - right) * values[next_row, column] + low * right * values[next_row, next_column]
+    lower = low * (256 - right) * values[next_row, column]
+    blended: NDArray[Any] = upper + lower + low * right * values[next_row, next_column]
+    return blended
 
 
 def _matrix(turn: int, width: int, height: int) -> tuple[int, int, int]:
@@ -222,4 +227,5 @@ def _halved(grey: Picture, side: int) -> Whole:
     """(64, 64) as the means of blocks, (side, side)."""
     block = REFERENCE_SIDE // side
     sums = grey.astype(np.int64).reshape(side, block, side, block).sum(axis=(1, 3))
-    return ((sums + block * block // 2) // (block * block)).astype(np.int32)
+    means: Whole = ((sums + block * block // 2) // (block * block)).astype(np.int32)
+    return means

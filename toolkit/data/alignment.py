@@ -67,7 +67,8 @@ def _numbers(pose: Pose) -> tuple[int, int, int]:
 
 
 def _mean(greys: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    return np.floor(np.mean(greys, axis=0) + 0.5).astype(np.uint8)
+    mean: NDArray[np.uint8] = np.floor(np.mean(greys, axis=0) + 0.5).astype(np.uint8)
+    return mean
 
 
 def _floor(correlations: Sequence[float], paths: Sequence[Path]) -> int:
