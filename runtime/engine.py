@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from csflow.runtime.types import Frame, Prediction
 
-__all__ = ["BatchEngine", "CameraEngine", "DescribedEngine", "Engine"]
+__all__ = ["BatchEngine", "CameraEngine", "DescribedEngine", "Engine", "Layer", "ProfiledEngine"]
 
 
 @runtime_checkable
@@ -59,3 +60,30 @@ class DescribedEngine(Protocol):
 
     def describe(self) -> str:
         """One line for people."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One operation of a graph as a library runs it."""
+
+    graph: str
+    """The stage that it belongs to: backbone, flow."""
+    name: str
+    """As the library calls it: the node of the graph that it grew out of."""
+    kind: str
+    """For example 'Convolution', or 'Reorder' where values are brought into another layout."""
+    how: str
+    """The library's name of its code, with the type that it computes in: 'brgconv_avx512_f32'."""
+    seconds: float
+    """Median over the frames."""
+
+
+@runtime_checkable
+class ProfiledEngine(Protocol):
+    """An engine that can say what each of its operations takes."""
+
+    def profile(self, frame: Frame, rounds: int) -> list[Layer]:
+        """Time `frame`, (S, S, 3) uint8 RGB, `rounds` times, in running order; what takes no time is left out.
+
+        Raises InferenceError as `Engine.infer` does.
+        """

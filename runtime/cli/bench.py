@@ -15,6 +15,7 @@ EXAMPLES = (
     "csflow bench --bundle model.csflow",
     "csflow bench --size 1920x1080 --fps 10 --latency-ms 80",
     "csflow bench --backend 'openvino?threads=2' --json",
+    "csflow bench --backend openvino-fp32 --profile",
 )
 
 
@@ -46,6 +47,7 @@ def _size(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -
     help="Longest time to a verdict, which 99 of 100 must keep.",
 )
 @click.option("--pictures", type=click.IntRange(1, 100000), default=200, show_default=True, help="How many are judged.")
+@click.option("--profile", "profiled", is_flag=True, help="Say what each layer takes, too; OpenVINO only.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
 def bench(
@@ -57,6 +59,7 @@ def bench(
     fps: float | None,
     latency_ms: float | None,
     pictures: int,
+    profiled: bool,
     as_json: bool,
 ) -> None:
     """Time the bundle's verdicts on this machine, and say whether a line's camera and deadline fit.
@@ -65,6 +68,7 @@ def bench(
     camera and outputs come on top. The exit code is 1 where they do not fit.
     """
     from csflow.runtime.detector import Detector
+    from csflow.runtime.doctor.layers import profile
     from csflow.runtime.doctor.speed import Demand, measure, usual_size
 
     demand = Demand(fps, None if latency_ms is None else latency_ms / 1e3)
@@ -73,8 +77,9 @@ def bench(
         click.progressbar(length=pictures, label="Judging pictures", file=sys.stderr) as bar,
     ):
         speed = measure(detector, size or usual_size(detector), pictures, bar.update)
+        layers = profile(detector) if profiled else None
     if as_json:
-        echo_json(speed.facts(demand))
+        echo_json({**speed.facts(demand), **({"layers": layers.facts()} if layers else {})})
     else:
-        click.echo("\n".join(speed.lines(demand)))
+        click.echo("\n".join([*speed.lines(demand), *(layers.lines() if layers else ())]))
     ctx.exit(0 if speed.fits(demand) else 1)
