@@ -17,7 +17,7 @@ FUZZ_S ?= 150
 # One process for each core runs tests, each file in one of them; PYTEST_N=0 runs all in this one.
 PYTEST_N ?= auto
 
-.PHONY: demo wheel test skipped packages lint fuzz fuzz-native soak bench constraints clean
+.PHONY: demo wheel test skipped packages lint fuzz fuzz-native soak bench gpu constraints clean
 
 demo: $(VENV)/.demo
 	@rm -rf $(DEMO)
@@ -72,6 +72,10 @@ fuzz-native:
 
 bench: $(VENV)/.dev
 	$(BIN)/python tests/bench/bench.py $(BENCH)
+
+# On a machine with an NVIDIA GPU and TensorRT: ten minutes at most, figures as JSON.
+gpu: $(VENV)/.dev
+	$(BIN)/python tests/bench/bench_gpu.py $(GPU)
 
 soak: $(VENV)/.dev
 	$(BIN)/python tests/soak/soak.py $(SOAK)

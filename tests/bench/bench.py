@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -13,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 
 import click
@@ -21,12 +19,14 @@ import numpy as np
 import torch
 from bench_camera import FORMATS, acquisition
 from bench_line import Pictures, run_line
+from bench_low import OnnxRuntime, machine, resident_mb
 from bench_model import CAMERA_PX, NullEngine, pictures, random_bundle
 from bench_plc import handshakes, swaps
 
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.engine import BatchEngine, Engine
 from csflow.runtime.engines.opening import load_engine
+from csflow.runtime.engines.stages import OPENVINO
 from csflow.runtime.errors import BackendUnavailable
 from csflow.runtime.picture.preprocess import preprocess
 from csflow.runtime.types import Frame
@@ -34,7 +34,10 @@ from csflow.toolkit.backbones.networks import build_backbone, resolve_name
 from csflow.toolkit.methods.flow.config import FlowConfig
 from csflow.toolkit.methods.flow.flow import CrossScaleFlow, negative_log_likelihood
 
-ENGINES = ("torch", "openvino-fp32", "openvino-bf16", "openvino-int8")
+ENGINES = ("torch", *(f"openvino-{precision}" for precision in OPENVINO))
+INT8_MODEL = ("openvino-fp32", "openvino-fp32+bf16", "openvino-int8")
+"""Of a model whose backbone was int8 before it was trained."""
+RESIDENT = ("openvino-fp32", "openvino-fp32+bf16")
 THROUGHPUT = "?mode=throughput"
 SHARE_LIMIT, NULL_LIMIT_S = 0.05, 1.5e-3
 """What the work around the engine may cost: of the engine's time at the paper's settings, and with a null engine."""
@@ -133,6 +136,20 @@ def opened(bundle: Bundle, names: Sequence[str]) -> Iterator[dict[str, Engine]]:
         yield engines
 
 
+def alone_rows(
+    bundle: Bundle, int8: Bundle, engines: dict[str, Engine], frame: Frame, repeats: int
+) -> tuple[list[Row], str]:
+    """Every engine by itself, in turn with the same model of an int8 backbone and with ONNX Runtime; and the fastest.
+
+    The fastest is one of the first bundle's but torch: whether it may decide is the gate's question.
+    """
+    with opened(int8, INT8_MODEL) as others, OnnxRuntime(bundle) as other:
+        named = {f"int8 model, {name}": engine for name, engine in others.items()}
+        rows = engine_rows({**engines, **named, f"{other.name}, csflow's graphs": other}, frame, repeats)
+    deployed = [row for row in rows if row.what in engines and row.what != "torch"] or rows[:1]
+    return rows, min(deployed, key=lambda row: row.median_s).what
+
+
 def engine_rows(engines: dict[str, Engine], frame: Frame, repeats: int) -> list[Row]:
     """Seconds a frame of each engine alone, as ratios of the first; it gets as many frames as it computes together."""
     counts = {name: engine.batch if isinstance(engine, BatchEngine) else 1 for name, engine in engines.items()}
@@ -216,15 +233,6 @@ def help_row() -> Row:
     return Row.of_times("csflow run --help", in_turn({"help": action}, 5)["help"])
 
 
-def machine() -> str:
-    """Processor, its relevant instructions, threads and versions."""
-    has = torch.cpu.get_capabilities()
-    flags = [name for name in ("avx2", "avx512_f", "avx512_bf16", "amx_bf16") if has.get(name)]
-    versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "openvino", "numpy", "pillow"))
-    name = has.get("cpu_name", platform.machine())
-    return f"{name}, {torch.get_num_threads()} threads, {' '.join(flags)}; {versions}"
-
-
 @click.command()
 @click.option("--backbone", default="tf_efficientnet_lite2", show_default=True)
 @click.option("--image-size", default=384, show_default=True)
@@ -244,12 +252,13 @@ def bench(backbone: str, image_size: int, hidden: int, repeats: int, fps: float,
     with tempfile.TemporaryDirectory() as folder:
         # Compiled models of random weights are of no use to anybody later.
         os.environ["CSFLOW_CACHE"] = str(Path(folder) / "cache")
-        bundle = random_bundle(Path(folder) / "model.csflow", backbone, image_size, hidden, images[0])
+        where = Path(folder)
+        bundle = random_bundle(where / "model.csflow", backbone, image_size, hidden, images[0])
+        int8 = random_bundle(where / "int8.csflow", backbone, image_size, hidden, images[0], "int8")
+        memory = {name: resident_mb(bundle, name, where / "memory") for name in RESIDENT}
         with opened(bundle, ENGINES) as engines:
             frame = Frame(preprocess(images[0], bundle.manifest.preprocessing))
-            alone = engine_rows(engines, frame, repeats)
-            deployed = [row for row in alone if row.what != "torch"] or alone
-            fastest = min(deployed, key=lambda row: row.median_s).what
+            alone, fastest = alone_rows(bundle, int8, engines, frame, repeats)
             line, overhead = line_rows(bundle, engines[fastest], images, repeats)
             modes = [fastest + THROUGHPUT] if fastest.startswith("openvino") else []
             with opened(bundle, modes) as other:
@@ -268,7 +277,7 @@ def bench(backbone: str, image_size: int, hidden: int, repeats: int, fps: float,
         "load_after": round(os.getloadavg()[0], 1),
     }
     if as_json:
-        about["overhead"] = asdict(overhead)
+        about |= {"overhead": asdict(overhead), "resident_mb": memory}
         parts = {"engines": alone, "line": line, "plc": plc, "cameras": cameras, "rest": rest}
         listed = {name: [asdict(row) for row in rows] for name, rows in parts.items()}
         click.echo(json.dumps({**about, **listed}, indent=2))
@@ -278,7 +287,8 @@ def bench(backbone: str, image_size: int, hidden: int, repeats: int, fps: float,
     click.echo("\n".join(row.text() for row in (*alone, *line, *plc, *rest)))
     click.echo("\n| engine | cameras | frames a call | frames/s | ratio | latency p50 ms | p95 ms | p99 ms |")
     click.echo("|---|---|---|---|---|---|---|---|\n" + "\n".join(row.text() for row in cameras))
-    click.echo(f"\noverhead: {overhead.text()}")
+    click.echo("\nresident memory: " + ", ".join(f"{name} {size:.0f} MB" for name, size in memory.items()))
+    click.echo(f"overhead: {overhead.text()}")
 
 
 if __name__ == "__main__":

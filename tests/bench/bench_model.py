@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from csflow.export.graphs.onnx_export import make_graphs
@@ -17,6 +18,7 @@ from csflow.runtime.picture.preprocess import preprocess
 from csflow.runtime.synthetic.product import part_at
 from csflow.runtime.types import Frame, Prediction
 from csflow.toolkit.backbones.networks import build_backbone, resolve_name
+from csflow.toolkit.backbones.quantized import quantized
 from csflow.toolkit.config import ModelConfig
 from csflow.toolkit.golden import score_golden
 from csflow.toolkit.methods.flow.config import FlowConfig
@@ -33,20 +35,26 @@ def pictures(count: int) -> list[NDArray[np.uint8]]:
     return [part_at(1, i, 0.0, CAMERA_PX).image for i in range(count)]
 
 
-def random_bundle(path: Path, backbone: str, image_size: int, hidden: int, golden: NDArray[np.uint8]) -> Bundle:
+def random_bundle(
+    path: Path, backbone: str, image_size: int, hidden: int, golden: NDArray[np.uint8], precision: str = "fp32"
+) -> Bundle:
     """A bundle of this size with random weights and gamma away from 0: times do not depend on training.
 
     It has float32 and INT8 graphs, and `golden`, a camera's picture, as its golden frame.
+
+    Args:
+        precision: of the backbone, as `csflow train --backbone-precision` has it.
     """
-    named = resolve_name(backbone)
-    trunk = build_backbone(named)
+    image = preprocess(golden, Preprocessing(image_size))
+    trunk = build_backbone(resolve_name(backbone))
+    if precision == "int8":
+        trunk = quantized(trunk, [torch.from_numpy(image[None])])
     shapes = trunk.shapes(image_size)
     config = ModelConfig(image_size, trunk.config, head=CSFlow().settle(FlowConfig(hidden=hidden), shapes))
     flow = CrossScaleFlow(config.head).eval()
     for name, parameter in flow.named_parameters():
         if name.endswith("gamma"):
             parameter.data.fill_(0.1)
-    image = preprocess(golden, Preprocessing(image_size))
     model = Model(trunk, FlowHead(flow), config)
     manifest = Manifest(Preprocessing(image_size), Definitions(), config.to_mapping(), {}, {})
     bundle = Bundle.create(path, manifest, {**model.weight_files(), **score_golden(model, [("good", image)])})

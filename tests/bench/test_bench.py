@@ -21,7 +21,11 @@ def test_a_small_bench_fills_every_table() -> None:
     tables = json.loads(done.stdout)
     engines = {row["what"]: row for row in tables["engines"]}
     assert {"torch", "openvino-fp32", "openvino-int8"} <= set(engines)
+    assert {"int8 model, openvino-fp32", "int8 model, openvino-int8", "onnxruntime-fp32, csflow's graphs"} <= set(
+        engines
+    )
     assert engines["torch"]["ratio"] == 1.0
+    assert tables["resident_mb"]["openvino-fp32"] > 50
     latency, throughput = tables["cameras"][:3], tables["cameras"][3:]
     assert [row["cameras"] for row in latency] == [row["cameras"] for row in throughput] == [1, 2, 4]
     assert {row["per_call"] for row in latency} == {1.0}
