@@ -48,6 +48,12 @@ OPTIONS = (
         "--save-budget", callback=_bytes, metavar="SIZE", help="Delete the oldest pictures beyond it, for example 2GB."
     ),
     click.option(
+        "--output",
+        metavar="URI",
+        help="Pulse a digital output for each verdict: 'gpio:/dev/gpiochip0?ok=17&nok=27&pulse_ms=100'; ok energises "
+        "to pass, nothing moves at ERROR.",
+    ),
+    click.option(
         "--mqtt", envvar="CSFLOW_MQTT", metavar="URL", help="Publish to mqtt[s]://user:password@host/PREFIX/result."
     ),
     click.option("--webhook", envvar="CSFLOW_WEBHOOK", metavar="URL", help="POST results as JSON to http[s]://..."),
@@ -74,9 +80,20 @@ OPTIONS = (
         "Repeat it for several; the token of their pages is in CSFLOW_ALSO_TOKEN.",
     ),
     click.option(
+        "--language",
+        metavar="LANGUAGE",
+        show_default="as the browser is set",
+        help="Language of that page for who has chosen none: en, de, or a JSON file of its words.",
+    ),
+    click.option(
         "--history", metavar="DIR", help="Keep results in Parquet files by line and day, which csflow history asks."
     ),
-    click.option("--line", metavar="NAME", show_default="the host's name", help="Name of this line in the history."),
+    click.option(
+        "--line",
+        metavar="NAME",
+        show_default="the host's name",
+        help="Name of this line, in the history and on the live page.",
+    ),
     click.option(
         "--history-budget", callback=_bytes, metavar="SIZE", help="Delete the oldest files beyond it, for example 10GB."
     ),

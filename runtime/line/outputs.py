@@ -42,6 +42,8 @@ class OutputOptions:
     save_rule: str = "not-ok"
     save_budget: int | None = None
     """Bytes."""
+    output: str | None = None
+    """Digital output, as `PulseSink` takes it."""
     mqtt: str | None = None
     webhook: str | None = None
     webhook_rule: str = "not-ok"
@@ -51,10 +53,12 @@ class OutputOptions:
     """Folder of what an operator says on that page, who has the token in $CSFLOW_OPERATOR_TOKEN."""
     also: tuple[str, ...] = ()
     """Other runs on that page, NAME=http://HOST:PORT each; their token is in $CSFLOW_ALSO_TOKEN."""
+    language: str | None = None
+    """Of that page: en, de or a JSON file; None: as the browser is set."""
     history: str | None = None
     """Folder of Parquet files."""
     line: str | None = None
-    """Name of this line in them; None: the host's."""
+    """Name of this line in them and on the page; None: the host's."""
     history_budget: int | None = None
     """Bytes."""
     shadow: tuple[str, str] | None = None
@@ -129,6 +133,10 @@ def open_outputs(
     outputs, waits = Outputs(ending), not any(source.live for source in sources)
     try:
         _open_files(outputs, options, detector, sources)
+        if options.output is not None:
+            from csflow.runtime.sinks.pulse import PulseSink
+
+            outputs.add(PulseSink(options.output))
         _open_network(outputs, options, waits)
         _open_views(outputs, options, waits)
         if options.serve is not None:
@@ -167,7 +175,7 @@ def _open_files(outputs: Outputs, options: OutputOptions, detector: Detector, so
     if options.history is not None:
         from csflow.runtime.history.sink import HistorySink
 
-        kept = HistorySink(Path(options.history), options.line or platform.node() or "line", options.history_budget)
+        kept = HistorySink(Path(options.history), _line(options), options.history_budget)
         _add_queue(outputs, BackgroundSink(kept, f"history {options.history}", waits=waits))
     if options.shadow is not None:
         from csflow.runtime.replay.shadow import ShadowSink
@@ -211,7 +219,7 @@ def _open_page(
 ) -> None:
     assert options.serve is not None
     from csflow.runtime.labels.folder import LabelFolder
-    from csflow.runtime.page.facts import PageInfo
+    from csflow.runtime.page.facts import Beside, PageInfo
     from csflow.runtime.page.labelling import Labelling
     from csflow.runtime.page.sink import PageSink
 
@@ -226,6 +234,7 @@ def _open_page(
         triggered=triggered,
         signed_by=detector.identity.signed_by,
         unsigned=bool(detector.identity.pack_sha256 and not detector.identity.signed_by),
+        line=_line(options),
     )
     waited_for = [source for source in sources if isinstance(source, Reconnecting)]
     by_name = {source.name: source for source in sources}
@@ -239,11 +248,19 @@ def _open_page(
         None
         if options.labels is None
         else Labelling(LabelFolder(options.labels), lambda camera: decoder_of(by_name[camera])),
-        options.also,
-        os.environ.get("CSFLOW_ALSO_TOKEN") or None,
+        Beside(
+            options.also,
+            os.environ.get("CSFLOW_ALSO_TOKEN") or None,
+            options.language,
+            None if options.save is None else Path(options.save),
+        ),
     )
     outputs.page_url = page.url
     outputs.add(page)
+
+
+def _line(options: OutputOptions) -> str:
+    return options.line or platform.node() or "line"
 
 
 def _add_queue(outputs: Outputs, queue: BackgroundSink) -> None:

@@ -88,6 +88,11 @@ class Access:
         """Whether the page is shown to nobody without a token."""
         return self._token is not None
 
+    @property
+    def has_operator(self) -> bool:
+        """Whether anybody can be an operator."""
+        return self._operator_token is not None
+
     def role(self, headers: dict[str, str], query: str = "") -> Role:
         """What a request with these headers (names in lower case) and query may do.
 

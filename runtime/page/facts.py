@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from csflow.runtime.picture.region import WHOLE_PICTURE, Region
 from csflow.runtime.types import Frame, Result
 
-__all__ = ["PageInfo", "Seen", "finite", "score_ratio"]
+__all__ = ["Beside", "PageInfo", "Seen", "finite", "score_ratio"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,22 @@ class PageInfo:
     """Who signed the pack that brought the bundle; empty where nobody did, or where it came in none."""
     unsigned: bool = False
     """The bundle came in a pack that nobody signed."""
+    line: str = ""
+    """What this line is called."""
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What a page shows beside its own run, and in which language."""
+
+    also: tuple[str, ...] = ()
+    """Other runs, NAME=http://HOST:PORT each."""
+    also_token: str | None = None
+    """What their pages ask for."""
+    language: str | None = None
+    """As `Words` takes it."""
+    saved: Path | None = None
+    """Folder in which pictures of parts are saved."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,7 @@
-"""What the page's operator may do: open a part, and say what it is. Refused to everybody else before a byte is read."""
+"""What the page's operator may do: begin a shift, open a part, and say what it is.
+
+Refused to everybody else before a byte is read.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +20,24 @@ from csflow.runtime.errors import CSFlowError, SinkError
 from csflow.runtime.page.access import ROLE, Role
 from csflow.runtime.page.labelling import Labelling, Word
 from csflow.runtime.page.pictures import Pictures
+from csflow.runtime.page.state import LiveState
 
-__all__ = ["OperatorRoutes"]
+__all__ = ["OperatorRoutes", "shift_route"]
 
 MOST_BYTES = 16 << 10
 POLL_S = 0.1
 T = TypeVar("T")
 Handler = Callable[[Request], Awaitable[Response]]
+
+
+def shift_route(state: LiveState) -> Route:
+    """POST /shift: count from now."""
+
+    async def begin(_request: Request) -> Response:
+        state.reset_shift()
+        return JSONResponse({})
+
+    return Route("/shift", _operators(begin), methods=["POST"])
 
 
 class OperatorRoutes:

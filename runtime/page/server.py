@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import sys
 import time
@@ -15,10 +16,12 @@ from starlette.routing import Route
 
 from csflow.runtime.page.access import ROLE, Access, Address, Role
 from csflow.runtime.page.also import OtherRuns
-from csflow.runtime.page.facts import Seen
+from csflow.runtime.page.facts import Beside, Seen
+from csflow.runtime.page.files.saved import SavedPictures
+from csflow.runtime.page.files.words import Words
 from csflow.runtime.page.labelling import Labelling
 from csflow.runtime.page.metrics import Metrics
-from csflow.runtime.page.operator import OperatorRoutes
+from csflow.runtime.page.operator import OperatorRoutes, shift_route
 from csflow.runtime.page.pictures import Pictures
 from csflow.runtime.page.state import LiveState
 from csflow.runtime.page.web import WebServer, static_file
@@ -40,13 +43,11 @@ SCRIPTS = (
     "parts.js",
     "tiles.js",
     "words.js",
+    "past.js",
+    "screen.js",
+    "shift.js",
 )
-LANGUAGES = ("en",)
-ASSETS = {
-    **dict.fromkeys(STYLES, "text/css"),
-    **dict.fromkeys(SCRIPTS, "text/javascript"),
-    **{f"words/{name}.json": "application/json" for name in LANGUAGES},
-}
+ASSETS = {**dict.fromkeys(STYLES, "text/css"), **dict.fromkeys(SCRIPTS, "text/javascript")}
 
 
 class _Since(NamedTuple):
@@ -62,13 +63,15 @@ class PageServer:
     """Serves a `LiveState` until it is closed."""
 
     def __init__(
-        self, address: Address, access: Access, state: LiveState, labelling: Labelling | None, also: OtherRuns
+        self, address: Address, access: Access, state: LiveState, labelling: Labelling | None, beside: Beside
     ) -> None:
-        """Listen, and take over `also`; raises SinkError for an address that cannot be had."""
+        """Listen; raises SinkError for an address that cannot be had, ConfigError for another run or language."""
         self._access = access
         self._state = state
         self._labelling = labelling
-        self._also = also
+        self._words = Words(beside.language)
+        self._saved = None if beside.saved is None else SavedPictures(beside.saved)
+        self._also = OtherRuns(beside.also, beside.also_token)
         self._pictures = Pictures(state, keep=labelling is not None)
         self._metrics = Metrics(state)
         self._closing = False
@@ -92,6 +95,8 @@ class PageServer:
     def _routes(self) -> list[Route]:
         return [
             *self._operator_routes(),
+            *self._saved_routes(),
+            Route("/words/{name}.json", self._language),
             Route("/", self._page),
             Route("/events", self._events),
             Route("/state", self._state_once),
@@ -102,16 +107,38 @@ class PageServer:
         ]
 
     def _operator_routes(self) -> list[Route]:
-        if self._labelling is None:
+        routes = [shift_route(self._state)]
+        if self._labelling is not None:
+            of_labels = OperatorRoutes(self._labelling, self._pictures, self._state.run, lambda: self._closing)
+            routes += of_labels.routes()
+        return routes
+
+    def _saved_routes(self) -> list[Route]:
+        saved = self._saved
+        if saved is None:
             return []
-        return OperatorRoutes(self._labelling, self._pictures, self._state.run, lambda: self._closing).routes()
+
+        def listed(request: Request) -> Response:
+            before = request.query_params.get("before", "")
+            until_s = float(before) if re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,9})?", before) else math.inf
+            return Response(json_line(saved.before(until_s)), media_type="application/json")
+
+        def picture(request: Request) -> Response:
+            return _jpeg(saved.picture(request.path_params["name"], "small" in request.query_params))
+
+        return [Route("/saved", listed), Route("/saved/{name}", picture)]
+
+    async def _language(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        text = json_line(self._words.index()).encode() if name == "index" else self._words.of(name)
+        return Response(text, media_type="application/json") if text else Response(status_code=404)
 
     async def _page(self, request: Request) -> Response:
         token = request.query_params.get("token", "")
         if self._access.role_of(token) is Role.NOBODY:
             return Response(_file("page.html"), media_type="text/html")
         # Out of the address bar and the history; the cookie takes over.
-        response = RedirectResponse("/", 303)
+        response = RedirectResponse("/?kiosk" if "kiosk" in request.query_params else "/", 303)
         response.set_cookie(self._access.cookie, token, max_age=31_536_000, httponly=True, samesite="strict")
         return response
 
@@ -159,6 +186,8 @@ class PageServer:
             rejects = self._pictures.rejects(since.reject)
             event["rejects"] = [reject.to_mapping() for reject in rejects]
             heard, event["also"] = self._also.watch(since.also)
+            event["saved"] = self._saved is not None
+            event["operator"] = role is Role.OPERATOR if self._access.has_operator else None
             if self._labelling is not None:
                 event["labels"] = {"operator": role is Role.OPERATOR, **self._labelling.facts()}
             upto = _Since(

@@ -7,8 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from csflow.runtime.errors import BackendUnavailable, ConfigError, SinkError
 from csflow.runtime.machine.install import pip_install
 from csflow.runtime.page.access import Access, Address
-from csflow.runtime.page.also import OtherRuns
-from csflow.runtime.page.facts import PageInfo
+from csflow.runtime.page.facts import Beside, PageInfo
 from csflow.runtime.page.labelling import Labelling
 from csflow.runtime.page.state import LiveState
 from csflow.runtime.sink import OutputReport
@@ -29,8 +28,7 @@ class PageSink:
         absent: Callable[[], Collection[str]] = lambda: (),
         operator_token: str | None = None,
         labelling: Labelling | None = None,
-        also: Sequence[str] = (),
-        also_token: str | None = None,
+        beside: Beside | None = None,
     ) -> None:
         """Begin to serve.
 
@@ -41,11 +39,11 @@ class PageSink:
             absent: gives the names of the cameras that are not there.
             operator_token: who gives it may see the page too, and label.
             labelling: where to; None for a page that only shows.
-            also: other runs to show, NAME=http://HOST:PORT each.
-            also_token: what their pages ask for.
+            beside: what is shown beside the run; None is nothing.
 
         Raises:
-            ConfigError: no address, one that needs a token, labelling without the operator's, or no other run.
+            ConfigError: no address, one that needs a token, labelling without the operator's, no other run, or
+                no language.
             SinkError: the address is taken, or is not of this machine.
             BackendUnavailable: a library is missing.
         """
@@ -64,7 +62,7 @@ class PageSink:
                 f"the live page needs starlette, uvicorn and prometheus-client, of which one does not load ({error}); "
                 f"install them with: {pip_install('serve')}"
             ) from None
-        self._server = PageServer(where, access, self._state, labelling, OtherRuns(also, also_token))
+        self._server = PageServer(where, access, self._state, labelling, beside or Beside())
 
     @property
     def url(self) -> str:

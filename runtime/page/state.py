@@ -64,6 +64,8 @@ class LiveState:
         self.run = secrets.token_hex(4)
         """Another one each run, so that a page notices a restart."""
         self.tally = Tally()
+        self._shift = time.time(), self.tally.summary().verdicts
+        """Since when, in seconds since 1970, and what had been counted until then."""
         self._reports = reports
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
@@ -117,6 +119,11 @@ class LiveState:
         with self._lock:
             return self._latencies.cumulative(), self._latencies.sum_s
 
+    def reset_shift(self) -> None:
+        """Count the shift from now."""
+        with self._lock:
+            self._shift = time.time(), self.tally.summary().verdicts
+
     def snapshot(self, shown: Iterable[Seen], since: int) -> dict[str, Any]:
         """Everything the page shows as a JSON object.
 
@@ -130,6 +137,7 @@ class LiveState:
             summary = self.tally.summary()
             mapping = {
                 "run": self.run,
+                "line": self.info.line,
                 "bundle": self.info.bundle,
                 "engine": self.info.engine,
                 "distrust": self.info.distrust,
@@ -138,7 +146,9 @@ class LiveState:
                 "triggered": self.info.triggered,
                 "warn_ratio": finite(self.info.warn_threshold / self.info.reject_threshold),
                 "shown": [_shown(seen, now_ns) for seen in shown],
+                "unix_s": round(time.time(), 3),
                 "counts": summary.verdicts,
+                "shift": self._of_shift(summary.verdicts),
                 "frames": summary.frames,
                 "dropped": summary.dropped,
                 "fps": self._fps(now_ns),
@@ -151,6 +161,10 @@ class LiveState:
             }
         mapping["outputs"] = [_output(report) for report in self._reports()]
         return mapping
+
+    def _of_shift(self, verdicts: dict[str, int]) -> dict[str, Any]:
+        since_s, before = self._shift
+        return {"since": round(since_s, 3), "counts": {name: count - before[name] for name, count in verdicts.items()}}
 
     def _fps(self, now_ns: int) -> float:
         recent = sum(1 for _ in itertools.takewhile(lambda t: now_ns - t < RATE_S * 1e9, reversed(self._times_ns)))

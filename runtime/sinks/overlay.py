@@ -8,6 +8,7 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -22,13 +23,38 @@ from csflow.runtime.sink import sink_error
 from csflow.runtime.sinks.record import result_record
 from csflow.runtime.types import Frame, Result
 
-__all__ = ["OverlaySink"]
+__all__ = ["OverlaySink", "SavedName"]
 
 JPEG_QUALITY = 92
 LONGEST_PX = 1024
 OWN_NAME = re.compile(r"\d{8}T\d{6}\.\d{9}Z-\d{8,}-[A-Z]+-[A-Za-z0-9-]+\.(?:jpg|png)")
 LEFTOVER = re.compile(rf"\.{OWN_NAME.pattern}\.[A-Za-z0-9_]+\.tmp")
 LEFTOVER_S = 60.0
+
+
+@dataclass(frozen=True)
+class SavedName:
+    """What the name of a saved picture tells. Names sort by time."""
+
+    text: str
+    unix_ns: int
+    """Wall clock at capture, nanoseconds since 1970 UTC."""
+    verdict: str
+    source: str
+    """Where the frame came from, without what is no letter or digit."""
+
+    @classmethod
+    def parse(cls, text: str) -> SavedName | None:
+        """Read a name; None for one that `OverlaySink` does not give."""
+        if not OWN_NAME.fullmatch(text):
+            return None
+        stamp, index_and_rest = text[:26], text[27:].rpartition(".")[0]
+        _, verdict, source = index_and_rest.split("-", 2)
+        try:
+            seconds = datetime.strptime(stamp[:15], "%Y%m%dT%H%M%S").replace(tzinfo=timezone.utc).timestamp()
+        except ValueError:
+            return None
+        return cls(text, int(seconds) * 10**9 + int(stamp[16:25]), verdict, source)
 
 
 class OverlaySink:

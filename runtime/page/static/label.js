@@ -11,7 +11,7 @@ let openedPart = null;
 
 export const onJudge = (act) => { judge = act; };
 
-async function post(path, body) {
+export async function post(path, body) {
   const answer = await fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
   if (!answer.ok) throw new Error((await answer.text()) || answer.statusText);
   return answer.json();
@@ -21,9 +21,7 @@ export function showLabelling(labels, shown, ofRun) {
   labelling = labels || null;
   shownPart = shown;
   run = ofRun;
-  element("operator").hidden = !labelling;
   if (!labelling) return;
-  element("sign-in").hidden = labelling.operator;
   const overruled = labelling.overruled ? t("labels.overruled", { n: labelling.overruled }) : "";
   show("labels", [t("labels", { n: labelling.labels }), overruled].filter(Boolean).join(", "));
   element("judge").hidden = !labelling.operator || !canBeLabelled(shown);
@@ -85,4 +83,3 @@ async function sendLabel(event) {
 element("word-on-it").addEventListener("submit", sendLabel);
 element("word-on-it").addEventListener("change", showKind);
 element("judge").addEventListener("click", () => judge(shownPart));
-element("become").addEventListener("click", () => element("token").showModal());

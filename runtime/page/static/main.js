@@ -6,9 +6,12 @@ import { enlarge, steps } from "./dialog.js";
 import { element, show } from "./dom.js";
 import { showCounts, showHealth } from "./health.js";
 import { onJudge, showLabelling } from "./label.js";
+import { offerPast, onPast, past } from "./past.js";
 import { addParts, forget as forgetParts, listed, onPart } from "./parts.js";
+import { beginScreen, setClock } from "./screen.js";
+import { showShift } from "./shift.js";
 import { forget as forgetTiles, onTile, present, presented, showTiles } from "./tiles.js";
-import { speak, t } from "./words.js";
+import { t } from "./words.js";
 
 const LOST_AFTER_MS = 4000;
 let run = "";
@@ -48,7 +51,7 @@ function camerasOf(one) {
 // Runs, their cameras and parts under names of their own.
 function named(state) {
   const several = state.cameras.length + state.also.length > 1;
-  const own = { ...state, name: "", base: "", gone: "" };
+  const own = { ...state, name: state.also.length ? state.line : "", base: "", gone: "" };
   return [own, ...state.also.map((other, i) => ({ ...other, base: "also/" + i + "/" }))].map((one) => {
     const ours = (part) => ({ ...part, base: one.base, run: one.run, key: one.base + one.run + ":" + part.number, shown: several ? nameOf(one, part.camera) : "" });
     const shown = new Map(one.shown.map((part) => [part.camera, ours(part)]));
@@ -77,7 +80,11 @@ function update(state) {
   show("engine", state.engine);
   element("signed").hidden = !state.signed_by;
   show("signed", t("signed", { who: state.signed_by }));
-  showCounts(state.counts, state);
+  setClock(state.unix_s);
+  show("line", state.line || "csflow");
+  showCounts(state.shift.counts, state);
+  showShift(state);
+  offerPast(state.saved);
   showHealth(runs);
   present(cameras, paint);
   paint();
@@ -86,8 +93,8 @@ function update(state) {
   addScores(state.scores, state.warn_ratio);
 }
 
-async function begin() {
-  await speak("en");
+function begin() {
+  onPast((part) => enlarge(part, past));
   onPart((part) => enlarge(part, listed));
   onTile((part) => enlarge(part, () => [part]));
   onJudge((part) => enlarge(part, () => [part]));
@@ -95,4 +102,4 @@ async function begin() {
   connect();
 }
 
-begin();
+beginScreen(begin);

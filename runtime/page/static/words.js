@@ -1,4 +1,4 @@
-// What the page says, in the language of `words/<name>.json`; English where that lacks a word.
+// What the page says, in the language of `words/<name>.json`.
 
 let words = {};
 
@@ -9,7 +9,7 @@ async function read(name) {
 }
 
 export async function speak(name) {
-  words = { ...(await read("en")), ...(name === "en" ? {} : await read(name)) };
+  words = await read(name);
   document.documentElement.lang = words["language.code"];
   for (const node of document.querySelectorAll("[data-t]")) node.textContent = t(node.dataset.t);
   for (const node of document.querySelectorAll("[data-label]")) node.setAttribute("aria-label", t(node.dataset.label));
@@ -21,6 +21,8 @@ export function t(key, values = {}) {
 }
 
 export const has = (key) => key in words;
+
+export const moment = (unixS) => new Date(unixS * 1000).toLocaleString(document.documentElement.lang, { hour12: false, dateStyle: "short", timeStyle: "medium" });
 
 export const clock = (unixS) => new Date(unixS * 1000).toLocaleTimeString([], { hour12: false });
 

@@ -15,19 +15,15 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING, Any
 
-from csflow.runtime.errors import BackendUnavailable, ConfigError, CSFlowError, EndOfStream, SourceError
+from csflow.runtime.errors import ConfigError, CSFlowError, EndOfStream
 from csflow.runtime.faults import Verdict
-from csflow.runtime.machine.install import pip_install
+from csflow.runtime.machine.levels import Levels, line_of
 from csflow.runtime.plc.adapters.dialogue import Dialogue
 from csflow.runtime.plc.exchange import Exchange
 from csflow.runtime.plc.process_image import Report, Status
 from csflow.runtime.plc.settings import Digital
 from csflow.runtime.trigger import Request, Trigger, open_trigger
-
-if TYPE_CHECKING:
-    import gpiod
 
 __all__ = ["DigitalPort", "levels"]
 
@@ -65,7 +61,7 @@ class DigitalPort:
         self.name = f"digital {settings.chip}"
         self._settings, self._exchange = settings, exchange
         self._outputs = _outputs(settings, controls)
-        self._lines = _request(settings.chip, self._outputs)
+        self._levels = Levels(settings.chip, self._outputs, "[digital]")
         self._number = 0
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._follow, name="csflow-plc-digital", daemon=True)]
@@ -77,7 +73,7 @@ class DigitalPort:
                     threading.Thread(target=self._ask, args=(trigger, dialogue), name="csflow-plc-input", daemon=True)
                 )
         except BaseException:
-            self._lines.release()
+            self._levels.release()
             raise
         for thread in self._threads:
             thread.start()
@@ -89,22 +85,13 @@ class DigitalPort:
                 if published.report.heartbeat != heartbeat:
                     heartbeat, seen_s = published.report.heartbeat, time.monotonic()
                 stale = time.monotonic() - seen_s > STALE_S
-                self._set({} if stale else levels(published.report))
+                self._levels.set(() if stale else _active(published.report))
                 published = self._exchange.wait_report(published.number, STEP_S)
-            self._set({})
+            self._levels.set(())
         except OSError as error:
             log.error("%s: an output cannot be set (%s): its level is what the hardware pulls it to", self.name, error)
         finally:
-            self._lines.release()
-
-    def _set(self, wanted: dict[str, bool]) -> None:
-        from gpiod.line import Value
-
-        values = {line: Value(int(wanted.get(name, False))) for name, line in self._outputs.items()}
-        # What falls falls first: OK never rises beside a NOK that still stands.
-        for level in (Value.INACTIVE, Value.ACTIVE):
-            if some := {line: value for line, value in values.items() if value is level}:
-                self._lines.set_values(some)
+            self._levels.release()
 
     def _ask(self, trigger: Trigger, dialogue: Dialogue) -> None:
         try:
@@ -151,7 +138,7 @@ class DigitalPort:
 
 def _outputs(settings: Digital, controls: bool) -> dict[str, int | str]:
     named = {name: getattr(settings, name) for name in ("ready", "ok", "nok", "busy")}
-    lines = {name: _line(text) for name, text in named.items() if text}
+    lines = {name: line_of(text) for name, text in named.items() if text}
     if not {"ok", "nok"} <= set(lines) or len(set(lines.values())) < len(lines):
         raise ConfigError("[digital] needs a line each for ok and nok, and no line for two outputs")
     if controls and not settings.trigger:
@@ -159,23 +146,5 @@ def _outputs(settings: Digital, controls: bool) -> dict[str, int | str]:
     return lines
 
 
-def _line(text: str) -> int | str:
-    return int(text) if text.isdecimal() else text
-
-
-def _request(chip: str, outputs: dict[str, int | str]) -> gpiod.LineRequest:
-    try:
-        import gpiod
-        from gpiod.line import Direction, Value
-    except ImportError as error:
-        raise BackendUnavailable(
-            f"[digital] needs gpiod 2, which does not load ({error}); install it with: {pip_install('gpio')}"
-        ) from None
-    low: Any = gpiod.LineSettings(direction=Direction.OUTPUT, output_value=Value.INACTIVE)
-    try:
-        return gpiod.request_lines(chip, dict.fromkeys(outputs.values(), low), consumer="csflow")
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        raise SourceError(
-            f"{chip} does not give these lines as outputs ({why}): 'gpioinfo' lists chips, lines and who has them"
-        ) from None
+def _active(report: Report) -> list[str]:
+    return [name for name, level in levels(report).items() if level]

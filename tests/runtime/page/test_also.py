@@ -17,6 +17,7 @@ import pytest
 
 from csflow.runtime.errors import ConfigError
 from csflow.runtime.page.also import MOST_BYTES, OtherRun, OtherRuns
+from csflow.runtime.page.facts import Beside
 from csflow.runtime.types import Frame, Verdict
 
 from .results import IMAGE, INFO, NOK, OK, TOKEN
@@ -56,7 +57,10 @@ def get(url: str) -> bytes:
 
 
 def test_what_another_run_sees_is_on_the_page_with_its_pictures() -> None:
-    with PageSink("127.0.0.1:0", INFO) as other, PageSink("127.0.0.1:0", INFO, also=[f"line 2={other.url}"]) as page:
+    with (
+        PageSink("127.0.0.1:0", INFO) as other,
+        PageSink("127.0.0.1:0", INFO, beside=Beside((f"line 2={other.url}",))) as page,
+    ):
         other.write(OK, Frame(IMAGE))
         other.write(replace(NOK, part="housing-7"), Frame(IMAGE))
 
@@ -183,8 +187,8 @@ def test_the_worst_of_all_runs_has_the_banner(browser: Any, monkeypatch: pytest.
     monkeypatch.setattr("csflow.runtime.page.also.GONE_S", 0.0)
     info = replace(INFO, cameras=("cam",))
     with PageSink("127.0.0.1:0", info) as third, PageSink("127.0.0.1:0", info) as second:
-        also = [f"line 2={second.url}", f"line 3={third.url}"]
-        with PageSink("127.0.0.1:0", info, also=also) as page:
+        also = Beside((f"line 2={second.url}", f"line 3={third.url}"))
+        with PageSink("127.0.0.1:0", info, beside=also) as page:
             browser.open(page.url)
             for one in (page, second, third):
                 one.write(OK, Frame(IMAGE))

@@ -79,4 +79,4 @@ def test_the_page_is_part_of_the_package() -> None:
 
     static = Path(str(package.__file__)).parent / "static"
     there = {str(p.relative_to(static)) for p in static.rglob("*") if p.is_file()}
-    assert there == {"page.html", "token.html", *ASSETS}
+    assert there == {"page.html", "token.html", "words/de.json", "words/en.json", *ASSETS}

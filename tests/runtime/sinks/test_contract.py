@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from csflow.runtime.sinks.log import LogSink
 from csflow.runtime.sinks.memory import MemorySink
 from csflow.runtime.sinks.mqtt import MqttSink
 from csflow.runtime.sinks.overlay import OverlaySink
+from csflow.runtime.sinks.pulse import PulseSink
 from csflow.runtime.sinks.rule import ResultRule, SelectingSink
 from csflow.runtime.sinks.terminal import TerminalSink
 from csflow.runtime.sinks.webhook import WebhookSink
@@ -88,6 +90,14 @@ def page(_tmp: Path, _stack: contextlib.ExitStack) -> Made:
     return Made(PageSink("127.0.0.1:0", PageInfo("model.csflow", "fake", 0.8, 1.0, ("cam",))))
 
 
+def pulse(_tmp: Path, stack: contextlib.ExitStack) -> Made:
+    pytest.importorskip("gpiod", reason="the extra gpio is not installed")
+    from ..chip import Chip  # noqa: TID252 - tests are no package that could be named
+
+    stack.enter_context(mock.patch("gpiod.request_lines", Chip(22, 23).request_lines))
+    return Made(PulseSink("gpio:/dev/gpiochip0?ok=22&nok=23&pulse_ms=1"))
+
+
 def together(tmp: Path, _stack: contextlib.ExitStack) -> Made:
     outputs = Outputs()
     outputs.add(JsonLinesSink(tmp / "results.jsonl"))
@@ -106,6 +116,7 @@ SINKS: dict[str, Callable[[Path, contextlib.ExitStack], Made]] = {
     "mqtt": mqtt,
     "overlay": lambda tmp, _: Made(OverlaySink(tmp / "new" / "pictures")),
     "page": page,
+    "pulse": pulse,
     "selected": lambda *_: Made(SelectingSink(MemorySink(), ResultRule("all"))),
     "standard output": lambda *_: Made(JsonLinesSink("-")),
     "terminal": lambda *_: Made(TerminalSink(io.StringIO()), refuses=False),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import queue
 import random
 import threading
 import time
@@ -15,7 +14,6 @@ import pytest
 pytest.importorskip("gpiod", reason="the extra gpio is not installed")
 
 import gpiod
-from gpiod.line import Direction, Value
 
 from csflow.runtime.errors import ConfigError, SourceError
 from csflow.runtime.faults import Verdict
@@ -28,60 +26,15 @@ from csflow.runtime.plc.settings import Station as StationSettings
 from csflow.runtime.plc.simulator.oracle import Misdeeds, OracleWorker
 from csflow.runtime.plc.station import Station
 
+from ...chip import Chip  # noqa: TID252 - tests are no package that could be named
+
 SETTINGS = Digital(ok="OK", nok="5", ready="READY", busy="7", trigger="PART", pulse_ms=30)
 LONG_S = 20.0
 
 
-class Chip:
-    """What gpiod gives for outputs and for an input, and a history of (OK, NOK)."""
-
-    def __init__(self) -> None:
-        self.outputs: dict[Any, bool] = {}
-        self.history: list[tuple[bool, bool]] = []
-        self.released = 0
-        self._edges: queue.SimpleQueue[gpiod.EdgeEvent] = queue.SimpleQueue()
-        self._ready: list[gpiod.EdgeEvent] = []
-        self._number = 0
-        self.broken = False
-
-    def request_lines(self, chip: str, config: dict[Any, Any], **_: Any) -> Chip:
-        assert chip == "/dev/gpiochip0"
-        for line, settings in config.items():
-            if settings.direction is Direction.OUTPUT:
-                assert settings.output_value is Value.INACTIVE
-                self.outputs[line] = False
-        return self
-
-    def set_values(self, values: dict[Any, Value]) -> None:
-        if self.broken:
-            raise OSError(19, "No such device")
-        for line, value in values.items():
-            self.outputs[line] = value is Value.ACTIVE
-        now = self.outputs["OK"], self.outputs[5]
-        if not self.history or self.history[-1] != now:
-            self.history.append(now)
-
-    def edge(self) -> None:
-        self._number += 1
-        self._edges.put(gpiod.EdgeEvent(1, time.monotonic_ns(), 17, self._number, self._number))
-
-    def wait_edge_events(self, timeout: float) -> bool:
-        try:
-            self._ready.append(self._edges.get(timeout=timeout))
-        except queue.Empty:
-            return False
-        return True
-
-    def read_edge_events(self) -> list[gpiod.EdgeEvent]:
-        return [self._ready.pop(0)]
-
-    def release(self) -> None:
-        self.released += 1
-
-
 @pytest.fixture
 def chip(monkeypatch: pytest.MonkeyPatch) -> Chip:
-    made = Chip()
+    made = Chip("OK", 5)
     monkeypatch.setattr(gpiod, "request_lines", made.request_lines)
     return made
 

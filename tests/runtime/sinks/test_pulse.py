@@ -1,0 +1,126 @@
+"""Verdicts as pulses: energise to pass, and nothing at any doubt. The chip is played."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("gpiod", reason="the extra gpio is not installed")
+
+import gpiod
+
+from csflow.runtime.errors import ConfigError, SinkError
+from csflow.runtime.sinks.pulse import PulseSink
+from csflow.runtime.types import Result, Verdict
+
+from ..chip import Chip  # noqa: TID252 - tests are no package that could be named
+
+LINES = "gpio:/dev/gpiochip0?ok=22&nok=REJECT"
+OK = Result(Verdict.OK, 0.5, 1.0, 0.4, np.zeros((2, 2), np.float32), (0, 0), "", 0, 0, 0.012)
+LONG_S = 60.0
+
+
+@pytest.fixture
+def chip(monkeypatch: pytest.MonkeyPatch) -> Iterator[Chip]:
+    made = Chip(22, "REJECT")
+    monkeypatch.setattr(gpiod, "request_lines", made.request_lines)
+    yield made
+    assert (True, True) not in made.history
+
+
+def until(what: Callable[[], Any]) -> None:
+    end_s = time.monotonic() + LONG_S
+    while not what():
+        assert time.monotonic() < end_s
+        time.sleep(0.001)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "verified", "pulse"),
+    [
+        (Verdict.OK, True, (True, False)),
+        (Verdict.NOK, True, (False, True)),
+        (Verdict.UNCERTAIN, True, (False, True)),
+        (Verdict.OK, False, (False, True)),
+    ],
+)
+def test_each_verdict_is_one_pulse(chip: Chip, verdict: Verdict, verified: bool, pulse: tuple[bool, bool]) -> None:
+    with PulseSink(f"{LINES}&pulse_ms=1") as sink:
+        assert chip.outputs == {22: False, "REJECT": False}
+        for _ in range(3):
+            before = len(chip.history)
+            sink.write(replace(OK, verdict=verdict, verified=verified), None)
+            until(lambda before=before: chip.history[before:][-1:] == [(False, False)])
+    assert [one for one in chip.history if one != (False, False)] == [pulse] * 3
+    assert (chip.outputs, chip.released) == ({22: False, "REJECT": False}, 1)
+
+
+def test_an_error_ends_a_pulse_and_moves_nothing(chip: Chip) -> None:
+    with PulseSink(f"{LINES}&pulse_ms=10000") as sink:
+        sink.write(OK, None)
+        until(lambda: chip.outputs[22])
+        sink.write(replace(OK, verdict=Verdict.ERROR), None)
+        until(lambda: not chip.outputs[22])
+        sink.write(replace(OK, verdict=Verdict.NOK), None)
+        until(lambda: chip.outputs["REJECT"])
+    assert [one for one in chip.history if one != (False, False)] == [(True, False), (False, True)]
+
+
+def test_the_next_result_ends_a_pulse_with_a_gap(chip: Chip) -> None:
+    with PulseSink(f"{LINES}&pulse_ms=10000") as sink:
+        for count in range(1, 4):
+            sink.write(OK, None)
+            until(lambda count=count: chip.history.count((True, False)) == count and chip.outputs[22])
+    pulses = chip.history[chip.history.index((True, False)) :]
+    assert pulses == [(True, False), (False, False)] * 3
+
+
+def test_the_end_ends_a_pulse(chip: Chip) -> None:
+    sink = PulseSink(f"{LINES}&pulse_ms=10000&active=low")
+    sink.write(OK, None)
+    until(lambda: chip.outputs[22])
+    sink.close()
+    sink.close()
+    assert (chip.outputs, chip.released, chip.active_low) == ({22: False, "REJECT": False}, 1, True)
+    with pytest.raises(SinkError, match="closed"):
+        sink.write(OK, None)
+
+
+def test_a_verdict_that_could_not_be_shown_in_time_is_not_shown(chip: Chip, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("csflow.runtime.sinks.pulse.LATEST_S", -1.0)
+    with PulseSink(f"{LINES}&pulse_ms=1") as sink:
+        sink.write(OK, None)
+        until(lambda: sink._next is None)
+    assert (True, False) not in chip.history
+
+
+def test_a_chip_that_is_gone_ends_the_run(chip: Chip) -> None:
+    with PulseSink(f"{LINES}&pulse_ms=1") as sink:
+        chip.broken = True
+        sink.write(OK, None)
+        until(lambda: chip.released)
+        with pytest.raises(SinkError, match="cannot be set"):
+            sink.write(OK, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("gpio:gpiochip0?ok=1&nok=2", "no output"),
+        ("relay:/dev/x?ok=1&nok=2", "no output"),
+        ("gpio:/dev/gpiochip0?ok=1", "a line each"),
+        ("gpio:/dev/gpiochip0?ok=1&nok=1", "a line each"),
+        ("gpio:/dev/gpiochip0?ok=1&nok=2&pulse_ms=0", "pulse_ms"),
+        ("gpio:/dev/gpiochip0?ok=1&nok=2&active=maybe", "active"),
+        ("gpio:/dev/gpiochip0?ok=1&nok=2&busy=3", "no option 'busy'"),
+    ],
+)
+def test_what_is_no_output(chip: Chip, text: str, why: str) -> None:
+    with pytest.raises(ConfigError, match=why):
+        PulseSink(text)
+    assert chip.outputs == {}
