@@ -65,6 +65,7 @@ def main() -> None:
     parser.add_argument("--methods", default="mahalanobis,padim,glad?components=10")
     parser.add_argument("--backbone", default="tf_efficientnet_lite0")
     parser.add_argument("--image-size", type=int, default=128)
+    parser.add_argument("--align", default="none,translation,euclidean", help="which, with commas between them")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     choice = BackboneChoice(args.backbone, args.image_size)
@@ -72,7 +73,8 @@ def main() -> None:
         root = Path(name)
         write_line(root / "line", 2 * args.image_size, args.seed)
         dataset = load_dataset(root / "line")
-        for align in (None, "translation", "euclidean"):
+        for named in args.align.split(","):
+            align = None if named == "none" else named
             found = {}
             plans = {m: TrainPlan(*model_plan(m, choice), align=align) for m in named_methods(args.methods)}
             wide = BackboneConfig.reading_all(plan.model.backbone for plan in plans.values())
