@@ -16,6 +16,7 @@ from csflow.runtime.errors import BundleCorrupted
 
 Identity = Callable[[dict[str, Any]], "str | int"]
 HASHES = {f"{name}.safetensors": f"{i}" * 64 for i, name in enumerate(("backbone", "flow", "mixture"))}
+ALIGN = {"model": "euclidean", "reference": "0f" * 4096, "floor": 557}
 LEGACY = "Preprocessing(image_size={side}, roi={roi}, resize='pillow-bilinear', colour='RGB'{ignore})"
 
 
@@ -93,6 +94,7 @@ def test_format_1_is_named_by_what_python_once_printed(identity: Identity, chang
         {},
         {"preprocessing": {"image_size": 96, "roi": [1, 2, 30, 40], "ignore": [[3, 4, 5, 6]]}},
         {"preprocessing": {"image_size": 96, "window": [0, 4095]}},
+        {"preprocessing": {"image_size": 64, "align": ALIGN}},
         {"definitions": {"score": "half the squared distance", "anomaly_map": "p(x) \\ 'q'"}},
         {
             "model": {
@@ -125,6 +127,16 @@ def test_format_2_is_named_by_canonical_json(identity: Identity, changes: dict[s
         (2, {"preprocessing": {"image_size": 64, "window": [0, 4095.0]}}),
         (2, {"preprocessing": {"image_size": 64, "window": [0, 1, 2]}}),
         (2, {"preprocessing": {"image_size": 64, "window": None}}),
+        (1, {"preprocessing": {"image_size": 64, "roi": None, "resize": "pillow-bilinear", "align": ALIGN}}),
+        (2, {"preprocessing": {"image_size": 32, "align": ALIGN}}),
+        (2, {"preprocessing": {"image_size": 64, "align": ALIGN, "ignore": [[3, 4, 5, 6]]}}),
+        (2, {"preprocessing": {"image_size": 64, "align": {**ALIGN, "model": "affine"}}}),
+        (2, {"preprocessing": {"image_size": 64, "align": {**ALIGN, "floor": 0}}}),
+        (2, {"preprocessing": {"image_size": 64, "align": {**ALIGN, "floor": 1000}}}),
+        (2, {"preprocessing": {"image_size": 64, "align": {**ALIGN, "reference": "0g" * 4096}}}),
+        (2, {"preprocessing": {"image_size": 64, "align": {**ALIGN, "reference": "00" * 4095}}}),
+        (2, {"preprocessing": {"image_size": 64, "align": {**ALIGN, "more": 1}}}),
+        (2, {"preprocessing": {"image_size": 64, "align": None}}),
         (1, {"definitions": {"score": ""}}),
         (1, {"definitions": {"score": "x" * 201}}),
         (1, {"definitions": {"score": "\u00b5"}}),
