@@ -22,6 +22,7 @@ from csflow.runtime.errors import BackendUnavailable, ConfigError
 from csflow.runtime.machine.install import pip_install
 from csflow.runtime.plc.adapters.dialogue import Dialogue
 from csflow.runtime.plc.adapters.opcua.calls import Calls
+from csflow.runtime.plc.adapters.opcua.crowd import lengthen_queue, thin
 from csflow.runtime.plc.adapters.opcua.model import NAMESPACE, add_station, values
 from csflow.runtime.plc.adapters.opcua.trust import APPLICATION, Trust, own_certificate
 from csflow.runtime.plc.adapters.opcua.vision.methods import methods
@@ -38,9 +39,8 @@ __all__ = ["OpcUaServer"]
 
 START_S = 120.0
 END_S = 10.0
-MOST_CONNECTIONS = 512
-MOST_STRANGERS = 8
-"""Connections of one address that have not shown a certificate yet; of more the oldest are dropped."""
+MOST_CONNECTIONS = 2048
+"""More are refused whoever they are: so many that strangers can be thinned out before."""
 STRANGE_S = 60.0
 """How long a connection may take to show one."""
 MOST_MESSAGE = 1 << 20
@@ -148,6 +148,7 @@ class OpcUaServer:
         self._vision = VisionSystem(types, station, self._calls, results)
         await self._vision.add()
         await server.start()
+        lengthen_queue(server.bserver._server.sockets)
         self._task = asyncio.ensure_future(self._follow())
 
     async def _wait(self, call: Callable[[], Any]) -> Any:
@@ -177,24 +178,13 @@ class OpcUaServer:
             while self._reports:
                 await self._vision.show(*self._reports.popleft())
             await self._vision.show(*self._seen(self._exchange.report))
-            self._thin()
+            thin(self._server.bserver.clients, self._trust)
             if self._dialogue is not None:
                 # Each job is whole in one call: the server itself is the controller, whatever becomes of its clients.
                 self._dialogue.keep()
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), KEEP_S)
             await asyncio.sleep(PERIOD_S)
-
-    def _thin(self) -> None:
-        """A flood of connections that never say who they are costs nobody else a place."""
-        strangers: dict[str, list[Any]] = {}
-        for client in self._server.bserver.clients:
-            session = client.processor.session
-            if session is None or not session.is_activated():
-                strangers.setdefault(str(client.peer_name[0]), []).append(client)
-        for clients in strangers.values():
-            for client in clients[:-MOST_STRANGERS]:
-                client.transport.abort()
 
     @property
     def alive(self) -> bool:
