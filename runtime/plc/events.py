@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from csflow.runtime.faults import Reason
 from csflow.runtime.plc.finding import Finding
+from csflow.runtime.plc.process_image import NO_SHARE
 from csflow.runtime.plc.states import Command
 
 __all__ = [
@@ -21,8 +22,20 @@ __all__ = [
     "Execute",
     "Exposed",
     "Finished",
+    "Health",
     "Overdue",
 ]
+
+
+@dataclass(frozen=True)
+class Health:
+    """How station and machine are; each is told in the register of its name."""
+
+    worker_restarts: int = 0
+    camera_reconnects: int = 0
+    uptime_s: int = 0
+    temperature_x10: int = NO_SHARE
+    free_disk_mb: int = NO_SHARE
 
 
 @dataclass(frozen=True)
@@ -36,8 +49,7 @@ class Condition:
     """Why nothing can be inspected: state ERROR until it is gone."""
     warning: Reason = Reason.NONE
     heartbeat: int = 0
-    worker_restarts: int = 0
-    uptime_s: int = 0
+    health: Health = Health()
     parting: bool = False
     """The recipe is about to be changed: READY is not offered, and a trigger that crosses its fall is still taken."""
 

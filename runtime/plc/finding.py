@@ -31,6 +31,8 @@ class Finding:
     """Milliseconds from the trigger to the picture."""
     processing_ms: float = 0.0
     """Milliseconds from the picture to the verdict."""
+    frame_age_ms: float = math.nan
+    """Milliseconds from the capture of the picture until its inspection began; NaN where there was none."""
     words: str = ""
     """Why the verdict is not OK; for people, it does not travel in registers."""
 

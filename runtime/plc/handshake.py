@@ -257,10 +257,9 @@ class Handshake:
             sequence_begin=sequence,
             sequence_end=sequence,
             pending=len(self._results),
-            worker_restarts=condition.worker_restarts,
-            uptime_s=condition.uptime_s,
             **self._results.shown,
             **vars(self.counters),
+            **vars(condition.health),
         )
 
     def _status(self, control: Control, condition: Condition, ready: bool) -> Status:

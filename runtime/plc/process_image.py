@@ -17,6 +17,7 @@ from typing import Any, TypeVar, cast
 
 __all__ = [
     "MAP_VERSION",
+    "NO_SHARE",
     "ORDER_REGISTERS",
     "REPORT_REGISTERS",
     "Control",
@@ -36,7 +37,7 @@ REPORT_REGISTERS = 128
 TEXT_REGISTERS = 16
 LARGEST_FLOAT32 = 3.4028235e38
 NO_SHARE = 0xFFFF
-"""In RATIO and P: there is none."""
+"""In registers that may have no value: there is none."""
 
 T = TypeVar("T", bound="Orders | Report")
 
@@ -120,6 +121,7 @@ class Report:
     acquisition_ms: int = _at(31, "u16", "trigger to picture; 65535: that long or more")
     processing_ms: int = _at(32, "u16", "picture to verdict")
     total_ms: int = _at(33, "u16", "trigger to result")
+    frame_age_ms: int = _at(34, "u16", "picture's age when its inspection began; 65535: none", NO_SHARE)
     peak_x: int = _at(36, "u16", "highest point of the map in pixels; 65535: none", NO_SHARE)
     peak_y: int = _at(37, "u16", "the same, downwards", NO_SHARE)
     pending: int = _at(40, "u16", "results that wait for RESULT_ACK, this one included")
@@ -135,8 +137,11 @@ class Report:
     error: int = _at(74, "u32", "of these ERROR, aborted ones included")
     missed: int = _at(76, "u32", "triggers refused")
     overruns: int = _at(78, "u32", "of these because results waited")
+    camera_reconnects: int = _at(80, "u32", "times the camera came back, since the start of csflow")
     worker_restarts: int = _at(82, "u32", "since the start of csflow")
     uptime_s: int = _at(86, "u32", "seconds since the start of csflow")
+    temperature_x10: int = _at(96, "u16", "hottest sensor of the machine, degrees Celsius * 10; 65535: none", NO_SHARE)
+    free_disk_mb: int = _at(99, "u16", "MB free where the state is; 65534: that or more, 65535: none", NO_SHARE)
 
 
 _SIZES = {Orders: ORDER_REGISTERS, Report: REPORT_REGISTERS}

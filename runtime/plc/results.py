@@ -7,13 +7,12 @@ from collections import deque
 from typing import Any
 
 from csflow.runtime.plc.events import Finished
-from csflow.runtime.plc.process_image import Control
+from csflow.runtime.plc.process_image import NO_SHARE, Control
 
 __all__ = ["BUFFERED", "Results", "result_block"]
 
 BUFFERED = 8
 """Results that may wait under BUFFER_RESULTS; else one."""
-NO_SHARE = 0xFFFF
 
 
 class Results:
@@ -86,6 +85,7 @@ def result_block(done: Finished, boot_id: int, recipe: int, recipe_crc: int) -> 
         "acquisition_ms": _milliseconds(finding.acquisition_ms),
         "processing_ms": _milliseconds(finding.processing_ms),
         "total_ms": _milliseconds(finding.acquisition_ms + finding.processing_ms),
+        "frame_age_ms": _milliseconds(finding.frame_age_ms),
         "peak_x": peak_x,
         "peak_y": peak_y,
         "result_part_id": done.part_id,

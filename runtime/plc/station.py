@@ -21,15 +21,17 @@ from csflow.runtime.plc.events import (
     Event,
     Execute,
     Finished,
+    Health,
     Overdue,
 )
 from csflow.runtime.plc.exchange import Exchange
 from csflow.runtime.plc.finding import failure
 from csflow.runtime.plc.handshake import Handshake
+from csflow.runtime.plc.host import Host
 from csflow.runtime.plc.process_image import Orders, Report
 from csflow.runtime.plc.recipes import Recipes
 from csflow.runtime.plc.settings import Settings
-from csflow.runtime.plc.worker.inspector import Budget
+from csflow.runtime.plc.worker.inspector import Budget, Inspector
 from csflow.runtime.plc.worker.process import Start
 
 __all__ = ["Station"]
@@ -71,6 +73,7 @@ class Station:
         self._handshake = Handshake(
             kept.boot_id, station.automatic, replace(kept.counters), self._durable.first_result_id
         )
+        self._host = Host(settings.folder / station.state)
         self._recipes = Recipes(settings, kept.recipe, start, self.exchange.wake, budget)
         self._settings = settings
         self._finished = finished
@@ -82,6 +85,8 @@ class Station:
         self._plc_beat = (0, time.monotonic_ns())
         self._client_lost_s = -OWNER_WARNING_S
         self._problems = ("", "", "")
+        self._camera: tuple[Inspector | None, bool] = (None, False)
+        self._reconnects = 0
         self.journal = Journal()
         """The last handshakes, step by step."""
 
@@ -152,8 +157,20 @@ class Station:
             fault=Reason.NONE if running is None else running.fault,
             warning=self._warning(now_s),
             heartbeat=self._heartbeat & 0xFFFF,
+            health=self._health(now_s),
+        )
+
+    def _health(self, now_s: float) -> Health:
+        running = self._recipes.running
+        away = running is not None and bool(running.away)
+        self._reconnects += self._camera == (running, True) and not away
+        self._camera = (running, away)
+        return Health(
             worker_restarts=self._recipes.budget.total,
+            camera_reconnects=self._reconnects,
             uptime_s=int(now_s - self._begun_s),
+            temperature_x10=self._host.temperature_x10,
+            free_disk_mb=self._host.free_disk_mb,
         )
 
     def _warning(self, now_s: float) -> Reason:
@@ -203,4 +220,5 @@ class Station:
     def close(self) -> None:
         """End the workers and write the state."""
         self._recipes.close()
+        self._host.close()
         self._durable.close()

@@ -263,6 +263,7 @@ def _finding(answer: pipe.Answer, since_ns: int, recipe: Recipe, crc: int) -> Fi
         (answer.peak_x, answer.peak_y),
         max(0.0, (answer.captured_ns - since_ns) / 1e6),
         1e3 * _number(answer.latency_s),
+        1e3 * _number(answer.age_s),
         answer.words,
     )
 

@@ -237,3 +237,12 @@ print(sorted(heavy))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_camera_that_came_back_is_counted(make_bench: MakeBench) -> None:
+    bench = make_bench()
+    bench.ready()
+    for number, away in enumerate(["", "unplugged", "unplugged", "", "unplugged", ""], 1):
+        bench.worker.says.append(pipe.Pong(number, away))
+        bench.scan()
+    assert bench.scan().camera_reconnects == 2
