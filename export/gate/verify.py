@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
-from hashlib import sha256
 from importlib.metadata import version
 
 import numpy as np
@@ -25,7 +24,7 @@ from csflow.export.gate.pictures import Truth, frame_of, truth_of
 from csflow.runtime.bundle.calibration import Calibration
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.golden import GoldenSet, load_golden, means
-from csflow.runtime.bundle.manifest import FileEntry, Preprocessing
+from csflow.runtime.bundle.manifest import Preprocessing
 from csflow.runtime.bundle.verification import (
     EngineRecord,
     Verification,
@@ -44,27 +43,10 @@ from csflow.runtime.picture.align import moved_back
 from csflow.runtime.types import Frame, Verdict
 from csflow.toolkit.data.dataset import Sample
 
-__all__ = ["GateReport", "Progress", "StagedBundle", "merged_records", "verify"]
+__all__ = ["GateReport", "Progress", "merged_records", "verify"]
 
 Progress = Callable[[int, str], AbstractContextManager[Callable[[int], None]]]
 LEVELS = {Verdict.OK: 0, Verdict.UNCERTAIN: 1, Verdict.NOK: 2, Verdict.ERROR: -1}
-
-
-@dataclass(frozen=True)
-class StagedBundle(Bundle):
-    """A bundle with files that are not written yet: what it would be, before it is."""
-
-    staged: Mapping[str, bytes]
-
-    @classmethod
-    def of(cls, bundle: Bundle, staged: Mapping[str, bytes]) -> StagedBundle:
-        """`bundle` as it would be after `bundle.update(staged)`."""
-        entries = {name: FileEntry(sha256(data).hexdigest(), len(data)) for name, data in staged.items()}
-        return cls(bundle.path, replace(bundle.manifest, files={**bundle.manifest.files, **entries}), staged)
-
-    def read(self, name: str) -> bytes:
-        """The staged content, or the checked content of the bundle."""
-        return self.staged[name] if name in self.staged else super().read(name)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from csflow.export.gate.choice import GateChoice
 from csflow.export.gate.int8 import good_samples, int8_file, int8_graph
 from csflow.export.gate.pictures import choose_samples
 from csflow.export.gate.report import PAGE, gate_files, summary_lines, to_json
-from csflow.export.gate.verify import GateReport, Progress, StagedBundle, verify
+from csflow.export.gate.staged import StagedBundle
+from csflow.export.gate.verify import GateReport, Progress, verify
 from csflow.export.graphs.methods import fold_savings
 from csflow.export.graphs.onnx_export import make_graphs
 from csflow.runtime.bundle.calibration import Calibration, load_calibration

@@ -13,7 +13,8 @@ from csflow.calibration.calibrate import calibrate
 from csflow.export.cli.export import export
 from csflow.export.gate.candidates import judge_candidates, table
 from csflow.export.gate.int8 import good_samples, int8_graph
-from csflow.export.gate.verify import StagedBundle, verify
+from csflow.export.gate.staged import StagedBundle
+from csflow.export.gate.verify import verify
 from csflow.export.graphs.quantization import MIN_SAMPLES
 from csflow.runtime.bundle.calibration import load_calibration
 from csflow.runtime.bundle.directory import Bundle

@@ -21,7 +21,8 @@ from csflow.export.gate import verify as gate
 from csflow.export.gate.figures import Answer, figures_of
 from csflow.export.gate.pictures import Truth, choose_samples, truth_of
 from csflow.export.gate.report import summary_lines
-from csflow.export.gate.verify import StagedBundle, verify
+from csflow.export.gate.staged import StagedBundle
+from csflow.export.gate.verify import verify
 from csflow.runtime.bundle.calibration import load_calibration
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.golden import GoldenSet
@@ -205,6 +206,9 @@ def test_a_staged_bundle_is_the_one_to_come(trained_copy: Path) -> None:
     staged = StagedBundle.of(bundle, {"graphs/fp32/flow.onnx": b"new", "graphs/int8/flow.onnx": b"more"})
     assert staged.read("graphs/fp32/flow.onnx") == b"new"
     assert staged.has("graphs/int8/flow.onnx")
+    for name in (*staged.staged, "graphs/fp32/backbone.onnx"):
+        with staged.checked(name) as file:
+            assert Path(file).read_bytes() == staged.read(name), "also where no such file lies on the disk"
     assert staged.weights_sha256 == bundle.weights_sha256
     now = bundle.update({"graphs/fp32/flow.onnx": b"new", "graphs/int8/flow.onnx": b"more"})
     assert now.manifest.files == staged.manifest.files

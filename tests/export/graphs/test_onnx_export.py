@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from csflow.calibration.calibrate import calibrate
 from csflow.export.cli.export import export
-from csflow.export.gate.verify import StagedBundle
+from csflow.export.gate.staged import StagedBundle
 from csflow.export.gate.write_graphs import pass_gate
 from csflow.export.graphs.onnx_export import make_graphs
 from csflow.runtime.bundle.calibration import load_calibration

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from csflow.calibration.calibrate import calibrate
 from csflow.export.gate.report import gate_files
-from csflow.export.gate.verify import StagedBundle
+from csflow.export.gate.staged import StagedBundle
 from csflow.export.gate.write_graphs import pass_gate
 from csflow.export.graphs.onnx_export import make_graphs
 from csflow.runtime.bundle.directory import Bundle
