@@ -148,3 +148,7 @@ class Result:
     """What judged; None where the result was not made by a detector."""
     camera_data: Mapping[str, float] = field(default_factory=dict)
     """What the camera itself said about the frame, as `Frame.camera`."""
+    brightness: float = math.nan
+    """Mean of the picture that the engine saw, in 0..1 of white; NaN where it saw none."""
+    sharpness: float = math.nan
+    """Brenner's focus measure of that picture (`line.frame_health.sharpness`), rows and columns added."""

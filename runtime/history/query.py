@@ -11,7 +11,7 @@ from typing import Any
 from csflow.runtime.errors import DataError
 from csflow.runtime.history.store import duckdb
 
-__all__ = ["GROUPS", "Period", "Row", "counted", "parts", "wilson"]
+__all__ = ["GROUPS", "Period", "Row", "counted", "looks", "parts", "wilson"]
 
 GROUPS = {
     "line": "line",
@@ -91,12 +91,24 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def _asked(root: Path, period: Period, select: str, rest: str, more: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+def looks(root: Path, period: Period) -> list[dict[str, Any]]:
+    """What `csflow drift` asks of every part that has a verdict, in the order of time."""
+    names = ("time_utc", "verdict", "score", "weights_sha256", "brightness", "sharpness")
+    moment = "strftime(time, '%Y-%m-%dT%H:%M:%S')"
+    select, rest = f"SELECT {', '.join([moment, *names[1:]])}", "AND verdict <> 'ERROR' ORDER BY time"
+    # Files of an older csflow say nothing of brightness.
+    return [dict(zip(names, row, strict=True)) for row in _asked(root, period, select, rest, all_columns=True)]
+
+
+def _asked(
+    root: Path, period: Period, select: str, rest: str, more: Sequence[object] = (), all_columns: bool = False
+) -> list[tuple[Any, ...]]:
     pattern = root / "line=*" / "day=*" / "*.parquet"
     if not any(root.glob("line=*/day=*/*.parquet")):
         raise DataError(f"no history at {root}: 'csflow run --history DIR' makes it, and 'csflow history --add' too")
     where, given = _where(period)
-    sql = f"{select} FROM read_parquet(?, hive_partitioning = true, hive_types_autocast = false) WHERE {where} {rest}"
+    how = "hive_partitioning = true, hive_types_autocast = false" + (", union_by_name = true" if all_columns else "")
+    sql = f"{select} FROM read_parquet(?, {how}) WHERE {where} {rest}"
     with duckdb().connect(config={"memory_limit": MEMORY}) as database:
         try:
             found: list[tuple[Any, ...]] = database.execute(sql, [str(pattern), *given, *more]).fetchall()

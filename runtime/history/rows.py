@@ -13,7 +13,7 @@ from csflow.runtime.errors import DataError
 
 __all__ = ["TEXTS", "columns", "day_of"]
 
-NUMBERS = ("score", "threshold", "warn_threshold", "latency_s")
+NUMBERS = ("score", "threshold", "warn_threshold", "latency_s", "brightness", "sharpness")
 """float64; NULL where the record has null."""
 TEXTS = ("verdict", "fault", "reason", "part", "trigger", "camera", "source", "bundle", "weights_sha256", "engine")
 """NULL where the record has null or nothing."""

@@ -10,12 +10,20 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from csflow.runtime.detector import Detector
 from csflow.runtime.errors import FrameError, InferenceError, SourceError
 from csflow.runtime.faults import FaultWord
 from csflow.runtime.line.engine_thread import EngineThread
-from csflow.runtime.line.frame_health import CameraHealth, HealthLimits, PictureHealth, SizeHealth, reference_of
+from csflow.runtime.line.frame_health import (
+    CameraHealth,
+    HealthLimits,
+    PictureHealth,
+    SizeHealth,
+    reference_of,
+    sharpness,
+)
 from csflow.runtime.trigger import Request
 from csflow.runtime.types import Frame, Result, Verdict
 
@@ -139,7 +147,10 @@ class Judge:
             return []
         try:
             frames, images, seconds = zip(*((p.frame, p.image, p.seconds) for p in prepared), strict=True)
-            results = self._detector.decide(frames, images, seconds)
+            results = [
+                replace(result, brightness=_brightness(p.image.image), sharpness=sum(sharpness(p.image.image)))
+                for result, p in zip(self._detector.decide(frames, images, seconds), prepared, strict=True)
+            ]
         except InferenceError as error:
             if len(prepared) > 1:
                 log.warning("the engine failed on %d frames together, each is tried alone: %s", len(prepared), error)
@@ -218,3 +229,8 @@ class _Prepared(NamedTuple):
     image: Frame
     """What the engine takes."""
     seconds: float
+
+
+def _brightness(image: NDArray[np.uint8]) -> float:
+    """Of every fourth pixel in every fourth row."""
+    return float(image[::4, ::4].mean()) / 255.0

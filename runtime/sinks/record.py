@@ -37,6 +37,8 @@ def result_record(result: Result) -> dict[str, Any]:
         "prepare_s": _finite(result.prepare_s),
         "infer_s": _finite(result.infer_s),
         "batch": result.batch or None,
+        "brightness": _finite(result.brightness),
+        "sharpness": _finite(result.sharpness),
         "camera_data": dict(result.camera_data) or None,
         **_judged_by(result.identity),
     }

@@ -122,6 +122,8 @@ def test_every_result_says_where_the_time_went(calibrated_bundle: Bundle) -> Non
         assert result.prepare_s > 0
         assert result.infer_s > 0
         assert result.age_s + result.prepare_s + result.infer_s <= result.latency_s + 1e-3
+        assert result.brightness == pytest.approx(51 / 255, abs=0.01)
+        assert result.sharpness > 0
 
 
 # Deadlines
