@@ -18,7 +18,7 @@ from csflow.runtime.errors import BackendUnavailable, ConfigError
 if TYPE_CHECKING:
     from csflow.runtime.plc.adapters.adapter import Adapters
     from csflow.runtime.plc.commissioning.page import StationPage
-    from csflow.runtime.plc.settings import Settings
+    from csflow.runtime.plc.settings import Recipe, Settings
     from csflow.runtime.plc.station import Station
 
 __all__ = ["plc"]
@@ -53,11 +53,23 @@ def plc(station: Path, log: Path | None, serve: str | None, check: bool) -> None
     if not check:
         _run(settings, log, serve)
         return
-    findings = examine(settings)
+    findings = examine(settings, _parse_worker)
     for finding in findings:
         click.echo(finding.line)
     if wrong := sum(not finding.good for finding in findings):
         raise ConfigError(f"{station}: {wrong} of {len(findings)} checks failed")
+
+
+def _parse_worker(recipe: Recipe) -> None:
+    """Read the options of a recipe's worker as it will. Raises ConfigError where it would refuse them."""
+    from csflow.runtime.cli.run import run
+    from csflow.runtime.plc.worker.process import run_arguments
+
+    _, *arguments = run_arguments(recipe)
+    try:
+        run.make_context("csflow run", arguments)
+    except click.UsageError as error:
+        raise ConfigError(error.format_message()) from None
 
 
 def _run(settings: Settings, log: Path | None, serve: str | None) -> None:

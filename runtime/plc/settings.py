@@ -25,6 +25,8 @@ __all__ = [
 ]
 
 POLICIES = ("reject", "accept")
+OWN = ("--bundle", "--camera", "--trigger", "--deadline-ms", "--quiet", "-q", "--frames")
+"""Options of `csflow run` that the station sets, or that would end its worker."""
 LONGEST_MS = 0xFFFF
 ADAPTERS = {
     "modbus": ("csflow.runtime.plc.adapters.modbus", "ModbusServer"),
@@ -60,6 +62,8 @@ class Recipe:
             raise ValueError(f"deadline_ms {self.deadline_ms}: expected 1 to {LONGEST_MS}")
         if self.uncertain not in POLICIES:
             raise ValueError(f"uncertain {self.uncertain!r}: expected {' or '.join(POLICIES)}")
+        if own := [option for option in self.options if option.partition("=")[0] in OWN]:
+            raise ValueError(f"options: {own[0]} is not for a recipe: the station itself sets {', '.join(OWN)}")
 
     def crc(self, *contents: str) -> int:
         """A number, not 0, that changes with these settings and with `contents`, the hashes of the bundle."""
@@ -126,6 +130,8 @@ class S7:
     def __post_init__(self) -> None:
         if not (1 <= self.db <= 0xFFFF and 1 <= self.period_ms <= 1000):
             raise ValueError("expected db from 1 to 65535 and period_ms from 1 to 1000")
+        if not (0 <= self.rack <= 7 and 0 <= self.slot <= 31):
+            raise ValueError("expected rack from 0 to 7 and slot from 0 to 31")
 
 
 @dataclass(frozen=True)
@@ -152,7 +158,11 @@ class Digital:
     trigger: str = ""
     """An input, with options: 'PART_PRESENT?edge=falling&debounce_ms=5'."""
     pulse_ms: int = 100
-    """With control: how long a result stands."""
+    """With control: how long a result stands, 1 to 60000."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.pulse_ms <= 60_000:
+            raise ValueError(f"pulse_ms {self.pulse_ms}: expected 1 to 60000")
 
     @property
     def trigger_uri(self) -> str:

@@ -40,7 +40,7 @@ def address(text: str, key: str) -> tuple[str, int]:
     except ValueError:
         found = None
     if found is None or not port.isdecimal() or int(port) > 0xFFFF:
-        raise ConfigError(f"{key} {text!r}: expected an address of this machine and a port, such as 127.0.0.1:502")
+        raise ConfigError(f"{key} {text!r}: expected an IP address and a port, such as 127.0.0.1:502")
     return str(found), int(port)
 
 

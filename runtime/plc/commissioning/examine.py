@@ -10,10 +10,11 @@ from typing import NamedTuple
 from csflow.runtime.bundle.calibration import load_calibration
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.verification import load_verification
-from csflow.runtime.errors import BundleError, CSFlowError
+from csflow.runtime.errors import BundleError, ConfigError, CSFlowError
 from csflow.runtime.plc.adapters.adapter import Adapters
 from csflow.runtime.plc.exchange import Exchange
 from csflow.runtime.plc.settings import Recipe, Settings
+from csflow.runtime.source import source_kind
 
 __all__ = ["Check", "examine"]
 
@@ -36,16 +37,33 @@ class Check(NamedTuple):
         return f"ok       {self.what}" if self.good else f"PROBLEM  {self.what}: {self.problem}"
 
 
-def examine(settings: Settings) -> list[Check]:
-    """Look at every recipe's bundle, whole, and open and close every adapter once. Raises nothing for what is wrong."""
-    return [*_recipes(settings), _adapters(settings), _control(settings), _state(settings)]
+def examine(settings: Settings, parse: Callable[[Recipe], None]) -> list[Check]:
+    """Look at every recipe's bundle, whole, and open and close every adapter once. Raises nothing for what is wrong.
+
+    Args:
+        settings: station.toml.
+        parse: raises ConfigError where the worker of a recipe would not take its options.
+    """
+    return [*_recipes(settings, parse), _adapters(settings), _control(settings), _state(settings)]
 
 
-def _recipes(settings: Settings) -> Iterator[Check]:
+def _recipes(settings: Settings, parse: Callable[[Recipe], None]) -> Iterator[Check]:
+    hang_ms = settings.station.hang_ms
     for key in settings.recipes:
         recipe = settings.recipe(int(key))
         assert recipe is not None
         yield _check(f"recipe {key}: {recipe.bundle}", functools.partial(_examine_bundle, recipe))
+        yield _check(f"recipe {key}: camera and options", functools.partial(_examine_worker, recipe, hang_ms, parse))
+
+
+def _examine_worker(recipe: Recipe, hang_ms: int, parse: Callable[[Recipe], None]) -> None:
+    if recipe.deadline_ms >= hang_ms:
+        raise ConfigError(
+            f"deadline_ms {recipe.deadline_ms} is not shorter than station.hang_ms {hang_ms}: "
+            "a worker would be ended while it still may answer; raise hang_ms"
+        )
+    source_kind(recipe.camera)
+    parse(recipe)
 
 
 def _examine_bundle(recipe: Recipe) -> None:

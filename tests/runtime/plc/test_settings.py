@@ -65,6 +65,10 @@ def test_a_whole_file(tmp_path: Path) -> None:
         ('"accept"', '"perhaps"', "expected reject or accept"),
         ("[modbus]", "[modbuss]", "unknown key"),
         ("recipe = 1\n", "recipe = \n", "Invalid value"),
+        ('"--backend", "openvino"', '"--trigger", "-"', "options: --trigger is not for a recipe"),
+        ('"--backend", "openvino"', '"--camera=1"', "options: --camera=1 is not for a recipe"),
+        ("[modbus]", '[s7]\naddress = "10.0.0.1:102"\ndb = 1\nslot = 32\n[modbus]', "slot from 0 to 31"),
+        ("[modbus]", '[digital]\nok = "1"\nnok = "2"\npulse_ms = 0\n[modbus]', "pulse_ms 0"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_place(tmp_path: Path, old: str, new: str, words: str) -> None:

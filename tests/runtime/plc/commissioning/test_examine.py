@@ -18,7 +18,7 @@ recipe = 1
 control = "modbus"
 [recipes.1]
 bundle = "{bundle}"
-camera = "0"
+camera = "synthetic://"
 options = ["--unverified"]
 [modbus]
 listen = "127.0.0.1:{port}"
@@ -41,7 +41,7 @@ def check(path: Path) -> tuple[int, str]:
 def test_a_good_station(station: Path) -> None:
     code, output = check(station)
     assert code == 0, output
-    assert output.count("ok  ") == 4
+    assert output.count("ok  ") == 5
     assert "PROBLEM" not in output
 
 
@@ -50,7 +50,7 @@ def test_an_unverified_bundle(station: Path) -> None:
     code, output = check(station)
     assert code == 1
     assert "no engine has passed the decision gate: csflow verify" in output
-    assert "1 of 4 checks failed" in output
+    assert "1 of 5 checks failed" in output
 
 
 def test_an_uncalibrated_bundle(station: Path) -> None:
@@ -66,6 +66,24 @@ def test_a_damaged_bundle(station: Path) -> None:
     code, output = check(station)
     assert code == 1
     assert f"PROBLEM  recipe 1: {station.parent / 'model.csflow'}" in output
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('["--unverified"]', '["--nonsense"]', "No such option"),
+        ('["--unverified"]', '["--unverified", "--warm-up", "soon"]', "Invalid value for '--warm-up'"),
+        ('"synthetic://"', '"synthetik://"', "did you mean synthetic://?"),
+        ('"synthetic://"', '"nowhere.png.d"', "there is no file or folder"),
+        ("[modbus]", "deadline_ms = 20000\n[modbus]", "is not shorter than station.hang_ms 10000"),
+    ],
+)
+def test_a_worker_that_would_not_begin(station: Path, old: str, new: str, words: str) -> None:
+    station.write_text(station.read_text().replace(old, new))
+    code, output = check(station)
+    assert code == 1
+    assert "PROBLEM  recipe 1: camera and options" in output
+    assert words in output
 
 
 def test_a_port_that_is_taken(station: Path) -> None:
