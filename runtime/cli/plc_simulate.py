@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import click
 
-from csflow.runtime.cli.command import Command
+from csflow.runtime.cli.command import Command, tell
 from csflow.runtime.errors import CSFlowError
 
 __all__ = ["plc_simulate"]
@@ -34,11 +34,16 @@ def plc_simulate(over: str, handshakes: int, seed: int, recipe_every: int, calm:
     Telegrams are lost, doubled, torn and kept by a gateway, workers hang and die, station and controller start anew
     with parts on the line. Ends with 1 if a defective part passed, or a trigger had no or more than one result.
     """
-    from csflow.runtime.plc.simulator.rehearsal import CALM, Plan, rehearse
+    from csflow.runtime.plc.simulator.rehearsal import CALM, Account, Plan, rehearse
     from csflow.runtime.plc.simulator.served import SERVED
 
     plan = replace(CALM if calm else Plan(), recipe_every=recipe_every)
-    account = rehearse(handshakes, SERVED[over], seed, plan)
+
+    def so_far(account: Account) -> None:
+        done = account.decisions.total()
+        tell(f"{done} of {handshakes}: escapes {account.escapes}, duplicates {account.duplicates}")
+
+    account = rehearse(handshakes, SERVED[over], seed, plan, so_far)
     click.echo("\n".join(account.lines()))
     if not account.good:
         raise CSFlowError("the rehearsal failed: keep its seed and report it")

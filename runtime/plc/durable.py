@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import secrets
 import threading
@@ -10,8 +11,10 @@ import time
 import zlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import BinaryIO
 
 from csflow.runtime.atomic import write_atomic
+from csflow.runtime.errors import ConfigError
 from csflow.runtime.plc.events import Counters
 from csflow.runtime.schema import SchemaError, dump_json, from_mapping, parse_json, to_mapping
 
@@ -50,8 +53,17 @@ class Durable:
     def __init__(self, folder: Path, recipe: int) -> None:
         """Read what there is and begin the next boot; `recipe` is in force where nothing is there.
 
-        Raises OSError where the folder cannot be written: the numbers of this start must be on disk before any is used.
+        Raises OSError where the folder cannot be written: the numbers of this start must be on disk before any is used;
+        ConfigError where another station has it: both would use the same numbers.
         """
+        self._lock = _locked(folder)
+        try:
+            self._begin(folder, recipe)
+        except BaseException:
+            self._lock.close()
+            raise
+
+    def _begin(self, folder: Path, recipe: int) -> None:
         self._path = folder / "station.json"
         self.words = ""
         """What was wrong at the start, or why writing fails; empty where all is well."""
@@ -140,6 +152,21 @@ class Durable:
             self._closing = True
             self._change.notify()
         self._thread.join(timeout_s)
+        self._lock.close()
+
+
+def _locked(folder: Path) -> BinaryIO:
+    """A file that stays locked while it is open; the system unlocks it however this process ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = (folder / "station.lock").open("ab")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise ConfigError(
+            f"another csflow plc has its state in {folder}: end it, or name another folder in station.state"
+        ) from None
+    return lock
 
 
 def _bytes(kept: Kept) -> bytes:

@@ -62,7 +62,7 @@ class Station:
             finished: takes each terminal result, in the scan: it must not wait.
             budget: restarts of workers; three in ten minutes where None.
 
-        Raises OSError where the folder for the state cannot be written.
+        Raises OSError where the folder for the state cannot be written, ConfigError where another station has it.
         """
         station = settings.station
         self.exchange = Exchange({int(number): one.name for number, one in settings.recipes.items()})

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from csflow.runtime import atomic
+from csflow.runtime.errors import ConfigError
 from csflow.runtime.plc.durable import RESERVED, Durable, Kept
 from csflow.runtime.plc.events import Counters
 
@@ -125,3 +126,11 @@ def test_kept_is_what_is_due(tmp_path: Path) -> None:
     assert isinstance(durable.kept, Kept)
     assert durable.kept.recipe == 4
     durable.close()
+
+
+def test_a_folder_serves_one_station_at_a_time(tmp_path: Path) -> None:
+    first = Durable(tmp_path, 1)
+    with pytest.raises(ConfigError, match="another csflow plc has its state"):
+        Durable(tmp_path, 1)
+    first.close()
+    Durable(tmp_path, 1).close()
