@@ -34,12 +34,12 @@ from csflow.runtime.bundle.pictures import (
     squeezed,
 )
 from csflow.runtime.engine import Engine
+from csflow.runtime.engines.pictures import predict
 from csflow.runtime.errors import CalibrationError, ConfigError
 from csflow.runtime.line.frame_health import Look
 from csflow.runtime.picture.images import image_size, unread
 from csflow.runtime.picture.origin import decoder_in
-from csflow.runtime.picture.preprocess import prepare_file
-from csflow.runtime.types import Frame
+from csflow.runtime.picture.preprocess import pieces_of_file
 
 __all__ = ["CalibrationReport", "Thresholds", "calibrate", "choose_thresholds", "outliers_of"]
 
@@ -263,16 +263,17 @@ def _score(
 ) -> dict[Path, float]:
     scored: dict[Path, float] = {}
     for index, file in enumerate(files):
-        scored[file] = _score_one(file, index, engine, how, look)
+        scored[file] = _score_one(file, engine, how, look)
         if progress is not None:
             progress(index + 1, len(files))
     return scored
 
 
-def _score_one(file: Path, index: int, engine: Engine, how: Preprocessing, look: Look) -> float:
-    image = prepare_file(file, how)
-    look.add(image)
-    (prediction,) = engine.infer([Frame(image, index, source=str(file))])
+def _score_one(file: Path, engine: Engine, how: Preprocessing, look: Look) -> float:
+    picture = pieces_of_file(file, how)
+    for image in picture.some():
+        look.add(image)
+    prediction = predict(engine, picture, str(file))
     if not (math.isfinite(prediction.score) and np.isfinite(prediction.anomaly_map).all()):
         raise CalibrationError(
             f"{file}: engine {engine.name!r} gave a score or map that is not finite, so no threshold "

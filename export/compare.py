@@ -31,8 +31,8 @@ from csflow.toolkit.data.dataset import Dataset
 from csflow.toolkit.evaluation.evaluation import Evaluation, evaluate
 from csflow.toolkit.methods.reporter import Reporter
 from csflow.toolkit.methods.table import chosen_method
-from csflow.toolkit.plan import BackboneChoice, TrainPlan, model_plan
-from csflow.toolkit.train_model import SharedFeatures, train_model
+from csflow.toolkit.plan import BackboneChoice, SharedFeatures, TrainPlan, model_plan
+from csflow.toolkit.train_model import train_model
 
 __all__ = ["Comparison", "Gain", "Report", "Row", "compare", "table_lines", "to_json"]
 

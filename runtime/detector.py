@@ -6,7 +6,7 @@ import hashlib
 import math
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -23,19 +23,19 @@ from csflow.runtime.bundle.directory import Bundle, default_path
 from csflow.runtime.bundle.golden import GoldenSet, load_golden
 from csflow.runtime.bundle.manifest import canonical
 from csflow.runtime.bundle.pictures import SizeRule
-from csflow.runtime.engine import BatchEngine, CameraEngine, DescribedEngine, Engine
+from csflow.runtime.engine import CameraEngine, DescribedEngine, Engine
 from csflow.runtime.engines.golden_check import require_golden
 from csflow.runtime.engines.name import EngineName
 from csflow.runtime.engines.opening import open_checked
+from csflow.runtime.engines.pictures import batch_of, predict_all
 from csflow.runtime.engines.stages import engine_files
 from csflow.runtime.engines.trust import distrust
 from csflow.runtime.errors import CalibrationError, EngineMismatch, InferenceError, SourceError
 from csflow.runtime.pack.origin import read_origin
-from csflow.runtime.picture.align import moved_back
 from csflow.runtime.picture.images import pixels_of
-from csflow.runtime.picture.preprocess import place, preprocess_placed
-from csflow.runtime.picture.window import eight_bits
-from csflow.runtime.types import Frame, Identity, Pose, Prediction, Result, Verdict
+from csflow.runtime.picture.preprocess import Pieces, pieces_of, place
+from csflow.runtime.picture.window import clipped_by, eight_bits
+from csflow.runtime.types import Frame, Identity, Prediction, Result, Verdict
 
 __all__ = ["Detector"]
 
@@ -79,6 +79,7 @@ class Detector:
         self._sizes = None if any_size else SizeRule(bundle)
         self._turn = threading.Lock()
         self._closed = False
+        self._answered_s = time.monotonic()
         # Now, not at the first result: what is on the disk may be another plan then.
         self.identity = _identity(bundle, engine.name, calibration, verified=not distrust)
         """What judges here; every result carries it."""
@@ -86,7 +87,7 @@ class Detector:
     @property
     def batch(self) -> int:
         """How many frames the engine computes together, at most; more of them in one call wait for each other."""
-        return self.engine.batch if isinstance(self.engine, BatchEngine) else 1
+        return batch_of(self.engine)
 
     @property
     def description(self) -> str:
@@ -160,21 +161,33 @@ class Detector:
                 f"{why}, which the model was made with: set the camera to that format, or open with any_size"
             )
 
-    def prepare(self, frame: Frame) -> Frame:
-        """The frame as the engine takes it, (S, S, 3), resized by the engine's device where that knows the format.
+    def prepare(self, frame: Frame) -> Pieces:
+        """The frame as the engine takes it, resized by the engine's device where that knows the format; tiles are made
+        one by one in `decide`.
 
         Raises SourceError where the picture cannot be used, InferenceError when the engine fails.
         """
         how = self.bundle.manifest.preprocessing
-        image = frame.image if frame.levels is not None else eight_bits(frame.image, how.window)
-        if self._resizer is not None and self._resizer.takes(image):
-            made, pose = place(self._resizer.resize(image), how, (image.shape[1], image.shape[0]))
-        else:
-            made, pose = preprocess_placed(image, replace(how, window=None))
-        return Frame(made, frame.index, frame.captured_ns, frame.source, frame.captured_unix_ns, pose=pose)
+        if frame.levels is not None:
+            how = replace(how, window=None)
+        if self._resizer is not None and how.tiles is None:
+            image = eight_bits(frame.image, how.window)
+            if self._resizer.takes(image):
+                made, pose = place(self._resizer.resize(image), how, (image.shape[1], image.shape[0]))
+                return Pieces(made, how, pose=pose)
+        return pieces_of(frame.image, how)
 
-    def decide(self, frames: Sequence[Frame], inputs: Sequence[Frame], prepare_s: Sequence[float]) -> list[Result]:
+    def decide(
+        self,
+        frames: Sequence[Frame],
+        inputs: Sequence[Pieces],
+        prepare_s: Sequence[float],
+        answered: Callable[[], None] = lambda: None,
+    ) -> list[Result]:
         """The results for frames and what `prepare` made of them in `prepare_s` seconds each.
+
+        Args:
+            answered: called after each answer of the engine, of which a picture in tiles takes many.
 
         Raises InferenceError when the engine fails.
         """
@@ -182,21 +195,22 @@ class Detector:
             if self._closed:
                 raise InferenceError("the detector is closed: open it again with Detector.open")
             begun_ns = time.monotonic_ns()
-            predictions = self.engine.infer(inputs)
+            predictions = predict_all(self.engine, inputs, frames, (self._note_answer, answered))
         infer_s = (time.monotonic_ns() - begun_ns) / 1e9
-        if len(predictions) != len(inputs):
-            given = f"{len(predictions)} predictions for {len(inputs)} frames"
-            raise InferenceError(f"engine {self.engine.name} gave {given}; expected one each: report it")
         return [
-            replace(self._result(f, p, taken.pose), prepare_s=took_s, infer_s=infer_s, batch=len(frames))
-            for f, taken, p, took_s in zip(frames, inputs, predictions, prepare_s, strict=True)
+            replace(self._result(f, p), prepare_s=took_s, infer_s=infer_s, batch=len(frames))
+            for f, p, took_s in zip(frames, predictions, prepare_s, strict=True)
         ]
 
-    def _result(self, frame: Frame, prediction: Prediction, pose: Pose | None) -> Result:
-        if prediction.anomaly_map.ndim != 2 or prediction.anomaly_map.size == 0:
-            shape = prediction.anomaly_map.shape
-            raise InferenceError(f"engine {self.engine.name} gave a map of {shape}; expected (h, w): report it")
-        prediction = moved_back(prediction, pose)
+    @property
+    def silent_s(self) -> float:
+        """Seconds since the engine last answered, or since it was opened."""
+        return time.monotonic() - self._answered_s
+
+    def _note_answer(self) -> None:
+        self._answered_s = time.monotonic()
+
+    def _result(self, frame: Frame, prediction: Prediction) -> Result:
         score = float(prediction.score) if np.isfinite(prediction.anomaly_map).all() else math.nan
         verdict = self.calibration.verdict(score)
         return Result(
@@ -215,6 +229,8 @@ class Detector:
             source=frame.source,
             verified=not self.distrust,
             identity=self.identity,
+            tiles=prediction.tiles if verdict is not Verdict.ERROR else None,
+            clipped=clipped_by(self.bundle.manifest.preprocessing.window, frame.image, frame.levels),
         )
 
     def _peak(self, frame: Frame, prediction: Prediction) -> tuple[int, int]:

@@ -6,14 +6,14 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from csflow.runtime.faults import FaultWord, Verdict
 
-__all__ = ["Frame", "Identity", "Pose", "Prediction", "Result", "Verdict"]
+__all__ = ["Frame", "Identity", "Pose", "Prediction", "Result", "TileScore", "TileScores", "Verdict"]
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,28 @@ class Frame:
     """What the camera itself says about it, numbers by name: `frame_id`; `device_ns`, its own stamp, and
     `clock_error_ns`, the error of `captured_ns` where that rests on it; chunk data. What it does not say is absent."""
 
-    pose: Pose | None = None
-    """Of a picture prepared for an engine: where its part lay before it was aligned; None: nothing was moved."""
-
     def __post_init__(self) -> None:
         if not self.captured_unix_ns:
             object.__setattr__(self, "captured_unix_ns", time.time_ns() - time.monotonic_ns() + self.captured_ns)
+
+
+class TileScore(NamedTuple):
+    """What an engine says about one tile of a picture."""
+
+    x: int
+    y: int
+    """Its upper left in pixels of the picture."""
+    score: float
+
+
+@dataclass(frozen=True)
+class TileScores:
+    """What an engine says about the tiles of one picture."""
+
+    count: int
+    """How many there are."""
+    worst: tuple[TileScore, ...]
+    """Those with the highest scores, at most `csflow.runtime.engines.pictures.WORST`, the highest first."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +86,9 @@ class Prediction:
     a shift and a factor that change no order. The manifest's definitions say in words what it is."""
     anomaly_map: NDArray[np.float32]
     """(h, w) float32, finite and not negative, in squared standard deviations per dimension; how fine is the method's
-    choice, h = w = image_size / 32 for CS-Flow."""
+    choice, h = w = image_size / 32 for CS-Flow. Of a picture in tiles the maps of all (`bundle.tiles.Stitched`)."""
+    tiles: TileScores | None = None
+    """Of a picture in tiles, whose score is the highest of theirs."""
 
 
 @dataclass(frozen=True)
@@ -152,3 +170,8 @@ class Result:
     """Mean of the picture that the engine saw, in 0..1 of white; NaN where it saw none."""
     sharpness: float = math.nan
     """Brenner's focus measure of that picture (`line.frame_health.sharpness`), rows and columns added."""
+    tiles: TileScores | None = None
+    """Of a picture in tiles; None where it was judged in one piece, or not at all."""
+    clipped: tuple[float, float] | None = None
+    """Shares of the picture, in 0..1, below and above the model's window; None where it has none, or there is no
+    verdict."""

@@ -18,7 +18,7 @@ from csflow.runtime.bundle.golden import load_golden
 from csflow.runtime.bundle.manifest import Manifest
 from csflow.runtime.bundle.pictures import PictureSizes, knows_training, picture_sizes
 from csflow.runtime.errors import ConfigError, DataError
-from csflow.runtime.picture.preprocess import prepare_file
+from csflow.runtime.picture.preprocess import pieces_of_file
 from csflow.toolkit.backbones.backbone import Backbone
 from csflow.toolkit.backbones.config import BackboneConfig
 from csflow.toolkit.backbones.networks import build_backbone
@@ -99,8 +99,8 @@ def _require_alike(bundles: Sequence[Bundle], models: Sequence[Model]) -> None:
             raise ConfigError(f"{bundle.path} is a combination itself: name the bundles that it was made from")
         if bundle.manifest.preprocessing != bundles[0].manifest.preprocessing:
             raise ConfigError(
-                f"{bundle.path} prepares pictures in another way than {bundles[0].path} (size, region or ignored "
-                "areas): train both with the same --image-size, --roi and --region"
+                f"{bundle.path} prepares pictures in another way than {bundles[0].path} (size, tiles, region or "
+                "ignored areas): train both with the same --image-size, --tile, --roi and --region"
             )
         if bool(kept_masks(model.head)) != bool(kept_masks(models[0].head)):
             raise ConfigError(
@@ -162,15 +162,15 @@ def _pictures(bundles: Sequence[Bundle], good: Sequence[Path]) -> list[Path]:
 def _member_scores(
     model: Model, pictures: Sequence[Path], bundle: Bundle, progress: Callable[[int], None]
 ) -> list[list[float]]:
-    """The scores of each member, by member."""
+    """The scores of each member, by member, of the pictures or of their tiles."""
     head = model.head
     assert isinstance(head, CombinedHead)
     found: list[list[float]] = [[] for _ in head.heads]
     for picture in pictures:
-        image = torch.from_numpy(prepare_file(picture, bundle.manifest.preprocessing)[None])
-        scores: list[Tensor] = head.judged(model.backbone(image))[::2]
-        for values, score in zip(found, scores, strict=True):
-            values.append(float(score))
+        for piece in pieces_of_file(picture, bundle.manifest.preprocessing):
+            scores: list[Tensor] = head.judged(model.backbone(torch.from_numpy(piece[None])))[::2]
+            for values, score in zip(found, scores, strict=True):
+                values.append(float(score))
         progress(1)
     return found
 

@@ -10,9 +10,10 @@ import hashlib
 import json
 import math
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,12 +25,22 @@ from torch import Tensor
 from csflow.runtime.atomic import write_atomic
 from csflow.runtime.bundle.manifest import Preprocessing
 from csflow.runtime.errors import SinkError
-from csflow.runtime.picture.preprocess import prepare_file
+from csflow.runtime.picture.preprocess import pieces_of_file
 from csflow.toolkit.backbones.backbone import Backbone, Features
 from csflow.toolkit.backbones.config import BackboneConfig
 from csflow.toolkit.backbones.quantized import quantized
+from csflow.toolkit.data.prepared import one_piece, tile_count
 
-__all__ = ["FLIPS", "FeatureFiles", "Plan", "extract_features", "features_key", "flip", "open_features", "rounded"]
+__all__ = [
+    "FLIPS",
+    "FeatureFiles",
+    "Plan",
+    "extract_features",
+    "features_key",
+    "flip",
+    "open_features",
+    "rounded",
+]
 
 FLIPS = ("none", "horizontal", "vertical", "both")
 BATCH = 8
@@ -109,7 +120,9 @@ class Plan:
 
     paths: Sequence[Path]
     how: Preprocessing
+    """With tiles, every tile is a picture of its own."""
     flips: str = "none"
+    """One of `FLIPS`."""
 
     def __post_init__(self) -> None:
         if self.flips not in FLIPS:
@@ -122,7 +135,17 @@ class Plan:
 
     def size(self, shapes: Sequence[Shape]) -> int:
         """Bytes of the features."""
-        return 4 * len(self.paths) * self.variants * sum(math.prod(shape) for shape in shapes)
+        return 4 * self.samples() * self.variants * sum(math.prod(shape) for shape in shapes)
+
+    def samples(self, pictures: int | None = None) -> int:
+        """How many these, or the first `pictures`, are, or their tiles. Raises DataError as `tile_count`."""
+        return sum(tile_count(path, self.how) for path in self.paths[:pictures])
+
+    def rows_of(self, chosen: Collection[Path]) -> frozenset[int]:
+        """The rows of features that come from these pictures."""
+        ends = list(accumulate((tile_count(path, self.how) * self.variants for path in self.paths), initial=0))
+        found = [i for i, path in enumerate(self.paths) if path in chosen]
+        return frozenset(row for i in found for row in range(ends[i], ends[i + 1]))
 
 
 def flip(image: NDArray[np.uint8], flips: str) -> list[NDArray[np.uint8]]:
@@ -139,8 +162,8 @@ def features_key(
     hashes: Sequence[str], backbone_sha256: str, backbone: BackboneConfig, how: Preprocessing, flips: str
 ) -> str:
     """SHA-256 over everything the features depend on; `hashes` are those of the image files, in order."""
-    # Features that were kept before there were windows and alignment stay valid.
-    later = [(name, None) for name in ("window", "align")]
+    # Features that were kept before there were windows, alignment and tiles stay valid.
+    later = [(name, None) for name in ("window", "align", "tiles")]
     how_text = {name: value for name, value in dataclasses.asdict(how).items() if (name, value) not in later}
     text = json.dumps([list(hashes), backbone_sha256, dataclasses.asdict(backbone), how_text, flips])
     return hashlib.sha256(text.encode()).hexdigest()
@@ -153,8 +176,7 @@ def extract_features(
     """Extract on the backbone's device and write `folder`, in place of what was there.
 
     Raises:
-        DataError: a picture cannot be read.
-        SourceError: a region of interest leaves one.
+        DataError: a picture cannot be read, or a region of interest leaves one.
         SinkError: the disk has no room, or cannot be written.
     """
     shapes = backbone.shapes(plan.how.image_size)
@@ -194,8 +216,8 @@ def rounded(backbone: Backbone, plan: Plan, pictures: int) -> Backbone:
     Raises ConfigError where it is no EfficientNet, DataError where a picture cannot be read.
     """
     device, taken = backbone.get_buffer("mean").device, min(RANGE_PICTURES, pictures)
-    paths = [plan.paths[i * pictures // taken] for i in range(taken)]
-    return quantized(backbone, (torch.from_numpy(prepare_file(path, plan.how))[None].to(device) for path in paths))
+    chosen = (one_piece(plan.paths[i * pictures // taken], plan.how, i / taken) for i in range(taken))
+    return quantized(backbone, (torch.from_numpy(image)[None].to(device) for image in chosen))
 
 
 def _file(folder: Path, index: int) -> Path:
@@ -221,7 +243,7 @@ def _write_maps(
     with ExitStack() as stack:
         files: list[Any] = [stack.enter_context(_file(folder, i).open("wb")) for i in range(len(shapes))]
         for file, shape in zip(files, shapes, strict=True):
-            rows = (len(plan.paths) * plan.variants, *shape)
+            rows = (plan.samples() * plan.variants, *shape)
             header = {"descr": "<f4", "fortran_order": False, "shape": rows}
             np.lib.format.write_array_header_1_0(file, header)
         for features, count in _extracted(backbone, plan):
@@ -232,8 +254,11 @@ def _write_maps(
 
 
 def _extracted(backbone: Backbone, plan: Plan) -> Iterator[tuple[Features, int]]:
-    device = next(backbone.parameters()).device
-    for start in range(0, len(plan.paths), BATCH):
-        chunk = plan.paths[start : start + BATCH]
-        images = [v for path in chunk for v in flip(prepare_file(path, plan.how), plan.flips)]
-        yield backbone(torch.from_numpy(np.stack(images)).to(device)), len(chunk)
+    device, waiting = next(backbone.parameters()).device, list[NDArray[np.uint8]]()
+    for piece in (piece for path in plan.paths for piece in pieces_of_file(path, plan.how)):
+        waiting += flip(piece, plan.flips)
+        if len(waiting) == BATCH * plan.variants:
+            yield backbone(torch.from_numpy(np.stack(waiting)).to(device)), BATCH
+            waiting = []
+    if waiting:
+        yield backbone(torch.from_numpy(np.stack(waiting)).to(device)), len(waiting) // plan.variants

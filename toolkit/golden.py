@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from csflow.runtime.bundle.golden import GoldenFrame, write_golden
 from csflow.runtime.bundle.manifest import Preprocessing
 from csflow.runtime.picture.preprocess import prepare_file
+from csflow.toolkit.data.prepared import one_piece
 from csflow.toolkit.model import Model
 
 __all__ = ["EACH", "evenly", "golden_pictures", "score_golden"]
@@ -25,18 +26,19 @@ PIXELS = 32
 def golden_pictures(
     how: Preprocessing, good: Sequence[Path], defects: Sequence[tuple[str, Path]]
 ) -> list[tuple[str, NDArray[np.uint8]]]:
-    """Four good frames and four defective ones, (S, S, 3) uint8 RGB, each with its label.
+    """Four good frames and four defective ones, (S, S, 3) uint8 RGB, each with its label; of tiles one a picture.
 
     Args:
         good: pictures of good parts. They are the training's: scores of parts that the thresholds come from may lie
             on a threshold, where rounding alone changes a verdict.
-        defects: (type, path); one of each type in turn. Where there is none, good frames with a dark square
-            stand in: the frames test engines, not the detector.
+        defects: (type, path); one of each type in turn. Where there is none, and of tiles, good frames with a dark
+            square stand in: the frames test engines, not the detector.
 
     Raises DataError for a picture that cannot be read, SourceError for one that the region of interest leaves.
     """
-    chosen = [("good", prepare_file(path, how)) for path in good]
-    if defects:
+    chosen = [("good", one_piece(path, how, (2 * i + 1) / (2 * len(good)))) for i, path in enumerate(good)]
+    # Which tile shows the defect nobody knows yet.
+    if defects and how.tiles is None:
         chosen += [(kind, prepare_file(path, how)) for kind, path in _one_of_each(defects)]
     else:
         chosen += [("dark square", _damaged(image)) for _, image in chosen]

@@ -12,6 +12,7 @@ from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.manifest import Preprocessing
 from csflow.runtime.errors import ConfigError
 from csflow.toolkit.backbones.backbone import Backbone
+from csflow.toolkit.backbones.config import BackboneConfig
 from csflow.toolkit.backbones.networks import counts_blocks, resolve_name
 from csflow.toolkit.backbones.weights import WeightsRecord, load_backbone
 from csflow.toolkit.config import ModelConfig
@@ -21,7 +22,7 @@ from csflow.toolkit.methods.table import METHODS, chosen_method
 from csflow.toolkit.model import Model
 from csflow.toolkit.options import checked, chosen, read_fields
 
-__all__ = ["BackboneChoice", "Start", "TrainPlan", "model_plan", "named_methods"]
+__all__ = ["BackboneChoice", "SharedFeatures", "Start", "TrainPlan", "model_plan", "named_methods"]
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ class TrainPlan:
     """Share of the good pictures, in 0..0.5, that is scored but not fitted."""
     align: str | None = None
     """What may differ in how parts lie: one of `csflow.runtime.bundle.alignment.MODELS`; None aligns nothing."""
+    tiles: tuple[int, int] | None = None
+    """(side, overlap) of the tiles that pictures are cut into, in their pixels; None takes them whole."""
     start: Start | None = None
     """What to begin with; `model` is its own, but for the precision of the backbone. What comes of it counts the
     pictures that the former model was trained on as its own."""
@@ -75,7 +78,7 @@ class TrainPlan:
     def preprocessing(self) -> Preprocessing:
         """How pictures are prepared. Raises ConfigError for a region that no bundle can have."""
         made: Preprocessing = checked(
-            Preprocessing, self.model.image_size, self.roi, ignore=self.ignore, window=self.window
+            Preprocessing, self.model.image_size, self.roi, ignore=self.ignore, window=self.window, tiles=self.tiles
         )
         return made
 
@@ -89,6 +92,15 @@ class TrainPlan:
             made: Preprocessing = checked(dataclasses.replace, self.preprocessing, align=found)
             return made
         return with_alignment(self.preprocessing, self.align, good)
+
+
+@dataclass(frozen=True)
+class SharedFeatures:
+    """Features that several trainings on the same pictures read, extracted by the first of them."""
+
+    folder: Path
+    backbone: BackboneConfig
+    """It reads whatever one of them reads, and is theirs in all else."""
 
 
 @dataclass(frozen=True)

@@ -45,19 +45,10 @@ from csflow.toolkit.methods.table import chosen_method
 from csflow.toolkit.methods.unfinished import Unfinished
 from csflow.toolkit.model import Model
 from csflow.toolkit.options import checked
-from csflow.toolkit.plan import TrainPlan
+from csflow.toolkit.plan import SharedFeatures, TrainPlan
 from csflow.toolkit.tensor_file import require_room
 
-__all__ = ["SharedFeatures", "train_model"]
-
-
-@dataclass(frozen=True)
-class SharedFeatures:
-    """Features that several trainings on the same pictures read, extracted by the first of them."""
-
-    folder: Path
-    backbone: BackboneConfig
-    """It reads whatever one of them reads, and is theirs in all else."""
+__all__ = ["train_model"]
 
 
 def train_model(
@@ -188,9 +179,12 @@ class _Job:
     @property
     def golden_rows(self) -> frozenset[int]:
         """The rows of features that are of them."""
-        golden, variants = {*self.golden}, self.extraction.variants
-        found = [i for i, path in enumerate(self.extraction.paths[: self.kept]) if path in golden]
-        return frozenset(i * variants + k for i in found for k in range(variants))
+        return self.extraction.rows_of({*self.golden} & {*self.extraction.paths[: self.kept]})
+
+    @property
+    def kept_samples(self) -> int:
+        """Pictures that are fitted, or their tiles."""
+        return self.extraction.samples(self.kept)
 
     @property
     def progress(self) -> Path:
@@ -217,7 +211,7 @@ class _Job:
         return found.chosen(self.model.backbone.places_in(shared.backbone))
 
     def _features(self, folder: Path, backbone: Backbone, key: str) -> FeatureFiles:
-        count = len(self.extraction.paths)
+        count = self.extraction.samples()
         found = open_features(folder, key)
         if found is not None:
             self.reporter.say(f"features of {count} pictures taken from {folder}")
@@ -232,8 +226,12 @@ class _Job:
         """Of the pictures that are not held out; these watch."""
         model, training = self.model, self.plan.training
         return chosen_method(model.method).fit(
-            features.part(0, self.kept), model.head, training, self.workplace(features)
+            features.part(0, self.kept_samples), model.head, training, self.workplace(features)
         )
+
+    def unseen(self, features: FeatureFiles) -> FeatureFiles:
+        """What is held out."""
+        return features.part(self.kept_samples, features.pictures)
 
     @property
     def unfinished(self) -> Unfinished:
@@ -254,7 +252,7 @@ class _Job:
 
     def workplace(self, features: FeatureFiles | None = None) -> Workplace:
         identity = self.unfinished.fingerprint
-        unseen = features.part(self.kept, features.pictures) if features and self.kept < features.pictures else None
+        unseen = self.unseen(features) if features and self.kept < len(self.extraction.paths) else None
         say, epochs = self.reporter.say, self.reporter.epochs
         start = self.plan.start.model.head if self.plan.start else None
         golden, ignored = self.golden_rows, self.ignored
@@ -262,10 +260,10 @@ class _Job:
 
     def forecast(self) -> str:
         """How long it will take, in words, from two pictures and two steps."""
-        count = len(self.extraction.paths) * self.extraction.variants
+        count = self.extraction.samples() * self.extraction.variants
         features_s = count * timed_picture(self.backbone, self.plan.model.image_size)
         method, training = chosen_method(self.model.method), self.plan.training
-        fit_s = method.seconds(self.model.head, training, self.shapes, self.kept, self.device)
+        fit_s = method.seconds(self.model.head, training, self.shapes, self.kept_samples, self.device)
         fit = "and the fit" if fit_s is None else f"and {duration(fit_s)} for {training.epochs} epochs"
         return f"expect about {duration(features_s)} for the features of {count} pictures {fit}; Ctrl-C loses nothing"
 
@@ -293,8 +291,8 @@ class _Job:
 
     def good_scores(self, fitted: Fitted, features: FeatureFiles) -> tuple[str, Sequence[float]]:
         """Scores of good pictures, as near to those of new parts as they can be had, and whose they are."""
-        if self.kept < features.pictures:
-            return HELD_OUT, head_scores(fitted.head, features.part(self.kept, features.pictures), self.device)
+        if self.kept < len(self.extraction.paths):
+            return HELD_OUT, head_scores(fitted.head, self.unseen(features), self.device)
         if fitted.good_scores:
             return LEFT_OUT, fitted.good_scores
         return FITTED, head_scores(fitted.head, features, self.device)

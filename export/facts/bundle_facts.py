@@ -177,7 +177,7 @@ def _model_lines(facts: BundleFacts) -> list[str]:
     return [
         f"identity: {facts.weights_sha256[:16]}",
         f"method: {facts.method}, graphs {', '.join(facts.graphs)}",
-        f"input: {how.image_size} x {how.image_size} px {how.colour}, from {roi}, by {how.resize}{_ignored(how)}",
+        f"input: {how.image_size} x {how.image_size} px {how.colour}, from {roi}, by {how.resize}{_cut(how)}",
         *_align_lines(how),
         f"score: {facts.definitions.score}, anomaly map: {facts.definitions.anomaly_map}",
         *_flat(facts.model),
@@ -189,8 +189,9 @@ def _align_lines(how: Preprocessing) -> list[str]:
     return [f"aligned: by {found.model}, correlation at least {found.floor / 1000:g}"] if found else []
 
 
-def _ignored(how: Preprocessing) -> str:
-    return f", {len(how.ignore)} rectangles ignored" if how.ignore else ""
+def _cut(how: Preprocessing) -> str:
+    ignored = f", {len(how.ignore)} rectangles ignored" if how.ignore else ""
+    return ignored if how.tiles is None else f", in tiles of {how.tiles[0]} px that overlap by {how.tiles[1]}{ignored}"
 
 
 def _threshold_lines(thresholds: Thresholds | None) -> list[str]:

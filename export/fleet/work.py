@@ -42,7 +42,8 @@ from csflow.runtime.schema import to_mapping
 from csflow.toolkit.data.dataset import Dataset, Sample, load_dataset
 from csflow.toolkit.data.split import with_set_aside
 from csflow.toolkit.evaluation.evaluation import evaluate
-from csflow.toolkit.train_model import SharedFeatures, train_model
+from csflow.toolkit.plan import SharedFeatures
+from csflow.toolkit.train_model import train_model
 
 __all__ = ["perform"]
 

@@ -8,7 +8,6 @@ from typing import Any
 from numpy.typing import NDArray
 
 from csflow.calibration.metrics import GOOD
-from csflow.export.gate.pictures import frame_of
 from csflow.export.graphs.onnx_export import graph_facts
 from csflow.export.graphs.quantization import MIN_SAMPLES, outputs_of, quantize
 from csflow.export.graphs.signature import signed
@@ -16,6 +15,7 @@ from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.engines.stages import graph_file
 from csflow.runtime.errors import DataError
 from csflow.toolkit.data.dataset import Dataset, Sample
+from csflow.toolkit.data.prepared import one_piece
 
 __all__ = ["good_samples", "int8_file", "int8_graph"]
 
@@ -48,7 +48,9 @@ def int8_graph(bundle: Bundle, samples: Sequence[Sample]) -> bytes:
     """
     *before, last = (bundle.read(graph_file("fp32", name)) for name in bundle.manifest.graphs)
     how = bundle.manifest.preprocessing
-    seen: list[dict[str, NDArray[Any]]] = [{"frame": frame_of(sample, how).image[None]} for sample in samples]
+    seen: list[dict[str, NDArray[Any]]] = [
+        {"frame": one_piece(sample.path, how, i / len(samples))[None]} for i, sample in enumerate(samples)
+    ]
     for graph in before:
         seen = list(outputs_of(graph, seen))
     name = bundle.manifest.graphs[-1]

@@ -17,13 +17,14 @@ from functools import partial
 from importlib.metadata import version
 
 import numpy as np
+from numpy.typing import NDArray
 
 from csflow.calibration.metrics import GOOD
 from csflow.export.gate.figures import Answer, faults_of, figures_of
-from csflow.export.gate.pictures import Truth, frame_of, truth_of
+from csflow.export.gate.pictures import Truth, compared_map, picture_of, truth_of
 from csflow.runtime.bundle.calibration import Calibration
 from csflow.runtime.bundle.directory import Bundle
-from csflow.runtime.bundle.golden import GoldenSet, load_golden, means
+from csflow.runtime.bundle.golden import GoldenSet, load_golden
 from csflow.runtime.bundle.manifest import Preprocessing
 from csflow.runtime.bundle.verification import (
     EngineRecord,
@@ -36,16 +37,18 @@ from csflow.runtime.engine import CameraEngine, Engine
 from csflow.runtime.engines.golden_check import BAND
 from csflow.runtime.engines.name import EngineName
 from csflow.runtime.engines.opening import AUTO, engine_names, load_engine
+from csflow.runtime.engines.pictures import predict
 from csflow.runtime.engines.stages import engine_files
 from csflow.runtime.errors import BackendUnavailable, BundleCorrupted, BundleError, InferenceError
 from csflow.runtime.machine.machine import processor_names
-from csflow.runtime.picture.align import moved_back
-from csflow.runtime.types import Frame, Verdict
+from csflow.runtime.picture.preprocess import Pieces
+from csflow.runtime.types import Verdict
 from csflow.toolkit.data.dataset import Sample
 
 __all__ = ["GateReport", "Progress", "merged_records", "verify"]
 
 Progress = Callable[[int, str], AbstractContextManager[Callable[[int], None]]]
+Reduced = Callable[[NDArray[np.float32], Pieces], NDArray[np.float64]]
 LEVELS = {Verdict.OK: 0, Verdict.UNCERTAIN: 1, Verdict.NOK: 2, Verdict.ERROR: -1}
 
 
@@ -64,8 +67,6 @@ class GateReport:
     """Whether errors of scores are shares of the spread of good scores (`GoldenSet.unit`)."""
     asked: tuple[str, ...] = ()
     """Backends that somebody named."""
-    samples: tuple[Sample, ...] = ()
-    """Those of the pictures that come after the golden frames."""
 
     @property
     def failed(self) -> tuple[str, ...]:
@@ -93,28 +94,27 @@ class _Pictures:
     def __len__(self) -> int:
         return len(self.golden) + len(self.samples)
 
-    @property
-    def cell(self) -> int:
-        """Side of the squares of a map that are compared, in values of the map."""
-        return self.golden.pictures[0][1].cell
+    def reduced(self, anomaly_map: NDArray[np.float32], picture: Pieces) -> NDArray[np.float64]:
+        """The means of a map that are compared. Raises ValueError where its size is odd."""
+        return compared_map(anomaly_map, self.golden.pictures[0][1], picture.grid)
 
     @property
     def names(self) -> tuple[str, ...]:
         return (*(frame.source for frame, _ in self.golden), *(str(sample.path) for sample in self.samples))
 
-    def frames(self, engine: Engine) -> Iterator[Callable[[], Frame]]:
-        """What makes each frame the way a run with `engine` does; the engine may fail at that already."""
-        yield from (partial(_itself, frame) for frame, _ in self.golden)
+    def pieces(self, engine: Engine) -> Iterator[Callable[[], Pieces]]:
+        """What makes each picture the way a run with `engine` does; the engine may fail at that already."""
+        yield from (partial(Pieces, frame.image, self.how) for frame, _ in self.golden)
         yield from self.added(engine)
 
-    def added(self, engine: Engine) -> Iterator[Callable[[], Frame]]:
+    def added(self, engine: Engine) -> Iterator[Callable[[], Pieces]]:
         resizer = engine if isinstance(engine, CameraEngine) else None
-        yield from (partial(frame_of, sample, self.how, resizer) for sample in self.samples)
+        yield from (partial(picture_of, sample, self.how, resizer) for sample in self.samples)
 
     def truths(self) -> list[Truth]:
-        rows, columns = np.array(self.golden.pictures[0][1].anomaly_map).shape
+        shape = self.golden.pictures[0][1].shape
         golden = [Truth(True, g.label == GOOD, None) for _, g in self.golden]
-        return golden + [truth_of(sample, self.how, (rows, columns)) for sample in self.samples]
+        return golden + [truth_of(sample, self.how, shape) for sample in self.samples]
 
     def expected(self) -> list[Answer]:
         return [Answer(g.score, np.array(g.anomaly_map)) for _, g in self.golden]
@@ -150,7 +150,7 @@ def verify(
     reference = pictures.expected()
     if samples:
         with load_engine(bundle, "torch") as engine, progress(len(samples), engine.name) as advance:
-            reference += _answers(engine, pictures.added(engine), pictures.cell, advance)
+            reference += _answers(engine, pictures.added(engine), pictures.reduced, advance)
     truths = pictures.truths()
     records: dict[str, EngineRecord] = {}
     left_out: dict[str, str] = {}
@@ -165,11 +165,11 @@ def verify(
             left_out[backend] = str(error)
             continue
         with engine, progress(len(pictures), engine.name) as advance:
-            answers = _answers(engine, pictures.frames(engine), pictures.cell, advance)
+            answers = _answers(engine, pictures.pieces(engine), pictures.reduced, advance)
         records[engine.name] = run.record(engine.name, truths, reference, answers)
     spread = pictures.golden.spread is not None
     asked = (*backends, *also)
-    return GateReport(bundle, calibration, pictures.names, records, left_out, spread, asked, tuple(samples))
+    return GateReport(bundle, calibration, pictures.names, records, left_out, spread, asked)
 
 
 def merged_records(bundle: Bundle, report: GateReport) -> Verification:
@@ -183,25 +183,21 @@ def merged_records(bundle: Bundle, report: GateReport) -> Verification:
     )
 
 
-def _itself(frame: Frame) -> Frame:
-    return frame
-
-
 def _answers(
-    engine: Engine, frames: Iterable[Callable[[], Frame]], cell: int, advance: Callable[[int], None]
+    engine: Engine, pictures: Iterable[Callable[[], Pieces]], reduced: Reduced, advance: Callable[[int], None]
 ) -> list[Answer]:
     answers = []
-    for make in frames:
-        answers.append(_answer(engine, make, cell))
+    for make in pictures:
+        answers.append(_answer(engine, make, reduced))
         advance(1)
     return answers
 
 
-def _answer(engine: Engine, make: Callable[[], Frame], cell: int) -> Answer:
+def _answer(engine: Engine, make: Callable[[], Pieces], reduced: Reduced) -> Answer:
     try:
-        frame = make()
-        (prediction,) = engine.infer([frame])
-        anomaly_map = means(moved_back(prediction, frame.pose).anomaly_map, cell)
+        picture = make()
+        prediction = predict(engine, picture)
+        anomaly_map = reduced(prediction.anomaly_map, picture)
     except (InferenceError, ValueError):
         # An engine that fails on a picture, or gives a map of an odd size, shall fail the gate, not end it.
         return Answer(math.nan, np.zeros((0, 0)))

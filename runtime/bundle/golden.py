@@ -50,6 +50,11 @@ class GoldenFrame:
         if not self.anomaly_map or {len(row) for row in self.anomaly_map} != {len(self.anomaly_map)}:
             raise ValueError("anomaly_map must have as many columns in every row as it has rows")
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(h, w) of `anomaly_map`."""
+        return len(self.anomaly_map), len(self.anomaly_map[0])
+
     @classmethod
     def of(cls, file: str, label: str, prediction: Prediction, cell: int = 1) -> GoldenFrame:
         """The golden frame for a prediction of the trained model, whose map's sides are multiples of `cell`."""

@@ -75,6 +75,10 @@ class Preprocessing:
     align: Alignment | None = None
     """What a picture is moved onto after all else (`csflow.runtime.picture.align`); None leaves it where it lies.
     Format 2 only."""
+    tiles: tuple[int, int] | None = None
+    """(side, overlap) in pixels of the camera image: the region is cut into such squares, each of which goes through
+    the model (`csflow.runtime.bundle.tiles`); the highest of their scores is the picture's. None takes the region as
+    one. Format 2 only."""
 
     def __post_init__(self) -> None:
         if not 32 <= self.image_size <= 8192 or self.image_size % 32:
@@ -89,10 +93,13 @@ class Preprocessing:
                 )
         if self.window is not None and not 0 <= self.window[0] < self.window[1] <= MAX_LEVEL:
             raise ValueError(f"window must be (low, high), 0 <= low < high <= {MAX_LEVEL}")
+        side, overlap = self.tiles or (1, 0)
+        if not (1 <= side <= MAX_SIDE_PX and 0 <= 2 * overlap <= side):
+            raise ValueError(f"tiles must be (side, overlap), 1 <= side <= {MAX_SIDE_PX}, 0 <= overlap <= side / 2")
         if len(self.ignore) > MAX_IGNORED:
             raise ValueError(f"ignore holds {len(self.ignore)} rectangles, at most {MAX_IGNORED} are allowed")
-        if self.align is not None and (self.ignore or self.image_size < REFERENCE_SIDE):
-            raise ValueError(f"align needs an image_size of at least {REFERENCE_SIDE}, and no ignored areas")
+        if self.align is not None and (self.ignore or self.tiles or self.image_size < REFERENCE_SIDE):
+            raise ValueError(f"align needs an image_size of at least {REFERENCE_SIDE}, no ignored areas and no tiles")
 
 
 @dataclass(frozen=True)
@@ -154,8 +161,9 @@ class Manifest:
             raise ValueError("the name of a graph must be 1 to 32 of a-z, 0-9 and _, beginning with a letter")
         if self.format_version == 1 and (self.method, self.graphs) != (CS_FLOW, CS_FLOW_GRAPHS):
             raise ValueError("format 1 knows no other method than cs-flow")
-        if self.format_version == 1 and (self.preprocessing.window, self.preprocessing.align) != (None, None):
-            raise ValueError("format 1 knows no window and no alignment")
+        how = self.preprocessing
+        if self.format_version == 1 and (how.window, how.align, how.tiles) != (None, None, None):
+            raise ValueError("format 1 knows no window, no alignment and no tiles")
         for name in self.files:
             if problem := file_name_problem(name):
                 raise ValueError(problem)
@@ -169,7 +177,9 @@ class Manifest:
         """
         body: dict[str, Any] = schema.parse_json(schema.dump_json(dataclasses.asdict(self)))
         if self.format_version == 1:
-            del body["method"], body["graphs"], body["preprocessing"]["window"], body["preprocessing"]["align"]
+            del body["method"], body["graphs"]
+            for name in ("window", "align", "tiles"):
+                del body["preprocessing"][name]
             if not self.preprocessing.ignore:
                 del body["preprocessing"]["ignore"]  # its first readers did not know it
         else:

@@ -90,7 +90,8 @@ class PictureSizes:
         """Why a picture of (width, height) pixels is another picture than those, or None.
 
         Args:
-            exact: the size must be the same, as for a region in pixels; where sizes varied, up to a factor of 2.
+            exact: the size must be the same, as for a region in pixels and for tiles; where sizes varied, up to a
+                factor of 2.
         """
         width, height = size
         tolerance = SIMILAR_ASPECT if self.varied else SAME_ASPECT
@@ -175,7 +176,8 @@ class SizeRule:
         """Raises BundleCorrupted as `picture_sizes` does."""
         self.known = picture_sizes(bundle)
         how = bundle.manifest.preprocessing
-        self._exact = how.roi is not None or bool(how.ignore)
+        # The highest of more tiles is higher: thresholds are of so many.
+        self._exact = how.roi is not None or bool(how.ignore) or how.tiles is not None
 
     def misfit(self, size: tuple[int, int]) -> str | None:
         """Why a picture of (width, height) pixels, both above 0, is another picture than those, or None."""
@@ -184,6 +186,8 @@ class SizeRule:
 
 def squeezed(sizes: Iterable[tuple[int, int]], how: Preprocessing) -> str | None:
     """What to say of pictures, (width, height) in pixels, that the square input squeezes; None where it does not."""
+    if how.tiles is not None:
+        return None
     all_of_them = [how.roi[2:]] if how.roi is not None else list(sizes)
     far = Counter(size for size in all_of_them if max(size) > SQUEEZED * max(min(size), 1))
     if not far:
@@ -197,5 +201,5 @@ def squeezed(sizes: Iterable[tuple[int, int]], how: Preprocessing) -> str | None
         what = f"{far.total()} of {len(all_of_them)} pictures, such as those of {width}x{height} pixels, are"
     return (
         f"{what} squeezed into a square, and what is thin along the longer side is lost: train with a square part "
-        "(--roi), or cut pictures into square tiles, each a picture of its own"
+        "(--roi), or in square tiles (--tile)"
     )

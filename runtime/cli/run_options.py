@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,15 @@ def _seconds(_ctx: click.Context, _parameter: click.Parameter, value: float) -> 
     if not 0.1 <= value <= LONGEST_TIMEOUT_S:
         raise click.BadParameter(f"{value:g} does not lie between 0.1 and {LONGEST_TIMEOUT_S:g} seconds (a week).")
     return value
+
+
+def _strip(_ctx: click.Context, _parameter: click.Parameter, text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    found = re.fullmatch(r"([0-9]{1,5}),([0-9]{1,5})", text)
+    if found is None or int(found[2]) >= int(found[1]):
+        raise click.BadParameter(f"{text!r} is no strip: expected HEIGHT,OVERLAP in rows, for example 2048,256")
+    return int(found[1]), int(found[2])
 
 
 _CAMERA_OPTIONS = (
@@ -49,6 +59,13 @@ _CAMERA_OPTIONS = (
         metavar="S",
         help="Pictures of S seconds after a camera was opened are not judged: its exposure settles.  [default: 1 for "
         "V4L2, CSI and GenICam cameras, else 0]",
+    ),
+    click.option(
+        "--strip",
+        callback=_strip,
+        metavar="HEIGHT,OVERLAP",
+        help="Join the pictures of a line camera and cut the strip into pieces of HEIGHT rows, each of which begins "
+        "with the last OVERLAP rows of the one before.",
     ),
 )
 _OPTIONS = (
@@ -140,7 +157,7 @@ def inspection(options: Mapping[str, Any]) -> Inspection:
         backend=options["backend"],
         unverified=options["unverified"],
         trigger=options["trigger"],
-        camera_policy=CameraPolicy(options["timeout"], options["reconnect"], options["warm_up"]),
+        camera_policy=CameraPolicy(options["timeout"], options["reconnect"], options["warm_up"], options["strip"]),
         policy=stream_policy(options),
         outputs=output_choices(options),
     )
@@ -160,6 +177,8 @@ def _refuse_contradictions(options: Mapping[str, Any]) -> None:
             raise click.UsageError(f"--{name} is for the live page: serve one with --serve 127.0.0.1:8080")
     if options["save_raw"] and options["save"] is None:
         raise click.UsageError("--save-raw keeps pictures beside those of --save: give --save DIR")
+    if options["strip"] is not None and trigger is not None:
+        raise click.UsageError("--strip takes a camera's pictures as they come: leave --trigger")
     if len(set(cameras)) < len(cameras):
         raise click.UsageError("a camera is named twice: name each once")
     if trigger is not None and len(cameras) > 1:

@@ -12,6 +12,7 @@ from csflow.runtime.errors import ConfigError, SourceError
 from csflow.runtime.source import FrameSource, TriggeredSource
 from csflow.runtime.sources.opencv import redact
 from csflow.runtime.sources.reconnect import Reconnecting
+from csflow.runtime.sources.strip import Strip
 from csflow.runtime.sources.v4l2 import bound_uri
 from csflow.runtime.sources.warm_up import WARM_UP_S, WarmingUp
 
@@ -32,6 +33,9 @@ class CameraPolicy:
     """How long in seconds one that is not there, or was lost, is tried again; 0 ends the run at once."""
     warm_up_s: float | None = None
     """Pictures of so many seconds after each opening are not judged; None is by kind of source (`WARM_UP_S`)."""
+    strip: tuple[int, int] | None = None
+    """(height, overlap) in rows of the pieces that a line camera's strip is cut into; None takes pictures as they
+    come."""
 
 
 def open_cameras(uris: Sequence[str], policy: CameraPolicy, stack: contextlib.ExitStack) -> list[FrameSource]:
@@ -76,6 +80,8 @@ def _opener(uri: str, kind: str, policy: CameraPolicy) -> Callable[[], FrameSour
         bound[:] = [name]
         seconds = WARM_UP_S.get(kind, 0.0) if policy.warm_up_s is None else policy.warm_up_s
         told = isinstance(source, TriggeredSource) and source.waits  # its first picture is a part
+        if policy.strip is not None:
+            source = Strip(source, *policy.strip)
         return WarmingUp(source, seconds) if seconds and source.live and not told else source
 
     return opened

@@ -152,7 +152,7 @@ def sharpness(image: NDArray[np.uint8]) -> tuple[float, float]:
 
 
 class PictureHealth:
-    """Judges one prepared picture by itself: exposure and sharpness."""
+    """Judges one prepared picture by itself, or by some of its tiles: exposure and sharpness."""
 
     def __init__(self, limits: HealthLimits, reference: HealthReference) -> None:
         self._limits = limits
@@ -161,20 +161,20 @@ class PictureHealth:
             share + limits.exposure * (1.0 - share) for share in (reference.dark_share, reference.white_share)
         )
 
-    def problem(self, image: NDArray[np.uint8]) -> tuple[FaultWord, str] | None:
-        """Fault and reason for an (S, S, 3) uint8 picture, or None where it is usable."""
+    def problem(self, *images: NDArray[np.uint8]) -> tuple[FaultWord, str] | None:
+        """Fault and reason for an (S, S, 3) uint8 picture, or some of its tiles together; None where it is usable."""
         if self._limits.exposure:
-            dark, white = _shares(image)
+            dark, white = _mean([_shares(image) for image in images])
             if dark >= self._dark:
                 return "black", f"{dark:.0%} of the picture is black: check lens cover, light and exposure"
             if white >= self._white:
                 return "saturated", f"{white:.0%} of the picture is white: check exposure and light"
         if self._limits.blur:
-            return self._blurred(image)
+            return self._blurred(_mean([sharpness(image) for image in images]))
         return None
 
-    def _blurred(self, image: NDArray[np.uint8]) -> tuple[FaultWord, str] | None:
-        for got, least, word in zip(sharpness(image), self._sharpness, ("rows", "columns"), strict=True):
+    def _blurred(self, found: tuple[float, float]) -> tuple[FaultWord, str] | None:
+        for got, least, word in zip(found, self._sharpness, ("rows", "columns"), strict=True):
             if got < least:
                 share = got / least * self._limits.blur
                 return "blurred", (
@@ -255,6 +255,10 @@ class CameraHealth:
             return None
         got, first = ("{1}x{0}".format(*shape) for shape in (frame.image.shape, self._shape))
         return "size", f"the picture has {got} pixels, the camera began with {first}: set its format"
+
+
+def _mean(pairs: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    return sum(pair[0] for pair in pairs) / len(pairs), sum(pair[1] for pair in pairs) / len(pairs)
 
 
 def _mean_square(difference: NDArray[np.int16]) -> float:

@@ -121,6 +121,8 @@ def inspect(
     SinkError. What ends one that had begun is in what it gives.
     """
     service = service or Service()
+    if wish.camera_policy.strip is not None and wish.trigger is not None:
+        raise ConfigError("the pieces of a strip follow one another, and a trigger asks for single pictures: leave one")
     triggered, wish = wish.trigger is not None, _by_its_own_input(wish)
     with contextlib.ExitStack() as stack:
         trigger = _trigger(wish, stack)

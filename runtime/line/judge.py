@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -24,6 +24,7 @@ from csflow.runtime.line.frame_health import (
     reference_of,
     sharpness,
 )
+from csflow.runtime.picture.preprocess import Pieces
 from csflow.runtime.trigger import Request
 from csflow.runtime.types import Frame, Result, Verdict
 
@@ -57,7 +58,13 @@ class Case(NamedTuple):
 class Judge:
     """Turns frames into results; remembers what each camera showed before and how often the engine failed."""
 
-    def __init__(self, detector: Detector, limits: HealthLimits | None = None, deadline_s: float | None = None) -> None:
+    def __init__(
+        self,
+        detector: Detector,
+        limits: HealthLimits | None = None,
+        deadline_s: float | None = None,
+        beat: Callable[[], None] | None = None,
+    ) -> None:
         """Take a detector, which stays the caller's.
 
         Args:
@@ -65,6 +72,7 @@ class Judge:
             limits: when a frame counts as unusable; the defaults where None.
             deadline_s: longest time in seconds from capture (or trigger) to verdict, where a request has no limit of
                 its own. A later answer of the engine is thrown away: the result was ERROR already.
+            beat: called after each answer of the engine, where it has no deadline: a picture of many tiles takes long.
         """
         self._detector = detector
         self._limits = limits or HealthLimits()
@@ -72,6 +80,7 @@ class Judge:
         self._sizes = SizeHealth(self._limits, detector.bundle)
         self._cameras: dict[str, CameraHealth] = {}
         self._deadline_s = deadline_s
+        self._beat = beat if beat is not None and deadline_s is None else lambda: None
         self._worker = EngineThread() if deadline_s is not None else None
         self._failures: list[InferenceError] = []
 
@@ -107,7 +116,8 @@ class Judge:
         """Raise the engine's error once it has failed on too many frames in a row, or hangs."""
         if len(self._failures) >= ENGINE_FAILURES:
             raise self._failures[-1]
-        if self._worker is not None and self._worker.busy_s > ENGINE_HANG_S:
+        # A picture of many tiles may take longer; each tile may not.
+        if self._worker is not None and min(self._worker.busy_s, self._detector.silent_s) > ENGINE_HANG_S:
             raise InferenceError(
                 f"engine {self._detector.engine.name} has not answered for {ENGINE_HANG_S:g} s: restart the program"
             )
@@ -134,22 +144,26 @@ class Judge:
     def _prepared(self, frame: Frame) -> _Prepared | tuple[FaultWord, str]:
         begun_s = time.perf_counter()
         try:
-            image = self._detector.prepare(frame)
+            pieces = self._detector.prepare(frame)
         except SourceError as error:
             return "frame", str(error)
         except InferenceError as error:
             self._failures.append(error)
             return "engine", str(error)
-        return self._picture.problem(image.image) or _Prepared(frame, image, time.perf_counter() - begun_s)
+        seen = pieces.some()
+        if problem := self._picture.problem(*seen):
+            return problem
+        brightness, sharp = (sum(values) / len(seen) for values in (map(_brightness, seen), map(_sharpness, seen)))
+        return _Prepared(frame, pieces, time.perf_counter() - begun_s, brightness, sharp)
 
     def _inferred(self, prepared: Sequence[_Prepared]) -> list[Result]:
         if not prepared:
             return []
         try:
-            frames, images, seconds = zip(*((p.frame, p.image, p.seconds) for p in prepared), strict=True)
+            frames, pieces, seconds = zip(*((p.frame, p.pieces, p.seconds) for p in prepared), strict=True)
             results = [
-                replace(result, brightness=_brightness(p.image.image), sharpness=sum(sharpness(p.image.image)))
-                for result, p in zip(self._detector.decide(frames, images, seconds), prepared, strict=True)
+                replace(result, brightness=p.brightness, sharpness=p.sharpness)
+                for result, p in zip(self._detector.decide(frames, pieces, seconds, self._beat), prepared, strict=True)
             ]
         except InferenceError as error:
             if len(prepared) > 1:
@@ -226,9 +240,15 @@ class _Taken(NamedTuple):
 
 class _Prepared(NamedTuple):
     frame: Frame
-    image: Frame
+    pieces: Pieces
     """What the engine takes."""
     seconds: float
+    brightness: float
+    sharpness: float
+
+
+def _sharpness(image: NDArray[np.uint8]) -> float:
+    return sum(sharpness(image))
 
 
 def _brightness(image: NDArray[np.uint8]) -> float:

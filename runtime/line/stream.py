@@ -91,7 +91,8 @@ def run_stream(
         for close in (*(sink.close for sink in sinks), *(source.close for source in sources), *asker):
             stack.callback(close)
         _require_one_camera_for_a_trigger(sources, trigger)
-        judge = stack.enter_context(contextlib.closing(Judge(detector, policy.health, _deadline_s(policy, trigger))))
+        limit_s = _deadline_s(policy, trigger)
+        judge = stack.enter_context(contextlib.closing(Judge(detector, policy.health, limit_s, beat)))
         rounds = Rounds(
             sources,
             stop or threading.Event(),

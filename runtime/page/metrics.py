@@ -91,6 +91,11 @@ class Metrics:
         if newest is None:
             return
         yield GaugeMetricFamily("csflow_score", "Score of the newest result.", value=newest.result.score)
+        if newest.result.clipped is not None:
+            shares = GaugeMetricFamily("csflow_clipped_share", "Of the newest picture, by the window.", labels=["end"])
+            for end, share in zip(("below", "above"), newest.result.clipped, strict=True):
+                shares.add_metric([end], share)
+            yield shares
         yield GaugeMetricFamily(
             "csflow_last_result_timestamp_seconds", "Capture of the newest result.", value=newest.unix_s
         )

@@ -46,6 +46,7 @@ TIFF_BITS, TIFF_PHOTOMETRIC = 258, 262
 SUBFILE_TYPE = 254
 MAX_PAGES = 100
 MAX_PIXELS = 16384 * 16384
+BAND_PIXELS = 1 << 24
 LIMIT_VARIABLE = "CSFLOW_MAX_MEGAPIXELS"
 _PILLOW = threading.Lock()
 """Pillow's limit is the process's, not a thread's."""
@@ -126,11 +127,24 @@ def pixels_of(picture: Image.Image) -> NDArray[Any]:
     Raises SourceError where its levels are not whole numbers from 0 to 65535.
     """
     if not picture.mode.startswith(("I", "F")):
-        return np.array(picture.convert("RGB"), dtype=np.uint8)
+        return _eight_bits(picture)
     levels = np.asarray(picture)
     if picture.mode == "F" or levels.min() < 0 or levels.max() > np.iinfo(np.uint16).max:
         raise SourceError("a picture of more than 8 bits has whole levels from 0 to 65535: convert it to 16-bit grey")
     return levels.astype(np.uint16)
+
+
+def _eight_bits(picture: Image.Image) -> NDArray[np.uint8]:
+    """In bands, where it is large: Pillow copies what it converts, at four bytes a pixel."""
+    width, height = picture.size
+    rows = max(1, BAND_PIXELS // max(width, 1))
+    if height <= rows:
+        return np.array(picture.convert("RGB"), dtype=np.uint8)
+    image = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, rows):
+        band = picture.crop((0, top, width, min(top + rows, height)))
+        image[top : top + rows] = np.asarray(band.convert("RGB"))
+    return image
 
 
 def _deep_grey(picture: Image.Image, path: Path) -> NDArray[np.uint16]:

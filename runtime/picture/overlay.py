@@ -17,6 +17,8 @@ from csflow.runtime.types import Result, Verdict
 __all__ = ["colour_table", "full_scale", "hatched", "heat_map", "overlay", "result_sheet", "shrunk"]
 
 CALM = 8.0
+MOST_PX = 8192
+"""Longer side up to which a picture is shrunk from all of its pixels."""
 PANEL_PX = (256, 1024)
 STRIP_PX = 44
 STRIP_MIN_PX = 420
@@ -137,6 +139,9 @@ def shrunk(image: NDArray[np.uint8], region: Region, longest_px: int) -> tuple[N
     if factor >= 1.0:
         return image, region
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    # Of very large pictures a part of the pixels tells as much: Pillow would copy all of them, at four bytes each.
+    step = max(1, int(max(height, width) // MOST_PX))
+    image = image[::step, ::step]
     small = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
     roi = None if region.roi is None else _reduced(region.roi, factor, size)
     return small, Region(roi, tuple(_reduced(box, factor, size) for box in region.ignore))

@@ -6,6 +6,8 @@ library implements the same fixed-point filter and is tested against it bit for 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +16,75 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from csflow.runtime.bundle.manifest import IGNORED_RGB, Preprocessing
+from csflow.runtime.bundle.tiles import TileGrid
 from csflow.runtime.errors import DataError, SourceError
 from csflow.runtime.picture.align import aligned
 from csflow.runtime.picture.images import pixels_of, read_picture
 from csflow.runtime.picture.window import eight_bits
 from csflow.runtime.types import Pose
 
-__all__ = ["place", "place_file", "prepare_file", "preprocess", "preprocess_placed"]
+__all__ = ["Pieces", "pieces_of", "pieces_of_file", "place", "prepare_file", "preprocess", "preprocess_placed"]
+
+SOME = 9
+Box = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """A picture as a model takes it: itself, or its tiles, each made when it is asked for."""
+
+    image: NDArray[Any]
+    """What they are made of, checked: (S, S, 3) where it is prepared, else the picture."""
+    how: Preprocessing
+    grid: TileGrid | None = None
+    """Where the tiles lie; None where the picture is one piece, which is `image`."""
+    pose: Pose | None = None
+    """How the part lay where the picture was aligned: maps are moved back by it."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return 1 if self.grid is None else len(self.grid)
+
+    def __getitem__(self, index: int) -> NDArray[np.uint8]:
+        """(S, S, 3) uint8 RGB, C-contiguous; tiles count row by row."""
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return self.image if self.grid is None else _resized(self.image, self.how, self.grid.box(index))
+
+    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
+        return (self[index] for index in range(len(self)))
+
+    def some(self) -> list[NDArray[np.uint8]]:
+        """`SOME` of them, or all, evenly over the picture: enough to see whether it shows a part."""
+        count = min(SOME, len(self))
+        return [self[(2 * i + 1) * len(self) // (2 * count)] for i in range(count)]
+
+
+def pieces_of_file(path: Path, how: Preprocessing) -> Pieces:
+    """`pieces_of` the picture in a file. Raises DataError, with its name, where that cannot be done."""
+    try:
+        return pieces_of(read_picture(path), how)
+    except SourceError as error:
+        raise DataError(f"{path}: {error}") from None
+
+
+def pieces_of(image: NDArray[Any] | Image.Image, how: Preprocessing) -> Pieces:
+    """What of a picture goes through the model: `preprocess` of it, or of each of its tiles.
+
+    Raises SourceError as `preprocess`, and where the picture has no place for a tile, or for too many.
+    """
+    levels = pixels_of(image) if isinstance(image, Image.Image) else image
+    if how.tiles is None:
+        made, pose = preprocess_placed(levels, how)
+        return Pieces(made, how, pose=pose)
+    _check(levels, how)
+    return Pieces(levels, how, TileGrid.of(how.roi or (0, 0, levels.shape[1], levels.shape[0]), how.tiles))
 
 
 def prepare_file(path: Path, how: Preprocessing) -> NDArray[np.uint8]:
     """`preprocess` of the picture in a file. Raises DataError, with its name, where either cannot be done."""
-    return place_file(path, how)[0]
-
-
-def place_file(path: Path, how: Preprocessing) -> tuple[NDArray[np.uint8], Pose | None]:
-    """`preprocess_placed` of the picture in a file. Raises DataError, with its name, where either cannot be done."""
     try:
-        return preprocess_placed(read_picture(path), how)
+        return preprocess(read_picture(path), how)
     except SourceError as error:
         raise DataError(f"{path}: {error}") from None
 
@@ -46,7 +99,7 @@ def preprocess_placed(image: NDArray[Any] | Image.Image, how: Preprocessing) -> 
 
     Args:
         image: (H, W, 3) uint8 RGB; with a window (H, W) or (H, W, 3) uint16; or a Pillow image.
-        how: the bundle's preprocessing.
+        how: the bundle's preprocessing; one without tiles.
 
     Returns:
         (S, S, 3) uint8 RGB, C-contiguous, S = how.image_size; Pillow's antialiased bilinear filter, columns
@@ -60,7 +113,7 @@ def preprocess_placed(image: NDArray[Any] | Image.Image, how: Preprocessing) -> 
             part is not found that it is to be aligned by.
     """
     size = image.size if isinstance(image, Image.Image) else (image.shape[1], image.shape[0])
-    return place(_resized(image, how), how, size)
+    return place(_squeezed(image, how), how, size)
 
 
 def place(
@@ -76,51 +129,53 @@ def place(
     return (picture, None) if how.align is None else aligned(picture, how.align, how.roi[2:] if how.roi else size)
 
 
-def _resized(image: NDArray[Any] | Image.Image, how: Preprocessing) -> NDArray[np.uint8]:
-    side = how.image_size
+def _squeezed(image: NDArray[Any] | Image.Image, how: Preprocessing) -> NDArray[np.uint8]:
     levels = pixels_of(image) if isinstance(image, Image.Image) else image
-    mapped = eight_bits(levels, how.window)
-    if _is_prepared(mapped, how):
-        return np.array(mapped, order="C")
-    picture = _picture(mapped)
-    if how.ignore:
-        picture = _painted(picture, how.ignore)
-    if how.roi is not None:
-        left, top, right, bottom = _box(picture.size, how.roi, "region of interest")
-        # Pillow's crop warns about large regions as about decompression bombs.
-        picture = Image.fromarray(np.asarray(picture)[top:bottom, left:right])
-    # One call would do both passes, but which comes first, and so the rounding, depends on Pillow's version.
-    columns = picture.resize((side, picture.height), Image.Resampling.BILINEAR)
-    both = columns.resize((side, side), Image.Resampling.BILINEAR)
-    return np.array(both, dtype=np.uint8)
+    if _is_prepared(levels, how):
+        return np.array(levels, order="C")
+    _check(levels, how)
+    return _resized(levels, how, how.roi or (0, 0, levels.shape[1], levels.shape[0]))
 
 
-def _is_prepared(image: NDArray[np.uint8], how: Preprocessing) -> bool:
+def _is_prepared(image: NDArray[Any], how: Preprocessing) -> bool:
     """Whether nothing is left to do: Pillow would copy such a picture three times."""
-    untouched = how.roi is None and not how.ignore
+    untouched = how.roi is None and not how.ignore and how.window is None
     return untouched and image.dtype == np.uint8 and image.shape == (how.image_size, how.image_size, 3)
 
 
-def _picture(image: NDArray[np.uint8]) -> Image.Image:
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+def _check(image: NDArray[Any], how: Preprocessing) -> None:
+    """Whether a picture is one that the model takes."""
+    # A corner tells as well as the whole, and need not be mapped.
+    corner = eight_bits(image[:1, :1], how.window)
+    if corner.dtype != np.uint8 or corner.ndim != 3 or corner.shape[2] != 3 or 0 in image.shape:
         raise SourceError(f"expected an image (H, W, 3) of type uint8, got {image.shape} {image.dtype}")
-    return Image.fromarray(image)
+    size = image.shape[1], image.shape[0]
+    for rectangle in how.ignore:
+        _require_inside(size, rectangle, "ignored rectangle")
+    if how.roi is not None:
+        _require_inside(size, how.roi, "region of interest")
 
 
-def _painted(picture: Image.Image, rectangles: tuple[tuple[int, int, int, int], ...]) -> Image.Image:
-    painted = picture.copy()
-    for rectangle in rectangles:
-        painted.paste(IGNORED_RGB, _box(picture.size, rectangle, "ignored rectangle"))
-    return painted
+def _resized(image: NDArray[Any], how: Preprocessing, box: Box) -> NDArray[np.uint8]:
+    """(S, S, 3) of the part of a picture in `box`: cut first, so that nothing is done to the rest of it."""
+    left, top, width, height = box
+    part = eight_bits(image[top : top + height, left : left + width], how.window)
+    # Pillow's own crop warns about large regions as about decompression bombs.
+    picture = Image.fromarray(part)
+    for x, y, w, h in how.ignore:
+        ends = (max(x - left, 0), max(y - top, 0), min(x - left + w, width), min(y - top + h, height))
+        if ends[0] < ends[2] and ends[1] < ends[3]:
+            picture.paste(IGNORED_RGB, ends)
+    # One call would do both passes, but which comes first, and so the rounding, depends on Pillow's version.
+    columns = picture.resize((how.image_size, height), Image.Resampling.BILINEAR)
+    both = columns.resize((how.image_size, how.image_size), Image.Resampling.BILINEAR)
+    return np.array(both, dtype=np.uint8)
 
 
-def _box(size: tuple[int, int], roi: tuple[int, int, int, int], word: str) -> tuple[int, int, int, int]:
-    width, height = size
-    left, top, roi_width, roi_height = roi
-    box = (left, top, left + roi_width, top + roi_height)
-    if box[2] > width or box[3] > height:
+def _require_inside(size: tuple[int, int], box: Box, word: str) -> None:
+    left, top, width, height = box
+    if left + width > size[0] or top + height > size[1]:
         raise SourceError(
-            f"{word} x={left} y={top} {roi_width}x{roi_height} leaves the image of {width}x{height} "
+            f"{word} x={left} y={top} {width}x{height} leaves the image of {size[0]}x{size[1]} "
             "pixels: set the camera to the format the bundle was made for"
         )
-    return box

@@ -17,6 +17,8 @@ PATIENCE_S = 5.0
 RETRY_S = 60.0
 PAUSES_S = (0.25, 8.0)
 CLOSE_S = 2.0
+PICTURE_BYTES = 256 << 20
+"""Pictures that wait hold no more together; of larger ones a single one waits."""
 
 log = logging.getLogger("csflow.outputs")
 
@@ -110,7 +112,8 @@ class BackgroundSink:
             self._raise_fatal()
 
     def _has_room(self) -> bool:
-        return len(self._queue) < self._capacity
+        held = sum(frame.image.nbytes for _, frame in self._queue if frame is not None) if self._pictures else 0
+        return len(self._queue) < self._capacity and (not self._queue or held < PICTURE_BYTES)
 
     def _raise_fatal(self) -> None:
         error, self._raised = self._raised, None

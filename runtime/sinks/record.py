@@ -6,7 +6,7 @@ import math
 from datetime import datetime, timezone
 from typing import Any
 
-from csflow.runtime.types import Identity, Result
+from csflow.runtime.types import Identity, Result, TileScores
 
 __all__ = ["result_record", "utc_text"]
 
@@ -40,6 +40,8 @@ def result_record(result: Result) -> dict[str, Any]:
         "brightness": _finite(result.brightness),
         "sharpness": _finite(result.sharpness),
         "camera_data": dict(result.camera_data) or None,
+        "tiles": None if result.tiles is None else _tiles(result.tiles),
+        "clipped": None if result.clipped is None else list(result.clipped),
         **_judged_by(result.identity),
     }
 
@@ -49,6 +51,10 @@ def utc_text(unix_ns: int) -> str:
     seconds, nanoseconds = divmod(unix_ns, 10**9)
     stamp = datetime.fromtimestamp(seconds, timezone.utc)
     return f"{stamp:%Y-%m-%dT%H:%M:%S}.{nanoseconds // 10**6:03d}Z"
+
+
+def _tiles(found: TileScores) -> dict[str, Any]:
+    return {"count": found.count, "worst": [list(tile) for tile in found.worst]}
 
 
 def _judged_by(identity: Identity | None) -> dict[str, Any]:

@@ -20,8 +20,8 @@ from csflow.toolkit.data.dataset import load_dataset
 from csflow.toolkit.data.randomised import randomised
 from csflow.toolkit.evaluation.evaluation import evaluate
 from csflow.toolkit.methods.reporter import Silent
-from csflow.toolkit.plan import BackboneChoice, TrainPlan, model_plan, named_methods
-from csflow.toolkit.train_model import SharedFeatures, train_model
+from csflow.toolkit.plan import BackboneChoice, SharedFeatures, TrainPlan, model_plan, named_methods
+from csflow.toolkit.train_model import train_model
 
 
 def aurocs(images: Path, plans: dict[str, TrainPlan], seed: int | None) -> dict[str, float]:

@@ -85,6 +85,7 @@ def adapt(
         roi=bundle.manifest.preprocessing.roi,
         ignore=bundle.manifest.preprocessing.ignore,
         window=bundle.manifest.preprocessing.window,
+        tiles=bundle.manifest.preprocessing.tiles,
         hold_out=_held_out(known) if how.hold_out is None else how.hold_out,
         start=Start(bundle, Model.load(bundle), _record(bundle)),
     )

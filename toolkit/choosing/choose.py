@@ -1,7 +1,8 @@
 """Choosing a method and its options without defective parts: by made defects in good pictures that are held out.
 
 A fifth of the good pictures is held out. Each candidate is fitted to the others and scores the held-out pictures as
-they are and with defects made in them (`made_defects`): its image AUROC is what it is judged by.
+they are and with defects made in them (`made_defects`): its image AUROC is what it is judged by. Of tiles a few of each
+picture are scored.
 The best is not always the one to take: of those that a paired bootstrap cannot tell from it, the first named is chosen,
 so candidates are named in the order of preference. No test picture is read.
 """
@@ -21,7 +22,7 @@ from csflow.calibration.paired import Paired, paired
 from csflow.runtime.bundle.manifest import Preprocessing
 from csflow.runtime.errors import DataError
 from csflow.runtime.picture.images import image_size
-from csflow.runtime.picture.preprocess import prepare_file
+from csflow.runtime.picture.preprocess import pieces_of_file
 from csflow.toolkit.backbones.backbone import Backbone
 from csflow.toolkit.backbones.config import BackboneConfig
 from csflow.toolkit.backbones.weights import load_backbone
@@ -99,7 +100,7 @@ def choose(dataset: Dataset, candidates: Sequence[Candidate], work: Path, report
     wide = BackboneConfig.reading_all(candidate.plan.model.backbone for candidate in candidates)
     backbone, _ = load_backbone(wide, plan.weights)
     backbone = backbone.to(DEVICE)
-    good = [prepare_file(sample.path, how) for sample in held_out]
+    good = [piece for sample in held_out for piece in pieces_of_file(sample.path, how).some()]
     fitted = _features(backbone, Plan([s.path for s in kept], how, plan.flips), work / "kept", reporter)
     shown = _write([*good, *_made(good)], work / "shown")
     # They are prepared already.
@@ -144,8 +145,9 @@ def _write(pictures: Sequence[NDArray[np.uint8]], folder: Path) -> list[Path]:
 
 def _features(backbone: Backbone, plan: Plan, folder: Path, reporter: Reporter) -> FeatureFiles:
     size = plan.size(backbone.shapes(plan.how.image_size))
-    reporter.say(f"features of {len(plan.paths)} pictures will take {size / 1e6:,.0f} MB in {folder}")
-    with reporter.images(len(plan.paths)) as advance:
+    count = plan.samples()
+    reporter.say(f"features of {count} pictures will take {size / 1e6:,.0f} MB in {folder}")
+    with reporter.images(count) as advance:
         return extract_features(backbone, plan, folder, "", advance)
 
 

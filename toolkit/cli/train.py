@@ -22,11 +22,14 @@ if TYPE_CHECKING:
 
 __all__ = ["train"]
 
+OVERLAP = 4
+"""A tile's side over the overlap that is taken where none is given."""
 EXAMPLES = (
     "csflow train images/ --preset fast",
     "csflow train good_parts/ --preset balanced --epochs 60",
     "csflow train images/ --region region.json --hold-out 0.1",
     "csflow train images/ --auto --preset fast",
+    "csflow train sheets/ --preset fast --tile 512 --overlap 128",
     "csflow train images/ --method 'mahalanobis?shrinkage=0.1' --image-size 384",
 )
 WATCHING = 0.1
@@ -138,6 +141,18 @@ WATCHING = 0.1
     help="Levels of 16-bit grey pictures that become black and white; 'csflow roi' proposes some.",
 )
 @click.option(
+    "--tile",
+    type=click.IntRange(min=1),
+    metavar="PIXELS",
+    help="Cut large pictures into squares of this side, each of which goes through the model.",
+)
+@click.option(
+    "--overlap",
+    type=click.IntRange(min=0),
+    metavar="PIXELS",
+    help="How far tiles overlap: what is no longer lies whole in one.  [default: a quarter of the tile]",
+)
+@click.option(
     "--region", metavar="FILE", help="Region, ignored areas and window as 'csflow roi --save FILE' wrote them."
 )
 @click.option(
@@ -167,6 +182,8 @@ def train(
     stages: tuple[int, ...] | None,
     roi: tuple[int, int, int, int] | None,
     window: tuple[int, int] | None,
+    tile: int | None,
+    overlap: int | None,
     region: str | None,
     any_size: bool,
     flips: str,
@@ -202,14 +219,24 @@ def train(
         hold_out = hold_out or WATCHING
     area = _area(roi, region, window)
     roi = area.roi
+    tiles = _tiles(tile, overlap, image_size, any_size)
     choice = BackboneChoice(backbone, image_size, padding, scales, stages, backbone_precision)
     plans = {
         name: TrainPlan(
-            *model_plan(name, choice, given), backbone_weights, flips, roi, area.ignore, area.window, hold_out, align
+            *model_plan(name, choice, given),
+            backbone_weights,
+            flips,
+            roi,
+            area.ignore,
+            area.window,
+            hold_out,
+            align,
+            tiles,
         )
         for name in named
     }
-    dataset = load_dataset(images, image_size=min(image_size, *roi[2:]) if roi else image_size, any_size=any_size)
+    least = tile or (min(image_size, *roi[2:]) if roi else image_size)
+    dataset = load_dataset(images, image_size=least, any_size=any_size)
     dataset = with_set_aside(dataset, 0 if randomise is not None and set_aside is None else set_aside)
     reporter = TerminalReporter()
     for line in (*dataset.lines(), *set_aside_words(dataset)):
@@ -221,6 +248,19 @@ def train(
     click.echo(f"trained {made.manifest.method} on {len(dataset.train)} good pictures{facts}")
     click.echo(f"wrote {bundle}; next, with the engine that the line will use:")
     click.echo(f"  csflow export --bundle {bundle}\n  csflow calibrate {calibrate_words(dataset)} --bundle {bundle}")
+
+
+def _tiles(tile: int | None, overlap: int | None, image_size: int, any_size: bool) -> tuple[int, int] | None:
+    if tile is None:
+        if overlap is not None:
+            raise click.UsageError("--overlap is that of tiles: give --tile too")
+        return None
+    if tile < image_size and not any_size:
+        raise click.UsageError(
+            f"tiles of {tile} px are smaller than the model input of {image_size}: lower --image-size, or pass "
+            "--any-size to enlarge them"
+        )
+    return tile, tile // OVERLAP if overlap is None else overlap
 
 
 def _area(roi: tuple[int, int, int, int] | None, region: str | None, window: tuple[int, int] | None) -> Region:

@@ -18,15 +18,14 @@ from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.manifest import Preprocessing
 from csflow.runtime.bundle.pictures import squeezed
 from csflow.runtime.engine import Engine
+from csflow.runtime.engines.pictures import predict
 from csflow.runtime.errors import DataError, InferenceError
 from csflow.runtime.labels.folder import LABELS, LabelFolder
 from csflow.runtime.labels.label import LabelCounts
 from csflow.runtime.machine.names import shown
-from csflow.runtime.picture.align import moved_back
 from csflow.runtime.picture.images import image_size
-from csflow.runtime.picture.preprocess import place_file
+from csflow.runtime.picture.preprocess import pieces_of_file
 from csflow.runtime.picture.region import Region
-from csflow.runtime.types import Frame
 from csflow.toolkit.data.dataset import Dataset, Sample, load_mask
 from csflow.toolkit.data.masks import check_masks
 from csflow.toolkit.data.pixels import compared_side, compared_size, kept_map, resized_map
@@ -212,8 +211,7 @@ def _score(
     sample: Sample, root: Path, how: Preprocessing, engine: Engine, calibration: Calibration | None, side: int
 ) -> ScoredSample:
     size = image_size(sample.path)
-    image, pose = place_file(sample.path, how)
-    [prediction] = engine.infer([Frame(image, source=str(sample.path))])
+    prediction = predict(engine, pieces_of_file(sample.path, how), str(sample.path))
     if not (math.isfinite(prediction.score) and np.isfinite(prediction.anomaly_map).all()):
         raise InferenceError(
             f"{engine.name} gave a score or map that is not finite for {sample.path}: "
@@ -224,7 +222,7 @@ def _score(
         shown(sample.path.relative_to(root).as_posix()),
         size,
         float(prediction.score),
-        kept_map(moved_back(prediction, pose).anomaly_map, compared_size(how.roi[2:] if how.roi else size, side)),
+        kept_map(prediction.anomaly_map, compared_size(how.roi[2:] if how.roi else size, side)),
         None if calibration is None else calibration.verdict(prediction.score).name,
     )
 

@@ -37,7 +37,7 @@ class Ignored:
 
     @classmethod
     def of(cls, how: Preprocessing, sizes: Iterable[tuple[int, int]], flips: str = "none") -> Ignored | None:
-        """None where nothing is ignored.
+        """None where nothing is ignored, and of tiles, in each of which an area lies elsewhere: it is painted alone.
 
         Args:
             sizes: (width, height) of the pictures. With a region of interest they do not matter.
@@ -45,7 +45,7 @@ class Ignored:
 
         Raises ConfigError where the areas would lie elsewhere in each picture or its mirror image, or outside of all.
         """
-        if not how.ignore:
+        if not how.ignore or how.tiles is not None:
             return None
         left, top, width, height = how.roi or (0, 0, *_one_size(sizes))
         painted = np.zeros((height, width), np.bool_)

@@ -70,7 +70,9 @@ def capture(folder: Path, camera: str, key: bool, trigger: str | None, **options
         raise click.UsageError(
             "--every and --change choose among frames as they come: leave them with --key or --trigger"
         )
-    policy = CameraPolicy(options.pop("timeout"), options.pop("reconnect"), options.pop("warm_up"))
+    if (key or trigger) and options["strip"] is not None:
+        raise click.UsageError("--strip takes a camera's pictures as they come: leave --key and --trigger")
+    policy = CameraPolicy(*(options.pop(name) for name in ("timeout", "reconnect", "warm_up", "strip")))
     wish = line.Capture(camera, folder, camera_policy=policy, **options)
     where = folder.joinpath(*line.place_of(wish.place))
 

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from csflow.runtime.errors import SourceError
+from csflow.runtime.machine.wanted import WantedBytes
 from csflow.runtime.picture.images import pixel_limit
 from csflow.runtime.schema import SchemaError, dump_json, parse_json
-from csflow.runtime.sources.wanted import WantedBytes
 
 __all__ = ["FIRE", "Packet", "PacketReader", "write_packet"]
 

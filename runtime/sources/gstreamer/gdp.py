@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from csflow.runtime.errors import DataError, SourceError
+from csflow.runtime.machine.wanted import WantedBytes
 from csflow.runtime.picture.images import pixel_limit
 from csflow.runtime.picture.jpeg import decode_jpeg
-from csflow.runtime.sources.wanted import WantedBytes
 
 __all__ = ["MAX_SIDE_PX", "GdpReader", "Packet"]
 

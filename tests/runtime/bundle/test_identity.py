@@ -18,6 +18,7 @@ from csflow.runtime.bundle.identity import identity
 from csflow.runtime.bundle.manifest import Definitions, FileEntry, Manifest, Preprocessing
 from csflow.runtime.bundle.verification import load_verification
 from csflow.runtime.detector import Detector
+from csflow.runtime.picture.preprocess import Pieces
 
 OLD = Path(__file__).parents[2] / "fixtures" / "format1"
 IDENTITIES: dict[str, str] = json.loads((OLD / "identities.json").read_text())
@@ -38,7 +39,7 @@ def test_a_bundle_of_format_1_keeps_its_identity_and_its_verdicts(name: str, tmp
     assert verification.engines["openvino-fp32"].problems(calibration) == []
     with Detector.open(path, "fake") as detector:
         for frame, expected in load_golden(bundle):
-            result = detector.decide([frame], [frame], [0.0])[0]
+            result = detector.decide([frame], [Pieces(frame.image, bundle.manifest.preprocessing)], [0.0])[0]
             assert (result.score, result.verdict) == (expected.score, calibration.verdict(expected.score))
 
 

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from csflow.runtime.bundle.directory import Bundle
-from csflow.runtime.errors import BackendUnavailable, ConfigError, SourceError
+from csflow.runtime.errors import BackendUnavailable, ConfigError, EndOfStream, SourceError
 from csflow.runtime.line.cameras import CameraPolicy, open_cameras, warm_up_left_s
 from csflow.runtime.line.stream import StreamPolicy, run_stream
 from csflow.runtime.sinks.memory import MemorySink
@@ -185,3 +185,14 @@ def test_a_watched_folder_is_no_camera_that_may_be_away(tmp_path: Path, stack: c
         open_cameras([f"watch:{tmp_path}/nowhere"], COLD, stack)
     (source,) = open_cameras([f"watch:{tmp_path}"], COLD, stack)
     assert not source.live
+
+
+def test_the_pictures_of_a_line_camera_are_joined_and_cut(tmp_path: Path, stack: contextlib.ExitStack) -> None:
+    for name in ("a", "b", "c"):
+        Image.fromarray(picture()).save(tmp_path / f"{name}.png")
+    height, width = picture().shape[:2]
+    (source,) = open_cameras([str(tmp_path)], CameraPolicy(strip=(2 * height, height)), stack)
+    frames = [source.read(1.0) for _ in range(2)]
+    assert [None if frame is None else frame.image.shape[:2] for frame in frames] == [(2 * height, width)] * 2
+    with pytest.raises(EndOfStream):
+        source.read(1.0)

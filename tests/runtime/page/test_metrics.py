@@ -119,3 +119,12 @@ def test_promtool_itself_finds_nothing() -> None:
         [PROMTOOL, "check", "metrics"], input=Metrics(state).text(), capture_output=True, timeout=60
     )
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
+
+
+def test_what_the_window_cuts_off_the_newest_picture_is_a_gauge_where_there_is_a_window() -> None:
+    pytest.importorskip("prometheus_client", reason="metrics need csflow[serve]")
+    state = LiveState(INFO)
+    state.add(OK, None)
+    assert sample(state, "csflow_clipped_share") == {}
+    state.add(replace(OK, clipped=(0.25, 0.5)), None)
+    assert sample(state, "csflow_clipped_share") == {"below": 0.25, "above": 0.5}

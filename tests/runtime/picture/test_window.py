@@ -25,6 +25,7 @@ from csflow.runtime.picture.preprocess import prepare_file, preprocess
 from csflow.runtime.picture.region import load_region
 from csflow.runtime.picture.window import clipped, eight_bits, suggested, window_table
 from csflow.runtime.sinks.memory import MemorySink
+from csflow.runtime.sinks.record import result_record
 from csflow.runtime.sources.fake import FakeSource
 from csflow.runtime.types import Frame, Verdict
 
@@ -106,9 +107,9 @@ def test_shares_outside_and_a_proposal() -> None:
     assert eight_bits(np.dstack([RAMP] * 3), (0, 4095)).shape == (64, 64, 3)
 
 
-def deep(bundle: Bundle, folder: Path) -> Bundle:
+def deep(bundle: Bundle, folder: Path, window: tuple[int, int] = (0, 4095)) -> Bundle:
     """The same with a window, and thresholds for what it has become."""
-    how = dataclasses.replace(bundle.manifest.preprocessing, window=(0, 4095))
+    how = dataclasses.replace(bundle.manifest.preprocessing, window=window)
     files = {name: bundle.read(name) for name in bundle.manifest.files}
     made = Bundle.create(folder, dataclasses.replace(bundle.manifest, preprocessing=how, files={}), files)
     calibration = load_calibration(bundle)
@@ -134,6 +135,16 @@ def test_the_line_maps_deep_pictures_and_refuses_the_wrong_depth(calibrated_bund
         memory = MemorySink()
         run_stream(FakeSource([Frame(RAMP, 0)]), detector, [memory])
     assert "no window" in memory.results[0].reason
+
+
+def test_a_result_says_what_the_window_cut_off(calibrated_bundle: Bundle, tmp_path: Path) -> None:
+    made = deep(calibrated_bundle, tmp_path / "deep.csflow", (1024, 2047))
+    with Detector.open(made.path, "fake") as detector:
+        alone, memory = detector.detect(RAMP), MemorySink()
+        run_stream(FakeSource([Frame(RAMP, 0), np.zeros((64, 64, 3), np.uint8)]), detector, [memory])
+    assert alone.clipped == pytest.approx((0.25, 0.5), abs=0.02)
+    assert [result.clipped for result in memory.results] == [alone.clipped, None]
+    assert result_record(alone)["clipped"] == list(alone.clipped or ())
 
 
 def test_roi_proposes_a_window_shows_it_and_saves_it(tmp_path: Path) -> None:

@@ -1,0 +1,76 @@
+"""Tiles cover a picture, are all whole, and their maps become one in which nothing is lost."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from csflow.runtime.bundle.tiles import MAX_TILES, Stitched, TileGrid, offsets
+from csflow.runtime.errors import SourceError
+
+sides = st.integers(8, 64)
+
+
+@given(st.data())
+def test_tiles_cover_an_axis_and_overlap_by_what_was_asked_for(data: st.DataObject) -> None:
+    side = data.draw(sides)
+    length, overlap = data.draw(st.integers(side, 500)), data.draw(st.integers(0, side // 2))
+    found = offsets(length, side, overlap)
+    assert (found[0], found[-1]) == (0, length - side)
+    steps = np.diff(found)
+    assert (steps[:-1] == side - overlap).all()
+    assert ((steps > 0) & (steps <= side - overlap)).all()
+
+
+def test_a_grid_counts_row_by_row_from_the_region_on() -> None:
+    grid = TileGrid.of((100, 10, 40, 25), (16, 4))
+    assert (grid.columns, grid.rows, len(grid)) == ((0, 12, 24), (0, 9), 6)
+    assert [grid.box(i) for i in (0, 2, 3)] == [(100, 10, 16, 16), (124, 10, 16, 16), (100, 19, 16, 16)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_the_stitched_map_has_no_hole_and_keeps_every_value_that_no_other_tile_exceeds(data: st.DataObject) -> None:
+    side, cells = data.draw(sides), data.draw(st.integers(1, 12))
+    width, height = (data.draw(st.integers(side, 200)) for _ in range(2))
+    grid = TileGrid.of((0, 0, width, height), (side, data.draw(st.integers(0, side // 2))))
+    stitched = Stitched(grid, (cells, cells))
+    draw = np.random.default_rng(width)
+    maps = draw.uniform(1.0, 2.0, (len(grid), cells, cells)).astype(np.float32)
+    for index, tile_map in enumerate(maps):
+        stitched.add(index, tile_map)
+    assert stitched.values.shape == grid.map_shape((cells, cells))
+    assert stitched.values.min() >= 1.0
+    assert stitched.values.max() == maps.max()
+    # Where the highest lies: within the value of the tile that it came from.
+    index, row, column = np.unravel_index(maps.argmax(), maps.shape)
+    y, x = np.unravel_index(stitched.values.argmax(), stitched.values.shape)
+    left, top, _, _ = grid.box(int(index))
+    middle_x, middle_y = (x + 0.5) * width / stitched.values.shape[1], (y + 0.5) * height / stitched.values.shape[0]
+    assert left + column * side / cells <= middle_x <= left + (column + 1) * side / cells
+    assert top + row * side / cells <= middle_y <= top + (row + 1) * side / cells
+
+
+def test_one_tile_is_the_picture_itself() -> None:
+    stitched = Stitched(TileGrid.of((5, 6, 32, 32), (32, 8)), (3, 4))
+    tile_map = np.arange(12, dtype=np.float32).reshape(3, 4)
+    stitched.add(0, tile_map)
+    np.testing.assert_array_equal(stitched.values, tile_map)
+
+
+def test_what_is_not_a_number_is_not_covered_by_a_neighbour() -> None:
+    stitched = Stitched(TileGrid.of((0, 0, 48, 32), (32, 16)), (2, 2))
+    stitched.add(0, np.full((2, 2), np.nan, np.float32))
+    stitched.add(1, np.ones((2, 2), np.float32))
+    assert np.isnan(stitched.values[:, :2]).all()
+
+
+def test_pictures_smaller_than_a_tile_or_of_too_many_are_refused() -> None:
+    with pytest.raises(SourceError, match="31x40 pixels are smaller than a tile of 32"):
+        TileGrid.of((0, 0, 31, 40), (32, 0))
+    with pytest.raises(SourceError, match=f"{MAX_TILES} are taken"):
+        TileGrid.of((0, 0, 32 * 129, 32 * 128), (32, 0))
+    with pytest.raises(SourceError, match="20480x16384 values"):
+        Stitched(TileGrid.of((0, 0, 20480, 16384), (4096, 0)), (4096, 4096))
