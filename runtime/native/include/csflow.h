@@ -88,7 +88,7 @@ typedef struct csflow_description {
     uint32_t struct_size;
     int32_t image_size;           /* side of the model's input in pixels */
     int32_t roi[4];               /* x, y, width, height in pixels of the camera's picture; all 0: the whole picture */
-    int32_t map_width, map_height; /* values of the anomaly map */
+    int32_t map_width, map_height; /* values of the anomaly map; of a bundle that cuts pictures, of a tile's */
     double warn_threshold;        /* score above: UNCERTAIN */
     double reject_threshold;      /* score above: NOK */
     char recipe[64];              /* name of the bundle's folder without .csflow, cut to fit */

@@ -106,8 +106,21 @@ void parse_align(const Object &how, Manifest &manifest, const std::string &where
     }
 }
 
+void parse_tiles(const Object &how, Manifest &manifest) {
+    const std::vector<Json> &found = how.array("tiles").items;
+    const auto whole = [](const Json &level) { return level.kind == Json::WHOLE; };
+    how.require(found.size() == 2 && std::all_of(found.begin(), found.end(), whole), "tiles (side, overlap)");
+    const std::int64_t side = found[0].whole;
+    const std::int64_t overlap = found[1].whole;
+    const bool possible = side >= 1 && side <= kMaxSide && overlap >= 0 && 2 * overlap <= side;
+    how.require(possible, "tiles (1 <= side <= 65535, 0 <= overlap <= side / 2)");
+    how.require(manifest.format_version > 1 && !how.has("align"), "tiles (a key of format 2, without align)");
+    manifest.tile_side = static_cast<std::int32_t>(side);
+    manifest.tile_overlap = static_cast<std::int32_t>(overlap);
+}
+
 void parse_preprocessing(const Json &value, Manifest &manifest, const std::string &where) {
-    const Object how(value, {"image_size", "roi", "resize", "colour", "ignore", "window", "align"},
+    const Object how(value, {"image_size", "roi", "resize", "colour", "ignore", "window", "align", "tiles"},
                      CSFLOW_BUNDLE_CORRUPTED, where);
     const std::int64_t size = how.whole("image_size");
     how.require(size >= 32 && size <= 8192 && size % 32 == 0, "image_size");
@@ -122,6 +135,9 @@ void parse_preprocessing(const Json &value, Manifest &manifest, const std::strin
     }
     if (how.has("align")) {
         parse_align(how, manifest, where);
+    }
+    if (how.has("tiles")) {
+        parse_tiles(how, manifest);
     }
     // In format 2 a default is left out, so that the identity does not depend on who wrote the file.
     const bool spare = !how.has("resize") && !how.has("colour") && how.has("roi") != whole &&

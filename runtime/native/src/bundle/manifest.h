@@ -35,6 +35,7 @@ struct Manifest {
     std::vector<Roi> ignore; // painted over before anything else
     std::int32_t window_low = 0, window_high = 0; // levels of deeper pictures that become 0 and 255; 0, 0: 8 bits alone
     Alignment align;
+    std::int32_t tile_side = 0, tile_overlap = 0; // pixels of the picture; 0, 0: the picture goes through as one
     std::string method = "cs-flow";
     std::vector<std::string> graphs = {"backbone", "flow"}; // in running order
     std::map<std::string, FileEntry> files;

@@ -19,7 +19,8 @@ void parse_sides(const Object &in, const char *key, std::int64_t (&sides)[2]) {
 
 SizeRule::SizeRule(const Bundle &bundle) {
     const Manifest &manifest = bundle.manifest();
-    exact_ = manifest.roi.width != 0 || !manifest.ignore.empty();
+    // The highest of more tiles is higher: thresholds are of so many.
+    exact_ = manifest.roi.width != 0 || !manifest.ignore.empty() || manifest.tile_side != 0;
     if (manifest.pictures.kind == Json::OBJECT) {
         parse(manifest.pictures, bundle.path() + ": provenance.training.pictures");
     } else if (bundle.has(kSeen)) {

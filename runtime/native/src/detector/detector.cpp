@@ -23,6 +23,9 @@ std::int32_t widest(const PictureLimits &limits, std::int32_t region, std::int32
     return limits.roi.width == 0 ? most : region;
 }
 
+/// The longest side that is resized.
+std::int32_t resized(const Tiles &tiles, std::int32_t longest) { return tiles.side == 0 ? longest : tiles.side; }
+
 void require_possible(const Roi &box, const OpenOptions &options, const char *name) {
     if (box.x + box.width > options.max_width || box.y + box.height > options.max_height) {
         fail(CSFLOW_CONFIG_ERROR, "%s x=%d y=%d %dx%d leaves the largest picture of %dx%d pixels: correct max_width and "
@@ -74,10 +77,14 @@ private:
 Detector::Detector(const std::string &bundle, const OpenOptions &options)
     : bundle_(bundle), calibration_(load_calibration(bundle_)), golden_(bundle_),
       limits_(checked_limits(bundle_.manifest(), options)), sizes_(bundle_), any_size_(options.any_size),
+      tiles_{bundle_.manifest().tile_side, bundle_.manifest().tile_overlap},
       process_(getpid()), engine_(opened(options)),
       description_(described(bundle_, calibration_, *engine_)),
-      resizer_(bundle_.manifest().image_size, widest(limits_, limits_.roi.width, options.max_width),
-               widest(limits_, limits_.roi.height, options.max_height)) {
+      resizer_(bundle_.manifest().image_size,
+               resized(tiles_, widest(limits_, limits_.roi.width, options.max_width)),
+               resized(tiles_, widest(limits_, limits_.roi.height, options.max_height))),
+      stitched_(tiles_, widest(limits_, limits_.roi.width, options.max_width),
+                widest(limits_, limits_.roi.height, options.max_height), engine_->map()) {
     if (!bundle_.manifest().align.reference.empty()) {
         aligner_.emplace(bundle_.manifest().align, bundle_.manifest().image_size);
     }
@@ -152,14 +159,33 @@ csflow_result Detector::blank_result(const csflow_image &image) const noexcept {
 
 void Detector::infer(csflow_result &result) {
     has_map_ = false;
-    resizer_.resize(view_, engine_->input());
-    if (aligner_) {
-        aligner_->align(engine_->input(), view_.width, view_.height);
+    float score = 0.0F;
+    if (tiles_.side != 0) {
+        score = infer_tiles();
+        map_ = stitched_.map();
+    } else {
+        resizer_.resize(view_, engine_->input());
+        if (aligner_) {
+            aligner_->align(engine_->input(), view_.width, view_.height);
+        }
+        score = engine_->infer();
+        map_ = aligner_ ? aligner_->moved_back(engine_->map()) : engine_->map();
     }
-    const float score = engine_->infer();
-    map_ = aligner_ ? aligner_->moved_back(engine_->map()) : engine_->map();
     has_map_ = true;
     judge(score, result);
+}
+
+/// The highest score of all tiles, not a number where one is none; their maps become one.
+float Detector::infer_tiles() {
+    stitched_.begin(grid_, engine_->map());
+    float highest = -std::numeric_limits<float>::infinity();
+    for (std::int32_t i = 0; i < grid_.size(); ++i) {
+        resizer_.resize(part_of(view_, grid_.box(i)), engine_->input());
+        const float score = engine_->infer();
+        highest = std::isnan(score) || score > highest ? score : highest;
+        stitched_.add(i, engine_->map());
+    }
+    return highest;
 }
 
 void Detector::judge(float score, csflow_result &result) noexcept {
@@ -184,6 +210,8 @@ void Detector::begin(const csflow_image *image, bool wait) {
     if (!any_size_) {
         sizes_.require(copy.width, copy.height);
     }
+    const TileGrid grid =
+        tiles_.side == 0 ? TileGrid() : TileGrid(tiles_, {view.x, view.y, view.width, view.height});
     int before = state_.load();
     // A result that nobody polled is never thrown away: it counts as busy too.
     if (before != FREE || !state_.compare_exchange_strong(before, TAKEN)) {
@@ -194,6 +222,7 @@ void Detector::begin(const csflow_image *image, bool wait) {
     }
     image_ = copy;
     view_ = view;
+    grid_ = grid;
     state_.store(wait ? WAITED : SUBMITTED, std::memory_order_release);
     sem_post(&wake_);
 }

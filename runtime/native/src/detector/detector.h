@@ -5,6 +5,7 @@
 #include "engine/golden.h"
 #include "picture/align.h"
 #include "picture/picture.h"
+#include "picture/tiles.h"
 
 #include <atomic>
 #include <mutex>
@@ -57,6 +58,7 @@ private:
     static void *thread_main(void *detector) noexcept;
     void work() noexcept;
     void infer(csflow_result &result);
+    float infer_tiles();
     void judge(float score, csflow_result &result) noexcept;
     std::unique_ptr<Engine> opened(const OpenOptions &options);
     std::string require_trust(Engine &engine, bool unverified) const;
@@ -68,12 +70,14 @@ private:
     const PictureLimits limits_;
     const SizeRule sizes_;
     const bool any_size_;
+    const Tiles tiles_;
     const pid_t process_;
     std::atomic<bool> verified_{false};
     const std::unique_ptr<Engine> engine_;
     csflow_description description_;
     Resizer resizer_;
     std::optional<Aligner> aligner_; // none where the bundle moves nothing
+    Stitched stitched_;
 
     std::atomic<int> state_{FREE};
     std::atomic<bool> stop_{false};
@@ -82,9 +86,10 @@ private:
 
     csflow_image image_{}; // of the picture in work; the fields below belong to who owns the state
     View view_{};
+    TileGrid grid_; // of no tiles where the picture is one piece
     csflow_result result_{};
     bool has_map_ = false;
-    Map map_{}; // in the picture as it came
+    Map map_{}; // in the picture as it came: the engine's, moved back or stitched
 
     std::mutex error_mutex_;
     char error_[512] = "";

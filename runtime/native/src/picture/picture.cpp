@@ -51,14 +51,6 @@ void add_chroma(View &view, const csflow_image &image) {
     check_stride("chroma_stride", view.chroma_stride, image.width);
 }
 
-void crop(View &view, const Roi &region) noexcept {
-    view.data += region.y * view.row_stride + static_cast<std::ptrdiff_t>(region.x) * view.pixel_bytes;
-    view.x = region.x;
-    view.y = region.y;
-    view.width = region.width;
-    view.height = region.height;
-}
-
 void require_inside(const Roi &box, std::int32_t width, std::int32_t height, const char *name) {
     if (box.x + box.width > width || box.y + box.height > height) {
         fail(CSFLOW_SOURCE_ERROR, "%s x=%d y=%d %dx%d leaves the picture of %dx%d pixels: set the camera to the format "
@@ -96,6 +88,17 @@ csflow_image taken(const csflow_image *image) {
     return taken_struct(*image, offsetof(csflow_image, chroma), "csflow_image");
 }
 
+View part_of(const View &view, const Roi &box) noexcept {
+    View part = view;
+    const std::ptrdiff_t right = box.x - view.x;
+    part.data += (box.y - view.y) * view.row_stride + right * view.pixel_bytes;
+    part.x = box.x;
+    part.y = box.y;
+    part.width = box.width;
+    part.height = box.height;
+    return part;
+}
+
 Roi region_in(const Roi &roi, std::int32_t width, std::int32_t height) {
     if (roi.width == 0) {
         return {0, 0, width, height};
@@ -128,8 +131,7 @@ View checked_view(const csflow_image &image, const PictureLimits &limits) {
     if (image.format == CSFLOW_FORMAT_NV12) {
         add_chroma(view, image);
     }
-    crop(view, region_in(limits.roi, image.width, image.height));
-    return view;
+    return part_of(view, region_in(limits.roi, image.width, image.height));
 }
 
 } // namespace csflow

@@ -24,6 +24,9 @@ csflow_image taken(const csflow_image *image);
 /// SOURCE_ERROR: the picture is.
 View checked_view(const csflow_image &image, const PictureLimits &limits);
 
+/// What of a view lies in `box`, in pixels of the picture and inside the view.
+View part_of(const View &view, const Roi &box) noexcept;
+
 /// The region in pixels of a picture: `roi`, or all of it. SOURCE_ERROR where it leaves the picture.
 Roi region_in(const Roi &roi, std::int32_t width, std::int32_t height);
 
