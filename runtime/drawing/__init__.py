@@ -1,1 +1,1 @@
-"""A page on this machine on which region of interest and ignored areas are drawn over a picture."""
+"""Pages on this machine for one person: to draw region and ignored areas on, and to see what is captured."""

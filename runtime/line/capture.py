@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,7 @@ from csflow.runtime.source import FrameSource, source_kind
 from csflow.runtime.trigger import Request, Trigger
 from csflow.runtime.types import Frame, Result
 
-__all__ = ["Capture", "Captured", "capture", "place_of"]
+__all__ = ["Capture", "Captured", "Preview", "capture", "place_of"]
 
 WAITING = 4
 """Frames of a camera that may wait while one is written: a short burst is not thinned out."""
@@ -90,6 +90,16 @@ def place_of(text: str) -> tuple[str, str]:
     return split, truth
 
 
+class Preview(Protocol):
+    """Somebody who looks on."""
+
+    def show(self, frame: Frame) -> bool:
+        """Look at a frame; whether it is to be taken, where pictures are taken by him alone."""
+
+    def count(self, pictures: int) -> None:
+        """So many are taken."""
+
+
 def capture(
     wish: Capture,
     trigger: Trigger | None,
@@ -97,6 +107,8 @@ def capture(
     saved: Callable[[Path, Captured], None],
     failed: Callable[[str], None],
     stopping: Callable[[], AbstractContextManager[threading.Event]],
+    preview: Preview | None = None,
+    chosen: bool = False,
 ) -> Captured:
     """Take pictures until the end.
 
@@ -106,6 +118,8 @@ def capture(
         saved: is told of each picture that is whole on the disk.
         failed: is told of each frame that could not be delivered, in words.
         stopping: gives the event that ends it.
+        preview: is shown each frame that comes; without a trigger.
+        chosen: whether it says which frames are taken, and nothing else does.
 
     Raises ConfigError, SourceError and SinkError.
     """
@@ -117,7 +131,11 @@ def capture(
                 stop.wait(warm_up_left_s([source]))
             writer, done = _Writer(wish, source), Captured()
             for turn in _turns(wish, source, trigger, stop):
-                _take(wish, writer, done, turn, saved, failed, trigger)
+                wanted = preview is None or turn.frame is None or preview.show(turn.frame) or not chosen
+                if wanted:
+                    _take(wish, writer, done, turn, saved, failed, trigger)
+                if preview is not None:
+                    preview.count(done.pictures)
                 if done.pictures == wish.pictures:
                     break
     return done

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from csflow.runtime.cli.command import Command, tell
+from csflow.runtime.cli.command import Command, require, tell
 from csflow.runtime.cli.run_options import camera_options
 from csflow.runtime.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from csflow.runtime.drawing.preview import PreviewServer
     from csflow.runtime.line.capture import Captured
     from csflow.runtime.source import FrameSource
     from csflow.runtime.trigger import Trigger
@@ -22,6 +25,7 @@ __all__ = ["capture"]
 
 EXAMPLES = (
     "csflow capture --camera 0 images/ --key",
+    "csflow capture --camera 0 images/ --preview",
     "csflow capture --camera 0 images/ --every 25 --pictures 300",
     "csflow capture --camera aravis:NAME images/ --into calibration/good --trigger gpio:/dev/gpiochip0:17",
     "csflow capture --camera rtsp://host/line images/ --into test/dent --change 4",
@@ -53,9 +57,19 @@ EXAMPLES = (
     metavar="LEVELS",
     help="Only frames that differ from the last picture by so many grey levels of 255 on average, such as 3.",
 )
+@click.option(
+    "--preview",
+    is_flag=True,
+    help="A page with the live picture and the count; its button takes pictures, unless --every or --change do.",
+)
+@click.option(
+    "--serve", default="127.0.0.1:0", show_default=True, metavar="HOST:PORT", help="Address of the page; 0: any port."
+)
 @click.option("--pictures", type=click.IntRange(min=1), metavar="N", help="Stop after N pictures.")
 @camera_options
-def capture(folder: Path, camera: str, key: bool, trigger: str | None, **options: Any) -> None:
+def capture(
+    folder: Path, camera: str, key: bool, trigger: str | None, preview: bool, serve: str, **options: Any
+) -> None:
     """Take pictures for a data set, as the line will take them.
 
     Camera, settings, decoder and waiting are those of 'csflow run', so that a model learns what it will see. The whole
@@ -72,6 +86,9 @@ def capture(folder: Path, camera: str, key: bool, trigger: str | None, **options
         )
     if (key or trigger) and options["strip"] is not None:
         raise click.UsageError("--strip takes a camera's pictures as they come: leave --key and --trigger")
+    if preview and (key or trigger):
+        raise click.UsageError("--preview has a button of its own: leave --key and --trigger out")
+    chosen = preview and options["every"] == 1 and options["change"] is None
     policy = CameraPolicy(*(options.pop(name) for name in ("timeout", "reconnect", "warm_up", "strip")))
     wish = line.Capture(camera, folder, camera_policy=policy, **options)
     where = folder.joinpath(*line.place_of(wish.place))
@@ -82,9 +99,29 @@ def capture(folder: Path, camera: str, key: bool, trigger: str | None, **options
     def saved(path: Path, done: Captured) -> None:
         tell(f"{done.pictures:6d}  {path.name}")
 
-    with _asker(key, trigger) as asker:
-        done = line.capture(wish, asker, opened, saved, lambda words: tell(f"   bad  {words}"), lambda: signals(Stop()))
+    def failed(words: str) -> None:
+        tell(f"   bad  {words}")
+
+    with _asker(key, trigger) as asker, _page(preview, serve, str(where), chosen) as page:
+        done = line.capture(wish, asker, opened, saved, failed, lambda: signals(Stop()), page, chosen)
     click.echo(f"{done.pictures} pictures in {where}{_others(done)}")
+
+
+@contextlib.contextmanager
+def _page(wanted: bool, serve: str, place: str, button: bool) -> Iterator[PreviewServer | None]:
+    if not wanted:
+        yield None
+        return
+    require("serve", "starlette", "uvicorn")
+    from csflow.runtime.drawing.preview import PreviewServer
+    from csflow.runtime.page.access import Address
+
+    server = PreviewServer(Address.parse(serve), place, button)
+    tell(f"preview  {server.url}")
+    try:
+        yield server
+    finally:
+        server.close()
 
 
 def _asker(key: bool, trigger: str | None) -> contextlib.AbstractContextManager[Trigger | None]:

@@ -63,20 +63,23 @@ def near(box: tuple[int, ...], expected: tuple[int, ...]) -> bool:
 def test_region_and_areas_are_drawn_with_the_mouse_and_saved(
     page: DrawingServer, browser: Any, width: int, height: int, tmp_path: Path
 ) -> None:
+    browser.complaints()
     browser.view(width, height)
     browser.open(page.url)
     browser.wait(READY)
     assert "token" not in browser.value("location.href")
     assert browser.value("document.documentElement.scrollWidth <= innerWidth")
     drag(browser, (40, 60), (200, 160))
+    browser.wait("document.querySelectorAll('.area').length === 2")
     choose(browser, "roi")
     drag(browser, (600, 440), (20, 40))
+    browser.wait("document.getElementById('frame').style.display === ''")
     choose(browser, "polygon")
     for corner in ((300, 200), (400, 200), (400, 300), (302, 201)):
         mouse(browser, "mousePressed", *corner)
         mouse(browser, "mouseReleased", *corner)
+    browser.wait("document.querySelectorAll('.area').length === 3")
     browser.screenshot(tmp_path / "drawn.png")
-    assert browser.value("document.querySelectorAll('.area').length") == 3
     browser.value("document.getElementById('save').click()")
     browser.wait("document.getElementById('hint').textContent === 'saved; next: csflow train'")
     (region,) = SAVED
