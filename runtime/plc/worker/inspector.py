@@ -212,7 +212,8 @@ class Inspector:
         try:
             self._worker.send(message)
         except SourceLost as error:
-            self._lose(Reason.WORKER_HUNG, str(error))
+            gone = isinstance(error.__cause__, BrokenPipeError)
+            self._lose(Reason.WORKER_CRASHED if gone else Reason.WORKER_HUNG, str(error))
 
     def _lose(self, reason: Reason, words: str) -> None:
         if self._worker is not None:

@@ -29,7 +29,10 @@ class Worker(Protocol):
     """One process that inspects. One thread calls all of it."""
 
     def send(self, message: Message) -> None:
-        """Hand a message over without waiting. Raises SourceLost where the process does not take it."""
+        """Hand a message over without waiting.
+
+        Raises SourceLost where the process does not take it, from BrokenPipeError where it never will.
+        """
 
     def receive(self) -> list[Message]:
         """What has come since. Never waits. Raises SourceLost once it has ended or sent what is no message."""
@@ -108,7 +111,7 @@ class WorkerProcess:
         try:
             written = os.write(self._writing, data)
         except OSError as error:
-            raise SourceLost(f"the worker takes no message ({error.strerror})") from None
+            raise SourceLost(f"the worker takes no message ({error.strerror})") from error
         if written < len(data):
             raise SourceLost("the worker does not empty its pipe")
 

@@ -26,7 +26,7 @@ class ScriptedWorker:
         self.says: list[pipe.Message] = []
         self.heard: list[pipe.Message] = []
         self.lost = ""
-        self.full = False
+        self.full = self.broken = False
         self.end = ""
         self.lingers = False
 
@@ -35,6 +35,8 @@ class ScriptedWorker:
         return bool(self.end) and not self.lingers
 
     def send(self, message: pipe.Message) -> None:
+        if self.broken:
+            raise SourceLost("the worker takes no message (Broken pipe)") from BrokenPipeError()
         if self.full:
             raise SourceLost("the worker does not empty its pipe")
         self.heard.append(message)

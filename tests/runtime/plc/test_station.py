@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from csflow.runtime.faults import Quality, Reason
+from csflow.runtime.faults import Quality, Reason, Verdict
 from csflow.runtime.plc import station
 from csflow.runtime.plc.process_image import Control, Status
 from csflow.runtime.plc.states import Command, State
@@ -246,3 +246,13 @@ def test_a_camera_that_came_back_is_counted(make_bench: MakeBench) -> None:
         bench.worker.says.append(pipe.Pong(number, away))
         bench.scan()
     assert bench.scan().camera_reconnects == 2
+
+
+@pytest.mark.fault("G8")
+def test_a_worker_that_died_before_it_was_asked_is_told_as_dead(make_bench: MakeBench) -> None:
+    bench = make_bench()
+    bench.ready()
+    bench.worker.broken = True
+    bench.write(E | Control.TRIGGER, 1)
+    report = bench.scan()
+    assert (report.verdict, report.reason) == (Verdict.ERROR.code, Reason.WORKER_CRASHED)
