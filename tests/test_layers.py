@@ -33,7 +33,7 @@ NO_COMMANDS = ("__init__", "command", "logs", "progress")
 USED_ONLY_WITH_THE_PAGE = {
     *(ROOT / "runtime" / "page" / name for name in ("server.py", "operator.py", "metrics.py", "web.py")),
     ROOT / "runtime" / "plc" / "commissioning" / "page.py",
-    *(ROOT / "runtime" / "drawing" / name for name in ("preview.py", "server.py")),
+    *(ROOT / "runtime" / "drawing" / name for name in ("own_page.py", "preview.py", "server.py")),
 }
 LIGHT_MODULES = [
     p for p in MODULES if package_of(p) in LIGHT and not p.is_relative_to(ENGINES) and p not in USED_ONLY_WITH_THE_PAGE

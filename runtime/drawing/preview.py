@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import io
-import secrets
 import threading
 
 from PIL import Image
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from csflow.runtime import schema
-from csflow.runtime.page.access import Access, Address, Role
-from csflow.runtime.page.web import WebServer, static_file
+from csflow.runtime.drawing.own_page import OwnPage
+from csflow.runtime.page.access import Address
 from csflow.runtime.picture.overlay import shrunk
 from csflow.runtime.picture.region import WHOLE_PICTURE
 from csflow.runtime.types import Frame
@@ -21,7 +20,6 @@ from csflow.runtime.types import Frame
 __all__ = ["PreviewServer"]
 
 LONGEST_PX = 960
-ASSETS = {"preview.css": "text/css", "preview.js": "text/javascript"}
 
 
 class PreviewServer:
@@ -41,17 +39,13 @@ class PreviewServer:
         self._pictures = 0
         self._lock = threading.Lock()
         self._wanted = 0
-        token = secrets.token_urlsafe(18)
-        self._access = Access(address, token)
         routes = [
-            Route("/", self._page),
             Route("/newest.jpg", self._newest),
             Route("/count", self._count),
             Route("/take", self._take, methods=["POST"]),
-            *(Route(f"/{name}", _asset) for name in ASSETS),
         ]
-        self._web = WebServer(address, self._access, routes)
-        self.url = f"{self._web.url}?token={token}"
+        self._page = OwnPage(address, "preview", routes)
+        self.url = self._page.url
 
     def show(self, frame: Frame) -> bool:
         """Have this frame as the newest; whether somebody has asked for a picture since."""
@@ -68,16 +62,7 @@ class PreviewServer:
 
     def close(self) -> None:
         """End all connections and the thread."""
-        self._web.close()
-
-    async def _page(self, request: Request) -> Response:
-        token = request.query_params.get("token", "")
-        if self._access.role_of(token) is Role.NOBODY:
-            return Response(_file("preview.html"), media_type="text/html")
-        # Out of the address bar and the history; the cookie takes over.
-        response = RedirectResponse("/", 303)
-        response.set_cookie(self._access.cookie, token, httponly=True, samesite="strict")
-        return response
+        self._page.close()
 
     def _newest(self, _request: Request) -> Response:
         with self._lock:
@@ -100,12 +85,3 @@ class PreviewServer:
         with self._lock:
             self._wanted += 1
         return Response(status_code=204)
-
-
-async def _asset(request: Request) -> Response:
-    name = request.url.path.lstrip("/")
-    return Response(_file(name), media_type=ASSETS[name])
-
-
-def _file(name: str) -> bytes:
-    return static_file("csflow.runtime.drawing", name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import secrets
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,20 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from csflow.runtime import schema
+from csflow.runtime.drawing.own_page import OwnPage
 from csflow.runtime.drawing.polygon import polygon_boxes
 from csflow.runtime.errors import CSFlowError
-from csflow.runtime.page.access import Access, Address, Role
-from csflow.runtime.page.web import WebServer, static_file
+from csflow.runtime.page.access import Address
 from csflow.runtime.picture.region import Box, Region, region_picture
 
 __all__ = ["Drawing", "DrawingServer"]
 
 MOST_BYTES = 1 << 20
-ASSETS = {"draw.css": "text/css", "draw.js": "text/javascript"}
 
 
 @dataclass(frozen=True)
@@ -53,34 +51,21 @@ class DrawingServer:
         Raises SinkError for an address that cannot be had.
         """
         self._image, self._start, self._save = image, region, save
-        token = secrets.token_urlsafe(18)
-        self._access = Access(address, token)
         self.drawn: Region | None = None
         """What was saved last."""
         self.done = threading.Event()
         """Set when something was saved."""
         routes = [
-            Route("/", self._page),
             Route("/picture.png", self._picture),
             Route("/start", self._drawn_already),
             Route("/save", self._keep, methods=["POST"]),
-            *(Route(f"/{name}", _asset) for name in ASSETS),
         ]
-        self._web = WebServer(address, self._access, routes)
-        self.url = f"{self._web.url}?token={token}"
+        self._page = OwnPage(address, "draw", routes)
+        self.url = self._page.url
 
     def close(self) -> None:
         """End all connections and the thread."""
-        self._web.close()
-
-    async def _page(self, request: Request) -> Response:
-        token = request.query_params.get("token", "")
-        if self._access.role_of(token) is Role.NOBODY:
-            return Response(_file("draw.html"), media_type="text/html")
-        # Out of the address bar and the history; the cookie takes over.
-        response = RedirectResponse("/", 303)
-        response.set_cookie(self._access.cookie, token, httponly=True, samesite="strict")
-        return response
+        self._page.close()
 
     def _picture(self, _request: Request) -> Response:
         buffer = io.BytesIO()
@@ -115,12 +100,3 @@ class DrawingServer:
         if not region.looked_at(np.ones((height, width), np.bool_)).any():
             raise ValueError("all of the region is ignored: leave something to look at")
         return region
-
-
-async def _asset(request: Request) -> Response:
-    name = request.url.path.lstrip("/")
-    return Response(_file(name), media_type=ASSETS[name])
-
-
-def _file(name: str) -> bytes:
-    return static_file("csflow.runtime.drawing", name)
