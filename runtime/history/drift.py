@@ -21,6 +21,8 @@ FEWEST = 10
 """Parts below which nothing is said: ranks of fewer prove nothing at the usual confidence."""
 LOOKS = ("brightness", "sharpness")
 """What records say of the picture itself."""
+LEAST = {"brightness": 0.03, "sharpness": 0.1}
+"""Share by which the median must have moved: less is seen by statistics before it matters to any model."""
 TESTS = len(LOOKS) + 2
 """Of a day: of each look, of the scores of passed parts, and of the number of rejected ones."""
 JUDGED = (Verdict.OK.name, Verdict.UNCERTAIN.name, Verdict.NOK.name)
@@ -37,7 +39,8 @@ class Parts:
         """One record, as `result_record` makes it."""
         self.scores.append(float(record["score"]))
         for name in LOOKS:
-            if record.get(name) is not None:
+            # A defect may darken a picture, and its edges are sharp: that is not the light.
+            if record.get(name) is not None and record["verdict"] != Verdict.NOK.name:
                 self.looks[name].append(float(record[name]))
 
 
@@ -59,7 +62,7 @@ class Day:
     p_looks: dict[str, float]
     """Of brightness and sharpness, where the records tell them."""
     moved: dict[str, float]
-    """By brightness and sharpness: the day's median over that of the first parts."""
+    """By brightness and sharpness: the median of the day's passed parts over that of the first ones."""
     tells: float
     """Shift of the passed parts' scores, in standard deviations, that so many parts tell four times in five."""
     reasons: tuple[str, ...]
@@ -115,9 +118,10 @@ def _day(day: str, parts: Parts, calibration: Calibration, first: Mapping[str, l
     p_defects = exceedance(rejected, len(parts.scores), rank, len(calibration.scores))
     seen = [name for name in LOOKS if min(len(parts.looks[name]), len(first[name])) >= FEWEST]
     p_looks = {name: mann_whitney(first[name], parts.looks[name])[0] for name in seen}
+    moved = {name: _median(parts.looks[name]) / max(_median(first[name]), 1e-9) for name in seen}
     shown = len(parts.scores) >= FEWEST
     found = {
-        "light": any(p < alpha for p in p_looks.values()),
+        "light": any(p < alpha and abs(moved[name] - 1.0) >= LEAST[name] for name, p in p_looks.items()),
         "product": product,
         "defects": shown and p_defects < alpha,
     }
@@ -130,7 +134,7 @@ def _day(day: str, parts: Parts, calibration: Calibration, first: Mapping[str, l
         p_product,
         p_defects,
         p_looks,
-        {name: _median(parts.looks[name]) / max(_median(first[name]), 1e-9) for name in p_looks},
+        moved,
         detectable(max(len(passed), 1), len(known), alpha),
         tuple(reason for reason, holds in found.items() if holds),
     )

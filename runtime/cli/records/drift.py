@@ -28,7 +28,8 @@ ADVICE = {
     "light": "the light or the focus changed: put it right first, and judge the scores again after that",
     "product": "parts that pass score otherwise than the calibration's, under the same light: look at some; where they "
     "are good, calibrate again with parts of these days",
-    "both": "the scores changed together with the light: put the light right before you calibrate again",
+    "both": "parts that pass score otherwise, and their pictures changed: a lamp, a lens, or dirt and wear of the "
+    "parts themselves; look at some, and put the light right, before you calibrate again",
     "defects": "more parts are rejected than that explains: look at them; a new calibration would only let them pass",
 }
 

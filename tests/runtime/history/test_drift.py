@@ -53,6 +53,7 @@ def judged(day: Parts, known: int = 119, confidence: float = 0.99) -> Day:
         (day_of_parts(2, 60, shift_sd=1.2), ("product",)),
         (day_of_parts(3, 60, shift_sd=-1.5), ("product",)),
         (day_of_parts(4, 60, gain=1.1), ("light",)),
+        (day_of_parts(4, 60, gain=1.02), ()),
         (day_of_parts(5, 60, gain=0.9, shift_sd=1.2), ("light", "product")),
         (day_of_parts(6, 60, defects=9), ("defects",)),
         (day_of_parts(7, 80, shift_sd=1.0, defects=30), ("product", "defects")),
@@ -95,12 +96,14 @@ def test_records_of_other_models_and_errors_are_counted_and_left_out() -> None:
     records: list[Mapping[str, Any]] = [
         record("2026-03-02T23:59:59.000Z", 1.0, "w"),
         record("2026-03-01T00:00:00.000Z", 1.0, "w", brightness=None),
+        record("2026-03-01T00:00:00.000Z", 9.0, "w", verdict="NOK"),
         record("2026-03-01T00:00:00.000Z", 1.0, "other"),
         record("2026-03-01T00:00:00.000Z", 1.0, "w") | {"verdict": "ERROR", "score": None},
     ]
     days, others = by_day(records, "w")
     assert list(days) == ["2026-03-01", "2026-03-02"]
     assert others == 2
+    assert days["2026-03-01"].scores == [1.0, 9.0], "a defect is a part, but tells nothing about the light"
     assert (days["2026-03-01"].looks["brightness"], len(days["2026-03-02"].looks["sharpness"])) == ([], 1)
 
 
