@@ -29,7 +29,7 @@ from csflow.runtime.errors import SourceError
 from csflow.runtime.sources.files import read_part
 from csflow.runtime.types import Frame
 
-ROUNDS = 5
+ROUNDS = 3
 
 
 def tiled(bundle: Bundle, path: Path, tiles: tuple[int, int]) -> Bundle:
@@ -106,11 +106,12 @@ def main(bundle: str, backend: str, size: str, tile: int, overlap: int, child: s
     with tempfile.TemporaryDirectory() as folder:
         source = Bundle.open(bundle)
         made = tiled(source, Path(folder) / "tiled.csflow", (tile, overlap))
-        found: dict[str, float] = rates(made, source, backend)
         Image.fromarray(picture(width, height)).save(Path(folder) / "large.png", compress_level=1)
         command = [sys.executable, __file__, str(made.path), "--backend", backend, "--child", f"{folder}/large.png"]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
-        found |= json.loads(done.stdout)
+        found: dict[str, float] = json.loads(done.stdout)
+        click.echo(json.dumps(found), err=True)
+        found |= rates(made, source, backend)
     click.echo(json.dumps({"size": size, "tile": tile, "overlap": overlap, **found}, indent=1))
 
 

@@ -90,6 +90,8 @@ def test_a_truncated_manifest_is_corrupted(length: int) -> None:
         (resealed(files={"a": {"sha256": "0" * 63, "size": 1}}), BundleCorrupted, "64 hexadecimal"),
         (resealed(files={"a": {"sha256": "0" * 64, "size": -1}}), BundleCorrupted, "size"),
         (resealed(preprocessing={"image_size": 33}), BundleCorrupted, "multiple of 32"),
+        (resealed(preprocessing={"image_size": 64, "later": [1]}), BundleCorrupted, "unknown key"),
+        (resealed(preprocessing={"image_size": 64, "tiles": [64, 33]}), BundleCorrupted, "overlap <= side / 2"),
     ],
 )
 def test_refusals(data: bytes, error: type[BundleError], message: str) -> None:
