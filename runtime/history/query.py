@@ -11,7 +11,7 @@ from typing import Any
 from csflow.runtime.errors import DataError
 from csflow.runtime.history.store import duckdb
 
-__all__ = ["GROUPS", "Period", "Row", "counted", "looks", "parts", "wilson"]
+__all__ = ["GROUPS", "Period", "Row", "counted", "looks", "parts", "since_first", "wilson"]
 
 GROUPS = {
     "line": "line",
@@ -24,6 +24,7 @@ GROUPS = {
     "fault": "fault",
 }
 """What results can be grouped by, in SQL."""
+TIMES = ("day", "hour")
 MEMORY = "768MB"
 Z95 = 1.959963984540054
 """Two-sided 95 % of the normal distribution."""
@@ -79,6 +80,31 @@ def parts(root: Path, period: Period, verdict: str | None, most: int) -> list[di
     condition, given = ("AND verdict = ?", [verdict]) if verdict else ("", [])
     select, rest = f"SELECT {', '.join(names)}", f"{condition} ORDER BY time DESC LIMIT {int(most)}"
     return [dict(zip(names, row, strict=True)) for row in _asked(root, period, select, rest, given)]
+
+
+def since_first(rows: Sequence[Row], by: Sequence[str]) -> list[tuple[float, float] | None]:
+    """For each row, how far the mean score of OK parts has moved since the first row of its line, bundle or whatever
+    groups it beside the time: a 95 % interval, from both numbers of parts and their spreads; 0 inside is no drift.
+
+    None for the first row, for fewer than two OK parts, and where no group is a day or an hour.
+    """
+    keys = [tuple(value for name, value in zip(by, row.group, strict=True) if name not in TIMES) for row in rows]
+    first: dict[tuple[str, ...], Row] = {}
+    for key, row in zip(keys, rows, strict=True):
+        if row.ok_score_error is not None:
+            first.setdefault(key, row)
+    timed = any(name in TIMES for name in by)
+    return [_change(first.get(key), row) if timed else None for key, row in zip(keys, rows, strict=True)]
+
+
+def _change(first: Row | None, row: Row) -> tuple[float, float] | None:
+    if first is None or first is row or row.ok_score is None or first.ok_score is None:
+        return None
+    if row.ok_score_error is None or first.ok_score_error is None:
+        return None
+    half = Z95 * (row.ok_score_error**2 + first.ok_score_error**2) ** 0.5
+    moved = row.ok_score - first.ok_score
+    return moved - half, moved + half
 
 
 def wilson(successes: int, trials: int) -> tuple[float, float]:

@@ -18,7 +18,7 @@ __all__ = ["history"]
 BY = ("line", "day", "hour", "bundle", "model", "camera", "engine", "fault")
 DAY = click.DateTime(["%Y-%m-%d"])
 BATCH = 20_000
-HEAD = ("parts", "OK", "UNCERTAIN", "NOK", "ERROR", "NOK share, 95 %", "mean score of OK")
+HEAD = ("parts", "OK", "UNCERTAIN", "NOK", "ERROR", "NOK share, 95 %", "mean score of OK", "since the first, 95 %")
 
 
 @click.command(cls=Command)
@@ -95,9 +95,15 @@ def _add(folder: Path, results: Path, line: str | None) -> None:
 
 def _print_counts(rows: list[Row], by: tuple[str, ...], as_csv: bool, as_json: bool) -> None:
     if as_csv or as_json:
-        _print([_flat(row, by) for row in rows], as_csv, as_json)
+        from csflow.runtime.history.query import since_first
+
+        told = [_flat(row, by) | _ends(m) for row, m in zip(rows, since_first(rows, by), strict=True)]
+        _print(told, as_csv, as_json)
         return
-    table = [(*by, *HEAD), *((*row.group, *_cells(row)) for row in rows)]
+    from csflow.runtime.history.query import since_first
+
+    moved = since_first(rows, by)
+    table = [(*by, *HEAD), *((*row.group, *_cells(row), _moved(m)) for row, m in zip(rows, moved, strict=True))]
     widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
     for line in table:
         cells = (c.ljust(w) if i < len(by) else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True)))
@@ -109,6 +115,15 @@ def _cells(row: Row) -> tuple[str, ...]:
     error = "" if row.ok_score_error is None else f" ± {row.ok_score_error:.2g}"
     score = "" if row.ok_score is None else f"{row.ok_score:.4g}{error}"
     return (*map(str, counts), f"{row.nok_low:.2%} to {row.nok_high:.2%}", score)
+
+
+def _moved(change: tuple[float, float] | None) -> str:
+    return "" if change is None else f"{change[0]:+.2g} to {change[1]:+.2g}"
+
+
+def _ends(change: tuple[float, float] | None) -> dict[str, float | None]:
+    low, high = change or (None, None)
+    return {"ok_score_change_low": low, "ok_score_change_high": high}
 
 
 def _flat(row: Row, by: tuple[str, ...]) -> dict[str, Any]:

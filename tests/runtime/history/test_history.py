@@ -17,7 +17,7 @@ from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.cli.main import main
 from csflow.runtime.errors import ConfigError, DataError, SinkError
 from csflow.runtime.history import sink as sink_module
-from csflow.runtime.history.query import Period, counted, parts, wilson
+from csflow.runtime.history.query import Period, Row, counted, parts, since_first, wilson
 from csflow.runtime.history.sink import HistorySink
 from csflow.runtime.history.store import Store
 from csflow.runtime.types import Result, Verdict
@@ -179,3 +179,14 @@ def test_the_command(calibrated_bundle: Bundle, tmp_path: Path) -> None:
     assert [text.split()[:3] for text in table[1:]] == [["press", name, str(count)] for name in "34"]
     listed = command("history", root, "--parts", 30).stdout.splitlines()
     assert len(listed) == 2 * count
+
+
+def test_the_change_since_the_first_day_is_an_interval_that_holds_its_confidence() -> None:
+    def row(line: str, day: str, mean: float | None, error: float | None) -> Row:
+        return Row((line, day), 50, 50, 0, 0, 0, 0.0, 0.1, mean, error)
+
+    rows = [row("a", "1", 1.0, 0.03), row("a", "2", 1.2, 0.04), row("a", "3", None, None), row("b", "1", 5.0, 0.1)]
+    moved = since_first(rows, ("line", "day"))
+    assert moved[0] is moved[2] is moved[3] is None
+    assert moved[1] == pytest.approx((0.2 - 1.96 * 0.05, 0.2 + 1.96 * 0.05), rel=1e-4)
+    assert since_first(rows, ("line", "bundle")) == [None] * 4

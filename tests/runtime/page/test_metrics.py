@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import shutil
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -103,6 +105,28 @@ def test_metrics_keep_the_rules_of_promtool() -> None:
         name for name, labels in re.findall(r"^(\w+)\{([^}]*)\}", text, re.MULTILINE) if re.search('(^|,)le="', labels)
     }
     assert {name.removesuffix("_bucket") for name in bounds} == {n for n, kind in kinds.items() if kind == "histogram"}
+
+
+def test_the_dashboard_asks_for_metrics_and_labels_that_there_are() -> None:
+    pytest.importorskip("prometheus_client", reason="metrics need csflow[serve]")
+    from csflow.runtime.page.metrics import Metrics
+
+    state = LiveState(INFO, lambda: [OutputReport("mqtt", 5, 1, 2, 0, "")])
+    for result in (OK, NOK, ERROR):
+        state.add(result, None)
+    served: dict[str, set[str]] = {}
+    for name, labels in re.findall(r"^(\w+)(?:\{([^}]*)\})? ", Metrics(state).text().decode(), re.MULTILINE):
+        served.setdefault(name, {"job", "instance"}).update(re.findall(r'(\w+)="', labels))
+    dashboard = json.loads((Path(__file__).parents[3] / "docs" / "grafana.json").read_text())
+    asked = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    asked += [one["query"] for one in dashboard["templating"]["list"]]
+    found = [match for text in asked for match in re.findall(r"(csflow_\w+)(?:\{([^}]*)\})?", text)]
+    assert len({name for name, _ in found}) > 10
+    for name, labels in found:
+        assert name in served
+        assert set(re.findall(r"(\w+)[=!]", labels)) <= served[name]
+    grouped = {label.strip() for text in asked for by in re.findall(r"by \(([^)]*)\)", text) for label in by.split(",")}
+    assert grouped <= set.union(*served.values())
 
 
 PROMTOOL = shutil.which("promtool")
