@@ -124,11 +124,14 @@ def hatched(image: NDArray[np.uint8], region: Region) -> NDArray[np.uint8]:
         image: (H, W, 3) uint8 RGB.
         region: in pixels of the picture.
     """
+    if not region.ignore:
+        return image
+    ignored = np.zeros(image.shape[:2], np.bool_)
     for x, y, width, height in region.ignore:
-        part = image[y : y + height, x : x + width]
-        down, across = np.ogrid[y : y + part.shape[0], x : x + part.shape[1]]
-        part[:] = part // 3 + np.uint8(60)
-        part[(down + across) % HATCH_PX < 2] = GREY
+        ignored[y : y + height, x : x + width] = True
+    down, across = np.ogrid[: image.shape[0], : image.shape[1]]
+    image[ignored] = image[ignored] // 3 + np.uint8(60)
+    image[ignored & ((down + across) % HATCH_PX < 2)] = GREY
     return image
 
 

@@ -126,6 +126,8 @@ def test_ignored_areas_are_hatched_in_every_map_and_nothing_else_is() -> None:
     assert changed.sum() == 20 * 30
     assert len(np.unique(image[20:40, :30].reshape(-1, 3), axis=0)) == 2, "stripes"
     assert np.array_equal(hatched(GREY.copy(), region), image)
+    twice = Region(ignore=((0, 20, 20, 20), (10, 20, 20, 20)))
+    assert np.array_equal(hatched(GREY.copy(), twice), image), "where areas overlap, too"
     plain, striped = (result_sheet(GREY, result(calm), r) for r in (WHOLE_PICTURE, region))
     assert (plain != striped).any()
     assert np.array_equal(plain[:, :256], striped[:, :256]), "the picture beside it stays as it is"
