@@ -15,6 +15,7 @@ from csflow.export.gate.staged import StagedBundle
 from csflow.export.gate.verify import GateReport, Progress, verify
 from csflow.export.graphs.methods import fold_savings
 from csflow.export.graphs.onnx_export import make_graphs
+from csflow.export.graphs.wide import wide_graphs
 from csflow.runtime.bundle.calibration import Calibration, load_calibration
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.verification import VERIFICATION, Verification
@@ -79,6 +80,7 @@ def write_graphs(
     dataset = load_dataset(choice.images) if choice.images else None
     parts = good_samples(dataset) if choice.int8 else []
     graphs = make_graphs(bundle, precisions)
+    graphs |= wide_graphs(StagedBundle.of(bundle, graphs))
     savings = tuple(fold_savings(ModelConfig.from_manifest(bundle.manifest)))
     if choice.skip:
         mark = Verification(bundle.weights_sha256, {}, skipped=True)

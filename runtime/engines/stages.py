@@ -11,7 +11,7 @@ from csflow.runtime.bundle.manifest import Manifest
 from csflow.runtime.engines.name import EngineName
 from csflow.runtime.errors import BundleError
 
-__all__ = ["FILE", "OPENVINO", "Stage", "engine_files", "graph_file", "stages"]
+__all__ = ["FILE", "OPENVINO", "Stage", "engine_files", "graph_file", "stages", "wide_files"]
 
 FILE = "graphs/{precision}/{graph}.onnx"
 OPENVINO = ("fp32", "fp32+bf16", "bf16", "int8", "bf16+int8")
@@ -36,20 +36,36 @@ def graph_file(precision: str, graph: str) -> str:
     return FILE.format(precision=precision, graph=graph)
 
 
+def wide_files(graph: str) -> tuple[str, str]:
+    """The files of a graph in two parts for bfloat16: what stays in float32, and the rest."""
+    return graph_file("bf16", f"{graph}_wide"), graph_file("bf16", graph)
+
+
 def stages(manifest: Manifest, name: EngineName) -> tuple[Stage, ...]:
     """The stages that an engine of this name runs, in order; the files need not be there.
 
-    OpenVINO computes the float32 graphs in bfloat16 too, and of the graphs quantised to INT8 it takes the last alone.
+    OpenVINO computes the float32 graphs in bfloat16 too, those in two parts (`wide_files`) where the bundle has them,
+    and of the graphs quantised to INT8 it takes the last alone.
+
     Raises ValueError where the name has another number of precisions than the bundle has graphs.
     """
     precisions = name.of_graphs(len(manifest.graphs))
     if name.backend == "openvino" and name.precision == "int8":
         precisions = ("fp32",) * (len(manifest.graphs) - 1) + ("int8",)
-    read = [("fp32" if p == "bf16" else p) for p in precisions] if name.backend == "openvino" else list(precisions)
     return tuple(
-        Stage(graph, precision, graph_file(folder, graph))
-        for graph, precision, folder in zip(manifest.graphs, precisions, read, strict=True)
+        stage
+        for graph, precision in zip(manifest.graphs, precisions, strict=True)
+        for stage in _stages_of(manifest, name, graph, precision)
     )
+
+
+def _stages_of(manifest: Manifest, name: EngineName, graph: str, precision: str) -> tuple[Stage, ...]:
+    if name.backend != "openvino" or precision != "bf16":
+        return (Stage(graph, precision, graph_file(precision, graph)),)
+    wide, rest = wide_files(graph)
+    if wide in manifest.files and rest in manifest.files:
+        return (Stage(f"{graph}_wide", "fp32", wide), Stage(graph, precision, rest))
+    return (Stage(graph, precision, graph_file("fp32", graph)),)
 
 
 def engine_files(bundle: Bundle, name: EngineName) -> dict[str, str]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from csflow.export.graphs.onnx_export import make_graphs
 from csflow.export.graphs.quantization import MIN_SAMPLES, outputs_of, quantize
+from csflow.export.graphs.wide import wide_graphs
 from csflow.runtime.bundle.calibration import Calibration
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.manifest import Definitions, Manifest, Preprocessing
@@ -40,7 +41,7 @@ def random_bundle(
 ) -> Bundle:
     """A bundle of this size with random weights and gamma away from 0: times do not depend on training.
 
-    It has float32 and INT8 graphs, and `golden`, a camera's picture, as its golden frame.
+    It has float32 and INT8 graphs, those for bfloat16, and `golden`, a camera's picture, as its golden frame.
 
     Args:
         precision: of the backbone, as `csflow train --backbone-precision` has it.
@@ -60,7 +61,8 @@ def random_bundle(
     bundle = Bundle.create(path, manifest, {**model.weight_files(), **score_golden(model, [("good", image)])})
     bundle = bundle.update(make_graphs(bundle))
     features = outputs_of(bundle.read("graphs/fp32/backbone.onnx"), [{"frame": image[None]}] * MIN_SAMPLES)
-    return bundle.update({"graphs/int8/flow.onnx": quantize(bundle.read("graphs/fp32/flow.onnx"), features)})
+    int8 = {"graphs/int8/flow.onnx": quantize(bundle.read("graphs/fp32/flow.onnx"), features)}
+    return bundle.update({**int8, **wide_graphs(bundle)})
 
 
 def thresholds(bundle: Bundle) -> Calibration:

@@ -8,8 +8,25 @@ using Files = std::map<std::string, std::string>;
 
 std::string plan_folder(const EngineName &name) { return "engines/" + name.backend + "/" + name.precision; }
 
-std::string folder_of(const EngineName &name, const std::string &precision) {
-    return name.backend == "openvino" && precision == "bf16" ? "fp32" : precision;
+std::string graph_file(const std::string &precision, const std::string &graph) {
+    return "graphs/" + precision + "/" + graph + ".onnx";
+}
+
+// OpenVINO computes the float32 graphs in bfloat16 too, in two parts where the bundle has them: what stays in float32,
+// and the rest.
+void add_stages(const Manifest &manifest, const EngineName &name, const std::string &graph,
+                const std::string &precision, std::vector<Stage> &found) {
+    if (name.backend != "openvino" || precision != "bf16") {
+        found.push_back({graph, precision, graph_file(precision, graph)});
+        return;
+    }
+    const std::string wide = graph_file("bf16", graph + "_wide"), rest = graph_file("bf16", graph);
+    if (manifest.files.count(wide) > 0 && manifest.files.count(rest) > 0) {
+        found.push_back({graph + "_wide", "fp32", wide});
+        found.push_back({graph, precision, rest});
+    } else {
+        found.push_back({graph, precision, graph_file("fp32", graph)});
+    }
 }
 
 Files plans(const Bundle &bundle, const std::string &folder) {
@@ -31,9 +48,7 @@ std::vector<Stage> stages(const Manifest &manifest, const EngineName &name) {
     }
     std::vector<Stage> found;
     for (std::size_t i = 0; i < count; ++i) {
-        const std::string &graph = manifest.graphs[i];
-        const std::string file = "graphs/" + folder_of(name, precisions[i]) + "/" + graph + ".onnx";
-        found.push_back({graph, precisions[i], file});
+        add_stages(manifest, name, manifest.graphs[i], precisions[i], found);
     }
     return found;
 }

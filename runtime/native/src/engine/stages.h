@@ -15,7 +15,8 @@ struct Stage {
 };
 
 /// The stages that an engine of this name runs, in order; the files need not be there. OpenVINO computes the float32
-/// graphs in bfloat16 too, and of the graphs quantised to INT8 it takes the last alone.
+/// graphs in bfloat16 too, those in two parts (graphs/bf16/<graph>_wide.onnx in float32, graphs/bf16/<graph>.onnx) where
+/// the bundle has them, and of the graphs quantised to INT8 it takes the last alone.
 /// CONFIG_ERROR where the name has another number of precisions than the bundle has graphs.
 std::vector<Stage> stages(const Manifest &manifest, const EngineName &name);
 
