@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import sys
 from typing import Any
 
 from csflow.export.fleet.pools import Work
@@ -40,9 +42,13 @@ class RayPool:
             raise BackendUnavailable(f"Ray cannot be loaded ({error}): {pip_install('fleet')}") from None
         here: dict[str, Any] = {"num_cpus": cores, "object_store_memory": STORE_BYTES, "include_dashboard": False}
         where = {"address": address} if address else {"address": "local", **here}
+        # Ray's listener prints about dead workers where a command writes its table.
+        self._quiet = contextlib.ExitStack()
+        self._quiet.enter_context(contextlib.redirect_stdout(sys.stderr))
         try:
             ray.init(log_to_driver=False, logging_level=logging.ERROR, **where)
         except (ConnectionError, RuntimeError, ValueError) as error:
+            self._quiet.close()
             told = f"at {address}" if address else "here"
             raise BackendUnavailable(f"no Ray {told} ({' '.join(str(error).split())[:200]})") from None
         self._ray = ray
@@ -85,6 +91,7 @@ class RayPool:
     def close(self) -> None:
         """End the workers, and the Ray that was begun here. May be called twice."""
         self._ray.shutdown()
+        self._quiet.close()
 
     def _gpus(self, product: Product) -> float:
         asked = product.entry.gpus

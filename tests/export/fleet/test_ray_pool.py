@@ -70,6 +70,10 @@ def test_cores_and_gpus_are_resources(ray: FakeRay, tasks_of: MakeTasks) -> None
     assert [(asked["num_cpus"], asked["num_gpus"]) for asked in ray.asked] == [(1, 1.0), (4, 0.0), (1, 0.5)]
     assert ray.began["address"] == "10.0.0.1:6379"
     assert "num_cpus" not in ray.began, "a cluster knows its own"
+    assert sys.stdout is sys.stderr, "what Ray prints is no part of a table"
+    pool.close()
+    pool.close()
+    assert sys.stdout is not sys.stderr
 
 
 def test_a_product_that_no_machine_can_hold_is_refused(ray: FakeRay, tasks_of: MakeTasks) -> None:
@@ -83,6 +87,7 @@ def test_a_cluster_that_does_not_answer(ray: FakeRay, tasks_of: MakeTasks) -> No
     with pytest.raises(BackendUnavailable, match="no Ray at nowhere:1"):
         RayPool(work, (tasks_of("fine")[0].product,), "nowhere:1", None)
     assert ray.ended == 0
+    assert sys.stdout is not sys.stderr
 
 
 def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
