@@ -29,7 +29,6 @@ from csflow.runtime.bundle.golden import GoldenSet
 from csflow.runtime.bundle.manifest import Preprocessing
 from csflow.runtime.bundle.verification import VERIFICATION, load_verification
 from csflow.runtime.detector import Detector
-from csflow.runtime.engines.stages import wide_files
 from csflow.runtime.errors import BackendUnavailable, BundleError, DataError, EngineMismatch
 from csflow.runtime.types import Frame, Prediction
 from csflow.toolkit.data.dataset import Dataset, Sample, load_dataset
@@ -197,7 +196,7 @@ def test_export_runs_the_gate_and_skips_it_with_a_mark(calibrated: Bundle, monke
     assert "openvino-fp32: passed, 8 pictures, 0 verdicts differ" in done.output
     bundle = Bundle.open(calibrated.path)
     bundle.verify()
-    assert set(bundle.manifest.files) == before | {VERIFICATION, "verification.html", *wide_files("backbone")}
+    assert set(bundle.manifest.files) == before | {VERIFICATION, "verification.html"}
     Detector.open(bundle.path).close()
     assert run(export, "--bundle", calibrated.path, "--no-verify", "--int8").exit_code == 2
 
