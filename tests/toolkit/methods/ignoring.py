@@ -26,7 +26,7 @@ SIZES = [(200, 200)]
 PYRAMID: Shapes = ((6, 8, 8), (6, 4, 4))
 PATCHES = PatchesConfig(sizes=(16, 32), strides=(16, 16), dimensions=3, bank=50)
 CASES: dict[str, tuple[Any, Any, Shapes]] = {
-    "cs-flow": (FlowConfig(6, 2, (3, 3), 8), TrainConfig(2, 8, autocast=False), PYRAMID),
+    "cs-flow": (FlowConfig(6, 2, (3, 3), 8), TrainConfig(epochs=2, batch_size=8, autocast=False), PYRAMID),
     "glad": (GladConfig(2, 0.05), GladTraining(2, 0.1), PYRAMID),
     "mahalanobis": (METHODS["mahalanobis"].config(), METHODS["mahalanobis"].training(), PYRAMID),
     "nearest": (METHODS["nearest"].config(), METHODS["nearest"].training(), PYRAMID),
