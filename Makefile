@@ -80,7 +80,7 @@ gpu: $(VENV)/.dev
 soak: $(VENV)/.dev
 	$(BIN)/python tests/soak/soak.py $(SOAK)
 	$(BIN)/python -m tests.soak.handshakes
-	$(BIN)/pytest -m soak tests/native tests/runtime/plc tests/soak
+	$(BIN)/pytest -m soak
 
 # Newer versions for every Python and processor that README names; those of 3.11 and later stay where they are.
 constraints: $(VENV)/.dev

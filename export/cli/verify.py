@@ -46,7 +46,7 @@ def verify(
     """
     require("export", "torch", "timm", "scipy", "sklearn", "jinja2", "tqdm")
     from csflow.export.gate.pictures import choose_samples
-    from csflow.export.gate.report import gate_files, summary_lines, to_json
+    from csflow.export.gate.report import gate_files, kept_lines, summary_lines, to_json
     from csflow.export.gate.verify import verify as run
     from csflow.runtime.bundle.calibration import load_calibration
     from csflow.runtime.bundle.directory import Bundle
@@ -63,14 +63,14 @@ def verify(
     if directory:
         prepare_directory(directory)
     report = run(opened, calibration, backend, samples, str(images or ""), reporter.images)
-    files = gate_files(opened, report)
+    kept, files = kept_lines(opened, report), gate_files(opened, report)
     opened.update(files)
     if directory:
         _copy(files, directory)
     if as_json:
         echo_json(to_json(report))
     else:
-        click.echo("\n".join(summary_lines(report)))
+        click.echo("\n".join([*summary_lines(report), *kept]))
     _require_passed(report)
 
 

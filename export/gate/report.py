@@ -15,7 +15,7 @@ from csflow.runtime.engines.golden_check import BAND, Tolerances, tolerances
 from csflow.runtime.errors import EngineMismatch
 from csflow.toolkit.evaluation.html import render_page
 
-__all__ = ["PAGE", "gate_files", "page", "require_passed", "summary_lines", "to_json"]
+__all__ = ["PAGE", "gate_files", "kept_lines", "page", "require_passed", "summary_lines", "to_json"]
 
 PAGE = "verification.html"
 """The page's name in the bundle."""
@@ -65,6 +65,16 @@ def gate_files(bundle: Bundle, report: GateReport) -> dict[str, bytes]:
     Raises BackendUnavailable where Jinja2 is not installed.
     """
     return {VERIFICATION: merged_records(bundle, report).to_bytes(), PAGE: page(report).encode()}
+
+
+def kept_lines(bundle: Bundle, report: GateReport) -> list[str]:
+    """Which old records of `bundle` stay, as their engines failed on more pictures than they passed on now."""
+    stays = merged_records(bundle, report).engines
+    return [
+        f"{name}: its record stays, in which it failed on {len(stays[name].scores)} pictures: verify it with as many"
+        for name, record in report.records.items()
+        if stays[name] != record
+    ]
 
 
 def summary_lines(report: GateReport) -> list[str]:

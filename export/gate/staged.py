@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -21,10 +21,11 @@ class StagedBundle(Bundle):
     staged: Mapping[str, bytes]
 
     @classmethod
-    def of(cls, bundle: Bundle, staged: Mapping[str, bytes]) -> StagedBundle:
-        """`bundle` as it would be after `bundle.update(staged)`."""
+    def of(cls, bundle: Bundle, staged: Mapping[str, bytes], removed: Collection[str] = ()) -> StagedBundle:
+        """`bundle` as it would be after `bundle.update(staged, removed)`."""
         entries = {name: FileEntry(sha256(data).hexdigest(), len(data)) for name, data in staged.items()}
-        return cls(bundle.path, replace(bundle.manifest, files={**bundle.manifest.files, **entries}), staged)
+        stay = {name: entry for name, entry in bundle.manifest.files.items() if name not in removed}
+        return cls(bundle.path, replace(bundle.manifest, files={**stay, **entries}), staged)
 
     def read(self, name: str) -> bytes:
         """The staged content, or the checked content of the bundle."""

@@ -20,10 +20,10 @@ from csflow.runtime.bundle.calibration import Calibration, load_calibration
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.verification import VERIFICATION, Verification
 from csflow.runtime.engines.name import EngineName
-from csflow.runtime.engines.stages import engine_files
+from csflow.runtime.engines.stages import engine_files, wide_files
 from csflow.runtime.errors import CalibrationError, EngineMismatch
 from csflow.toolkit.backbones.cost import Saving
-from csflow.toolkit.config import ModelConfig
+from csflow.toolkit.config import BACKBONE, ModelConfig
 from csflow.toolkit.data.dataset import Dataset, load_dataset
 
 __all__ = ["GraphExport", "pass_gate", "write_graphs"]
@@ -80,22 +80,22 @@ def write_graphs(
     dataset = load_dataset(choice.images) if choice.images else None
     parts = good_samples(dataset) if choice.int8 else []
     graphs = make_graphs(bundle, precisions)
-    if dataset is not None:
-        # Golden frames alone would let bfloat16 pass, and verdicts near a threshold may differ all the same.
-        graphs |= wide_graphs(StagedBundle.of(bundle, graphs))
+    # Golden frames alone would let bfloat16 pass, and verdicts near a threshold may differ all the same.
+    wide = wide_graphs(StagedBundle.of(bundle, graphs)) if dataset is not None else {}
+    graphs |= wide
+    remove = tuple(file for file in wide_files(BACKBONE) if file not in wide)
     savings = tuple(fold_savings(ModelConfig.from_manifest(bundle.manifest)))
     if choice.skip:
         mark = Verification(bundle.weights_sha256, {}, skipped=True)
-        bundle.update({**graphs, VERIFICATION: mark.to_bytes()}, remove=(PAGE,))
+        bundle.update({**graphs, VERIFICATION: mark.to_bytes()}, remove=(PAGE, *remove))
         return GraphExport(_sizes(graphs), savings, None)
     if choice.int8:
         graphs = {**graphs, int8_file(bundle): int8_graph(StagedBundle.of(bundle, graphs), parts)}
-    staged = StagedBundle.of(bundle, graphs)
+    staged = StagedBundle.of(bundle, graphs, remove)
     report = pass_gate(staged, dataset, choice.limit, progress, ("torch-fp16",) if "fp16" in precisions else ())
     candidates = judge_candidates(staged, report)
-    remove: tuple[str, ...] = ()
     if choice.int8 and not any(c.chosen and _runs_int8(staged, c.engine) for c in candidates):
-        remove = (int8_file(bundle),)
+        remove = (*remove, int8_file(bundle))
         graphs = {name: data for name, data in graphs.items() if name not in remove}
         for name in [n for n in report.records if _runs_int8(staged, n)]:
             del report.records[name]

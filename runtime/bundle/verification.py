@@ -110,6 +110,10 @@ class EngineRecord:
         if not 0.0 <= self.band < 1.0:
             raise ValueError("band must lie in 0..1")
 
+    def outweighs(self, other: EngineRecord) -> bool:
+        """Whether the engine failed here, and passed there on fewer pictures."""
+        return not self.passed and other.passed and len(self.scores) > len(other.scores)
+
     def problems(self, calibration: Calibration | None) -> list[str]:
         """Why the engine may not decide with these thresholds; empty where it may."""
         found = list(self.faults)
@@ -141,9 +145,13 @@ class Verification:
         return schema.dump_json(schema.to_mapping(self))
 
     def merged(self, records: dict[str, EngineRecord], files_of: Callable[[str], dict[str, str]]) -> Verification:
-        """With new records; of the old ones those stay that still describe the files that their engine runs now."""
+        """With new records; of the old ones those stay that still describe the files that their engine runs now.
+
+        What an engine failed on is not taken back by fewer pictures: such a record stays, a new one or not.
+        """
         kept = {n: r for n, r in self.engines.items() if r.files == files_of(n)}
-        return replace(self, engines={**kept, **records}, skipped=False)
+        told = {n: r for n, r in records.items() if not (n in kept and kept[n].outweighs(r))}
+        return replace(self, engines={**kept, **told}, skipped=False)
 
 
 def flip_problem(flips: int, pictures: int, band: float) -> str:

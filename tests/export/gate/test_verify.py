@@ -29,6 +29,7 @@ from csflow.runtime.bundle.golden import GoldenSet
 from csflow.runtime.bundle.manifest import Preprocessing
 from csflow.runtime.bundle.verification import VERIFICATION, load_verification
 from csflow.runtime.detector import Detector
+from csflow.runtime.engines.stages import wide_files
 from csflow.runtime.errors import BackendUnavailable, BundleError, DataError, EngineMismatch
 from csflow.runtime.types import Frame, Prediction
 from csflow.toolkit.data.dataset import Dataset, Sample, load_dataset
@@ -67,6 +68,23 @@ def test_honest_engines_pass_and_then_decide(calibrated: Bundle, product_line: P
     assert len(record.scores) == told["pictures"]
     with Detector.open(bundle.path, "openvino-fp32") as detector:
         assert not detector.distrust
+
+
+def test_what_failed_on_pictures_does_not_pass_on_golden_frames(calibrated: Bundle, product_line: Path) -> None:
+    done = run(verify_command, product_line, "--bundle", calibrated.path, "--backend", "openvino-fp32")
+    assert done.exit_code == 0, done.output
+    bundle = Bundle.open(calibrated.path)
+    found = load_verification(bundle)
+    assert found is not None
+    failed = replace(found.engines["openvino-fp32"], faults=("a verdict differs",), passed=False)
+    bundle.update({VERIFICATION: replace(found, engines={"openvino-fp32": failed}).to_bytes()})
+
+    again = run(verify_command, "--bundle", calibrated.path, "--backend", "openvino-fp32")
+
+    assert "openvino-fp32: passed, 8 pictures" in again.output
+    assert f"its record stays, in which it failed on {len(failed.scores)} pictures" in again.output
+    with pytest.raises(EngineMismatch, match="a verdict differs"):
+        Detector.open(calibrated.path, "openvino-fp32")
 
 
 def test_half_precision_by_torch_passes(calibrated: Bundle) -> None:
@@ -186,9 +204,13 @@ def test_export_runs_the_gate_and_skips_it_with_a_mark(calibrated: Bundle, monke
     graphs = {n: calibrated.read(n) for n in ("graphs/fp32/backbone.onnx", "graphs/fp32/flow.onnx")}
     monkeypatch.setattr("csflow.export.gate.write_graphs.make_graphs", lambda *_: graphs)
     before = set(calibrated.manifest.files)
+    # Of an export with pictures, which alone can judge them.
+    calibrated.update(dict.fromkeys(wide_files("backbone"), b"parts"))
     skipped = run(export, "--bundle", calibrated.path, "--no-verify")
     assert skipped.exit_code == 0, skipped.output
     assert "not verified" in skipped.output
+    assert set(Bundle.open(calibrated.path).manifest.files) == before | {VERIFICATION}
+    Bundle.open(calibrated.path).update(dict.fromkeys(wide_files("backbone"), b"parts"))
     with pytest.raises(EngineMismatch, match="--no-verify"):
         Detector.open(calibrated.path)
     done = run(export, "--bundle", calibrated.path)
@@ -212,6 +234,8 @@ def test_a_staged_bundle_is_the_one_to_come(trained_copy: Path) -> None:
     assert staged.weights_sha256 == bundle.weights_sha256
     now = bundle.update({"graphs/fp32/flow.onnx": b"new", "graphs/int8/flow.onnx": b"more"})
     assert now.manifest.files == staged.manifest.files
+    fewer = StagedBundle.of(now, {}, ("graphs/int8/flow.onnx",))
+    assert set(now.manifest.files) - set(fewer.manifest.files) == {"graphs/int8/flow.onnx"}
 
 
 def samples(good: int, *defects: int) -> Dataset:

@@ -122,6 +122,19 @@ def test_an_engine_is_known_by_the_files_it_runs(calibrated_bundle: Bundle) -> N
     assert engine_files(bundle, EngineName.parse("tensorrt-rtx-fp16")) != before
 
 
+@pytest.mark.parametrize(
+    ("old_passed", "pictures", "new_passed", "stays"),
+    [(False, 2, True, True), (False, 2, False, False), (True, 2, True, False), (False, 1, True, False)],
+)
+def test_what_failed_on_many_pictures_is_not_taken_back_by_fewer(
+    old_passed: bool, pictures: int, new_passed: bool, stays: bool
+) -> None:
+    old = replace(a_record((0.5,) * pictures, (0.5,) * pictures), passed=old_passed)
+    new = replace(a_record((0.5,), (0.5,)), passed=new_passed)
+    merged = Verification("", {"openvino-bf16": old}).merged({"openvino-bf16": new}, lambda _name: old.files)
+    assert (merged.engines["openvino-bf16"] is old) == stays
+
+
 def test_records_that_still_hold_are_kept(calibrated_bundle: Bundle) -> None:
     bundle = calibrated_bundle.update({"graphs/fp32/flow.onnx": b"1"})
     holds = a_record((0.5,), (0.5,), files=engine_files(bundle, EngineName.parse("openvino-fp32")))
