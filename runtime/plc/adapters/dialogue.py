@@ -70,11 +70,16 @@ class Dialogue:
         if not self._order(control=control, trigger_id=trigger_id, part_id=part, deadline_ms=deadline_ms):
             return Reason.NOT_OWNER
         report = self._until(lambda r: bool(r.status & Status.TRIGGER_ACK) or r.missed != missed, ANSWER_S)
-        accepted = bool(report.status & Status.TRIGGER_ACK)
+        accepted, refused = bool(report.status & Status.TRIGGER_ACK), report.missed != missed
+        if not (accepted or refused):
+            # A station that was held up takes the trigger yet, and its result would wait for ever for who reads it.
+            self._order(control=Control(0))
         if not self._lower(Control.ENABLE):
             return Reason.NOT_OWNER
         self._trigger_id, self.open = trigger_id, accepted
-        return Reason.NONE if accepted else _reason(report.warning_code)
+        if accepted:
+            return Reason.NONE
+        return _reason(report.warning_code) if refused else Reason.DEADLINE
 
     def miss(self, trigger_id: int) -> None:
         """A trigger that came while the station was not ready: it is refused, counted and told as one."""

@@ -6,11 +6,13 @@ import contextlib
 import random
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from csflow.runtime.plc.adapters import dialogue
 from csflow.runtime.plc.adapters.adapter import Adapter
 from csflow.runtime.plc.adapters.lines import LineServer
 from csflow.runtime.plc.exchange import Exchange
@@ -102,6 +104,29 @@ def test_the_id_of_the_part_before_is_refused(client: Client) -> None:
     assert client.ask("TRG 7") == "ACK 7"
     assert client.hear().startswith("RES 7 ")
     assert client.ask("TRG 7") == "NAK 7 403"
+
+
+def test_a_trigger_that_a_station_takes_too_late_leaves_no_result_that_nobody_reads(
+    cell: Cell, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exchange, goes_on = cell.station.exchange, threading.Event()
+    take = exchange.take
+
+    def held(silence_ns: int) -> tuple[Orders, str]:
+        goes_on.wait(60)
+        return take(silence_ns)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(exchange, "take", held)
+        patched.setattr(dialogue, "ANSWER_S", 0.05)
+        assert client.ask("TRG 1") == "NAK 1 404"
+        goes_on.set()
+    for _ in range(600):
+        if client.ask("STA").split()[2] == "1":
+            break
+        time.sleep(0.05)
+    assert client.ask("TRG 2") == "ACK 2"
+    assert client.hear().startswith("RES 2 ")
 
 
 def test_status_heartbeat_and_what_is_no_line(cell: Cell, client: Client) -> None:
