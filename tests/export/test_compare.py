@@ -42,7 +42,7 @@ def test_each_method_has_a_bundle_and_a_row(
         calibration = load_calibration(bundle)
         assert calibration is not None
         assert calibration.backend == "openvino-fp32"
-        assert row.image_auroc > 0.8
+        assert row.image_auroc > 0.7
         assert row.pro is not None
         assert 0.0 < row.pro <= 1.0
         assert row.false_reject_rate is not None

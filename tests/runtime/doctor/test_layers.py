@@ -1,11 +1,14 @@
 """`csflow bench --profile`: every layer of the graphs, what it takes, and the sums by kind."""
 
+import dataclasses
 import json
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from csflow.runtime import schema
+from csflow.runtime.bundle.calibration import load_calibration
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.cli.bench import bench
 from csflow.runtime.detector import Detector
@@ -45,8 +48,12 @@ def test_an_engine_without_layers_says_so(calibrated_bundle: Bundle) -> None:
         profile(detector)
 
 
-def test_the_layers_of_both_graphs_are_told(trained_copy: Path) -> None:
+def test_the_layers_of_both_graphs_are_told(trained_copy: Path, calibrated_bundle: Bundle) -> None:
     pytest.importorskip("openvino", reason="the extra openvino is not installed")
+    thresholds, bundle = load_calibration(calibrated_bundle), Bundle.open(trained_copy)
+    assert thresholds is not None
+    thresholds = dataclasses.replace(thresholds, weights_sha256=bundle.weights_sha256)
+    bundle.write_calibration(schema.dump_json(schema.to_mapping(thresholds)))
     words = ["--bundle", str(trained_copy), "--backend", "openvino-fp32", "--pictures", "1", "--profile", "--json"]
     result = CliRunner().invoke(bench, words)
     assert result.exit_code == 0, result.output

@@ -91,11 +91,20 @@ class Browser:
         """The first true value of `script`; it may fail as long as the page loads."""
         until_s = time.monotonic() + timeout_s
         while time.monotonic() < until_s:
-            value = self.value(f"(() => {{ try {{ return {script} }} catch {{ return false }} }})()")
+            value = self._tried(f"(() => {{ try {{ return {script} }} catch {{ return false }} }})()")
             if value:
                 return value
             time.sleep(0.05)
         raise AssertionError(f"never true: {script}; the page says: {self.value('document.body.innerText')!r}")
+
+    def _tried(self, script: str) -> Any:
+        try:
+            return self.value(script)
+        except AssertionError as error:
+            # Asked of a page that is just being left.
+            if "navigated" in str(error):
+                return None
+            raise
 
     def screenshot(self, path: Path) -> None:
         data = self.call("Page.captureScreenshot", format="png")["data"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import click
@@ -12,21 +13,21 @@ from csflow.toolkit.cli.presets import PRESETS
 from csflow.toolkit.cli.train import train
 from csflow.toolkit.forecast import duration
 from csflow.toolkit.methods.flow.config import FlowConfig, TrainConfig
-from csflow.toolkit.plan import BackboneChoice, model_plan
+from csflow.toolkit.plan import BackboneChoice, TrainPlan, model_plan
 
 
 def plan_of(monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[Any, Any, float]:
     """(model, training, share held out) that `csflow train x WORDS` would train."""
-    seen: list[Any] = []
+    names = [field.name for field in dataclasses.fields(TrainPlan)]
+    seen: dict[str, Any] = {}
 
     def stop(*arguments: Any, **named: Any) -> None:
-        seen.extend((arguments, named))
+        seen.update({**dict(zip(names, arguments, strict=False)), **named})
         raise click.Abort
 
     monkeypatch.setattr("csflow.toolkit.plan.TrainPlan", stop)
     CliRunner().invoke(train, ["x", *words])
-    (model, training, *_, hold_out), _ = seen
-    return model, training, hold_out
+    return seen["model"], seen["training"], seen["hold_out"]
 
 
 def test_paper_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
