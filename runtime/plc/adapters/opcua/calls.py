@@ -6,8 +6,8 @@ import asyncio
 import secrets
 import threading
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 from csflow.runtime.faults import Reason
 from csflow.runtime.plc.adapters.dialogue import Dialogue
@@ -23,6 +23,7 @@ POLL_S = 0.002
 LARGEST_ID = 0xFFFFFFFF
 INTERRUPTS = (Command.STOP, Command.ABORT, Command.HALT, Command.RESET)
 """What may be commanded while a job is in work."""
+T = TypeVar("T")
 Wait = Callable[[Callable[[], Any]], Awaitable[Any]]
 
 
@@ -37,6 +38,7 @@ class Calls:
         self._next_id = secrets.randbelow(LARGEST_ID) + 1
         self._continuous = (1, 0)
         self._task: asyncio.Task[None] | None = None
+        self._works: set[asyncio.Task[Any]] = set()
         self.continuous = False
         """Whether parts are inspected one after the other, until Stop or Abort."""
         self.cause = ""
@@ -64,6 +66,9 @@ class Calls:
 
     async def inspect(self, trigger_id: int, part_id: str, deadline_ms: int) -> tuple[int, Report | None]:
         """Trigger, wait for the result, acknowledge it: why there was none, or the report that shows it."""
+        return await self._whole(self._inspected(trigger_id, part_id, deadline_ms))
+
+    async def _inspected(self, trigger_id: int, part_id: str, deadline_ms: int) -> tuple[int, Report | None]:
         reason, _ = await self._trigger("StartSingleJob", trigger_id, part_id, deadline_ms)
         if reason or self._dialogue is None:
             return int(reason), None
@@ -78,6 +83,16 @@ class Calls:
             part_id: of the part; of each one where `continuous`.
             continuous: go on with part after part until Stop or Abort.
         """
+        return await self._whole(self._started(trigger_id, part_id, continuous))
+
+    async def _whole(self, work: Coroutine[Any, Any, T]) -> T:
+        # To its end though the caller may be cut off: a result that nobody reads would keep READY away for ever.
+        task = asyncio.ensure_future(work)
+        self._works.add(task)
+        task.add_done_callback(self._works.discard)
+        return await asyncio.shield(task)
+
+    async def _started(self, trigger_id: int, part_id: str, continuous: bool) -> tuple[Reason, int]:
         cause = "StartContinuous" if continuous else "StartSingleJob"
         reason, number = await self._trigger(cause, trigger_id, part_id, 0, continuous)
         if not reason and self._dialogue is not None:

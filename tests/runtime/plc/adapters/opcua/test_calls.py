@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -54,6 +55,35 @@ def test_a_job_in_work_is_interrupted_by_what_ends_it_only(second: Command, expe
         return told
 
     assert asyncio.run(go()) == expected
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_caller_that_is_cut_off_leaves_no_result_unread(waits: bool) -> None:
+    async def go() -> int:
+        begun, free, asked = asyncio.Event(), asyncio.Event(), []
+
+        async def wait(call: Callable[[], Any]) -> Any:
+            asked.append(call)
+            if len(asked) == 1:
+                begun.set()
+                await free.wait()
+                return Reason.NONE
+            return None
+
+        calls = Calls(Dialogue(Exchange(), "opcua"), wait)
+        job = asyncio.ensure_future(calls.inspect(1, "part", 0) if waits else calls.start(1, "part"))
+        await begun.wait()
+        job.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await job
+        free.set()
+        for _ in range(1000):
+            if len(asked) == 2:
+                break
+            await asyncio.sleep(0.001)
+        return len(asked)
+
+    assert asyncio.run(go()) == 2, "the trigger, and then its result"
 
 
 def test_an_id_that_is_not_given_is_the_next_one() -> None:
