@@ -168,6 +168,14 @@ def test_pictures_smaller_than_a_tile_are_named(sheets: Path, tmp_path: Path) ->
         train_model(load_dataset(sheets), tmp_path / "x.csflow", replace(plan, tiles=(64, 33)), Silent())
 
 
+def test_the_command_speaks_of_tiles_that_are_larger_than_pictures(sheets: Path, tmp_path: Path) -> None:
+    words = ["--preset", "fast", "--image-size", "64", "--tile", "256", "--bundle", str(tmp_path / "x.csflow")]
+    ran = CliRunner().invoke(main, ["train", str(sheets), *words])
+    assert ran.exit_code == 1, ran.output
+    assert "192x128 pixels are smaller than a tile of 256" in ran.output
+    assert not (tmp_path / "x.csflow").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

@@ -126,9 +126,9 @@ def read_products(path: Path) -> Fleet:
     """
     tables = read_toml(path, "fleet")
     try:
-        known = from_mapping(_File, _with_defaults(tables, path.name), path.name)
+        known = from_mapping(_File, _with_defaults(tables, str(path)), str(path))
     except SchemaError as error:
-        raise ConfigError(f"{path}: {error}") from None
+        raise ConfigError(str(error)) from None
     folder = path.parent.absolute()
     products = tuple(Product(name, entry, folder) for name, entry in known.products.items())
     if not products:

@@ -214,9 +214,9 @@ class Settings:
 def read_settings(path: Path) -> Settings:
     """What the file says. Raises ConfigError, with the place and what was expected, and BackendUnavailable."""
     try:
-        settings = from_mapping(Settings, read_toml(path, "plc"), path.name)
+        settings = from_mapping(Settings, read_toml(path, "plc"), str(path))
     except SchemaError as error:
-        raise ConfigError(f"{path}: {error}") from None
+        raise ConfigError(str(error)) from None
     folder = path.parent.absolute()
     if settings.opcua is not None:
         settings = replace(settings, opcua=replace(settings.opcua, pki=str(folder / settings.opcua.pki)))

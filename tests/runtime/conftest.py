@@ -1,9 +1,11 @@
-"""A machine for doctor to examine, described by the test; and a fake GPU with a fake TensorRT on it."""
+"""A machine for doctor to examine, described by the test; a fake GPU with a fake TensorRT on it; a pipe."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -95,3 +97,13 @@ def trt_bundle(calibrated_bundle: Bundle, fake_trt: ModuleType) -> Bundle:
     """The calibrated bundle with graphs that the fake TensorRT runs."""
     made: Bundle = fake_trt.with_graphs(calibrated_bundle)
     return made
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    """Both ends, reading and writing; what a test leaves open is closed."""
+    ends = os.pipe()
+    yield ends
+    for descriptor in ends:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)

@@ -235,7 +235,8 @@ def train(
         )
         for name in named
     }
-    least = tile or (min(image_size, *roi[2:]) if roi else image_size)
+    # What a tile needs is told by the training, in words about tiles.
+    least = 1 if tile else min(image_size, *roi[2:]) if roi else image_size
     dataset = load_dataset(images, image_size=least, any_size=any_size)
     dataset = with_set_aside(dataset, 0 if randomise is not None and set_aside is None else set_aside)
     reporter = TerminalReporter()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,12 +144,7 @@ def evaluate(
     scores, labels = [s.score for s in samples], [s.sample.label for s in samples]
     odd = squeezed([s.size for s in samples], how)
     return Evaluation(
-        root=dataset.root,
-        layout=dataset.layout,
-        bundle=str(bundle.path),
-        weights_sha256=bundle.weights_sha256,
-        engine=engine.name,
-        created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        **_what(bundle, dataset, engine),
         region=region,
         samples=tuple(samples),
         calibration=calibration,
@@ -170,12 +166,7 @@ def glance(bundle: Bundle, dataset: Dataset, good: Sequence[Sample], engine: Eng
     calibration, how = load_calibration(bundle), bundle.manifest.preprocessing
     side = compared_side(len(good))
     return Evaluation(
-        root=dataset.root,
-        layout=dataset.layout,
-        bundle=str(bundle.path),
-        weights_sha256=bundle.weights_sha256,
-        engine=engine.name,
-        created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        **_what(bundle, dataset, engine),
         region=Region.of(how),
         samples=tuple(_score(sample, dataset.root, how, engine, calibration, side) for sample in good),
         calibration=calibration,
@@ -184,6 +175,18 @@ def glance(bundle: Bundle, dataset: Dataset, good: Sequence[Sample], engine: Eng
         rates=None,
         defects=(),
     )
+
+
+def _what(bundle: Bundle, dataset: Dataset, engine: Engine) -> dict[str, Any]:
+    """Which pictures were scored by what, and when: fields of `Evaluation`."""
+    return {
+        "root": dataset.root,
+        "layout": dataset.layout,
+        "bundle": str(bundle.path),
+        "weights_sha256": bundle.weights_sha256,
+        "engine": engine.name,
+        "created_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
 
 
 def truth_of(scored: ScoredSample, longest_px: int, region: Region) -> NDArray[np.bool_]:

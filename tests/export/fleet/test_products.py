@@ -91,3 +91,12 @@ def test_a_region_and_weights_lie_beside_the_file(tmp_path: Path) -> None:
     assert plan_of(a).roi == (1, 2, 64, 64)
     assert plan_of(a).weights == str(tmp_path / "own.safetensors")
     assert (plan_of(b).roi, plan_of(b).weights) == (None, "auto")
+
+
+def test_a_wrong_value_is_told_with_its_place_once(tmp_path: Path) -> None:
+    path = tmp_path / "products.toml"
+    path.write_text("[products.a]\nimages = 3\n")
+    with pytest.raises(ConfigError) as told:
+        read_products(path)
+    assert str(told.value).startswith(f"{path}.products.a.images: ")
+    assert str(told.value).count(path.name) == 1

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-
-import pytest
 
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.line.stream import StreamPolicy, run_stream
@@ -23,23 +19,8 @@ from csflow.runtime.triggers.lines import LineTrigger
 from csflow.runtime.triggers.pending import MAX_PENDING
 from csflow.runtime.types import Frame, Result
 
+from ..asked import given  # noqa: TID252 - tests are no package that could be named
 from .playing import detector, endless, run
-
-
-@pytest.fixture
-def pipe() -> Iterator[tuple[int, int]]:
-    ends = os.pipe()
-    yield ends
-    for descriptor in ends:
-        with contextlib.suppress(OSError):
-            os.close(descriptor)
-
-
-def given(pipe: tuple[int, int], data: bytes) -> LineTrigger:
-    """A trigger whose asker wrote `data` and left."""
-    os.write(pipe[1], data)
-    os.close(pipe[1])
-    return LineTrigger(pipe[0])
 
 
 def test_requests_beyond_the_limit_are_answered_as_missed(calibrated_bundle: Bundle, pipe: tuple[int, int]) -> None:

@@ -6,7 +6,6 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,23 +15,9 @@ from csflow.runtime.errors import ConfigError, EndOfStream
 from csflow.runtime.trigger import open_trigger
 from csflow.runtime.triggers.lines import MAX_LINE, LineTrigger
 
+from ..asked import given  # noqa: TID252 - tests are no package that could be named
+
 PARTS = "synthetic://?fps=30&size=64x64"
-
-
-@pytest.fixture
-def pipe() -> Iterator[tuple[int, int]]:
-    ends = os.pipe()
-    yield ends
-    for descriptor in ends:
-        with contextlib.suppress(OSError):
-            os.close(descriptor)
-
-
-def given(pipe: tuple[int, int], data: bytes) -> LineTrigger:
-    """A trigger whose asker wrote `data` and left."""
-    os.write(pipe[1], data)
-    os.close(pipe[1])
-    return LineTrigger(pipe[0])
 
 
 def ids(trigger: LineTrigger) -> list[str]:

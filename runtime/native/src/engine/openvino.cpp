@@ -18,7 +18,6 @@ namespace csflow {
 namespace {
 
 constexpr const char *kExportAgain = "run 'csflow export' again";
-
 constexpr std::uint64_t kLarge = std::uint64_t{64} << 20; // bytes of a graph that is compiled twice at a first start
 
 std::unique_ptr<File> graph_of(const Bundle &bundle, const Stage &stage) {
