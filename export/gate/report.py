@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from csflow.export.gate.figures import AUROC_PAIRS, AUROC_TOLERANCE
+from csflow.export.gate.thumbnails import Thumbnails
 from csflow.export.gate.verify import GateReport, merged_records
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.verification import VERIFICATION, EngineRecord, levels
@@ -21,6 +24,7 @@ PAGE = "verification.html"
 """The page's name in the bundle."""
 WIDTH_PX, HEIGHT_PX = 640, 220
 NEAREST = 10
+TICKS = 4
 VERDICTS = {0: "OK", 1: "UNCERTAIN", 2: "NOK", -1: "ERROR"}
 
 
@@ -35,6 +39,14 @@ class _Dot:
 
 
 @dataclass(frozen=True)
+class _Tick:
+    """A place on the horizontal axis, in pixels, and the score there."""
+
+    x: float
+    text: str
+
+
+@dataclass(frozen=True)
 class _Row:
     """One picture near a threshold."""
 
@@ -42,6 +54,8 @@ class _Row:
     reference: float
     score: float | None
     verdicts: tuple[str, str]
+    picture: str
+    """A data URI; empty where it cannot be read any more."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +66,10 @@ class _View:
     record: EngineRecord
     tolerances: Tolerances
     dots: tuple[_Dot, ...]
-    cuts: tuple[float, ...]
-    """Thresholds, in pixels."""
+    cuts: tuple[_Tick, ...]
+    """Thresholds."""
+    ticks: tuple[_Tick, ...]
+    """Scores along the horizontal axis."""
     limit: float
     """Relative error at the upper and lower edge of the plot."""
     nearest: tuple[_Row, ...]
@@ -117,11 +133,12 @@ def to_json(report: GateReport) -> dict[str, Any]:
 
 def page(report: GateReport) -> str:
     """The HTML page; it needs no other file and no network. Raises BackendUnavailable where Jinja2 is not installed."""
+    thumbnail = functools.cache(Thumbnails(report.bundle, report.samples))
     return render_page(
         "csflow.export.gate",
         "verification.html.j2",
         r=report,
-        views=[_view(report, name, record) for name, record in report.records.items()],
+        views=[_view(report, name, record, thumbnail) for name, record in report.records.items()],
         band=BAND,
         auroc_tolerance=AUROC_TOLERANCE,
         auroc_pairs=AUROC_PAIRS,
@@ -141,7 +158,7 @@ def _line(name: str, record: EngineRecord, unused: bool) -> str:
     return f"{name}: {', '.join(parts)}"
 
 
-def _view(report: GateReport, name: str, record: EngineRecord) -> _View:
+def _view(report: GateReport, name: str, record: EngineRecord, thumbnail: Callable[[int], str]) -> _View:
     reference = np.array(record.reference_scores)
     scores = np.array([np.nan if s is None else s for s in record.scores])
     errors = (scores - reference) / np.maximum(reference, 1e-6)
@@ -159,11 +176,16 @@ def _view(report: GateReport, name: str, record: EngineRecord) -> _View:
         for n, r, s, e, flip in zip(report.names, reference, scores, errors, flipped, strict=True)
         if np.isfinite(e)
     )
-    nearest = _nearest(report.names, record, verdicts) if verdicts else ()
-    return _View(name, record, tolerances(name, report.by_spread), dots, tuple(x_of(c) for c in cuts), limit, nearest)
+    nearest = _nearest(report.names, record, verdicts, thumbnail) if verdicts else ()
+    at = [_Tick(x_of(c), f"{c:.4g}") for c in cuts]
+    ends = np.exp(np.linspace(low + 0.05, high - 0.05, TICKS)).tolist()
+    ticks = tuple(_Tick(x_of(score), f"{score:.3g}") for score in ends)
+    return _View(name, record, tolerances(name, report.by_spread), dots, tuple(at), ticks, limit, nearest)
 
 
-def _nearest(names: tuple[str, ...], record: EngineRecord, verdicts: tuple[Any, Any]) -> tuple[_Row, ...]:
+def _nearest(
+    names: tuple[str, ...], record: EngineRecord, verdicts: tuple[Any, Any], thumbnail: Callable[[int], str]
+) -> tuple[_Row, ...]:
     reference, cuts = np.array(record.reference_scores), np.array(record.thresholds)
     distance = (np.abs(reference[:, None] - cuts) / cuts).min(axis=1)
     order = np.lexsort((distance, verdicts[0] == verdicts[1]))[:NEAREST]
@@ -173,6 +195,7 @@ def _nearest(names: tuple[str, ...], record: EngineRecord, verdicts: tuple[Any, 
             record.reference_scores[i],
             record.scores[i],
             (VERDICTS[int(verdicts[0][i])], VERDICTS[int(verdicts[1][i])]),
+            thumbnail(int(i)),
         )
         for i in order
     )

@@ -67,6 +67,8 @@ class GateReport:
     """Whether errors of scores are shares of the spread of good scores (`GoldenSet.unit`)."""
     asked: tuple[str, ...] = ()
     """Backends that somebody named."""
+    samples: tuple[Sample, ...] = ()
+    """Those of the pictures that come after the golden frames."""
 
     @property
     def failed(self) -> tuple[str, ...]:
@@ -169,7 +171,7 @@ def verify(
         records[engine.name] = run.record(engine.name, truths, reference, answers)
     spread = pictures.golden.spread is not None
     asked = (*backends, *also)
-    return GateReport(bundle, calibration, pictures.names, records, left_out, spread, asked)
+    return GateReport(bundle, calibration, pictures.names, records, left_out, spread, asked, tuple(samples))
 
 
 def merged_records(bundle: Bundle, report: GateReport) -> Verification:
