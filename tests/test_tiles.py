@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from csflow.calibration.calibrate import calibrate
+from csflow.export.gate.thumbnails import Thumbnails
 from csflow.export.gate.verify import verify
 from csflow.export.graphs.onnx_export import make_graphs
 from csflow.runtime.bundle.calibration import load_calibration
@@ -129,7 +132,10 @@ def test_run_evaluation_gate_and_replay_agree(made: Path, sheets: Path, tmp_path
     assert evaluation.pixel is not None
     assert evaluation.image_auroc > 0.8
     spots = [s for s in dataset.test if s.label == "spot"]
-    record = verify(bundle, load_calibration(bundle), [ENGINE], spots).records[ENGINE]
+    report = verify(bundle, load_calibration(bundle), [ENGINE], spots)
+    record = report.records[ENGINE]
+    whole = Image.open(io.BytesIO(base64.b64decode(Thumbnails(bundle, spots)(len(report.names) - 1).partition(",")[2])))
+    assert whole.size == (160, 107), "the picture that was judged, not one of its tiles"
     assert record.passed, record
     assert record.scores[-len(spots) :] == tuple(records[s.path.name]["score"] for s in spots)
     words = ["replay", str(results), "--bundle", str(made), "--backend", ENGINE, "--unverified", "--json"]

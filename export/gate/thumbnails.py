@@ -1,4 +1,4 @@
-"""Small pictures of what the gate ran, as the model got it."""
+"""Small pictures of what the gate ran: as the model got it, or the whole picture where it got tiles."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from csflow.export.gate.pictures import frame_of
+from csflow.export.gate.pictures import picture_of
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.golden import load_golden
 from csflow.runtime.errors import DataError
+from csflow.runtime.picture.window import eight_bits
 from csflow.toolkit.data.sample import Sample
 
 __all__ = ["Thumbnails"]
@@ -31,13 +32,9 @@ class Thumbnails:
     def __call__(self, index: int) -> str:
         """Of the picture with this number; empty where its file cannot be read any more."""
         try:
-            golden = index < len(self._golden)
-            image = (
-                self._golden[index] if golden else frame_of(self._samples[index - len(self._golden)], self._how).image
-            )
+            picture = Image.fromarray(self._image(index))
         except DataError:
             return ""
-        picture = Image.fromarray(image)
         picture.thumbnail((SIDE_PX, SIDE_PX), Image.Resampling.LANCZOS)
         buffer = io.BytesIO()
         picture.save(buffer, "JPEG", quality=85)
@@ -46,4 +43,5 @@ class Thumbnails:
     def _image(self, index: int) -> NDArray[np.uint8]:
         if index < len(self._golden):
             return self._golden[index]
-        return frame_of(self._samples[index - len(self._golden)], self._how).image
+        pieces = picture_of(self._samples[index - len(self._golden)], self._how)
+        return pieces.image if pieces.grid is None else eight_bits(pieces.image, self._how.window)
