@@ -123,12 +123,12 @@ class _Client:
             await self._say(*head, int(Reason.BUSY))
         else:
             self._busy = True
-            self._work = asyncio.ensure_future(self._do(work(self._dialogue, arguments)))
+            self._work = asyncio.ensure_future(self._do(work, self._dialogue, arguments))
 
-    async def _do(self, work: Coroutine[Any, Any, None]) -> None:
-        # The client may leave meanwhile: `serve` hears of it, and ends this.
+    async def _do(self, work: Work, dialogue: Dialogue, arguments: list[str]) -> None:
+        # The client may leave meanwhile: `serve` hears of it, and ends this, perhaps before it began.
         with contextlib.suppress(*ENDS):
-            await work
+            await work(dialogue, arguments)
 
     async def _trigger(self, dialogue: Dialogue, arguments: list[str]) -> None:
         trigger_id, part = _number(arguments[0], LARGEST_ID), " ".join(arguments[1:])[:LONGEST_PART]

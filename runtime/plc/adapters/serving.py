@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from csflow.runtime.errors import ConfigError
 
-__all__ = ["ENDS", "MOST_CONNECTIONS", "Connection", "Server", "address", "networks"]
+__all__ = ["ENDS", "MOST_CONNECTIONS", "Connection", "Server", "address", "cancel_others", "networks"]
 
 MOST_CONNECTIONS = 16
 SILENT_S = 60.0
@@ -50,6 +50,14 @@ def networks(texts: Sequence[str], key: str) -> tuple[ipaddress.IPv4Network | ip
         return tuple(ipaddress.ip_network(text) for text in texts)
     except ValueError as error:
         raise ConfigError(f"{key}: {error}; expected addresses or networks such as 192.168.0.0/24") from None
+
+
+async def cancel_others() -> None:
+    """End every other task of this loop, before it is closed."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @dataclass(eq=False)
@@ -181,10 +189,7 @@ class Server(ABC):
             self._server.close()
             for connection in self._connections:
                 connection.drop()
-            tasks = asyncio.all_tasks() - {asyncio.current_task()}
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await cancel_others()
 
         with contextlib.suppress(FutureTimeout):
             asyncio.run_coroutine_threadsafe(end(), self._loop).result(START_S)

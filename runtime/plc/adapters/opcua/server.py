@@ -30,7 +30,7 @@ from csflow.runtime.plc.adapters.opcua.vision.results import Results
 from csflow.runtime.plc.adapters.opcua.vision.system import VisionSystem
 from csflow.runtime.plc.adapters.opcua.vision.tables import TYPES
 from csflow.runtime.plc.adapters.opcua.vision.types import add_types
-from csflow.runtime.plc.adapters.serving import address
+from csflow.runtime.plc.adapters.serving import address, cancel_others
 from csflow.runtime.plc.exchange import Exchange
 from csflow.runtime.plc.process_image import Report
 from csflow.runtime.plc.settings import OpcUa
@@ -204,6 +204,8 @@ class OpcUaServer:
         self._end()
 
     def _end(self) -> None:
+        with contextlib.suppress(FutureTimeout):
+            self._await(cancel_others(), END_S)
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(END_S)

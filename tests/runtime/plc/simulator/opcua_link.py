@@ -19,6 +19,7 @@ from typing import Any
 from csflow.runtime.faults import Verdict
 from csflow.runtime.plc.adapters.opcua.model import NAMESPACE
 from csflow.runtime.plc.adapters.opcua.server import OpcUaServer
+from csflow.runtime.plc.adapters.serving import cancel_others
 from csflow.runtime.plc.exchange import Exchange
 from csflow.runtime.plc.process_image import Control, Orders, Status
 from csflow.runtime.plc.settings import OpcUa
@@ -29,6 +30,7 @@ SEEN = ("State", "Status", "Recipe", "ErrorCode", "WarningCode", "BootId")
 VERDICTS = {verdict.code: verdict for verdict in Verdict}
 CLIENT = "urn:csflow:test"
 TIMEOUT_S = 60.0
+LEAVE_S = 5.0
 CUT = 0.004
 """Probability a job that the connection breaks while it is in work: its answer is lost."""
 DOUBLED = 0.02
@@ -145,16 +147,19 @@ class OpcUaLink(CallLink):
                 files = dict(zip(("certificate", "private_key", "server_certificate"), self._files, strict=True))
                 mode = ua.MessageSecurityMode.SignAndEncrypt
                 await client.set_security(SecurityPolicyBasic256Sha256, **files, mode=mode)
-                await client.connect()
-                index = await client.get_namespace_index(NAMESPACE)
+                try:
+                    await client.connect()
+                    index = await client.get_namespace_index(NAMESPACE)
+                except BaseException:
+                    _abort(client)
+                    raise
                 self._nodes = [client.get_node(ua.NodeId(f"csflow.{name}", index)) for name in SEEN]
                 self._client = client
             return self._client
 
     def _cut(self) -> None:
         client, self._client = self._client, None
-        if client is not None and client.uaclient.protocol is not None:
-            client.uaclient.protocol.transport.abort()
+        if client is not None and _abort(client):
             self._leaving.append(asyncio.ensure_future(_left(client)))
 
     def _done(self, work: Coroutine[Any, Any, list[Any]]) -> list[Any]:
@@ -177,12 +182,22 @@ class OpcUaLink(CallLink):
         self._loop.close()
 
     async def _end(self) -> None:
-        client, self._client = self._client, None
-        await _left(client)
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        first, self._client = self._client, None
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(_left(first), LEAVE_S)
+        await cancel_others()
+        for client in (first, self._client):  # a call may have connected meanwhile
+            if client is not None:
+                _abort(client)
+
+
+def _abort(client: Any) -> bool:
+    """Break the connection; whether there was one."""
+    protocol = client.uaclient.protocol
+    if protocol is None or protocol.transport is None:
+        return False
+    protocol.transport.abort()
+    return True
 
 
 async def _left(client: Any) -> None:
