@@ -217,7 +217,7 @@ def test_a_line_without_end_drops_the_client_and_nobody_else(cell: Cell, client:
 
 
 def test_a_command_whose_client_is_dropped_at_once_leaves_nothing_behind(cell: Cell) -> None:
-    """The command is ended before it began: a coroutine that nobody awaits would be told as a warning, here an error."""
+    """The command is ended before it began: a coroutine that nobody awaits would be a warning, here an error."""
     with socket.create_connection(("127.0.0.1", cell.server.port), 20) as hasty:
         hasty.sendall(b"RCP 2\r\n" + b"x" * 2000 + b"\r\n")
         with contextlib.suppress(ConnectionError):
