@@ -14,10 +14,12 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from csflow.runtime.errors import ConfigError, CSFlowError, DataError, SourceError
 from csflow.runtime.machine.names import shown
+from csflow.runtime.picture.decoding.png import PngRows
 from csflow.runtime.picture.orientation import TURNED, orientation_of, upright
 
 __all__ = [
@@ -46,7 +48,8 @@ TIFF_BITS, TIFF_PHOTOMETRIC = 258, 262
 SUBFILE_TYPE = 254
 MAX_PAGES = 100
 MAX_PIXELS = 16384 * 16384
-BAND_PIXELS = 1 << 24
+LARGE_PIXELS, BAND_PIXELS = 1 << 24, 1 << 20
+"""From where on pictures are decoded in bands, and what a band has."""
 LIMIT_VARIABLE = "CSFLOW_MAX_MEGAPIXELS"
 _PILLOW = threading.Lock()
 """Pillow's limit is the process's, not a thread's."""
@@ -116,9 +119,27 @@ def read_picture(path: Path) -> NDArray[Any]:
     grey of 0 to 65535 with black at 0.
     """
     with _opened(path) as picture:
-        image: NDArray[Any] = _deep_grey(picture, path) if _is_deep(picture) else pixels_of(picture)
+        image = _in_bands(picture)
+        if image is None:
+            image = _deep_grey(picture, path) if _is_deep(picture) else pixels_of(picture)
         # Pillow itself turns a TIFF while it loads it, and forgets the tag.
         return upright(image, orientation_of(picture))
+
+
+def _in_bands(picture: Image.Image) -> NDArray[Any] | None:
+    """A large PNG, of which Pillow holds a few rows at a time; None for any other picture."""
+    if not isinstance(picture, PngImageFile) or picture.width * picture.height <= LARGE_PIXELS or picture.fp is None:
+        return None
+    rows = PngRows.of(picture.fp)
+    if rows is None:
+        return None
+    shape = (rows.height, rows.width)
+    image: NDArray[Any] = np.empty(shape, np.uint16) if rows.depth > 8 else np.empty((*shape, 3), np.uint8)
+    top = 0
+    for band in rows.bands(picture.fp, max(1, BAND_PIXELS // rows.width)):
+        image[top : top + band.height] = pixels_of(band)
+        top += band.height
+    return image
 
 
 def pixels_of(picture: Image.Image) -> NDArray[Any]:
@@ -137,9 +158,9 @@ def pixels_of(picture: Image.Image) -> NDArray[Any]:
 def _eight_bits(picture: Image.Image) -> NDArray[np.uint8]:
     """In bands, where it is large: Pillow copies what it converts, at four bytes a pixel."""
     width, height = picture.size
-    rows = max(1, BAND_PIXELS // max(width, 1))
-    if height <= rows:
+    if width * height <= LARGE_PIXELS:
         return np.array(picture.convert("RGB"), dtype=np.uint8)
+    rows = max(1, BAND_PIXELS // width)
     image = np.empty((height, width, 3), np.uint8)
     for top in range(0, height, rows):
         band = picture.crop((0, top, width, min(top + rows, height)))

@@ -12,6 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
+
+from csflow.runtime.picture.decoding.png import says_more_behind_its_pixels
 
 __all__ = ["TURNED", "orientation_of", "stated_in", "upright"]
 
@@ -23,10 +26,17 @@ TURNED = (5, 6, 7, 8)
 def orientation_of(picture: Image.Image) -> int:
     """The orientation 1 to 8 that an opened picture states; 1, upright, where it states none that can be read."""
     try:
-        stated = picture.getexif().get(TAG, 1)
+        stated = _exif(picture).get(TAG, 1)
     except Exception:  # noqa: BLE001 - Pillow raises a dozen kinds on damaged metadata, which no pixel depends on
         return 1
     return stated if stated in range(1, 9) else 1
+
+
+def _exif(picture: Image.Image) -> Image.Exif:
+    """Of a PNG without its pixels where nothing follows them: Pillow decodes all of them to look."""
+    if isinstance(picture, PngImageFile) and picture.fp is not None and not says_more_behind_its_pixels(picture.fp):
+        return Image.Image.getexif(picture)
+    return picture.getexif()
 
 
 def upright(image: NDArray[Any], orientation: int) -> NDArray[Any]:
