@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from csflow.calibration.pictures import check_sizes, find_pictures, refuse_seen, unseen_of
+from csflow.calibration.pictures import check_sizes, find_pictures, lost_line, refuse_seen, unseen_of
 from csflow.calibration.thresholds import (
     check_rate,
     conformal_rank,
@@ -39,7 +39,7 @@ from csflow.runtime.errors import CalibrationError, ConfigError
 from csflow.runtime.line.frame_health import Look
 from csflow.runtime.picture.images import image_size, unread
 from csflow.runtime.picture.origin import decoder_in
-from csflow.runtime.picture.preprocess import pieces_of_file
+from csflow.runtime.picture.preprocess import Pieces, pieces_if_found
 
 __all__ = ["CalibrationReport", "Thresholds", "calibrate", "choose_thresholds", "outliers_of"]
 
@@ -74,6 +74,8 @@ class CalibrationReport:
     """What is odd about the pictures, in words."""
     left_out: int = 0
     """Pictures of the training, left out because the training itself set others of these aside."""
+    not_found: tuple[Path, ...] = ()
+    """Pictures without the part that the bundle aligns by: they have no score, and the promise is about the others."""
 
     @property
     def expected_reject_share(self) -> float:
@@ -95,7 +97,8 @@ def calibrate(
     """Score pictures of good parts, one a part, choose the thresholds and write calibration.json.
 
     Everything that can be refused without scoring is refused before the first picture is scored; after an
-    error the old calibration.json is as it was.
+    error the old calibration.json is as it was. A picture without the part that the bundle aligns by has no score, and
+    is left out and named in the report: at the line it is an ERROR.
 
     Args:
         bundle: the bundle whose thresholds are wanted.
@@ -129,6 +132,9 @@ def calibrate(
     training_checked = refuse_seen(bundle, files)
     look = Look()
     scored = _score(files, engine, bundle.manifest.preprocessing, look, progress)
+    not_found = tuple(file for file in files if file not in scored)
+    lost = lost_line(not_found)
+    _rank(len(scored), rate, confidence, lost)
     if not keep_outliers:
         _refuse_outliers(scored)
     scores = sorted(scored.values())
@@ -149,12 +155,12 @@ def calibrate(
         bundle = bundle.update(
             {CALIBRATION_PICTURES: schema.dump_json(schema.to_mapping(look.record(PictureSizes.of(measured))))}
         )
-    bundle = _remember_decoders(bundle, files)
+    bundle = _remember_decoders(bundle, list(scored))
     bundle.write_calibration(schema.dump_json(schema.to_mapping(calibration)))
     highest = sorted(scored.items(), key=lambda item: -item[1])[:SHOWN_HIGHEST]
     left_out = len(found) - len(files)
-    warnings = tuple(filter(None, odd))
-    return CalibrationReport(calibration, thresholds.k, tuple(highest), training_checked, warnings, left_out)
+    warnings = tuple(filter(None, (*odd, lost)))
+    return CalibrationReport(calibration, thresholds.k, tuple(highest), training_checked, warnings, left_out, not_found)
 
 
 def _remember_decoders(bundle: Bundle, files: Sequence[Path]) -> Bundle:
@@ -204,10 +210,10 @@ def _warn_rate(rate: float, asked: float | None) -> float:
     return asked
 
 
-def _rank(n: int, rate: float, confidence: float) -> int:
+def _rank(n: int, rate: float, confidence: float, lost: str = "") -> int:
     k = largest_rank(n, rate, confidence)
     if k is None:
-        raise CalibrationError(_too_few(n, rate, confidence))
+        raise CalibrationError("; ".join(filter(None, (_too_few(n, rate, confidence), lost))))
     if n > MAX_SCORES:
         raise CalibrationError(f"{n} pictures are more than the {MAX_SCORES} a calibration holds: name fewer")
     return k
@@ -261,16 +267,17 @@ def _score(
     look: Look,
     progress: Callable[[int, int], None] | None,
 ) -> dict[Path, float]:
+    """The score of each picture that shows the part."""
     scored: dict[Path, float] = {}
     for index, file in enumerate(files):
-        scored[file] = _score_one(file, engine, how, look)
+        if (picture := pieces_if_found(file, how)) is not None:
+            scored[file] = _score_one(file, picture, engine, look)
         if progress is not None:
             progress(index + 1, len(files))
     return scored
 
 
-def _score_one(file: Path, engine: Engine, how: Preprocessing, look: Look) -> float:
-    picture = pieces_of_file(file, how)
+def _score_one(file: Path, picture: Pieces, engine: Engine, look: Look) -> float:
     for image in picture.some():
         look.add(image)
     prediction = predict(engine, picture, str(file))

@@ -140,6 +140,7 @@ def _print_json(report: CalibrationReport, bundle: Bundle) -> None:
         "training_checked": report.training_checked,
         "warnings": list(report.warnings),
         "left_out": report.left_out,
+        "not_found": [str(path) for path in report.not_found],
         "highest": [{"path": str(path), "score": score} for path, score in report.highest],
     }
     echo_json(values)

@@ -20,6 +20,7 @@ __all__ = [
     "TRAINING_PIXELS",
     "check_sizes",
     "find_pictures",
+    "lost_line",
     "names_of",
     "pixels_sha256",
     "refuse_seen",
@@ -166,6 +167,16 @@ def _sha256(file: Path) -> str:
         return hashlib.sha256(file.read_bytes()).hexdigest()
     except OSError as error:
         raise DataError(f"cannot read {file}: {error.strerror}; name a picture or a folder") from None
+
+
+def lost_line(not_found: Sequence[Path]) -> str:
+    """What pictures without the part that the bundle aligns by mean, in words; empty without any."""
+    if not not_found:
+        return ""
+    return (
+        f"the part was not found in {len(not_found)} of these pictures ({names_of(not_found)}): they are left out. At "
+        "the line such a picture is an ERROR; the promise is about parts that are found"
+    )
 
 
 def names_of(files: Sequence[Path]) -> str:

@@ -8,28 +8,26 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any, Protocol
+from typing import Any
 
 from csflow.calibration.calibrate import calibrate
 from csflow.calibration.metrics import GOOD
 from csflow.calibration.paired import Paired, paired
 from csflow.export.graphs.onnx_export import make_graphs
+from csflow.export.timed import Bars, Clock, Timed
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.engine import Engine
 from csflow.runtime.engines.opening import open_engine
 from csflow.runtime.engines.stages import graph_file
 from csflow.runtime.errors import ConfigError
-from csflow.runtime.types import Frame, Prediction
 from csflow.toolkit.backbones.config import BackboneConfig
 from csflow.toolkit.combine import Combination, combine
 from csflow.toolkit.data.dataset import Dataset
 from csflow.toolkit.evaluation.evaluation import Evaluation, evaluate
-from csflow.toolkit.methods.reporter import Reporter
 from csflow.toolkit.methods.table import chosen_method
 from csflow.toolkit.plan import BackboneChoice, SharedFeatures, TrainPlan, model_plan
 from csflow.toolkit.train_model import train_model
@@ -62,6 +60,8 @@ class Row:
     """Of the float32 graphs, which is what a line reads."""
     frame_ms: float
     """Median milliseconds of the engine for one test frame, in this run on this machine."""
+    not_found: int = 0
+    """Test pictures without the part that the bundle aligns by: ERRORs, neither false rejects nor escapes."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,8 @@ class Comparison:
     backend: str = "openvino-fp32"
     rate: float = 0.01
     """At most this share of good parts may be rejected, in 0..1, as `csflow calibrate` takes it."""
+    align: str | None = None
+    """What may differ in how parts lie, as `TrainPlan` takes it."""
 
 
 @dataclass(frozen=True)
@@ -111,14 +113,11 @@ class _Judged:
     row: Row
     bundle: Bundle
     scores: tuple[float, ...]
+    is_good: tuple[bool, ...]
+    """Of the same pictures."""
 
 
-class _Bars(Reporter, Protocol):
-    def images(self, total: int, label: str = ...) -> Any:
-        """As `TerminalReporter`."""
-
-
-def compare(what: Comparison, methods: Sequence[str], reporter: _Bars) -> Report:
+def compare(what: Comparison, methods: Sequence[str], reporter: Bars) -> Report:
     """Train, judge and time every method, then every combination.
 
     Every name and option is read, and two methods for one bundle are refused, before the first training.
@@ -135,10 +134,10 @@ def compare(what: Comparison, methods: Sequence[str], reporter: _Bars) -> Report
     if combinations:
         plans = {name: (text, dataclasses.replace(plan, hold_out=HOLD_OUT)) for name, (text, plan) in plans.items()}
     shared = _shared(what, [plan.model.backbone for _, plan in plans.values()])
-    clock = _Clock(reporter)
+    clock = Clock(reporter)
     judged = {name: _trained(what, name, *plans[name], shared, clock) for name in plans}
     joined = {method: _combined(what, method, [judged[m] for m in of], reporter) for method, of in combinations.items()}
-    gains = tuple(_gain(what, joined[method], [judged[m] for m in of]) for method, of in combinations.items())
+    gains = tuple(_gain(joined[method], [judged[m] for m in of]) for method, of in combinations.items())
     return Report(tuple(j.row for j in (*judged.values(), *joined.values())), gains, clock.seconds)
 
 
@@ -153,7 +152,9 @@ def table_lines(report: Report) -> list[str]:
     width = max(len("method"), *(len(row.method) for row in report.rows))
     head = f"{'method':<{width}}   AUROC     PRO  false rejects  escapes  train s  graphs MB  ms a frame"
     extracted = f"features of all methods: {report.features_s:.0f} s, not counted above"
-    return [head, *(_line(row, width) for row in report.rows), extracted, *map(_gain_line, report.gains)]
+    lost = max((row.not_found for row in report.rows), default=0)
+    told = [f"part not found in {lost} test pictures: ERRORs, neither false rejects nor escapes"] if lost else []
+    return [head, *(_line(row, width) for row in report.rows), extracted, *told, *map(_gain_line, report.gains)]
 
 
 def to_json(report: Report) -> dict[str, Any]:
@@ -168,7 +169,7 @@ def _plans(what: Comparison, methods: Sequence[str]) -> dict[str, tuple[str, Tra
     names = [chosen_method(method.partition("?")[0]).name for method in methods]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ConfigError(f"{twice[0]} is named twice, and both would write {twice[0]}.csflow: compare in two runs")
-    plans = [TrainPlan(*model_plan(method, what.backbone), what.weights) for method in methods]
+    plans = [TrainPlan(*model_plan(method, what.backbone), what.weights, align=what.align) for method in methods]
     if not plans:
         raise ConfigError("no method is named: name one, or several with commas between them")
     return {name: each for name, *each in zip(names, methods, plans, strict=True)}  # type: ignore[misc]
@@ -184,7 +185,7 @@ def _members(method: str, plans: dict[str, tuple[str, TrainPlan]]) -> list[str]:
 
 
 def _trained(
-    what: Comparison, name: str, method: str, plan: TrainPlan, shared: SharedFeatures | None, clock: _Clock
+    what: Comparison, name: str, method: str, plan: TrainPlan, shared: SharedFeatures | None, clock: Clock
 ) -> _Judged:
     clock.say(f"{method}:")
     began, before = time.perf_counter(), clock.seconds
@@ -193,7 +194,7 @@ def _trained(
     return _judged(what, method, bundle, spent, clock.reporter)
 
 
-def _combined(what: Comparison, method: str, members: Sequence[_Judged], reporter: _Bars) -> _Judged:
+def _combined(what: Comparison, method: str, members: Sequence[_Judged], reporter: Bars) -> _Judged:
     reporter.say(f"{method}:")
     began = time.perf_counter()
     bundle = combine([m.bundle for m in members], what.folder / f"{method}.csflow", Combination(), reporter)
@@ -201,9 +202,9 @@ def _combined(what: Comparison, method: str, members: Sequence[_Judged], reporte
     return _judged(what, method, bundle, spent, reporter)
 
 
-def _judged(what: Comparison, method: str, bundle: Bundle, train_s: float, reporter: _Bars) -> _Judged:
+def _judged(what: Comparison, method: str, bundle: Bundle, train_s: float, reporter: Bars) -> _Judged:
     bundle = bundle.update(make_graphs(bundle))
-    with open_engine(bundle, what.backend) as engine, _Timed(engine) as timed:
+    with open_engine(bundle, what.backend) as engine, Timed(engine) as timed:
         evaluation = _evaluated(what, bundle, timed, reporter)
     rates, pixel = evaluation.rates, evaluation.pixel
     row = Row(
@@ -216,65 +217,25 @@ def _judged(what: Comparison, method: str, bundle: Bundle, train_s: float, repor
         train_s,
         sum(len(bundle.read(graph_file("fp32", graph))) for graph in bundle.manifest.graphs),
         1000.0 * median(timed.seconds),
+        len(evaluation.not_found),
     )
-    return _Judged(row, bundle, tuple(sample.score for sample in evaluation.samples))
+    samples = evaluation.samples
+    return _Judged(row, bundle, tuple(one.score for one in samples), tuple(one.good for one in samples))
 
 
-def _gain(what: Comparison, joined: _Judged, members: Sequence[_Judged]) -> Gain:
+def _gain(joined: _Judged, members: Sequence[_Judged]) -> Gain:
     better = max(members, key=lambda member: member.row.image_auroc)
     slowest = max(member.row.frame_ms for member in members)
-    is_good = [sample.label == GOOD for sample in what.dataset.test]
-    difference = paired(joined.scores, better.scores, is_good)
+    difference = paired(joined.scores, better.scores, joined.is_good)
     return Gain(joined.row.method, better.row.method, difference, joined.row.frame_ms / slowest)
 
 
-def _evaluated(what: Comparison, bundle: Bundle, engine: Engine, reporter: _Bars) -> Evaluation:
+def _evaluated(what: Comparison, bundle: Bundle, engine: Engine, reporter: Bars) -> Evaluation:
     good = [sample.path for sample in what.dataset.calibration if sample.label == GOOD]
     if good:
         calibrate(bundle, good, engine, what.rate, any_size=what.dataset.any_size)
     with reporter.images(len(what.dataset.test), "evaluating") as advance:
         return evaluate(bundle, what.dataset, engine, advance)
-
-
-class _Clock:
-    """A reporter that counts the seconds of extracting features."""
-
-    def __init__(self, reporter: _Bars) -> None:
-        self.reporter = reporter
-        self.seconds = 0.0
-        self.say, self.epochs = reporter.say, reporter.epochs
-
-    @contextmanager
-    def images(self, total: int) -> Iterator[Callable[[int], None]]:
-        """A bar over pictures, timed."""
-        began = time.perf_counter()
-        with self.reporter.images(total) as advance:
-            yield advance
-        self.seconds += time.perf_counter() - began
-
-
-class _Timed:
-    """An engine that notes how long it takes for each call."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self.name = engine.name
-        self.seconds: list[float] = []
-
-    def infer(self, frames: Sequence[Frame]) -> list[Prediction]:
-        began = time.perf_counter()
-        predictions = self._engine.infer(frames)
-        self.seconds.append(time.perf_counter() - began)
-        return predictions
-
-    def close(self) -> None:
-        self._engine.close()
-
-    def __enter__(self) -> _Timed:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
 
 def _line(row: Row, width: int) -> str:

@@ -13,6 +13,7 @@
     │   └── InferenceError      4   restart; if it comes back, report it
     ├── SourceError             5   check the camera or the path
     │   ├── FrameError          5   look at the one picture it names; the stream goes on
+    │   ├── PartNotFound        5   look at the picture: it shows no part, or one that lies out of reach
     │   └── SourceLost          6   check cable and power; the stream had worked before
     └── SinkError               7   free the disk, or correct the output path
 
@@ -39,6 +40,7 @@ __all__ = [
     "EngineMismatch",
     "FrameError",
     "InferenceError",
+    "PartNotFound",
     "SinkError",
     "SourceError",
     "SourceLost",
@@ -112,6 +114,10 @@ class FrameError(SourceError):
         """Where it would have come from."""
         self.fault = fault
         """The kind of failure in one word, as `Result.fault` has it."""
+
+
+class PartNotFound(SourceError):
+    """A picture does not show the part that the bundle aligns it by."""
 
 
 class SourceLost(SourceError):

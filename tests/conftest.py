@@ -13,13 +13,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw
 
 from csflow.runtime import schema
+from csflow.runtime.bundle.alignment import Alignment
 from csflow.runtime.bundle.calibration import Calibration
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.golden import GoldenFrame, write_golden
 from csflow.runtime.bundle.manifest import Definitions, Manifest, Preprocessing
 from csflow.runtime.engines.fake import FakeEngine
+from csflow.runtime.picture.align import grey_levels
 from csflow.runtime.types import Frame
 
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -93,6 +96,12 @@ def make_bundle(tmp_path: Path) -> MakeBundle:
 def calibrated_bundle(make_bundle: MakeBundle) -> Bundle:
     """A bundle with warn threshold 0.5 and reject threshold 0.6; the fake engine scores mean pixel / 255."""
     bundle = make_bundle()
+    write_thresholds(bundle)
+    return bundle
+
+
+def write_thresholds(bundle: Bundle) -> None:
+    """Warn threshold 0.5, reject threshold 0.6."""
     calibration = Calibration(
         reject_threshold=0.6,
         warn_threshold=0.5,
@@ -106,6 +115,35 @@ def calibrated_bundle(make_bundle: MakeBundle) -> Bundle:
         created_utc="2026-01-01T00:00:00Z",
     )
     bundle.write_calibration(schema.dump_json(schema.to_mapping(calibration)))
+
+
+MOVING_SIDE = 96
+MovingPart = Callable[..., Image.Image]
+
+
+@pytest.fixture(scope="session")
+def moving_part() -> MovingPart:
+    """`moving_part(x, grey=170) -> picture` of a part that lies x pixels to the right; None is no part."""
+
+    def draw(x: int | None, grey: int = 170) -> Image.Image:
+        picture = Image.new("RGB", (MOVING_SIDE, MOVING_SIDE), (60, 70, 60))
+        if x is not None:
+            pen = ImageDraw.Draw(picture)
+            pen.rectangle((20 + x, 25, 75 + x, 70), fill=(grey, grey, grey - 20))
+            pen.ellipse((50 + x, 30, 70 + x, 50), fill=(30, 40, 90))
+        return picture
+
+    return draw
+
+
+@pytest.fixture
+def aligned_bundle(moving_part: MovingPart, tmp_path: Path) -> Bundle:
+    """A bundle that aligns on `moving_part(0)`, with the thresholds of `calibrated_bundle`."""
+    reference = grey_levels(np.asarray(moving_part(0))).tobytes().hex()
+    how = Preprocessing(MOVING_SIDE, align=Alignment("translation", reference, 600))
+    manifest = Manifest(how, Definitions(), {}, {}, {})
+    bundle = Bundle.create(tmp_path / "aligned.csflow", manifest, {"weights/flow.safetensors": b"x"})
+    write_thresholds(bundle)
     return bundle
 
 

@@ -49,6 +49,11 @@ EXAMPLES = ("csflow compare images/ --methods cs-flow,mahalanobis --backbone tf_
     help="Where the bundles go, each under the name of its method.",
 )
 @click.option(
+    "--align",
+    type=click.Choice(["translation", "euclidean"]),
+    help="Move every picture onto the mean good one first, as csflow train takes it.  [default: as they lie]",
+)
+@click.option(
     "--randomise",
     type=click.IntRange(0),
     metavar="SEED",
@@ -65,6 +70,7 @@ def compare(
     any_size: bool,
     false_reject_rate: float,
     folder: Path,
+    align: str | None,
     randomise: int | None,
     as_json: bool,
 ) -> None:
@@ -88,7 +94,7 @@ def compare(
     with randomised(dataset, randomise, "train", "calibration", "test") as pictures:
         for line in pictures.lines():
             reporter.say(line)
-        what = Comparison(pictures, choice, folder, backbone_weights, backend, false_reject_rate)
+        what = Comparison(pictures, choice, folder, backbone_weights, backend, false_reject_rate, align)
         report = run(what, names, reporter)
     if as_json:
         echo_json(to_json(report))

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from csflow.runtime.bundle.alignment import REFERENCE_SIDE, Alignment
-from csflow.runtime.errors import InferenceError, SourceError
+from csflow.runtime.errors import InferenceError, PartNotFound
 from csflow.runtime.types import Pose, Prediction
 
 __all__ = ["aligned", "grey_levels", "moved", "moved_back", "registered"]
@@ -81,11 +81,11 @@ def aligned(picture: Picture, how: Alignment, aspect: tuple[int, int]) -> tuple[
     Args:
         aspect: width and height in pixels of what was squeezed into the square.
 
-    Raises SourceError where nothing in it correlates with the reference as the bundle demands.
+    Raises PartNotFound where nothing in it correlates with the reference as the bundle demands.
     """
     pose = registered(grey_levels(picture), _reference(how.reference), how.model, aspect)
     if pose.correlation < how.floor / 1000.0:
-        raise SourceError(
+        raise PartNotFound(
             f"the part was not found in the picture: its correlation with the model's reference is "
             f"{pose.correlation:.3f}, at least {how.floor / 1000.0:.3f} was expected"
         )

@@ -17,13 +17,22 @@ from PIL import Image
 
 from csflow.runtime.bundle.manifest import IGNORED_RGB, Preprocessing
 from csflow.runtime.bundle.tiles import TileGrid
-from csflow.runtime.errors import DataError, SourceError
+from csflow.runtime.errors import DataError, PartNotFound, SourceError
 from csflow.runtime.picture.align import aligned
 from csflow.runtime.picture.images import pixels_of, read_picture
 from csflow.runtime.picture.window import eight_bits
 from csflow.runtime.types import Pose
 
-__all__ = ["Pieces", "pieces_of", "pieces_of_file", "place", "prepare_file", "preprocess", "preprocess_placed"]
+__all__ = [
+    "Pieces",
+    "pieces_if_found",
+    "pieces_of",
+    "pieces_of_file",
+    "place",
+    "prepare_file",
+    "preprocess",
+    "preprocess_placed",
+]
 
 SOME = 9
 Box = tuple[int, int, int, int]
@@ -64,6 +73,20 @@ def pieces_of_file(path: Path, how: Preprocessing) -> Pieces:
     """`pieces_of` the picture in a file. Raises DataError, with its name, where that cannot be done."""
     try:
         return pieces_of(read_picture(path), how)
+    except SourceError as error:
+        raise DataError(f"{path}: {error}") from None
+
+
+def pieces_if_found(path: Path, how: Preprocessing) -> Pieces | None:
+    """`pieces_of_file`, or None where the picture does not show the part that it is to be aligned by.
+
+    At the line such a picture is an ERROR and has no score; whoever scores many pictures counts it and goes on.
+    Raises DataError, with its name, where the picture cannot be read or prepared.
+    """
+    try:
+        return pieces_of(read_picture(path), how)
+    except PartNotFound:
+        return None
     except SourceError as error:
         raise DataError(f"{path}: {error}") from None
 
@@ -109,8 +132,8 @@ def preprocess_placed(image: NDArray[Any] | Image.Image, how: Preprocessing) -> 
         the bundle aligns nothing: maps are moved back by it.
 
     Raises:
-        SourceError: not 8 bits a channel, or not more with a window, not (H, W, 3), a region leaves the image, or the
-            part is not found that it is to be aligned by.
+        SourceError: not 8 bits a channel, or not more with a window, not (H, W, 3), or a region leaves the image.
+        PartNotFound: the part is not found that it is to be aligned by.
     """
     size = image.size if isinstance(image, Image.Image) else (image.shape[1], image.shape[0])
     return place(_squeezed(image, how), how, size)
@@ -124,7 +147,7 @@ def place(
     Args:
         size: width and height of the camera's picture.
 
-    Raises SourceError where the part is not found.
+    Raises PartNotFound where the part is not found.
     """
     return (picture, None) if how.align is None else aligned(picture, how.align, how.roi[2:] if how.roi else size)
 

@@ -20,9 +20,10 @@ Scores = dict[str, tuple[bool, float]]
 
 
 def read_scores(path: Path) -> Scores:
-    """Whether each picture is good, and its score, by file name."""
+    """Whether each picture is good, and its score, by file name; those without a score are left out."""
     with path.open(newline="") as file:
-        return {row["file"]: (row["label"] == "good", float(row["score"])) for row in csv.DictReader(file)}
+        rows = [row for row in csv.DictReader(file) if row["score"]]
+    return {row["file"]: (row["label"] == "good", float(row["score"])) for row in rows}
 
 
 def compared(a: Scores, b: Scores, draws: int) -> Paired:

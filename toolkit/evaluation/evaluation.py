@@ -25,13 +25,15 @@ from csflow.runtime.labels.folder import LABELS, LabelFolder
 from csflow.runtime.labels.label import LabelCounts
 from csflow.runtime.machine.names import shown
 from csflow.runtime.picture.images import image_size
-from csflow.runtime.picture.preprocess import pieces_of_file
+from csflow.runtime.picture.preprocess import pieces_if_found
 from csflow.runtime.picture.region import Region
 from csflow.toolkit.data.dataset import Dataset, Sample, load_mask
 from csflow.toolkit.data.masks import check_masks
 from csflow.toolkit.data.pixels import compared_side, compared_size, kept_map, resized_map
 
-__all__ = ["Evaluation", "PixelMetrics", "ScoredSample", "evaluate", "glance", "truth_of"]
+__all__ = ["Evaluation", "LostPart", "PixelMetrics", "ScoredSample", "evaluate", "glance", "truth_of"]
+
+SHOWN_NAMES = 5
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,16 @@ class ScoredSample:
     def good(self) -> bool:
         """Whether the part is known to be good."""
         return self.sample.label == GOOD
+
+
+@dataclass(frozen=True)
+class LostPart:
+    """A test picture without the part that the bundle aligns by: an ERROR at the line, without a score."""
+
+    name: str
+    """As `ScoredSample.name`."""
+    label: str
+    """The folder's: good, or the type of defect."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +110,8 @@ class Evaluation:
     """How often an operator overruled the line's verdicts on these parts; None where nobody labelled any."""
     warnings: tuple[str, ...] = ()
     """What is odd about the pictures, in words."""
+    not_found: tuple[LostPart, ...] = ()
+    """Pictures without the part that the bundle aligns by. `rates` counts them as ERRORs, nothing else does."""
 
     def scores(self, label: str) -> list[float]:
         """Scores of all pictures of this type."""
@@ -125,8 +139,11 @@ def evaluate(
         engine: opened for `bundle`.
         progress: called with 1 after each picture.
 
+    A picture without the part that the bundle aligns by is named in the outcome, and the others are scored.
+
     Raises:
-        DataError: no good or no defective test pictures, or a picture or mask that cannot be read.
+        DataError: no good or no defective test pictures, the part is in none of them, or a picture or mask cannot be
+            read.
         SourceError: the region of interest leaves a picture.
         InferenceError: the engine failed, or gave a score or map that is not finite.
         BackendUnavailable: scikit-learn or SciPy is not installed.
@@ -136,44 +153,52 @@ def evaluate(
     calibration = load_calibration(bundle)
     how = bundle.manifest.preprocessing
     region, side = Region.of(how), compared_side(len(dataset.test))
-    samples: list[ScoredSample] = []
+    seen: list[ScoredSample | LostPart] = []
     for sample in dataset.test:
-        samples.append(_score(sample, dataset.root, how, engine, calibration, side))
+        seen.append(_score(sample, dataset.root, how, engine, calibration, side))
         if progress is not None:
             progress(1)
+    samples, lost = _apart(seen)
+    _check_found(samples, lost)
     scores, labels = [s.score for s in samples], [s.sample.label for s in samples]
-    odd = squeezed([s.size for s in samples], how)
+    every = [*scores, *(math.nan for _ in lost)], [*labels, *(part.label for part in lost)]
+    odd = squeezed([s.size for s in samples], how), _lost_line(lost)
     return Evaluation(
         **_what(bundle, dataset, engine),
         region=region,
-        samples=tuple(samples),
+        samples=samples,
         calibration=calibration,
         image_auroc=image_auroc(scores, [not s.good for s in samples]),
         pixel=_pixel_metrics(samples, region, side),
-        rates=None if calibration is None else rates(scores, labels, calibration),
+        rates=None if calibration is None else rates(*every, calibration),
         defects=defect_table(scores, labels, calibration),
         left_out=dataset.left_out,
         labels=LabelFolder(dataset.root).counts() if (dataset.root / LABELS).is_file() else None,
-        warnings=(odd,) if odd else (),
+        warnings=tuple(filter(None, odd)),
+        not_found=lost,
     )
 
 
 def glance(bundle: Bundle, dataset: Dataset, good: Sequence[Sample], engine: Engine) -> Evaluation:
     """Score a few good pictures of a data set without defects, for their heat maps: no figure compares anything.
 
-    Raises as `evaluate` does for pictures and engine.
+    Raises as `evaluate` does for pictures and engine, and DataError where the part is in none of them.
     """
     calibration, how = load_calibration(bundle), bundle.manifest.preprocessing
     side = compared_side(len(good))
+    samples, lost = _apart([_score(sample, dataset.root, how, engine, calibration, side) for sample in good])
+    if lost and not samples:
+        raise _nowhere(GOOD, lost[0])
     return Evaluation(
         **_what(bundle, dataset, engine),
         region=Region.of(how),
-        samples=tuple(_score(sample, dataset.root, how, engine, calibration, side) for sample in good),
+        samples=samples,
         calibration=calibration,
         image_auroc=math.nan,
         pixel=None,
         rates=None,
         defects=(),
+        not_found=lost,
     )
 
 
@@ -210,11 +235,42 @@ def _check(dataset: Dataset) -> None:
     check_masks(dataset.test)
 
 
+def _apart(seen: Sequence[ScoredSample | LostPart]) -> tuple[tuple[ScoredSample, ...], tuple[LostPart, ...]]:
+    scored = tuple(one for one in seen if isinstance(one, ScoredSample))
+    return scored, tuple(one for one in seen if isinstance(one, LostPart))
+
+
+def _check_found(samples: Sequence[ScoredSample], lost: Sequence[LostPart]) -> None:
+    if lost and len({scored.good for scored in samples}) < 2:
+        missing = "defective" if any(scored.good for scored in samples) else GOOD
+        raise _nowhere(missing, next(part for part in lost if (part.label == GOOD) == (missing == GOOD)))
+
+
+def _lost_line(lost: Sequence[LostPart]) -> str:
+    if not lost:
+        return ""
+    good, names = sum(part.label == GOOD for part in lost), ", ".join(part.name for part in lost[:SHOWN_NAMES])
+    more = f" and {len(lost) - SHOWN_NAMES} more" if len(lost) > SHOWN_NAMES else ""
+    return (
+        f"the part was not found in {good} good and {len(lost) - good} defective pictures ({names}{more}): each is an "
+        "ERROR at the line, without a score; AUROC and maps are of the others"
+    )
+
+
+def _nowhere(kind: str, example: LostPart) -> DataError:
+    return DataError(
+        f"the part is in none of the {kind} test pictures, not in {example.name} for example: look whether they show "
+        "it as the training pictures do"
+    )
+
+
 def _score(
     sample: Sample, root: Path, how: Preprocessing, engine: Engine, calibration: Calibration | None, side: int
-) -> ScoredSample:
-    size = image_size(sample.path)
-    prediction = predict(engine, pieces_of_file(sample.path, how), str(sample.path))
+) -> ScoredSample | LostPart:
+    size, name = image_size(sample.path), shown(sample.path.relative_to(root).as_posix())
+    if (picture := pieces_if_found(sample.path, how)) is None:
+        return LostPart(name, sample.label)
+    prediction = predict(engine, picture, str(sample.path))
     if not (math.isfinite(prediction.score) and np.isfinite(prediction.anomaly_map).all()):
         raise InferenceError(
             f"{engine.name} gave a score or map that is not finite for {sample.path}: "
@@ -222,7 +278,7 @@ def _score(
         )
     return ScoredSample(
         sample,
-        shown(sample.path.relative_to(root).as_posix()),
+        name,
         size,
         float(prediction.score),
         kept_map(prediction.anomaly_map, compared_size(how.roi[2:] if how.roi else size, side)),

@@ -103,6 +103,8 @@ def _csv(evaluation: Evaluation) -> bytes:
     writer.writerow(["file", "label", "score", "verdict"])
     for scored in evaluation.samples:
         writer.writerow([scored.name, scored.sample.label, repr(scored.score), scored.verdict or ""])
+    for lost in evaluation.not_found:
+        writer.writerow([lost.name, lost.label, "", "ERROR"])
     return shown(text.getvalue()).encode()
 
 

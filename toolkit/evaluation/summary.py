@@ -22,6 +22,7 @@ def to_json(evaluation: Evaluation) -> dict[str, Any]:
         "layout": evaluation.layout,
         "left_out": list(evaluation.left_out),
         "warnings": list(evaluation.warnings),
+        "not_found": [asdict(part) for part in evaluation.not_found],
         "bundle": evaluation.bundle,
         "weights_sha256": evaluation.weights_sha256,
         "engine": evaluation.engine,

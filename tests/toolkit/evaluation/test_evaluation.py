@@ -228,3 +228,23 @@ def test_an_unreadable_test_picture_is_named(calibrated_bundle: Bundle, images: 
     (images / "test/good/1.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"good/1\.png"):
         run(calibrated_bundle, images)
+
+
+def test_a_picture_without_the_part_is_named_and_counted_and_the_others_are_scored(
+    aligned_bundle: Bundle, moving_part: Callable[..., Image.Image], tmp_path: Path
+) -> None:
+    root = tmp_path / "moving"
+    places = {"train/good/0": 0, "test/good/0": 4, "test/good/1": -6, "test/hole/0": 2}
+    for name, x in {**places, "test/good/empty": None, "test/hole/empty": None}.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        moving_part(x, 200 if "hole" in name else 170).save(root / f"{name}.png")
+    found = run(aligned_bundle, root)
+    assert [part.name for part in found.not_found] == ["test/good/empty.png", "test/hole/empty.png"]
+    assert (len(found.good), len(found.defective), found.image_auroc) == (2, 1, 1.0)
+    assert found.rates is not None
+    assert (found.rates.good.error, found.rates.good.total, found.rates.defect.error) == (1, 3, 1)
+    assert "the part was not found in 1 good and 1 defective pictures (test/good/empty.png" in summary_lines(found)[-1]
+    assert to_json(found)["not_found"][1] == {"name": "test/hole/empty.png", "label": "hole"}
+    (root / "test/hole/0.png").unlink()
+    with pytest.raises(DataError, match=r"none of the defective test pictures, not in test/hole/empty\.png"):
+        run(aligned_bundle, root)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import os
 import re
@@ -19,7 +20,7 @@ from csflow.runtime.engines.fake import FakeEngine
 from csflow.runtime.errors import DataError
 from csflow.toolkit.data.dataset import load_dataset
 from csflow.toolkit.data.synthetic import write_dataset
-from csflow.toolkit.evaluation.evaluation import Evaluation, evaluate
+from csflow.toolkit.evaluation.evaluation import Evaluation, LostPart, evaluate
 from csflow.toolkit.evaluation.report import write_report
 from csflow.toolkit.evaluation.sheet import panels, sheet_samples
 
@@ -167,3 +168,12 @@ def test_a_picture_that_vanished_is_named_and_nothing_is_written(evaluation: Eva
     with pytest.raises(DataError, match="does not exist"):
         write_report(evaluation, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_pictures_without_the_part_are_counted_on_the_page_and_rows_without_a_score(
+    evaluation: Evaluation, tmp_path: Path
+) -> None:
+    found = dataclasses.replace(evaluation, not_found=(LostPart("test/good/empty.png", "good"),))
+    page = write_report(found, tmp_path)
+    assert "1pictures without the part: ERROR, no score" in Page(page.read_text()).text
+    assert (tmp_path / "scores.csv").read_text().splitlines()[-1] == "test/good/empty.png,good,,ERROR"
