@@ -89,7 +89,8 @@ class TrainConfig:
     seed: int = 0
     """Seeds the initial weights and the order of the images."""
     autocast: bool = True
-    """Run convolutions in bfloat16 on CUDA and on processors with AMX. Elsewhere float32 is faster."""
+    """Run convolutions in bfloat16 on CUDA, on processors with AMX and on AMD's with AVX-512's bfloat16. Elsewhere
+    float32 is faster."""
 
     def __post_init__(self) -> None:
         if min(self.epochs, self.batch_size) < 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
 import torch
@@ -19,7 +19,7 @@ from csflow.toolkit.methods.flow.config import FlowConfig, TrainConfig
 from csflow.toolkit.methods.flow.course import Course
 from csflow.toolkit.methods.flow.flow import CrossScaleFlow, negative_log_likelihood
 
-__all__ = ["autocast", "learning_rate", "new_flow", "timed_step", "train_flow"]
+__all__ = ["autocast", "has_fast_bfloat16", "learning_rate", "new_flow", "timed_step", "train_flow"]
 
 WARM_UP = 0.05
 CHECKPOINT_SHARE = 0.05
@@ -45,15 +45,21 @@ def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
 
 
 def autocast(device: torch.device, wanted: bool) -> AbstractContextManager[object]:
-    """bfloat16 convolutions where they are faster: on CUDA, and on processors with bfloat16 tiles (AMX).
-
-    AVX-512 processors have bfloat16 instructions too, but there torch's convolutions took 1.6 times as long
-    in bfloat16 as in float32 (docs/benchmarks.md).
-    """
-    usable = device.type == "cuda" or torch.cpu.get_capabilities().get("amx_bf16", False)
+    """bfloat16 convolutions where they were measured to be faster: on CUDA, and where `has_fast_bfloat16`."""
+    usable = device.type == "cuda" or has_fast_bfloat16(torch.cpu.get_capabilities())
     if not wanted or not usable:
         return contextlib.nullcontext()
     return torch.autocast(device.type, torch.bfloat16)
+
+
+def has_fast_bfloat16(capabilities: Mapping[str, object]) -> bool:
+    """Whether torch trains faster in bfloat16 on a processor of these capabilities, as torch.cpu names them.
+
+    With AMX it does. Of processors with AVX-512's bfloat16 AMD's took 0.5 to 0.7 of float32's time, Intel's without
+    AMX 1.6 of it (docs/benchmarks.md). The maker decides and not a clock, so that a training can be repeated.
+    """
+    amd = str(capabilities.get("cpu_name", "")).startswith("AMD")
+    return bool(capabilities.get("amx_bf16")) or (amd and bool(capabilities.get("avx512_bf16")))
 
 
 def timed_step(flow: CrossScaleFlow, config: TrainConfig, shapes: Shapes, batch: int) -> float:

@@ -12,7 +12,7 @@ from csflow.toolkit.features import FeatureFiles
 from csflow.toolkit.methods.flow.checkpoint import Checkpoint
 from csflow.toolkit.methods.flow.config import FlowConfig, TrainConfig
 from csflow.toolkit.methods.flow.flow import CrossScaleFlow, score
-from csflow.toolkit.methods.flow.training import learning_rate, new_flow, train_flow
+from csflow.toolkit.methods.flow.training import has_fast_bfloat16, learning_rate, new_flow, train_flow
 
 FLOW = FlowConfig(6, 2, (3, 3), 8)
 TRAIN = TrainConfig(epochs=8, batch_size=4, learning_rate=2e-2, schedule="cosine", autocast=False)
@@ -141,3 +141,17 @@ def test_noise_keeps_few_pictures_from_being_learnt_by_heart() -> None:
             return float(score(flow(unseen)[0]).mean() - score(flow(few)[0]).mean())
 
     assert gap(replace(long, feature_noise=0.3)) < 0.5 * gap(long)
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "fast"),
+    [
+        ({"cpu_name": "Intel(R) Xeon(R) Processor", "avx512_bf16": True, "amx_bf16": True}, True),
+        ({"cpu_name": "Intel(R) Xeon(R) Processor", "avx512_bf16": True, "amx_bf16": False}, False),
+        ({"cpu_name": "AMD EPYC", "avx512_bf16": True, "amx_bf16": False}, True),
+        ({"cpu_name": "AMD EPYC", "avx512_bf16": False}, False),
+        ({}, False),
+    ],
+)
+def test_bfloat16_trains_where_it_was_measured_to_be_faster(capabilities: dict[str, object], fast: bool) -> None:
+    assert has_fast_bfloat16(capabilities) is fast
