@@ -12,14 +12,23 @@ import argparse
 import json
 import statistics
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
-from csflow.runtime.engines.opening import open_engine
+import torch
+
+from csflow.calibration.metrics import GOOD, image_auroc
+from csflow.runtime.bundle.directory import Bundle
+from csflow.runtime.bundle.manifest import Preprocessing
+from csflow.runtime.picture.preprocess import pieces_if_found
 from csflow.toolkit.backbones.config import BackboneConfig
-from csflow.toolkit.data.dataset import load_dataset
+from csflow.toolkit.backbones.weights import load_backbone
+from csflow.toolkit.data.dataset import Dataset, load_dataset
 from csflow.toolkit.data.randomised import randomised
-from csflow.toolkit.evaluation.evaluation import evaluate
+from csflow.toolkit.features import FeatureFiles, Plan, extract_features
+from csflow.toolkit.methods.method import head_scores
 from csflow.toolkit.methods.reporter import Silent
+from csflow.toolkit.model import Model
 from csflow.toolkit.plan import BackboneChoice, SharedFeatures, TrainPlan, model_plan, named_methods
 from csflow.toolkit.train_model import train_model
 
@@ -30,11 +39,36 @@ def aurocs(images: Path, plans: dict[str, TrainPlan], seed: int | None) -> dict[
     with randomised(load_dataset(images), seed, "train", "test") as dataset, tempfile.TemporaryDirectory() as work:
         wide = BackboneConfig.reading_all(plan.model.backbone for plan in plans.values())
         shared = SharedFeatures(Path(work) / "features", wide)
+        tested: Tested | None = None
         for i, (method, plan) in enumerate(plans.items()):
             bundle = train_model(dataset, Path(work) / f"{i}.csflow", plan, Silent(), shared=shared)
-            with open_engine(bundle, "torch") as engine:
-                found[method] = evaluate(bundle, dataset, engine).image_auroc
+            tested = tested or Tested.of(dataset, wide, bundle.manifest.preprocessing, Path(work) / "tested")
+            found[method] = tested.auroc(bundle)
     return found
+
+
+@dataclass(frozen=True)
+class Tested:
+    """Features of the test pictures, extracted once for all methods; those without the part are left out."""
+
+    wide: BackboneConfig
+    features: FeatureFiles
+    defective: list[bool]
+
+    @classmethod
+    def of(cls, dataset: Dataset, wide: BackboneConfig, how: Preprocessing, folder: Path) -> Tested:
+        """As a bundle with this preprocessing sees them."""
+        backbone, _ = load_backbone(wide, "auto")
+        shown = [s for s in dataset.test if how.align is None or pieces_if_found(s.path, how) is not None]
+        features = extract_features(backbone, Plan([sample.path for sample in shown], how), folder, "")
+        return cls(wide, features, [sample.label != GOOD for sample in shown])
+
+    def auroc(self, bundle: Bundle) -> float:
+        """Of the bundle's head."""
+        model = Model.load(bundle)
+        places = model.config.backbone.places_in(self.wide)
+        scores = head_scores(model.head, self.features.chosen(places), torch.device("cpu"))
+        return image_auroc(scores, self.defective)
 
 
 def main() -> None:
