@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 from csflow.runtime.errors import SinkError
 from csflow.runtime.types import Frame, Result
 
-__all__ = ["TERMINAL", "OutputReport", "ResultSink", "TryAgain", "sink_error"]
+__all__ = ["TERMINAL", "AwaitingSink", "OutputReport", "ResultSink", "TryAgain", "sink_error"]
 
 TERMINAL = "terminal"
 """Name of the output that prints a line a result."""
@@ -35,6 +35,14 @@ class ResultSink(Protocol):
     def __enter__(self) -> ResultSink: ...
 
     def __exit__(self, *exc: object) -> None: ...
+
+
+@runtime_checkable
+class AwaitingSink(ResultSink, Protocol):
+    """A sink that tells others that a result is to come."""
+
+    def asked(self) -> None:
+        """A part was asked for, or its picture is there: its result follows. Called by the thread that writes."""
 
 
 @dataclass(frozen=True)

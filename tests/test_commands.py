@@ -6,8 +6,7 @@ What it does is tested elsewhere; here it is parsed as the program would, and no
 from __future__ import annotations
 
 import re
-import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import click
@@ -16,41 +15,17 @@ from click.testing import CliRunner
 
 from csflow.runtime.cli.main import main
 
-ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-ENDS = {"&&", "||", "|", ";", "&"}
+from .docs.blocks import BLOCKS, PAGES, ROOT, blocks_of, commands, program
+
+MAKEFILE, PROJECT = ((ROOT / name).read_text() for name in ("Makefile", "pyproject.toml"))
+EXTRAS = re.compile(r"(?:\.|\.whl)\[([a-z0-9,-]+)\]")
 NAMES = main.list_commands(click.Context(main))
-
-
-def blocks(text: str) -> Iterator[str]:
-    """Lines that are indented as code, or fenced as a shell's, those that go on joined."""
-    fenced = re.findall(r"^```(?:sh|bash|console)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    plain = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
-    indented = [line[4:] for line in plain.splitlines() if line.startswith("    ")]
-    for part in ("\n".join(indented), *fenced):
-        yield from re.sub(r"[ \t]*\\\n\s*", " ", part).splitlines()
-
-
-def commands(line: str) -> Iterator[list[str]]:
-    """The words of each csflow command in a line of shell."""
-    if not re.search(r"(^|[ /;&|$(])csflow(-\w+)* ", line):
-        return
-    try:
-        words = shlex.split(line, comments=True)
-    except ValueError:
-        return  # a line of a longer quotation
-    while words:
-        end = next((i for i, word in enumerate(words) if word in ENDS), len(words))
-        segment, words = words[:end], words[end + 1 :]
-        start = next((i for i, word in enumerate(segment) if re.fullmatch(r"(\S*/)?csflow(-[a-z-]+)?", word)), None)
-        if start is not None and not any("=" not in word for word in segment[:start]):
-            yield segment[start:]
 
 
 def parsed(words: list[str]) -> None:
     """Parse as the program does. Raises click.UsageError."""
-    program = words[0].rpartition("/")[2]
-    name, arguments = (program[7:], words[1:]) if "-" in program else (words[1] if words[1:] else "--help", words[2:])
+    first = words[0].rpartition("/")[2]
+    name, arguments = (first[7:], words[1:]) if "-" in first else (words[1] if words[1:] else "--help", words[2:])
     if name.startswith("-"):
         return
     command = main.get_command(click.Context(main), name)
@@ -59,26 +34,54 @@ def parsed(words: list[str]) -> None:
     command.make_context(name, [word for word in arguments if word not in ("--help", "-h")])
 
 
-def found(page: Path) -> list[list[str]]:
-    return [words for line in blocks(page.read_text()) for words in commands(line)]
+def named(text: str) -> Iterator[list[str]]:
+    """The commands that a page names within its text, between back quotes."""
+    plain = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    plain = re.sub(r"^    .*$", "", plain, flags=re.MULTILINE)
+    for span in re.findall(r"`((?:[A-Z_]+=\S+ )?csflow(?:-[a-z-]+)? [^`]+)`", plain):
+        yield from commands(span.replace("\n", " ") + " ")
+
+
+def is_cut_short(words: list[str], error: click.UsageError) -> bool:
+    """Whether a command within a text leaves out what does not matter there, or has a word for a value."""
+    left_out = isinstance(error, click.MissingParameter) or "requires an argument" in error.format_message()
+    return left_out or any(re.fullmatch(r"[A-Z][A-Z:,]*|.*(\.\.\.|…).*", word) for word in words[2:])
+
+
+def wrong(found: Iterable[list[str]], cut_short: bool) -> Iterator[tuple[str, str]]:
+    for words in found:
+        try:
+            parsed(words)
+        except click.UsageError as error:
+            if not (cut_short and is_cut_short(words, error)):
+                yield " ".join(words), error.format_message()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_command_of_a_page_can_be_typed(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CSFLOW_MAX_MEGAPIXELS", "268")
-    wrong = []
-    for words in found(page):
-        try:
-            parsed(words)
-        except click.UsageError as error:
-            wrong.append((" ".join(words), error.format_message()))
-    assert not wrong
+    typed = [words for block in blocks_of(page) for line in block.commands for words in commands(line)]
+    assert list(wrong(typed, cut_short=False)) == []
+    assert list(wrong(named(page.read_text()), cut_short=True)) == []
 
 
 def test_there_are_commands_to_parse() -> None:
-    assert sum(len(found(page)) for page in PAGES) > 80
+    assert sum(program(line) == "csflow" for block in BLOCKS for line in block.commands) > 120
+    assert sum(1 for page in PAGES for _ in named(page.read_text())) > 100
     with pytest.raises(click.UsageError):
         parsed(["csflow", "train", "images/", "--no-such-option"])
+
+
+def test_what_make_pip_and_python_are_given_is_there() -> None:
+    for line in (line for block in BLOCKS for line in block.commands):
+        if program(line) == "make":
+            assert re.search(rf"^{line.split()[1]}:", MAKEFILE, re.MULTILINE), line
+        if script := re.match(r"python (tests/\S+\.py) (.*)", line):
+            code = (ROOT / script[1]).read_text()
+            assert all(f'"{option}"' in code for option in re.findall(r" (--[a-z-]+)", f" {script[2]}")), line
+    extras = {extra for page in PAGES for found in EXTRAS.findall(page.read_text()) for extra in found.split(",")}
+    assert len(extras) > 10
+    assert all(re.search(rf"^{extra} = \[", PROJECT, re.MULTILINE) for extra in extras)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -172,7 +172,7 @@ def _refuse_contradictions(options: Mapping[str, Any]) -> None:
         raise click.UsageError("--trigger pipe: needs standard output for itself: give --results a file, leave --json")
     if options["labels"] is not None and options["serve"] is None:
         raise click.UsageError("--labels is for the live page: serve one with --serve 127.0.0.1:8080")
-    for name in ("also", "language"):
+    for name in ("also", "language", "shift"):
         if options[name] and options["serve"] is None:
             raise click.UsageError(f"--{name} is for the live page: serve one with --serve 127.0.0.1:8080")
     if options["save_raw"] and options["save"] is None:

@@ -51,7 +51,7 @@ OPTIONS = (
         "--output",
         metavar="URI",
         help="Pulse a digital output for each verdict: 'gpio:/dev/gpiochip0?ok=17&nok=27&pulse_ms=100'; ok energises "
-        "to pass, nothing moves at ERROR.",
+        "to pass, nothing moves at ERROR; busy=22 is active while a verdict is awaited.",
     ),
     click.option(
         "--mqtt", envvar="CSFLOW_MQTT", metavar="URL", help="Publish to mqtt[s]://user:password@host/PREFIX/result."
@@ -84,6 +84,11 @@ OPTIONS = (
         metavar="LANGUAGE",
         show_default="as the browser is set",
         help="Language of that page for who has chosen none: en, de, or a JSON file of its words.",
+    ),
+    click.option(
+        "--shift",
+        metavar="FILE",
+        help="Keep the counters of that page's shift in FILE: they go on where the run starts anew.",
     ),
     click.option(
         "--history", metavar="DIR", help="Keep results in Parquet files by line and day, which csflow history asks."

@@ -13,7 +13,7 @@ from pathlib import Path
 from csflow.runtime.detector import Detector
 from csflow.runtime.picture.origin import decoder_of
 from csflow.runtime.picture.region import Region
-from csflow.runtime.sink import TERMINAL, OutputReport, ResultSink
+from csflow.runtime.sink import TERMINAL, AwaitingSink, OutputReport, ResultSink
 from csflow.runtime.sinks.background import BackgroundSink
 from csflow.runtime.sinks.rule import ResultRule, SelectingSink
 from csflow.runtime.source import FrameSource
@@ -55,6 +55,8 @@ class OutputOptions:
     """Other runs on that page, NAME=http://HOST:PORT each; their token is in $CSFLOW_ALSO_TOKEN."""
     language: str | None = None
     """Of that page: en, de or a JSON file; None: as the browser is set."""
+    shift: str | None = None
+    """File in which that page's counters of the shift outlive the run."""
     history: str | None = None
     """Folder of Parquet files."""
     line: str | None = None
@@ -94,6 +96,12 @@ class Outputs:
         """Write to every sink. Raises SinkError where one of them must not be missing."""
         for sink in self._sinks:
             sink.write(result, frame)
+
+    def asked(self) -> None:
+        """Tell those that await a result."""
+        for sink in self._sinks:
+            if isinstance(sink, AwaitingSink):
+                sink.asked()
 
     def close(self) -> None:
         """Flush and close all, within the time of the slowest. May be called twice."""
@@ -253,6 +261,7 @@ def _open_page(
             os.environ.get("CSFLOW_ALSO_TOKEN") or None,
             options.language,
             None if options.save is None else Path(options.save),
+            None if options.shift is None else Path(options.shift),
         ),
     )
     outputs.page_url = page.url

@@ -54,6 +54,7 @@ class Rounds:
         silence_s: float,
         max_results: int | None,
         mapped: Mapped | None = None,
+        awaits: Callable[[], None] = lambda: None,
     ) -> None:
         """Take over opened sources.
 
@@ -64,9 +65,11 @@ class Rounds:
             silence_s: longest time in seconds without a frame; of a live source, without a good one.
             max_results: turns there are at most; None for no limit.
             mapped: makes 8 bits of a picture's levels; None leaves pictures as they come.
+            awaits: called when a result is to come: at a request, or where nobody asks at a picture.
         """
         self._wake = threading.Condition()
         self._beat = beat
+        self._awaits = awaits
         self._stop = stop
         self._left = max_results
         self._seen: Frame | None = None
@@ -80,6 +83,7 @@ class Rounds:
             turns, failure = self._round(first, batch)
             if turns:
                 first = self.feeds.index(turns[-1].feed) + 1
+                self._awaits()
                 yield self._counted(turns)
             if failure is not None:
                 raise failure
@@ -129,6 +133,7 @@ class Rounds:
             except EndOfStream:
                 return
             if request is not None:
+                self._awaits()
                 turn = Turn(feed, self._answer(feed, request, request.deadline_s or deadline_s), request)
                 if turn.frame is not None:
                     trigger.exposed(request, turn.frame)

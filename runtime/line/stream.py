@@ -15,7 +15,7 @@ from csflow.runtime.line.frame_health import HealthLimits
 from csflow.runtime.line.judge import Judge
 from csflow.runtime.line.rounds import Rounds, Turn
 from csflow.runtime.picture.window import eight_bits
-from csflow.runtime.sink import ResultSink
+from csflow.runtime.sink import AwaitingSink, ResultSink
 from csflow.runtime.sinks.summary import Summary, Tally
 from csflow.runtime.source import FrameSource
 from csflow.runtime.trigger import SupervisedTrigger, Trigger
@@ -101,6 +101,7 @@ def run_stream(
             silence_s=policy.silence_s,
             max_results=policy.max_results,
             mapped=partial(eight_bits, window=detector.bundle.manifest.preprocessing.window),
+            awaits=partial(_tell, [sink for sink in sinks if isinstance(sink, AwaitingSink)]),
         )
         for feed in rounds.feeds:
             stack.callback(feed.close)
@@ -140,6 +141,11 @@ def _supervised(trigger: Trigger | None, rounds: Rounds) -> Iterator[None]:
     except CSFlowError as error:
         trigger.failed(error)
         raise
+
+
+def _tell(sinks: Sequence[AwaitingSink]) -> None:
+    for sink in sinks:
+        sink.asked()
 
 
 def _turns(rounds: Rounds, batch: int, trigger: Trigger | None, policy: StreamPolicy) -> Iterator[list[Turn]]:

@@ -49,6 +49,8 @@ class Beside:
     """As `Words` takes it."""
     saved: Path | None = None
     """Folder in which pictures of parts are saved."""
+    shift: Path | None = None
+    """File in which the shift's counters outlive the run."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from csflow.runtime.errors import BackendUnavailable, ConfigError, SinkError
 from csflow.runtime.machine.install import pip_install
 from csflow.runtime.page.access import Access, Address
 from csflow.runtime.page.facts import Beside, PageInfo
+from csflow.runtime.page.files.shift import ShiftFile
 from csflow.runtime.page.labelling import Labelling
 from csflow.runtime.page.state import LiveState
 from csflow.runtime.sink import OutputReport
@@ -42,9 +43,9 @@ class PageSink:
             beside: what is shown beside the run; None is nothing.
 
         Raises:
-            ConfigError: no address, one that needs a token, labelling without the operator's, no other run, or
-                no language.
-            SinkError: the address is taken, or is not of this machine.
+            ConfigError: no address, one that needs a token, labelling without the operator's, no other run, no
+                language, or another run counts in the shift's file.
+            SinkError: the address is taken, or is not of this machine; the shift's folder cannot be written.
             BackendUnavailable: a library is missing.
         """
         where = Address.parse(address)
@@ -62,7 +63,18 @@ class PageSink:
                 f"the live page needs starlette, uvicorn and prometheus-client, of which one does not load ({error}); "
                 f"install them with: {pip_install('serve')}"
             ) from None
-        self._server = PageServer(where, access, self._state, labelling, beside or Beside())
+        beside = beside or Beside()
+        self._shift = None if beside.shift is None else ShiftFile(beside.shift)
+        try:
+            self._server = PageServer(where, access, self._state, labelling, beside)
+        except BaseException:
+            if self._shift is not None:
+                self._shift.close()
+            raise
+        if self._shift is not None:
+            if self._shift.kept is not None:
+                self._state.go_on(self._shift.kept)
+            self._shift.follow(self._state.shift)
 
     @property
     def url(self) -> str:
@@ -79,6 +91,8 @@ class PageSink:
         """Serve no more. May be called twice."""
         self._closed = True
         self._server.close()
+        if self._shift is not None:
+            self._shift.close()
 
     def __enter__(self) -> PageSink:
         return self

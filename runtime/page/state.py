@@ -13,6 +13,8 @@ from typing import Any
 
 from csflow.runtime.page.cameras import CameraCounts, Cameras
 from csflow.runtime.page.facts import PageInfo, Seen, finite, score_ratio
+from csflow.runtime.page.files.shift import Shift
+from csflow.runtime.schema import to_mapping
 from csflow.runtime.sink import OutputReport
 from csflow.runtime.sinks.summary import Tally
 from csflow.runtime.types import Frame, Result, Verdict
@@ -124,6 +126,17 @@ class LiveState:
         with self._lock:
             self._shift = time.time(), self.tally.summary().verdicts
 
+    def go_on(self, shift: Shift) -> None:
+        """Count on from what an earlier run had counted."""
+        with self._lock:
+            verdicts = self.tally.summary().verdicts
+            self._shift = shift.since, {name: count - shift.counts[name] for name, count in verdicts.items()}
+
+    def shift(self) -> Shift:
+        """What was counted since the shift began."""
+        with self._lock:
+            return self._of_shift(self.tally.summary().verdicts)
+
     def snapshot(self, shown: Iterable[Seen], since: int) -> dict[str, Any]:
         """Everything the page shows as a JSON object.
 
@@ -148,7 +161,7 @@ class LiveState:
                 "shown": [_shown(seen, now_ns) for seen in shown],
                 "unix_s": round(time.time(), 3),
                 "counts": summary.verdicts,
-                "shift": self._of_shift(summary.verdicts),
+                "shift": to_mapping(self._of_shift(summary.verdicts)),
                 "frames": summary.frames,
                 "dropped": summary.dropped,
                 "fps": self._fps(now_ns),
@@ -162,9 +175,9 @@ class LiveState:
         mapping["outputs"] = [_output(report) for report in self._reports()]
         return mapping
 
-    def _of_shift(self, verdicts: dict[str, int]) -> dict[str, Any]:
+    def _of_shift(self, verdicts: dict[str, int]) -> Shift:
         since_s, before = self._shift
-        return {"since": round(since_s, 3), "counts": {name: count - before[name] for name, count in verdicts.items()}}
+        return Shift(round(since_s, 3), {name: count - before[name] for name, count in verdicts.items()})
 
     def _fps(self, now_ns: int) -> float:
         recent = sum(1 for _ in itertools.takewhile(lambda t: now_ns - t < RATE_S * 1e9, reversed(self._times_ns)))

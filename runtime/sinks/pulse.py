@@ -2,12 +2,16 @@
 
 gpio:/dev/gpiochip0?ok=17&nok=27                                     lines by their numbers
 gpio:/dev/gpiochip0?ok=PASS&nok=REJECT&pulse_ms=200&active=low       or by their names, with options
+gpio:/dev/gpiochip0?ok=17&nok=27&busy=22                             and one that says when a verdict is awaited
 
     OK    NOK
     1     0      for the length of the pulse: the part is good, and a verified engine says so
     0     1      for the length of the pulse: NOK, UNCERTAIN, or OK of an engine that is not verified
     0     0      no verdict: before the first, between pulses, at ERROR, at the end
     1     1      never
+
+BUSY rises with a trigger and falls with its verdict: at its fall OK or NOK has risen, or neither will. Without a
+trigger it rises with the picture.
 """
 
 from __future__ import annotations
@@ -25,7 +29,7 @@ __all__ = ["PulseSink"]
 PULSE_MS = 100.0
 LONGEST_PULSE_MS = 10_000.0
 GAP_S = 0.005
-"""Between two pulses, so that they are two for whoever counts edges."""
+"""Between two pulses, and between two parts of BUSY, so that they are two for whoever counts edges."""
 LATEST_S = 1.0
 """A verdict that could not be shown for so long is about another part."""
 JOIN_S = 2.0
@@ -47,6 +51,7 @@ def _active_low(text: str) -> bool:
 OPTIONS: dict[str, Option] = {
     "ok": (line_of, "17"),
     "nok": (line_of, "27"),
+    "busy": (line_of, "22"),
     "pulse_ms": (_milliseconds, "100 (1 to 10000)"),
     "active": (_active_low, "high or low"),
 }
@@ -59,7 +64,7 @@ class PulseSink:
         """Take the lines, both inactive.
 
         Raises:
-            ConfigError: `text` is not as in the module, or names no line for ok or nok, or one for both.
+            ConfigError: `text` is not as in the module, or names no line for ok or nok, or one line twice.
             BackendUnavailable: gpiod is missing.
             SourceError: no such chip or line, or another program has it.
         """
@@ -68,15 +73,17 @@ class PulseSink:
         options = read_options(text, query, OPTIONS)
         if chip == place or not chip.startswith("/"):
             raise ConfigError(f"no output {text!r}: expected gpio:/dev/gpiochip0?ok=17&nok=27")
-        if not {"ok", "nok"} <= set(options) or options["ok"] == options["nok"]:
-            raise ConfigError(f"{text!r} needs a line each for ok and nok: gpio:/dev/gpiochip0?ok=17&nok=27")
-        lines = {name: options[name] for name in ("ok", "nok")}
+        lines = {name: options[name] for name in ("ok", "nok", "busy") if name in options}
+        if not {"ok", "nok"} <= set(lines) or len(set(lines.values())) < len(lines):
+            raise ConfigError(f"{text!r} needs a line each for ok, nok and busy: gpio:/dev/gpiochip0?ok=17&nok=27")
         self._name = place
         self._pulse_s = options.get("pulse_ms", PULSE_MS) / 1e3
         self._levels = Levels(chip, lines, place, options.get("active", False))
         self._changed = threading.Condition()
         self._next: tuple[str, float] | None = None
         """The line that is to be active, empty for none, and when that was said."""
+        self._tells_busy = "busy" in lines
+        self._busy = self._shown_busy = False
         self._closing = False
         self._error = ""
         self._thread = threading.Thread(target=self._run, name="csflow-pulse", daemon=True)
@@ -91,6 +98,13 @@ class PulseSink:
             if self._error or self._closing:
                 raise SinkError(f"{self._name}: {self._error or 'closed'}")
             self._next = _line(result), time.monotonic()
+            self._busy = False
+            self._changed.notify_all()
+
+    def asked(self) -> None:
+        """A part was asked for: busy until its result comes."""
+        with self._changed:
+            self._busy = self._tells_busy
             self._changed.notify_all()
 
     def close(self) -> None:
@@ -102,8 +116,11 @@ class PulseSink:
 
     def _run(self) -> None:
         try:
-            while (taken := self._take(None)) is not None:
-                self._pulse(*taken)
+            while not self._closing:
+                if taken := self._take():
+                    self._pulse(*taken)
+                else:
+                    self._show("", self._busy)
             self._levels.set(())
         except OSError as error:
             with self._changed:
@@ -112,26 +129,37 @@ class PulseSink:
             self._levels.release()
 
     def _pulse(self, line: str, said_s: float) -> None:
-        if not line or time.monotonic() - said_s > LATEST_S:
-            return
-        self._levels.set((line,))
-        try:
-            self._wait(self._pulse_s)
-        finally:
-            self._levels.set(())
+        if time.monotonic() - said_s > LATEST_S:
+            line = ""
+        # In two steps: whoever reads at the fall of BUSY finds the verdict, or none.
+        self._show(line, self._shown_busy)
+        self._show(line, False)
+        fell_s = time.monotonic()
+        while line and self._changes_before(fell_s + self._pulse_s):
+            time.sleep(max(0.0, fell_s + GAP_S - time.monotonic()))
+            self._show(line, self._busy)
+        self._show("", self._shown_busy)
         time.sleep(GAP_S)
 
-    def _take(self, timeout_s: float | None) -> tuple[str, float] | None:
-        """What was said last; None at the end."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._next is not None or self._closing, timeout_s)
-            taken, self._next = self._next, None
-            return None if self._closing else taken
+    def _show(self, line: str, busy: bool) -> None:
+        self._shown_busy = busy
+        self._levels.set([name for name in (line, "busy" if busy else "") if name])
 
-    def _wait(self, seconds: float) -> None:
-        """Until the pulse is over: by its time, by another result, or by the end."""
+    def _take(self) -> tuple[str, float] | None:
+        """What was said last; None where only BUSY changed, and at the end."""
         with self._changed:
-            self._changed.wait_for(lambda: self._next is not None or self._closing, seconds)
+            self._changed.wait_for(self._has_news)
+            taken, self._next = self._next, None
+            return taken
+
+    def _changes_before(self, end_s: float) -> bool:
+        """Wait until a pulse is over: by its time, by another result, or by the end; True where BUSY alone changes."""
+        with self._changed:
+            changed = self._changed.wait_for(self._has_news, max(0.0, end_s - time.monotonic()))
+            return changed and self._next is None and not self._closing
+
+    def _has_news(self) -> bool:
+        return self._next is not None or self._closing or self._busy != self._shown_busy
 
     def __enter__(self) -> PulseSink:
         return self

@@ -20,6 +20,8 @@ class Chip:
         self.active_low = False
         self.outputs: dict[Any, bool] = {}
         self.history: list[tuple[bool, bool]] = []
+        self.active: list[set[Any]] = []
+        """Every change of the lines that are active."""
         self.released = 0
         self._edges: queue.SimpleQueue[gpiod.EdgeEvent] = queue.SimpleQueue()
         self._ready: list[gpiod.EdgeEvent] = []
@@ -39,6 +41,9 @@ class Chip:
             raise OSError(19, "No such device")
         for line, value in values.items():
             self.outputs[line] = value is Value.ACTIVE
+        active = {line for line, level in self.outputs.items() if level}
+        if self.active[-1:] != [active]:
+            self.active.append(active)
         now = self.outputs[self._ok], self.outputs[self._nok]
         if not self.history or self.history[-1] != now:
             self.history.append(now)

@@ -12,6 +12,7 @@ from pathlib import Path
 from csflow.calibration.metrics import GOOD
 from csflow.calibration.thresholds import percent, reachable, required_parts
 from csflow.runtime.errors import DataError
+from csflow.runtime.labels.folder import LabelFolder
 from csflow.toolkit.data.dataset import Dataset, Sample
 from csflow.toolkit.data.hold_out import split_evenly
 from csflow.toolkit.data.provenance import file_hashes
@@ -54,11 +55,13 @@ class Promise:
 def with_set_aside(dataset: Dataset, parts: int | None = None) -> Dataset:
     """`dataset` with some of its training pictures kept for thresholds, spread evenly over them.
 
+    What somebody said to train with (`csflow label --use train`) is trained with.
+
     Args:
         parts: how many; None takes as many as the default promise needs, at most a third, where there are neither
             pictures for thresholds nor good ones to test with. A data set with pictures for thresholds stays as it is.
 
-    Raises DataError where fewer than 2 pictures would be left to train with.
+    Raises DataError where fewer than 2 pictures would be left to train with, or labels.jsonl is not csflow's.
     """
     good = len(dataset.train)
     parted = dataset.calibration or any(sample.label == GOOD for sample in dataset.test) or dataset.any_size
@@ -67,7 +70,10 @@ def with_set_aside(dataset: Dataset, parts: int | None = None) -> Dataset:
         return dataset
     if count > good - 2:
         raise DataError(f"of {good} good pictures, {count} cannot be set aside and 2 be trained with: bring more")
-    kept, aside = _part(dataset.train, count)
+    wanted = {dataset.root / label.picture for label in LabelFolder(dataset.root).read()}
+    free = [sample for sample in dataset.train if sample.path not in wanted]
+    _, aside = _part(free, min(count, max(0, len(free) - 2)))
+    kept = tuple(sample for sample in dataset.train if sample not in aside)
     return replace(dataset, train=kept, calibration=aside, set_aside=len(aside))
 
 

@@ -108,6 +108,46 @@ def test_a_chip_that_is_gone_ends_the_run(chip: Chip) -> None:
             sink.write(OK, None)
 
 
+BUSY = f"{LINES}&busy=24&pulse_ms=10000"
+
+
+def test_busy_is_from_the_trigger_to_the_verdict_which_stands_when_it_falls(chip: Chip) -> None:
+    with PulseSink(BUSY) as sink:
+        sink.asked()
+        until(lambda: chip.outputs[24])
+        sink.write(OK, None)
+        until(lambda: not chip.outputs[24])
+        assert chip.outputs[22]
+        sink.asked()
+        until(lambda: chip.outputs[24])
+        assert chip.outputs[22], "the pulse of the part before goes on"
+        sink.write(replace(OK, verdict=Verdict.ERROR), None)
+        until(lambda: not chip.outputs[24])
+    assert chip.active == [set(), {24}, {22, 24}, {22}, {22, 24}, {24}, set()]
+
+
+def test_busy_falls_between_two_parts_that_follow_at_once(chip: Chip) -> None:
+    with PulseSink(BUSY) as sink:
+        sink.asked()
+        until(lambda: chip.outputs[24])
+        sink.write(OK, None)
+        sink.asked()
+        until(lambda: {22} in chip.active and chip.outputs[24])
+        assert chip.active[1:] == [{24}, {22, 24}, {22}, {22, 24}]
+        sink.write(replace(OK, verdict=Verdict.NOK), None)
+        until(lambda: not chip.outputs[24])
+        assert chip.active[5:] == [{24}, {24, "REJECT"}, {"REJECT"}]
+    assert chip.active[-1] == set()
+
+
+def test_without_a_line_for_it_nothing_is_busy(chip: Chip) -> None:
+    with PulseSink(f"{LINES}&pulse_ms=1") as sink:
+        sink.asked()
+        sink.write(OK, None)
+        until(lambda: chip.history[-2:] == [(True, False), (False, False)])
+    assert set(chip.outputs) == {22, "REJECT"}
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
@@ -117,7 +157,8 @@ def test_a_chip_that_is_gone_ends_the_run(chip: Chip) -> None:
         ("gpio:/dev/gpiochip0?ok=1&nok=1", "a line each"),
         ("gpio:/dev/gpiochip0?ok=1&nok=2&pulse_ms=0", "pulse_ms"),
         ("gpio:/dev/gpiochip0?ok=1&nok=2&active=maybe", "active"),
-        ("gpio:/dev/gpiochip0?ok=1&nok=2&busy=3", "no option 'busy'"),
+        ("gpio:/dev/gpiochip0?ok=1&nok=2&busy=2", "a line each"),
+        ("gpio:/dev/gpiochip0?ok=1&nok=2&lamp=3", "no option 'lamp'"),
     ],
 )
 def test_what_is_no_output(chip: Chip, text: str, why: str) -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from csflow.calibration.thresholds import required_parts, upper_bound
 from csflow.runtime.errors import DataError
+from csflow.runtime.labels.folder import LabelFolder
 from csflow.toolkit.cli.split import split as command
 from csflow.toolkit.data.dataset import Dataset, Sample, load_dataset
 from csflow.toolkit.data.split import Promise, calibrate_words, set_aside_words, with_set_aside, write_split
@@ -42,6 +43,18 @@ def test_as_many_as_the_promise_needs_but_at_most_a_third(count: int, aside: int
 def test_the_next_command_promises_what_the_pictures_can(parts: int, rate: str) -> None:
     assert Promise().option(parts) == (f" --false-reject-rate {rate}" if rate else "")
     assert upper_bound(parts, 1, 0.95) <= float(rate.rstrip("%") or 1) / 100
+
+
+def test_what_the_operator_said_to_train_with_is_not_set_aside(tmp_path: Path) -> None:
+    numbered(tmp_path / "train" / "good", 30)
+    before = with_set_aside(load_dataset(tmp_path)).calibration[0].path
+    heard = [
+        LabelFolder(tmp_path).add(before.read_bytes(), name, "NOK", "good", "only dust", "anna", "train").picture
+        for name in ("a.png", "m.png", "z.png")
+    ]
+    made = with_set_aside(load_dataset(tmp_path))
+    assert made.set_aside == len(made.calibration) == 10
+    assert {tmp_path / picture for picture in heard[-1:]} <= {sample.path for sample in made.train}
 
 
 def test_it_is_said_aloud() -> None:
