@@ -73,7 +73,7 @@ class PulseSink:
         options = read_options(text, query, OPTIONS)
         if chip == place or not chip.startswith("/"):
             raise ConfigError(f"no output {text!r}: expected gpio:/dev/gpiochip0?ok=17&nok=27")
-        lines = {name: options[name] for name in ("ok", "nok", "busy") if name in options}
+        lines: dict[str, int | str] = {name: options[name] for name in ("ok", "nok", "busy") if name in options}
         if not {"ok", "nok"} <= set(lines) or len(set(lines.values())) < len(lines):
             raise ConfigError(f"{text!r} needs a line each for ok, nok and busy: gpio:/dev/gpiochip0?ok=17&nok=27")
         self._name = place
