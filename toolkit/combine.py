@@ -99,8 +99,9 @@ def _require_alike(bundles: Sequence[Bundle], models: Sequence[Model]) -> None:
             raise ConfigError(f"{bundle.path} is a combination itself: name the bundles that it was made from")
         if bundle.manifest.preprocessing != bundles[0].manifest.preprocessing:
             raise ConfigError(
-                f"{bundle.path} prepares pictures in another way than {bundles[0].path} (size, tiles, region or "
-                "ignored areas): train both with the same --image-size, --tile, --roi and --region"
+                f"{bundle.path} prepares pictures in another way than {bundles[0].path} (size, tiles, region, ignored "
+                "areas, or the mean part that it aligns on): train both with the same --image-size, --tile, --roi and "
+                "--region, and with --align on the same pictures, so with the same --hold-out too"
             )
         if bool(kept_masks(model.head)) != bool(kept_masks(models[0].head)):
             raise ConfigError(
