@@ -37,6 +37,9 @@ def random_weights(path: Path) -> Path:
         elif key.endswith("weight"):
             # Each block adds to what goes round it: a small share of it keeps sums of sixteen in their range.
             value.fill_(0.2 if "bn3" in key else 1.0)
+        else:
+            # The network was built without values.
+            value.fill_(1.0 if key.endswith("running_var") else 0.0)
     save_file({key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}, path)
     return path
 
