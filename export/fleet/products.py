@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from csflow.runtime.errors import ConfigError
 from csflow.runtime.machine.toml import read_toml
 from csflow.runtime.schema import SchemaError, from_mapping, to_mapping
+from csflow.toolkit.choosing.settings import TrainSettings
+from csflow.toolkit.cli.presets import PRESETS, preset_settings
 
 __all__ = ["Entry", "Fleet", "Product", "Settings", "read_products"]
 
@@ -19,28 +21,19 @@ LARGEST = 0xFFFF
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(TrainSettings):
     """How products are made. [defaults] says any of it for all of them, a product for itself.
 
-    What has a name of an option of `csflow train`, `calibrate` or `export` means the same.
+    What has a name of an option of `csflow train`, `calibrate` or `export` means the same; files are relative to
+    products.toml.
     """
 
-    method: str = "cs-flow"
-    backbone: str = "tf_efficientnet_b5.aa_in1k"
-    backbone_weights: str = "auto"
-    backbone_precision: str = "fp32"
-    padding: str = "timm"
-    image_size: int = 768
-    scales: int | None = None
-    stages: tuple[int, ...] | None = None
-    flips: str = "none"
-    hold_out: float = 0.0
-    region: str = ""
-    """Of `csflow roi --save`; relative to products.toml."""
-    set_aside: int | None = None
-    any_size: bool = False
+    preset: str = "paper"
+    """Settings that belong together, each of which any of the others overrules."""
     false_reject_rate: float = 0.01
     confidence: float = 0.95
+    warn_rate: float | None = None
+    keep_outliers: bool = False
     backend: str = "auto"
     """Engine that the line uses: it scores for the thresholds and is the one that is proved."""
     fp16: bool = False
@@ -50,14 +43,16 @@ class Settings:
     """GPUs that one product takes; below 1, several share one. None: one, where the machines have any."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.preset not in PRESETS:
+            raise ValueError(f"preset {self.preset!r}: expected one of {', '.join(PRESETS)}")
         if self.cores < 1:
             raise ValueError(f"cores {self.cores}: expected at least 1")
         if self.gpus is not None and self.gpus < 0.0:
             raise ValueError(f"gpus {self.gpus:g}: expected at least 0")
-        if not (0.0 <= self.hold_out <= 0.5 and (self.set_aside or 0) >= 0):
-            raise ValueError("expected hold_out from 0 to 0.5 and set_aside of at least 0")
-        if not (0.0 < self.false_reject_rate < 1.0 and 0.0 < self.confidence < 1.0):
-            raise ValueError("expected false_reject_rate and confidence between 0 and 1")
+        rates = (self.false_reject_rate, self.confidence, 0.5 if self.warn_rate is None else self.warn_rate)
+        if not all(0.0 < rate < 1.0 for rate in rates):
+            raise ValueError("expected false_reject_rate, confidence and warn_rate between 0 and 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,9 +92,12 @@ class Product:
         return self.folder / (self.entry.bundle or f"bundles/{self.name}.csflow")
 
     @property
-    def region(self) -> Path | None:
-        """The file of its region; None where it has none."""
-        return self.folder / self.entry.region if self.entry.region else None
+    def settings(self) -> TrainSettings:
+        """Those of its training, with the places of its files."""
+        region, weights = self.entry.region, self.entry.backbone_weights
+        if weights.endswith((".safetensors", ".pth")):
+            weights = str(self.folder / weights)
+        return replace(self.entry, region=region and str(self.folder / region), backbone_weights=weights)
 
 
 @dataclass(frozen=True)
@@ -144,7 +142,12 @@ def _with_defaults(tables: dict[str, Any], where: str) -> dict[str, Any]:
     products = tables.get("products")
     if not isinstance(products, dict) or not all(isinstance(product, dict) for product in products.values()):
         return tables
-    return {**tables, "products": {name: {**said, **product} for name, product in products.items()}}
+    return {**tables, "products": {name: _with_preset({**said, **product}) for name, product in products.items()}}
+
+
+def _with_preset(said: dict[str, Any]) -> dict[str, Any]:
+    preset = said.get("preset")
+    return {**preset_settings(preset), **said} if isinstance(preset, str) and preset in PRESETS else said
 
 
 def _refuse_doubles(path: Path, products: tuple[Product, ...]) -> None:

@@ -26,6 +26,8 @@ class Record:
     """Identity of the model that the training made."""
     seconds: dict[str, float] = field(default_factory=dict)
     """By verb, the last time that it was done."""
+    chosen: str = ""
+    """The method, with its options, that was chosen among candidates; empty where one was named."""
     auroc: float | None = None
     """Image AUROC of the trained model in torch; None where there are no good or no defective test pictures."""
     good: tuple[float, float] | None = None

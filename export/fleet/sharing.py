@@ -9,27 +9,11 @@ from pathlib import Path
 from csflow.export.fleet.products import Product
 from csflow.export.fleet.records import digest_of
 from csflow.runtime.errors import ConfigError
-from csflow.runtime.picture.region import Region, load_region
 from csflow.runtime.schema import to_mapping
 from csflow.toolkit.backbones.config import BackboneConfig
-from csflow.toolkit.plan import BackboneChoice, TrainPlan, model_plan
+from csflow.toolkit.plan import TrainPlan
 
-__all__ = ["plan_of", "shared_by"]
-
-
-def plan_of(product: Product) -> TrainPlan:
-    """What a training of the product is to do. Raises ConfigError for what cannot be."""
-    entry = product.entry
-    choice = BackboneChoice(
-        entry.backbone, entry.image_size, entry.padding, entry.scales, entry.stages, entry.backbone_precision
-    )
-    area = load_region(product.region) if product.region else Region()
-    weights = entry.backbone_weights
-    if weights.endswith((".safetensors", ".pth")):
-        weights = str(product.folder / weights)
-    return TrainPlan(
-        *model_plan(entry.method, choice), weights, entry.flips, area.roi, area.ignore, area.window, entry.hold_out
-    )
+__all__ = ["shared_by"]
 
 
 def shared_by(products: Sequence[Product], work: Path) -> dict[str, tuple[Path, BackboneConfig]]:
@@ -40,11 +24,12 @@ def shared_by(products: Sequence[Product], work: Path) -> dict[str, tuple[Path, 
     groups: dict[str, list[tuple[Product, BackboneConfig]]] = {}
     for product in products:
         try:
-            plan = plan_of(product)
+            plan, *others = product.settings.plans().values()
         except ConfigError as error:
             raise ConfigError(f"{product.name}: {error}") from None
         backbone = plan.model.backbone
-        if not backbone.patches:
+        # Which of several is chosen, the training finds out.
+        if not (backbone.patches or others):
             groups.setdefault(_key(product, plan), []).append((product, backbone))
     shared: dict[str, tuple[Path, BackboneConfig]] = {}
     for key, members in groups.items():
@@ -58,5 +43,5 @@ def _key(product: Product, plan: TrainPlan) -> str:
     entry = product.entry
     like = dataclasses.replace(plan.model.backbone, scales=1, stages=(0,))
     pictures = (str(product.images.resolve()), entry.set_aside, entry.any_size, plan.hold_out, plan.flips)
-    area = (plan.roi, plan.ignore, plan.window)
+    area = (plan.roi, plan.ignore, plan.window, plan.align, plan.tiles)
     return digest_of(*pictures, to_mapping(like), plan.model.image_size, plan.weights, area)

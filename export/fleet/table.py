@@ -9,12 +9,13 @@ from typing import Any
 
 from csflow.calibration.thresholds import percent
 from csflow.export.fleet.products import Fleet, Product
-from csflow.export.fleet.records import Records
+from csflow.export.fleet.records import Record, Records
 from csflow.export.fleet.task import VERBS
 from csflow.runtime.bundle.calibration import load_calibration
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.errors import CSFlowError
 from csflow.runtime.schema import to_mapping
+from csflow.toolkit.choosing.settings import AUTO
 from csflow.toolkit.evaluation.html import render_page
 
 __all__ = ["Row", "fleet_page", "rows_of", "table_lines", "to_json"]
@@ -31,7 +32,7 @@ class Row:
     name: str
     number: int
     method: str
-    """With its options."""
+    """With its options; 'auto: padim' where it was chosen."""
     auroc: float | None
     """Image AUROC on the test pictures; None where there are no good or no defective ones."""
     good: tuple[float, float] | None
@@ -105,7 +106,7 @@ def _row(product: Product, records: Records, problem: str) -> Row:
     return Row(
         product.name,
         product.entry.number,
-        product.entry.method,
+        _method(product, record),
         record.auroc,
         record.good,
         record.good_of,
@@ -116,6 +117,11 @@ def _row(product: Product, records: Records, problem: str) -> Row:
         record.passed,
         problem,
     )
+
+
+def _method(product: Product, record: Record) -> str:
+    named = product.entry.method
+    return f"{named}: {record.chosen}" if named == AUTO and record.chosen else named
 
 
 def _cells(row: Row) -> tuple[str, ...]:

@@ -16,8 +16,8 @@ import torch
 from csflow.calibration.calibrate import calibrate
 from csflow.calibration.metrics import GOOD
 from csflow.export.export import ExportRequest, export_bundle
+from csflow.export.fleet.products import Entry
 from csflow.export.fleet.records import Record, Records, digest_of, pictures_digest
-from csflow.export.fleet.sharing import plan_of
 from csflow.export.fleet.sheets import write_sheet
 from csflow.export.fleet.task import Outcome, Task
 from csflow.export.gate.pictures import choose_samples
@@ -39,17 +39,29 @@ from csflow.runtime.errors import (
     EngineMismatch,
 )
 from csflow.runtime.schema import to_mapping
-from csflow.toolkit.data.dataset import Dataset, Sample, load_dataset
-from csflow.toolkit.data.split import with_set_aside
+from csflow.toolkit.choosing.settings import AUTO, choose_beside
+from csflow.toolkit.data.dataset import Dataset, Sample
 from csflow.toolkit.evaluation.evaluation import evaluate
-from csflow.toolkit.plan import SharedFeatures
+from csflow.toolkit.plan import SharedFeatures, TrainPlan
 from csflow.toolkit.train_model import train_model
 
 __all__ = ["perform"]
 
 FINAL = (ConfigError, DataError, CalibrationError, BundleError, EngineMismatch, BackendUnavailable)
 """What would end the same at another try."""
-NOT_OF_TRAINING = ("false_reject_rate", "confidence", "backend", "fp16", "cores", "gpus", "bundle", "number")
+NOT_OF_TRAINING = (
+    "false_reject_rate",
+    "confidence",
+    "warn_rate",
+    "keep_outliers",
+    "backend",
+    "fp16",
+    "cores",
+    "gpus",
+    "bundle",
+    "number",
+    "preset",
+)
 """Settings that change nothing about the trained model."""
 
 
@@ -104,10 +116,7 @@ class _Job:
 
     @classmethod
     def of(cls, task: Task, records: Records, log: _Log) -> _Job:
-        entry, plan = task.product.entry, plan_of(task.product)
-        side = min(entry.image_size, *plan.roi[2:]) if plan.roi else entry.image_size
-        dataset = load_dataset(task.product.images, image_size=side, any_size=entry.any_size)
-        dataset = with_set_aside(dataset, entry.set_aside)
+        dataset = task.product.settings.dataset(task.product.images)
         for line in dataset.lines():
             log.say(line)
         return cls(task, records, log, dataset, records.read(task.product))
@@ -126,9 +135,14 @@ class _Job:
         return pictures_digest(self.dataset.root, [sample.path for sample in samples])
 
     def settings(self, *names: str) -> dict[str, Any]:
-        """Of the product, by name; none named: those that make the trained model."""
-        values = to_mapping(self.task.product.entry)
-        return {n: v for n, v in values.items() if (n in names if names else n not in NOT_OF_TRAINING)}
+        """Of the product, by name; none named: those that make the trained model, as far as they are no defaults.
+
+        So a setting that a later csflow has besides makes nobody's products anew.
+        """
+        values, defaults = to_mapping(self.task.product.entry), to_mapping(Entry(images=""))
+        if names:
+            return {name: values[name] for name in names}
+        return {n: v for n, v in values.items() if n not in NOT_OF_TRAINING and v != defaults[n]}
 
     def engine_text(self, bundle: Bundle) -> str:
         """The line's engine, where it is OpenVINO with the cores of this product."""
@@ -151,8 +165,8 @@ def _done(job: _Job, began: float) -> bool:
 
 
 def _train_key(job: _Job) -> str:
-    region = job.task.product.region
-    held = region.read_text(encoding="utf-8") if region else ""
+    region = job.task.product.settings.region
+    held = Path(region).read_text(encoding="utf-8") if region else ""
     return digest_of(job.settings(), held, job.digest(job.dataset.train))
 
 
@@ -168,10 +182,10 @@ def _trained(job: _Job) -> bool:
 
 def _train(job: _Job, key: str) -> None:
     fresh = job.task.fresh or job.record.begun != key
-    job.record = replace(job.record, begun=key)
+    job.record = replace(job.record, begun=key, chosen="")
     job.records.write(job.task.product, job.record)
     shared = None if job.task.shared is None else SharedFeatures(*job.task.shared)
-    bundle = train_model(job.dataset, job.path, plan_of(job.task.product), job.log, fresh, shared)
+    bundle = train_model(job.dataset, job.path, _plan(job), job.log, fresh, shared)
     spread = load_golden(bundle).spread
     job.record = replace(
         job.record,
@@ -180,6 +194,17 @@ def _train(job: _Job, key: str) -> None:
         good=spread,
         good_of=bundle.manifest.provenance["training"]["good_scores"] if spread else "",
     )
+
+
+def _plan(job: _Job) -> TrainPlan:
+    plans = job.task.product.settings.plans()
+    if job.task.product.entry.method != AUTO:
+        return next(iter(plans.values()))
+    choice = choose_beside(job.path, job.dataset, plans, job.log)
+    for line in choice.lines():
+        job.log.say(line)
+    job.record = replace(job.record, chosen=choice.chosen.method)
+    return choice.chosen.plan
 
 
 def _looked_at(job: _Job, bundle: Bundle) -> float | None:
@@ -194,7 +219,7 @@ def _looked_at(job: _Job, bundle: Bundle) -> float | None:
 
 def _calibrate_key(job: _Job) -> str:
     return digest_of(
-        job.settings("false_reject_rate", "confidence", "backend", "any_size"),
+        job.settings("false_reject_rate", "confidence", "warn_rate", "keep_outliers", "backend", "any_size"),
         job.bundle().weights_sha256,
         job.digest(_unseen(job)),
     )
@@ -219,7 +244,8 @@ def _calibrate(job: _Job, _key: str) -> None:
     paths = [sample.path for sample in _unseen(job)]
     with open_engine(bundle, job.engine_text(bundle)) as engine:
         any_size = entry.any_size or job.dataset.any_size
-        report = calibrate(bundle, paths, engine, entry.false_reject_rate, entry.confidence, any_size=any_size)
+        rates = (entry.false_reject_rate, entry.confidence, entry.warn_rate)
+        report = calibrate(bundle, paths, engine, *rates, any_size=any_size, keep_outliers=entry.keep_outliers)
     for line in report.warnings:
         job.log.say(f"WARNING: {line}")
 

@@ -10,7 +10,7 @@ import click
 
 from csflow.toolkit.cli.numbers import Numbers
 
-__all__ = ["flow_options"]
+__all__ = ["flow_names", "flow_options"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -29,6 +29,14 @@ def flow_options(command: F) -> F:
             told = f"{first_sentence(docs[field.name])}  [CS-Flow; default: {default_text(field.default)}]"
             command = click.option(name, field.name, type=_type(hints[field.name]), default=None, help=told)(command)
     return command
+
+
+def flow_names() -> tuple[str, ...]:
+    """The parameters of `flow_options`."""
+    from csflow.toolkit.methods.flow.config import FlowConfig, TrainConfig
+    from csflow.toolkit.options import option_fields
+
+    return tuple(field.name for cls in (TrainConfig, FlowConfig) for field in option_fields(cls))
 
 
 def _type(hint: Any) -> Any:

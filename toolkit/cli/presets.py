@@ -6,7 +6,9 @@ from typing import Any
 
 import click
 
-__all__ = ["PRESETS", "is_said", "preset_option", "without_preset"]
+from csflow.toolkit.cli.method_options import flow_names
+
+__all__ = ["PRESETS", "is_said", "preset_option", "preset_settings", "without_preset"]
 
 DEFAULT = click.core.ParameterSource.DEFAULT
 DEFAULT_MAP = click.core.ParameterSource.DEFAULT_MAP
@@ -38,6 +40,14 @@ def preset_option(command: Any) -> Any:
         "pictures; 'balanced' CS-Flow on the same with hidden 256, 40 epochs and a tenth of the good pictures held "
         "out; 'paper' the defaults below. Other options overrule it.",
     )(command)
+
+
+def preset_settings(name: str) -> dict[str, Any]:
+    """What the preset says, options of CS-Flow behind its name: for who has settings, and no options."""
+    values, flow = PRESETS[name], flow_names()
+    options = "&".join(f"{option}={value}" for option, value in values.items() if option in flow)
+    others = {option: value for option, value in values.items() if option not in flow}
+    return {**others, "method": f"{values['method']}?{options}"} if options else others
 
 
 def without_preset(ctx: click.Context, given: dict[str, Any]) -> dict[str, Any]:

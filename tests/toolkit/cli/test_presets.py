@@ -25,7 +25,7 @@ def plan_of(monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[Any, Any, flo
         seen.update({**dict(zip(names, arguments, strict=False)), **named})
         raise click.Abort
 
-    monkeypatch.setattr("csflow.toolkit.plan.TrainPlan", stop)
+    monkeypatch.setattr("csflow.toolkit.choosing.settings.TrainPlan", stop)
     CliRunner().invoke(train, ["x", *words])
     return seen["model"], seen["training"], seen["hold_out"]
 
