@@ -40,6 +40,10 @@ class InferenceBackbone(nn.Module):
         super().__init__()
         self.image_size = image_size
         self.trunk = copy.deepcopy(backbone.trunk)
+        for module in self.trunk.modules():
+            # What works in place torch's exporter takes apart, which is most of its time.
+            if getattr(module, "inplace", False):
+                module.inplace = False  # type: ignore[assignment]
         self.scales = backbone.config.scales
         mean, std = backbone.get_buffer("mean"), backbone.get_buffer("std")
         self.register_buffer("mean", (mean.double() * 255.0).to(mean.dtype))
