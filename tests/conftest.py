@@ -60,6 +60,30 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> MakeOnce:
     return give
 
 
+LARGE = 1 << 20
+
+
+def with_large_files_shared(source: Path, target: Path) -> Path:
+    """A copy of a folder whose files of a megabyte and more are the same files under another name.
+
+    csflow replaces files and never writes into one. A test that does takes `shutil.copytree`.
+    """
+
+    def copy(one: str, other: str) -> str:
+        if os.stat(one).st_size < LARGE:
+            return str(shutil.copy2(one, other))
+        os.link(one, other)
+        return other
+
+    return Path(shutil.copytree(source, target, copy_function=copy))
+
+
+def large_files(folder: Path) -> dict[Path, tuple[int, int]]:
+    """Size and time of change of each."""
+    found = {path: path.stat() for path in folder.rglob("*") if path.is_file()}
+    return {path: (at.st_size, at.st_mtime_ns) for path, at in found.items() if at.st_size >= LARGE}
+
+
 def golden_for_fake_engine(bundle: Bundle) -> dict[str, bytes]:
     """Golden frames that the fake engine passes: a dark and a bright one."""
     side = bundle.manifest.preprocessing.image_size
@@ -232,14 +256,16 @@ def method_bundle(request: pytest.FixtureRequest, made_once: MakeOnce, quick_bun
         if request.param == "combined":
             bundle = combine([quick_bundle(method) for method in COMBINED], path, Combination(), Silent())
         else:
-            bundle = Bundle.open(shutil.copytree(quick_bundle(request.param).path, path))
+            bundle = Bundle.open(with_large_files_shared(quick_bundle(request.param).path, path))
         bundle.update(make_graphs(bundle, ("fp32", "fp16")))
 
     return made_once(f"graphs of {request.param}", make) / "model.csflow"
 
 
 @pytest.fixture
-def trained_copy(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A private copy of `trained`, with a private cache directory."""
+def trained_copy(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A private copy of `trained`, whose large files may be replaced but not written into; a private cache, too."""
     monkeypatch.setenv("CSFLOW_CACHE", str(tmp_path / "cache"))
-    return Path(shutil.copytree(trained, tmp_path / "trained.csflow"))
+    before = large_files(trained)
+    yield with_large_files_shared(trained, tmp_path / "trained.csflow")
+    assert large_files(trained) == before, "a test wrote into a file that others read"

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -33,6 +32,7 @@ from csflow.toolkit.methods.flow.config import FlowConfig
 from csflow.toolkit.methods.flow.flow import CrossScaleFlow, Standardise
 from csflow.toolkit.methods.method import Shapes
 
+from ..conftest import MakeOnce, with_large_files_shared  # noqa: TID252 - tests are no package that could be named
 from . import fake_tensorrt
 
 MakeFlow = Callable[..., tuple[CrossScaleFlow, Shapes]]
@@ -113,12 +113,29 @@ def calibrated(trained_copy: Path, product_line: Path) -> Bundle:
 
 
 @pytest.fixture(scope="session")
-def exported_half(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, dict[str, Any]]:
+def exported_half(trained: Path, made_once: MakeOnce) -> tuple[Bundle, dict[str, Any]]:
     """A copy of the trained bundle after `csflow export --fp16 --no-engines --json`, and what the command said."""
-    path = shutil.copytree(trained, tmp_path_factory.mktemp("half") / "model.csflow")
-    result = CliRunner().invoke(export, ["--bundle", str(path), "--fp16", "--no-engines", "--json"])
-    assert result.exit_code == 0, result.output
-    return Bundle.open(path), json.loads(result.stdout)
+
+    def make(folder: Path) -> None:
+        path = with_large_files_shared(trained, folder / "model.csflow")
+        result = CliRunner().invoke(export, ["--bundle", str(path), "--fp16", "--no-engines", "--json"])
+        assert result.exit_code == 0, result.output
+        (folder / "said.json").write_text(result.stdout)
+
+    folder = made_once("exported half", make)
+    return Bundle.open(folder / "model.csflow"), json.loads((folder / "said.json").read_text())
+
+
+@pytest.fixture
+def graphs_of_before(exported_half: tuple[Bundle, dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """An export of the trained bundle takes the graphs of `exported_half`: what else it does is tested."""
+    bundle, _ = exported_half
+
+    def made(_bundle: Bundle, precisions: Sequence[str]) -> dict[str, bytes]:
+        names = [f"graphs/{precision}/{graph}.onnx" for precision in precisions for graph in bundle.manifest.graphs]
+        return {name: bundle.read(name) for name in names}
+
+    monkeypatch.setattr("csflow.export.gate.write_graphs.make_graphs", made)
 
 
 @pytest.fixture(scope="session")

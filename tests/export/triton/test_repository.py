@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from csflow.runtime.engines.tensorrt.plan_record import BuildOptions, PlanAudit,
 from csflow.runtime.engines.triton.engine import PRECISION, WEIGHTS
 from csflow.runtime.errors import BundleError, ConfigError
 
+from ...conftest import with_large_files_shared  # noqa: TID252 - tests are no package that could be named
 from ..conftest import graph_file  # noqa: TID252 - tests are no package that could be named
 
 pytest.importorskip("tritonclient", reason="needs the extra triton")
@@ -210,10 +210,11 @@ def test_the_name_is_the_bundles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert model_name(Path(".")) == "part9"
 
 
+@pytest.mark.usefixtures("graphs_of_before")
 def test_the_command_writes_what_the_engine_asks_for(
     exported_half: tuple[Bundle, dict[str, Any]], tmp_path: Path, run_json: Callable[..., dict[str, Any]]
 ) -> None:
-    bundle = shutil.copytree(exported_half[0].path, tmp_path / "part7.csflow")
+    bundle = with_large_files_shared(exported_half[0].path, tmp_path / "part7.csflow")
 
     said = run_json("--bundle", str(bundle), "--triton", str(tmp_path / "r"))
 

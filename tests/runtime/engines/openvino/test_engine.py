@@ -162,6 +162,7 @@ def test_changed_graph_is_refused_before_openvino_sees_it(trained_copy: Path) ->
     path = trained_copy / "graphs" / "fp32" / "backbone.onnx"
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
+    path.unlink()  # other tests read the same file
     path.write_bytes(bytes(data))
     with pytest.raises(BundleCorrupted, match="SHA-256"):
         open_engine(bundle, "openvino")
