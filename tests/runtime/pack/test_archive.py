@@ -15,7 +15,7 @@ import pytest
 
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.errors import BundleCorrupted, BundleError
-from csflow.runtime.pack import archive
+from csflow.runtime.pack import archive, seal
 from csflow.runtime.pack.archive import pack, unpack
 from csflow.runtime.pack.keys import TrustList
 from csflow.runtime.pack.origin import read_origin
@@ -79,6 +79,19 @@ def test_one_changed_byte_is_refused_before_parsing(
         packed.write_bytes(changed)
         with pytest.raises(BundleCorrupted):
             unpack(packed, tmp_path / "there", pair.trusted)
+    assert not (tmp_path / "there").exists()
+
+
+@pytest.mark.parametrize("number", [b"0", b"2"])
+def test_another_format_is_refused_though_a_trusted_key_signed_it(
+    packed: Path, pair: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: bytes
+) -> None:
+    os.truncate(packed, packed.stat().st_size - SEAL_BYTES)
+    with monkeypatch.context() as patch, packed.open("r+b") as file:
+        patch.setattr(seal, "MAGIC", seal.MAGIC.replace(b"1", number))
+        write_seal(file, pair.key)
+    with pytest.raises(BundleCorrupted, match="no pack of csflow's"):
+        unpack(packed, tmp_path / "there", pair.trusted)
     assert not (tmp_path / "there").exists()
 
 

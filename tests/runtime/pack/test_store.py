@@ -7,6 +7,7 @@ import os
 import stat
 import sys
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -93,37 +94,44 @@ class Killed(BaseException):
     """The process ended."""
 
 
-@pytest.mark.parametrize("moment", range(0, 40, 3))
-def test_killed_at_any_step(
-    make_pack: MakePack, pair: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int
-) -> None:
-    link = tmp_path / "line/part7.csflow"
-    Store(link).install(make_pack(0.6), pair.trusted, False, passes)
-    new, calls = make_pack(0.7), iter(range(moment))
+def test_killed_at_every_step(make_pack: MakePack, pair: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, new = make_pack(0.6), make_pack(0.7)
 
-    def dying(real: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*given: Any, **named: Any) -> Any:
-            if next(calls, None) is None:
-                raise Killed
-            return real(*given, **named)
+    def install_and_die(link: Path, moment: int) -> bool:
+        """Whether it ended before so many calls that change the disk."""
+        calls = iter(range(moment))
 
-        return call
+        def dying(real: Callable[..., Any]) -> Callable[..., Any]:
+            def call(*given: Any, **named: Any) -> Any:
+                if next(calls, None) is None:
+                    raise Killed
+                return real(*given, **named)
 
-    with monkeypatch.context() as patch:
-        for module in (atomic, archive, store):
-            patch.setattr(module, "os", _Calls(os, dying))
-        patch.setattr(store.Store, "_clear", dying(Store._clear))
-        try:
-            Store(link).install(new, pair.trusted, False, passes)
-            ended = True
-        except Killed:
-            ended = False
-    Bundle.open(link).verify()
-    assert threshold(link) in ((0.7,) if ended else (0.6, 0.7))
-    Store(link).install(new, pair.trusted, False, passes)
-    assert threshold(link) == 0.7
-    Store(link).rollback(passes)
-    assert threshold(link) == 0.6
+            return call
+
+        with monkeypatch.context() as patch:
+            for module in (atomic, archive, store):
+                patch.setattr(module, "os", _Calls(os, dying))
+            patch.setattr(store.Store, "_clear", dying(Store._clear))
+            try:
+                Store(link).install(new, pair.trusted, False, passes)
+            except Killed:
+                return False
+        return True
+
+    for moment in count():
+        link = tmp_path / f"{moment}/part7.csflow"
+        Store(link).install(old, pair.trusted, False, passes)
+        ended = install_and_die(link, moment)
+        Bundle.open(link).verify()
+        assert threshold(link) in ((0.7,) if ended else (0.6, 0.7))
+        Store(link).install(new, pair.trusted, False, passes)
+        assert threshold(link) == 0.7
+        Store(link).rollback(passes)
+        assert threshold(link) == 0.6
+        if ended:
+            break
+    assert moment > 40
 
 
 class _Calls:
