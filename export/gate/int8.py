@@ -8,8 +8,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from csflow.calibration.metrics import GOOD
+from csflow.export.graphs.int8.quantize import MIN_SAMPLES, quantize
+from csflow.export.graphs.int8.running import outputs_of
 from csflow.export.graphs.onnx_export import graph_facts
-from csflow.export.graphs.quantization import MIN_SAMPLES, outputs_of, quantize
 from csflow.export.graphs.signature import signed
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.engines.stages import graph_file
@@ -41,10 +42,13 @@ def int8_file(bundle: Bundle) -> str:
     return graph_file("int8", bundle.manifest.graphs[-1])
 
 
-def int8_graph(bundle: Bundle, samples: Sequence[Sample]) -> bytes:
-    """The last of the float32 graphs of `bundle` in INT8, with ranges from these good parts.
+def int8_graph(bundle: Bundle, samples: Sequence[Sample], threshold: float | None = None) -> bytes:
+    """The last of the float32 graphs of `bundle` in INT8, fitted to these good parts.
 
-    Raises as `csflow.export.graphs.quantization.quantize` does.
+    Args:
+        threshold: the lowest score that divides verdicts, where there is one.
+
+    Raises as `csflow.export.graphs.int8.quantize.quantize` does.
     """
     *before, last = (bundle.read(graph_file("fp32", name)) for name in bundle.manifest.graphs)
     how = bundle.manifest.preprocessing
@@ -54,4 +58,5 @@ def int8_graph(bundle: Bundle, samples: Sequence[Sample]) -> bytes:
     for graph in before:
         seen = list(outputs_of(graph, seen))
     name = bundle.manifest.graphs[-1]
-    return signed(quantize(last, seen), name, graph_facts(bundle, name, "int8"))
+    made = quantize(last, seen, threshold)
+    return signed(made.onnx, name, {**graph_facts(bundle, name, "int8"), **made.facts})

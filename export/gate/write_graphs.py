@@ -90,7 +90,9 @@ def write_graphs(
         bundle.update({**graphs, VERIFICATION: mark.to_bytes()}, remove=(PAGE, *remove))
         return GraphExport(_sizes(graphs), savings, None)
     if choice.int8:
-        graphs = {**graphs, int8_file(bundle): int8_graph(StagedBundle.of(bundle, graphs), parts)}
+        calibration = _calibration_or_none(bundle)
+        threshold = calibration.warn_threshold if calibration else None
+        graphs = {**graphs, int8_file(bundle): int8_graph(StagedBundle.of(bundle, graphs), parts, threshold)}
     staged = StagedBundle.of(bundle, graphs, remove)
     report = pass_gate(staged, dataset, choice.limit, progress, ("torch-fp16",) if "fp16" in precisions else ())
     candidates = judge_candidates(staged, report)

@@ -21,6 +21,7 @@ from bench_camera import FORMATS, acquisition
 from bench_line import Pictures, run_line
 from bench_low import OnnxRuntime, machine, resident_mb
 from bench_model import CAMERA_PX, NullEngine, pictures, random_bundle
+from bench_peer import beside_peer, require_peer
 from bench_plc import handshakes, swaps
 
 from csflow.runtime.bundle.directory import Bundle
@@ -37,7 +38,7 @@ from csflow.toolkit.methods.flow.flow import CrossScaleFlow, negative_log_likeli
 ENGINES = ("torch", *(f"openvino-{precision}" for precision in OPENVINO))
 INT8_MODEL = ("openvino-fp32", "openvino-fp32+bf16", "openvino-int8")
 """Of a model whose backbone was int8 before it was trained."""
-RESIDENT = ("openvino-fp32", "openvino-fp32+bf16")
+RESIDENT = ("openvino-fp32", "openvino-fp32+bf16", "openvino-int8")
 THROUGHPUT = "?mode=throughput"
 SHARE_LIMIT, NULL_LIMIT_S = 0.05, 1.5e-3
 """What the work around the engine may cost: of the engine's time at the paper's settings, and with a null engine."""
@@ -196,8 +197,7 @@ def camera_rows(
             # Whole rounds of the cameras, so that no batch is counted by halves.
             times = run_line(bundle, engine, cameras, -(-frames // count) * count)
             ratio = times.fps / (rows[0].fps if rows else times.fps)
-            late = Row.of_times("latency", times.latency)
-            rows.append(CameraRow(name, count, times.per_call, times.fps, ratio, late))
+            rows.append(CameraRow(name, count, times.per_call, times.fps, ratio, Row.of_times("", times.latency)))
     return sorted(rows, key=lambda row: list(engines).index(row.engine))
 
 
@@ -237,14 +237,16 @@ def help_row() -> Row:
 @click.option("--backbone", default="tf_efficientnet_lite2", show_default=True)
 @click.option("--image-size", default=384, show_default=True)
 @click.option("--hidden", default=256, show_default=True)
-@click.option(
-    "--repeats", type=click.IntRange(min=1), default=30, show_default=True, help="Frames of each measurement."
-)
+@click.option("--repeats", type=click.IntRange(1), default=30, show_default=True, help="Frames of each measurement.")
 @click.option("--fps", default=30.0, show_default=True, help="Pace of each camera.")
 @click.option("--training/--no-training", default=True, show_default=True)
+@click.option("--peer", default="", metavar="PYTHON", help="One that has anomalib 2: its export is timed too.")
 @click.option("--json", "as_json", is_flag=True)
-def bench(backbone: str, image_size: int, hidden: int, repeats: int, fps: float, training: bool, as_json: bool) -> None:
+def bench(
+    backbone: str, image_size: int, hidden: int, repeats: int, fps: float, training: bool, peer: str, as_json: bool
+) -> None:
     """Time engines, the work around them, a PLC's handshake, cameras, training, and the start of the command line."""
+    require_peer(peer, backbone)
     load = os.getloadavg()[0]
     if load > BUSY_LOAD:
         click.echo(f"WARNING: the load is {load:.1f}; these numbers are those of a busy machine", err=True)
@@ -265,6 +267,9 @@ def bench(backbone: str, image_size: int, hidden: int, repeats: int, fps: float,
                 both = {fastest: engines[fastest], **other}
                 alone += engine_rows(both, frame, repeats)[1:]
                 cameras = camera_rows(bundle, both, images, repeats, fps)
+        if peer:
+            with beside_peer(peer, bundle, int8, where / "peer", (image_size, hidden)) as beside:
+                alone += engine_rows(beside, frame, repeats)
     plc = plc_rows(repeats, line[0].median_s)
     channels = build_backbone(resolve_name(backbone)).shapes(image_size)[0][0]
     rest = [*(training_rows(channels, image_size // 32, hidden) if training else ()), help_row()]
@@ -279,8 +284,8 @@ def bench(backbone: str, image_size: int, hidden: int, repeats: int, fps: float,
     if as_json:
         about |= {"overhead": asdict(overhead), "resident_mb": memory}
         parts = {"engines": alone, "line": line, "plc": plc, "cameras": cameras, "rest": rest}
-        listed = {name: [asdict(row) for row in rows] for name, rows in parts.items()}
-        click.echo(json.dumps({**about, **listed}, indent=2))
+        about |= {name: [asdict(row) for row in rows] for name, rows in parts.items()}
+        click.echo(json.dumps(about, indent=2))
         return
     click.echo("\n".join(f"{name}: {value}" for name, value in about.items()))
     click.echo("\n| what | median ms | p95 ms | p99 ms | ratio |\n|---|---|---|---|---|")

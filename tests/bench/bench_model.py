@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from csflow.export.graphs.int8.quantize import MIN_SAMPLES, quantize
+from csflow.export.graphs.int8.running import outputs_of
 from csflow.export.graphs.onnx_export import make_graphs
-from csflow.export.graphs.quantization import MIN_SAMPLES, outputs_of, quantize
 from csflow.export.graphs.wide import wide_graphs
 from csflow.runtime.bundle.calibration import Calibration
 from csflow.runtime.bundle.directory import Bundle
@@ -61,7 +62,7 @@ def random_bundle(
     bundle = Bundle.create(path, manifest, {**model.weight_files(), **score_golden(model, [("good", image)])})
     bundle = bundle.update(make_graphs(bundle))
     features = outputs_of(bundle.read("graphs/fp32/backbone.onnx"), [{"frame": image[None]}] * MIN_SAMPLES)
-    int8 = {"graphs/int8/flow.onnx": quantize(bundle.read("graphs/fp32/flow.onnx"), features)}
+    int8 = {"graphs/int8/flow.onnx": quantize(bundle.read("graphs/fp32/flow.onnx"), features).onnx}
     return bundle.update({**int8, **wide_graphs(bundle)})
 
 

@@ -15,7 +15,7 @@ from csflow.export.gate.candidates import judge_candidates, table
 from csflow.export.gate.int8 import good_samples, int8_graph
 from csflow.export.gate.staged import StagedBundle
 from csflow.export.gate.verify import verify
-from csflow.export.graphs.quantization import MIN_SAMPLES
+from csflow.export.graphs.int8.quantize import MIN_SAMPLES
 from csflow.runtime.bundle.calibration import load_calibration
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.detector import Detector
