@@ -71,7 +71,7 @@ class TileScores:
     """What an engine says about the tiles of one picture."""
 
     count: int
-    """How many there are."""
+    """How many there are, with those that were looked at again."""
     worst: tuple[TileScore, ...]
     """Those with the highest scores, at most `csflow.runtime.engines.pictures.WORST`, the highest first."""
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.manifest import Preprocessing
+from csflow.runtime.bundle.tiles import LOOKS
 from csflow.runtime.errors import ConfigError
 from csflow.toolkit.backbones.backbone import Backbone
 from csflow.toolkit.backbones.config import BackboneConfig
@@ -78,7 +79,13 @@ class TrainPlan:
     def preprocessing(self) -> Preprocessing:
         """How pictures are prepared. Raises ConfigError for a region that no bundle can have."""
         made: Preprocessing = checked(
-            Preprocessing, self.model.image_size, self.roi, ignore=self.ignore, window=self.window, tiles=self.tiles
+            Preprocessing,
+            self.model.image_size,
+            self.roi,
+            ignore=self.ignore,
+            window=self.window,
+            tiles=self.tiles,
+            looks=LOOKS if self.tiles else 0,
         )
         return made
 

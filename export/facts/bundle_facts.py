@@ -191,7 +191,10 @@ def _align_lines(how: Preprocessing) -> list[str]:
 
 def _cut(how: Preprocessing) -> str:
     ignored = f", {len(how.ignore)} rectangles ignored" if how.ignore else ""
-    return ignored if how.tiles is None else f", in tiles of {how.tiles[0]} px that overlap by {how.tiles[1]}{ignored}"
+    if how.tiles is None:
+        return ignored
+    looks = f", {how.looks} of them looked at again" if how.looks else ""
+    return f", in tiles of {how.tiles[0]} px that overlap by {how.tiles[1]}{looks}{ignored}"
 
 
 def _threshold_lines(thresholds: Thresholds | None) -> list[str]:

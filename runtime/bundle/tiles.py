@@ -1,12 +1,13 @@
 """Large pictures in tiles: where they lie, and how their maps become one. Pure arithmetic in whole numbers.
 
 Tiles are squares of the picture's own pixels, one step apart, from the upper left of the region that is judged; the
-last column and row lie at its far edges, so that every tile is whole. Where they are follows from the size alone, in
-Python and in libcsflow alike.
+column and row lie at its far edges, so that every tile is whole. Where they are follows from the size alone. A network
+sees less of what lies at a tile's edge: what is highest there is looked at again, in the middle of a tile of its own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,12 +15,16 @@ from numpy.typing import NDArray
 
 from csflow.runtime.errors import SourceError
 
-__all__ = ["MAX_CELLS", "MAX_TILES", "Stitched", "TileGrid", "offsets"]
+__all__ = ["LOOKS", "MAX_CELLS", "MAX_TILES", "Box", "Stitched", "TileGrid", "offsets"]
 
+LOOKS = 8
+"""Tiles, those with the highest scores, of a new bundle whose highest points may be looked at again."""
 MAX_TILES = 16384
 """Of a picture: more are no inspection that a line waits for."""
 MAX_CELLS = 1 << 24
 """Values of a stitched map, 64 MiB of them."""
+NEAR = 8
+"""What lies in the middle of a tile is in the middle quarter of one that begins within this part of a side of it."""
 Box = tuple[int, int, int, int]
 
 
@@ -71,6 +76,35 @@ class TileGrid:
         row, column = divmod(index, len(self.columns))
         return self.region[0] + self.columns[column], self.region[1] + self.rows[row], self.side, self.side
 
+    def looks(self, peaks: Iterable[tuple[Box, int]], tile_map: tuple[int, int]) -> list[Box]:
+        """Tiles about the highest values of others, where no tile, and none of these, has them in its middle quarter.
+
+        Args:
+            peaks: boxes of tiles of the grid, and which value of each one's map, row by row, is the highest.
+            tile_map: shape (h, w) of these maps.
+
+        Returns:
+            Boxes as of `box`, in the order of the peaks; at the picture's edge as near to the middle as it allows.
+        """
+        left, top, width, height = self.region
+        found: list[tuple[int, int]] = []
+        for box, peak in peaks:
+            row, column = divmod(peak, tile_map[1])
+            x = self._centred(box[0] - left, column, tile_map[1], width)
+            y = self._centred(box[1] - top, row, tile_map[0], height)
+            known = self._near(x, self.columns) and self._near(y, self.rows)
+            if not known and not any(self._near(x, (a,)) and self._near(y, (b,)) for a, b in found):
+                found.append((x, y))
+        return [(left + x, top + y, self.side, self.side) for x, y in found]
+
+    def _centred(self, begin: int, value: int, values: int, length: int) -> int:
+        """Where along an axis a tile begins in whose middle the middle of a value of another's map lies."""
+        middle = begin + (2 * value + 1) * self.side // (2 * values)
+        return min(max(middle - self.side // 2, 0), length - self.side)
+
+    def _near(self, begin: int, others: Sequence[int]) -> bool:
+        return any(NEAR * abs(begin - other) <= self.side for other in others)
+
     def map_shape(self, tile_map: tuple[int, int]) -> tuple[int, int]:
         """(h, w) of the stitched map for maps of tiles of this shape: values no coarser than a tile's own."""
         _, _, width, height = self.region
@@ -93,16 +127,16 @@ class Stitched:
             )
         self.tile_map = tile_map
         """The shape (h, w) of the maps that it takes."""
-        self._across = len(grid.columns)
-        self._columns = [_places(x, grid.side, grid.region[2], tile_map[1], shape[1]) for x in grid.columns]
-        self._rows = [_places(y, grid.side, grid.region[3], tile_map[0], shape[0]) for y in grid.rows]
+        self._region = grid.region
         self.values: NDArray[np.float32] = np.zeros(shape, np.float32)
         """(H, W) float32; of maps, which are not below 0. What is not a number stays it."""
 
-    def add(self, index: int, tile_map: NDArray[np.float32]) -> None:
-        """Put the map of a tile, by its number in the grid, in its place."""
-        row, column = divmod(index, self._across)
-        (to_rows, from_rows), (to_columns, from_columns) = self._rows[row], self._columns[column]
+    def add(self, box: Box, tile_map: NDArray[np.float32]) -> None:
+        """Put the map of a tile (x, y, width, height), in pixels of the picture, in its place."""
+        left, top, width, height = self._region
+        rows, columns = self.values.shape
+        to_columns, from_columns = _places(box[0] - left, box[2], width, self.tile_map[1], columns)
+        to_rows, from_rows = _places(box[1] - top, box[3], height, self.tile_map[0], rows)
         part = self.values[to_rows, to_columns]
         np.maximum(part, tile_map[from_rows[:, None], from_columns], out=part)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from csflow.runtime.bundle.tiles import Stitched, TileGrid
+from csflow.runtime.bundle.tiles import Box, Stitched, TileGrid
 from csflow.runtime.engine import BatchEngine, Engine
 from csflow.runtime.errors import InferenceError, SourceError
 from csflow.runtime.picture.align import moved_back
@@ -35,7 +36,7 @@ def predict_all(
 ) -> list[Prediction]:
     """One prediction for each picture. Pictures of one piece go to the engine together, and their maps are moved back
     where they were aligned; of tiles as many as it computes together, and never more are held: the score is the highest
-    of theirs, NaN where one is.
+    of theirs, and of those that are looked at again, NaN where one is.
 
     Args:
         frames: where the pictures came from, in the same order.
@@ -51,20 +52,60 @@ def predict_all(
 
 def _predict_tiled(engine: Engine, picture: Pieces, frame: Frame, answered: Sequence[Callable[[], None]]) -> Prediction:
     assert picture.grid is not None
-    batch, stitched, scores = batch_of(engine), None, np.empty(len(picture))
-    for start in range(0, len(picture), batch):
-        numbers = range(start, min(start + batch, len(picture)))
-        found = _infer(engine, [_piece(frame, picture[i]) for i in numbers], answered)
-        for i, prediction in zip(numbers, found, strict=True):
-            stitched = stitched or _stitched(picture.grid, prediction.anomaly_map.shape)
-            if prediction.anomaly_map.shape != stitched.tile_map:
-                raise InferenceError(f"engine {engine.name} gave maps of different sizes: report it")
-            stitched.add(i, prediction.anomaly_map)
-            scores[i] = prediction.score
-    assert stitched is not None
-    order = np.argsort(-scores, kind="stable")[:WORST]
-    worst = tuple(TileScore(*picture.grid.box(int(i))[:2], float(scores[i])) for i in order)
-    return Prediction(float(scores.max()), stitched.values, TileScores(len(picture), worst))
+    seen = _Seen(engine, picture, frame, answered)
+    seen.take([picture.grid.box(i) for i in range(len(picture))])
+    if math.isfinite(np.max(seen.scores)):
+        seen.take(seen.looks(picture.how.looks))
+    return seen.prediction()
+
+
+class _Seen:
+    """What an engine has said about tiles of a picture so far."""
+
+    def __init__(self, engine: Engine, picture: Pieces, frame: Frame, answered: Sequence[Callable[[], None]]) -> None:
+        assert picture.grid is not None
+        self._engine, self._picture, self._frame, self._answered = engine, picture, frame, answered
+        self._grid = picture.grid
+        self._boxes: list[Box] = []
+        self._peaks: list[int] = []
+        self._stitched: Stitched | None = None
+        self.scores: list[float] = []
+
+    def take(self, boxes: Sequence[Box]) -> None:
+        """Ask about these, as many at a time as the engine computes together."""
+        batch = batch_of(self._engine)
+        for start in range(0, len(boxes), batch):
+            some = boxes[start : start + batch]
+            pieces = [_piece(self._frame, self._picture.at(box)) for box in some]
+            for box, prediction in zip(some, _infer(self._engine, pieces, self._answered), strict=True):
+                self._add(box, prediction)
+
+    def _add(self, box: Box, prediction: Prediction) -> None:
+        tile_map = prediction.anomaly_map
+        if self._stitched is None:
+            self._stitched = _stitched(self._grid, tile_map.shape)
+        if tile_map.shape != self._stitched.tile_map:
+            raise InferenceError(f"engine {self._engine.name} gave maps of different sizes: report it")
+        self._stitched.add(box, tile_map)
+        self._boxes.append(box)
+        self._peaks.append(int(tile_map.argmax()))
+        self.scores.append(float(prediction.score))
+
+    def _highest(self, count: int) -> list[int]:
+        return [int(i) for i in np.argsort(-np.asarray(self.scores), kind="stable")[:count]]
+
+    def looks(self, count: int) -> list[Box]:
+        """Where to look again, of so many tiles."""
+        assert self._stitched is not None
+        peaks = ((self._boxes[i], self._peaks[i]) for i in self._highest(count))
+        return self._grid.looks(peaks, self._stitched.tile_map)
+
+    def prediction(self) -> Prediction:
+        """About the whole picture."""
+        assert self._stitched is not None
+        worst = tuple(TileScore(*self._boxes[i][:2], self.scores[i]) for i in self._highest(WORST))
+        count = len(self.scores)
+        return Prediction(float(np.max(self.scores)), self._stitched.values, TileScores(count, worst))
 
 
 def _stitched(grid: TileGrid, shape: tuple[int, ...]) -> Stitched:

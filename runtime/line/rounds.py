@@ -85,10 +85,12 @@ class Rounds:
                 first = self.feeds.index(turns[-1].feed) + 1
                 self._awaits()
                 yield self._counted(turns)
+                # Of large pictures there is room for one: it is gone before the next is read.
+                turns.clear()
+            elif failure is None:
+                self._wait()
             if failure is not None:
                 raise failure
-            if not turns:
-                self._wait()
 
     def _round(self, first: int, batch: int) -> tuple[list[Turn], Exception | None]:
         """What waits, and what broke after it: those frames get their results before the run ends."""

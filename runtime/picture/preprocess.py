@@ -58,7 +58,11 @@ class Pieces:
         """(S, S, 3) uint8 RGB, C-contiguous; tiles count row by row."""
         if not 0 <= index < len(self):
             raise IndexError(index)
-        return self.image if self.grid is None else _resized(self.image, self.how, self.grid.box(index))
+        return self.image if self.grid is None else self.at(self.grid.box(index))
+
+    def at(self, box: Box) -> NDArray[np.uint8]:
+        """As a tile would be that lies in (x, y, width, height), in pixels of the picture."""
+        return _resized(self.image, self.how, box)
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
         return (self[index] for index in range(len(self)))

@@ -64,6 +64,9 @@ def agree(ours: Any, theirs: Detector, image: Any, pixels: Any) -> None:
     [
         {"tiles": (64, 0)},
         {"tiles": (100, 33)},
+        {"tiles": (64, 0), "looks": 8},
+        {"tiles": (90, 20), "looks": 3, "roi": (13, 7, 230, 151)},
+        {"tiles": (50, 25), "looks": 8},
         {"tiles": (37, 18), "roi": (31, 21, 200, 111)},
         {"tiles": (150, 1), "roi": (1, 2, 151, 150), "ignore": ((0, 0, 50, 40), (140, 100, 60, 60))},
     ],
@@ -110,18 +113,36 @@ def test_pictures_without_room_for_a_tile_or_with_too_many_are_refused_in_the_sa
         binding.Detector.detect(ours, image)
 
 
+@pytest.mark.parametrize("looks", [0, 9, 1.0, "1", None])
+def test_what_are_no_looks_is_a_damaged_bundle_in_both(
+    both: Both, library: ctypes.CDLL, binding: ModuleType, looks: Any
+) -> None:
+    _, theirs = both(tiles=(64, 8), looks=1)
+    refused(theirs, library, binding, "looks", {"looks": looks})
+
+
+def test_looks_are_those_of_tiles(both: Both, library: ctypes.CDLL, binding: ModuleType) -> None:
+    _, theirs = both()
+    refused(theirs, library, binding, "looks", {"looks": 1})
+
+
 @pytest.mark.parametrize("tiles", [[64], [64, 33], [0, 0], [64, -1], [65536, 0], [64.0, 0], None, "64", {"side": 64}])
 def test_what_are_no_tiles_is_a_damaged_bundle_in_both(
     both: Both, library: ctypes.CDLL, binding: ModuleType, tiles: Any
 ) -> None:
     _, theirs = both(tiles=(64, 8))
+    refused(theirs, library, binding, "tiles", {"tiles": tiles})
+
+
+def refused(theirs: Detector, library: ctypes.CDLL, binding: ModuleType, word: str, how: dict[str, Any]) -> None:
+    """Neither opens a bundle with this in its preprocessing."""
     path = theirs.bundle.path / "manifest.json"
     body = schema.parse_json(path.read_bytes())
-    body["preprocessing"]["tiles"] = tiles
+    body["preprocessing"] |= how
     del body["manifest_sha256"]
     sealed = {**body, "manifest_sha256": hashlib.sha256(canonical(body).encode()).hexdigest()}
     path.write_bytes(schema.dump_json(sealed))
     with pytest.raises(BundleCorrupted):
         Manifest.from_bytes(path.read_bytes(), "here")
-    with pytest.raises(binding.LibraryError, match="tiles"):
+    with pytest.raises(binding.LibraryError, match=word):
         binding.Detector(library, str(theirs.bundle.path), device=b"fake")

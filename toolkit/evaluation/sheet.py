@@ -11,7 +11,8 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from csflow.calibration.metrics import GOOD
 from csflow.runtime.picture.images import read_picture
-from csflow.runtime.picture.overlay import full_scale, hatched, heat_map, overlay
+from csflow.runtime.picture.overlay import full_scale, hatched, heat_map, overlay, shrunk
+from csflow.runtime.picture.region import Region
 from csflow.runtime.picture.window import eight_bits
 from csflow.toolkit.data.dataset import load_mask
 from csflow.toolkit.evaluation.evaluation import Evaluation, ScoredSample
@@ -23,6 +24,8 @@ BAND_PX = HEAD_PX + 3 * (CELL_PX + GAP_PX) + 12
 OUTLINE = (0, 230, 255)
 INK = (40, 40, 40)
 ROWS = ("picture", "map", "overlay")
+DRAWN_PX = 2048
+"""Longer side at which pictures are drawn, at most: maps over large ones would take their size many times."""
 BAND = 6
 """Pictures side by side; even, so that the two of a type stay together."""
 
@@ -66,21 +69,25 @@ def _band(canvas: Image.Image, top: int, samples: Sequence[ScoredSample], evalua
 
 
 def panels(scored: ScoredSample, evaluation: Evaluation) -> Sequence[NDArray[np.uint8]]:
-    """Picture with the true defect outlined, heat map, and overlay; each (H, W, 3) uint8 RGB of the picture's size."""
-    image = eight_bits(read_picture(scored.sample.path), evaluation.region.window)
+    """Picture with the true defect outlined, heat map, and overlay; each (H, W, 3) uint8 RGB, as `covered`."""
+    image, region = _drawn(scored, evaluation)
     scale = full_scale(scored.anomaly_map, _reference(evaluation))
-    left, top, width, height = evaluation.region.roi or (0, 0, image.shape[1], image.shape[0])
+    left, top, width, height = region.roi or (0, 0, image.shape[1], image.shape[0])
     hot = np.zeros_like(image)
     hot[top : top + height, left : left + width] = heat_map(scored.anomaly_map, (width, height), scale)
-    hatched(hot, evaluation.region)
-    return _outlined(image, scored), hot, overlay(image, scored.anomaly_map, scale, evaluation.region)
+    hatched(hot, region)
+    return _outlined(image, scored), hot, overlay(image, scored.anomaly_map, scale, region)
 
 
 def covered(scored: ScoredSample, evaluation: Evaluation) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """The picture as it is, and the map over it; each (H, W, 3) uint8 RGB of the picture's size."""
+    """The picture as it is, and the map over it; each (H, W, 3) uint8 RGB of the picture's size, `DRAWN_PX` at most."""
+    image, region = _drawn(scored, evaluation)
+    return image, overlay(image, scored.anomaly_map, full_scale(scored.anomaly_map, _reference(evaluation)), region)
+
+
+def _drawn(scored: ScoredSample, evaluation: Evaluation) -> tuple[NDArray[np.uint8], Region]:
     image = eight_bits(read_picture(scored.sample.path), evaluation.region.window)
-    scale = full_scale(scored.anomaly_map, _reference(evaluation))
-    return image, overlay(image, scored.anomaly_map, scale, evaluation.region)
+    return shrunk(image, evaluation.region, DRAWN_PX)
 
 
 def _reference(evaluation: Evaluation) -> float:
@@ -94,7 +101,9 @@ def _outlined(image: NDArray[np.uint8], scored: ScoredSample) -> NDArray[np.uint
     if scored.sample.mask is None:
         return image
     height, width = image.shape[:2]
-    truth = load_mask(scored.sample, (width, height))
+    truth = load_mask(scored.sample, scored.size)
+    if scored.size != (width, height):
+        truth = np.asarray(Image.fromarray(truth).resize((width, height), Image.Resampling.NEAREST))
     # The sheet shrinks pictures: a line must be thick enough to survive it.
     thickness = max(1, math.ceil(max(width, height) / CELL_PX / 1.5))
     outlined: NDArray[np.uint8] = image.copy()

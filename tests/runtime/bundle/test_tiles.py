@@ -40,7 +40,7 @@ def test_the_stitched_map_has_no_hole_and_keeps_every_value_that_no_other_tile_e
     draw = np.random.default_rng(width)
     maps = draw.uniform(1.0, 2.0, (len(grid), cells, cells)).astype(np.float32)
     for index, tile_map in enumerate(maps):
-        stitched.add(index, tile_map)
+        stitched.add(grid.box(index), tile_map)
     assert stitched.values.shape == grid.map_shape((cells, cells))
     assert stitched.values.min() >= 1.0
     assert stitched.values.max() == maps.max()
@@ -54,16 +54,55 @@ def test_the_stitched_map_has_no_hole_and_keeps_every_value_that_no_other_tile_e
 
 
 def test_one_tile_is_the_picture_itself() -> None:
-    stitched = Stitched(TileGrid.of((5, 6, 32, 32), (32, 8)), (3, 4))
+    grid = TileGrid.of((5, 6, 32, 32), (32, 8))
+    stitched = Stitched(grid, (3, 4))
     tile_map = np.arange(12, dtype=np.float32).reshape(3, 4)
-    stitched.add(0, tile_map)
+    stitched.add(grid.box(0), tile_map)
     np.testing.assert_array_equal(stitched.values, tile_map)
 
 
+def test_what_is_highest_at_an_edge_is_looked_at_again_in_a_middle() -> None:
+    grid = TileGrid.of((10, 20, 300, 164), (100, 10))
+    assert grid.columns == (0, 90, 180, 200)
+    assert grid.rows == (0, 64)
+    # 10 values of 10 px: the upper right of the first tile, which lies at the upper edge of the picture.
+    assert grid.looks([(grid.box(0), 9)], (10, 10)) == [(10 + 45, 20, 100, 100)]
+    # The same point, seen by its neighbour, needs no other look; the middle of a tile none at all.
+    assert grid.looks([(grid.box(0), 9), (grid.box(1), 0), (grid.box(2), 44)], (10, 10)) == [(55, 20, 100, 100)]
+    # Where four tiles meet; and at the far corner, which no tile has nearer to its middle.
+    assert grid.looks([(grid.box(0), 89)], (10, 10)) == [(55, 20 + 35, 100, 100)]
+    assert grid.looks([(grid.box(7), 99)], (10, 10)) == []
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_after_looking_again_every_peak_lies_in_the_middle_of_a_tile_or_at_the_pictures_edge(
+    data: st.DataObject,
+) -> None:
+    side, cells = data.draw(sides), data.draw(st.integers(1, 12))
+    region = (3, 5, data.draw(st.integers(side, 200)), data.draw(st.integers(side, 200)))
+    grid = TileGrid.of(region, (side, data.draw(st.integers(0, side // 2))))
+    peaks = data.draw(st.lists(st.tuples(st.integers(0, len(grid) - 1), st.integers(0, cells**2 - 1)), max_size=8))
+    looks = grid.looks([(grid.box(i), peak) for i, peak in peaks], (cells, cells))
+    boxes = [*(grid.box(i) for i in range(len(grid))), *looks]
+    for look in looks:
+        assert region[0] <= look[0] <= region[0] + region[2] - side
+        assert region[1] <= look[1] <= region[1] + region[3] - side
+    for i, peak in peaks:
+        x, y, _, _ = grid.box(i)
+        point = [
+            x - 3 + (2 * (peak % cells) + 1) * side // (2 * cells),
+            y - 5 + (2 * (peak // cells) + 1) * side // (2 * cells),
+        ]
+        best = [min(max(p - side // 2, 0), length - side) for p, length in zip(point, region[2:], strict=True)]
+        assert any(8 * abs(b[0] - 3 - best[0]) <= side and 8 * abs(b[1] - 5 - best[1]) <= side for b in boxes)
+
+
 def test_what_is_not_a_number_is_not_covered_by_a_neighbour() -> None:
-    stitched = Stitched(TileGrid.of((0, 0, 48, 32), (32, 16)), (2, 2))
-    stitched.add(0, np.full((2, 2), np.nan, np.float32))
-    stitched.add(1, np.ones((2, 2), np.float32))
+    grid = TileGrid.of((0, 0, 48, 32), (32, 16))
+    stitched = Stitched(grid, (2, 2))
+    stitched.add(grid.box(0), np.full((2, 2), np.nan, np.float32))
+    stitched.add(grid.box(1), np.ones((2, 2), np.float32))
     assert np.isnan(stitched.values[:, :2]).all()
 
 

@@ -119,8 +119,15 @@ void parse_tiles(const Object &how, Manifest &manifest) {
     manifest.tile_overlap = static_cast<std::int32_t>(overlap);
 }
 
+void parse_looks(const Object &how, Manifest &manifest) {
+    const std::int64_t looks = how.whole("looks");
+    how.require(looks >= 1 && looks <= kMaxLooks && manifest.tile_side > 0, "looks (1 to 8, of tiles)");
+    manifest.looks = static_cast<std::int32_t>(looks);
+}
+
 void parse_preprocessing(const Json &value, Manifest &manifest, const std::string &where) {
-    const Object how(value, {"image_size", "roi", "resize", "colour", "ignore", "window", "align", "tiles"},
+    const Object how(value, {"image_size", "roi", "resize", "colour", "ignore", "window", "align", "tiles",
+                             "looks"},
                      CSFLOW_BUNDLE_CORRUPTED, where);
     const std::int64_t size = how.whole("image_size");
     how.require(size >= 32 && size <= 8192 && size % 32 == 0, "image_size");
@@ -138,6 +145,9 @@ void parse_preprocessing(const Json &value, Manifest &manifest, const std::strin
     }
     if (how.has("tiles")) {
         parse_tiles(how, manifest);
+    }
+    if (how.has("looks")) {
+        parse_looks(how, manifest);
     }
     // In format 2 a default is left out, so that the identity does not depend on who wrote the file.
     const bool spare = !how.has("resize") && !how.has("colour") && how.has("roi") != whole &&

@@ -28,6 +28,9 @@ struct FileEntry {
     std::uint64_t size;
 };
 
+/// Of `Manifest::looks`.
+constexpr std::int32_t kMaxLooks = 8;
+
 struct Manifest {
     std::int32_t format_version = 1;
     std::int32_t image_size = 0;
@@ -36,6 +39,7 @@ struct Manifest {
     std::int32_t window_low = 0, window_high = 0; // levels of deeper pictures that become 0 and 255; 0, 0: 8 bits alone
     Alignment align;
     std::int32_t tile_side = 0, tile_overlap = 0; // pixels of the picture; 0, 0: the picture goes through as one
+    std::int32_t looks = 0; // of so many tiles what is highest may be looked at again
     std::string method = "cs-flow";
     std::vector<std::string> graphs = {"backbone", "flow"}; // in running order
     std::map<std::string, FileEntry> files;

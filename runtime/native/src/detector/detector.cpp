@@ -23,7 +23,6 @@ std::int32_t widest(const PictureLimits &limits, std::int32_t region, std::int32
     return limits.roi.width == 0 ? most : region;
 }
 
-/// The longest side that is resized.
 std::int32_t resized(const Tiles &tiles, std::int32_t longest) { return tiles.side == 0 ? longest : tiles.side; }
 
 void require_possible(const Roi &box, const OpenOptions &options, const char *name) {
@@ -84,7 +83,8 @@ Detector::Detector(const std::string &bundle, const OpenOptions &options)
                resized(tiles_, widest(limits_, limits_.roi.width, options.max_width)),
                resized(tiles_, widest(limits_, limits_.roi.height, options.max_height))),
       stitched_(tiles_, widest(limits_, limits_.roi.width, options.max_width),
-                widest(limits_, limits_.roi.height, options.max_height), engine_->map()) {
+                widest(limits_, limits_.roi.height, options.max_height), engine_->map()),
+      highest_(bundle_.manifest().looks) {
     if (!bundle_.manifest().align.reference.empty()) {
         aligner_.emplace(bundle_.manifest().align, bundle_.manifest().image_size);
     }
@@ -178,13 +178,22 @@ void Detector::infer(csflow_result &result) {
 /// The highest score of all tiles, not a number where one is none; their maps become one.
 float Detector::infer_tiles() {
     stitched_.begin(grid_, engine_->map());
+    highest_.begin();
     float highest = -std::numeric_limits<float>::infinity();
-    for (std::int32_t i = 0; i < grid_.size(); ++i) {
-        resizer_.resize(part_of(view_, grid_.box(i)), engine_->input());
+    const auto take = [&](const Roi &box) {
+        resizer_.resize(part_of(view_, box), engine_->input());
         const float score = engine_->infer();
+        stitched_.add(box, engine_->map());
         highest = std::isnan(score) || score > highest ? score : highest;
-        stitched_.add(i, engine_->map());
+        return score;
+    };
+    for (std::int32_t i = 0; i < grid_.size(); ++i) {
+        const Roi box = grid_.box(i);
+        highest_.add(take(box), box, engine_->map());
     }
+    Roi looks[kMaxLooks];
+    const std::int32_t count = std::isfinite(highest) ? highest_.looks(grid_, engine_->map(), looks) : 0;
+    std::for_each(looks, looks + count, take);
     return highest;
 }
 

@@ -78,6 +78,7 @@ private:
     Resizer resizer_;
     std::optional<Aligner> aligner_; // none where the bundle moves nothing
     Stitched stitched_;
+    Highest highest_;
 
     std::atomic<int> state_{FREE};
     std::atomic<bool> stop_{false};

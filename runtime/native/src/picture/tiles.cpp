@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 
 namespace csflow {
 namespace {
@@ -35,6 +36,11 @@ struct Places {
     std::int64_t own(std::int64_t j) const noexcept { return middle(j) * of_tile / (2 * of_all * side); }
 };
 
+// An eighth of a side: what lies in the middle of one tile lies in the middle quarter of the other.
+bool within(std::int32_t begin, std::int32_t other, std::int32_t side) noexcept {
+    return 8 * std::abs(std::int64_t{begin} - other) <= side;
+}
+
 // What is not a number stays it, whatever lies beside it.
 float larger(float one, float other) noexcept { return std::isnan(one) || one >= other ? one : other; }
 
@@ -60,6 +66,58 @@ Roi TileGrid::box(std::int32_t index) const noexcept {
             region_.y + offset(index / across_, region_.height, tiles_), tiles_.side, tiles_.side};
 }
 
+Roi TileGrid::centred(const Roi &box, std::int32_t value, const Map &of_tile) const noexcept {
+    const auto along = [this](std::int32_t begin, std::int32_t at, std::int32_t values, std::int32_t length) {
+        const std::int64_t middle = begin + (2 * std::int64_t{at} + 1) * tiles_.side / (2 * std::int64_t{values});
+        const std::int64_t last = length - tiles_.side;
+        return static_cast<std::int32_t>(std::clamp<std::int64_t>(middle - tiles_.side / 2, 0, last));
+    };
+    const std::int32_t x = along(box.x - region_.x, value % of_tile.width, of_tile.width, region_.width);
+    const std::int32_t y = along(box.y - region_.y, value / of_tile.width, of_tile.height, region_.height);
+    return {region_.x + x, region_.y + y, tiles_.side, tiles_.side};
+}
+
+bool TileGrid::has_near(const Roi &box) const noexcept {
+    const auto along = [this](std::int32_t begin, std::int32_t length, std::int32_t count) {
+        bool found = false;
+        for (std::int32_t i = 0; i < count && !found; ++i) {
+            found = within(begin, offset(i, length, tiles_), tiles_.side);
+        }
+        return found;
+    };
+    return along(box.x - region_.x, region_.width, across_) && along(box.y - region_.y, region_.height, down_);
+}
+
+bool near(const Roi &one, const Roi &other) noexcept {
+    return within(one.x, other.x, one.width) && within(one.y, other.y, one.height);
+}
+
+void Highest::add(float score, const Roi &box, const Map &of_tile) noexcept {
+    std::int32_t at = count_;
+    while (at > 0 && score > seen_[at - 1].score) {
+        --at;
+    }
+    if (at == most_) {
+        return;
+    }
+    count_ = std::min(count_ + 1, most_);
+    std::move_backward(seen_ + at, seen_ + count_ - 1, seen_ + count_);
+    const float *end = of_tile.values + of_tile.size();
+    seen_[at] = {score, box, static_cast<std::int32_t>(std::max_element(of_tile.values, end) - of_tile.values)};
+}
+
+std::int32_t Highest::looks(const TileGrid &grid, const Map &of_tile, Roi *looks) const noexcept {
+    std::int32_t found = 0;
+    for (std::int32_t i = 0; i < count_; ++i) {
+        const Roi box = grid.centred(seen_[i].box, seen_[i].peak, of_tile);
+        const bool known = std::any_of(looks, looks + found, [&](const Roi &look) { return near(box, look); });
+        if (!known && !grid.has_near(box)) {
+            looks[found++] = box;
+        }
+    }
+    return found;
+}
+
 Stitched::Stitched(const Tiles &tiles, std::int32_t width, std::int32_t height, const Map &of_tile) {
     if (tiles.side > 0) {
         const std::int64_t most = cells(width, of_tile.width, tiles.side) * cells(height, of_tile.height, tiles.side);
@@ -82,8 +140,7 @@ void Stitched::begin(const TileGrid &grid, const Map &of_tile) {
     std::fill_n(values_.begin(), width * height, 0.0F);
 }
 
-void Stitched::add(std::int32_t index, const Map &of_tile) noexcept {
-    const Roi box = grid_.box(index);
+void Stitched::add(const Roi &box, const Map &of_tile) noexcept {
     const Roi &region = grid_.region();
     const Places columns{region.width, box.x - region.x, box.width, of_tile.width, width_};
     const Places rows{region.height, box.y - region.y, box.height, of_tile.height, height_};

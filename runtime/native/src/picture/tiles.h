@@ -25,11 +25,40 @@ public:
     std::int32_t size() const noexcept { return across_ * down_; }
     /// In pixels of the picture.
     Roi box(std::int32_t index) const noexcept;
+    /// A tile in whose middle a value of another's map lies, as near as the picture's edge allows.
+    Roi centred(const Roi &box, std::int32_t value, const Map &of_tile) const noexcept;
+    /// Whether a tile begins within an eighth of a side of this box: its middle quarter has the box's middle.
+    bool has_near(const Roi &box) const noexcept;
 
 private:
     Tiles tiles_;
     Roi region_{};
     std::int32_t across_ = 0, down_ = 0;
+};
+
+/// Whether one box begins within an eighth of its side of another.
+bool near(const Roi &one, const Roi &other) noexcept;
+
+/// The tiles of a picture with the highest scores, and where their maps are highest; the highest first, of equal ones the
+/// earlier. No allocation.
+class Highest {
+public:
+    explicit Highest(std::int32_t most) noexcept : most_(most) {}
+
+    void begin() noexcept { count_ = 0; }
+    void add(float score, const Roi &box, const Map &of_tile) noexcept;
+    /// Where to look again, as csflow.runtime's `TileGrid.looks`: fills `looks`, which has room for all; how many.
+    std::int32_t looks(const TileGrid &grid, const Map &of_tile, Roi *looks) const noexcept;
+
+private:
+    struct Seen {
+        float score;
+        Roi box;
+        std::int32_t peak;
+    };
+
+    std::int32_t most_, count_ = 0;
+    Seen seen_[kMaxLooks]{};
 };
 
 /// The map of a picture: at each value's middle the largest that a tile has there. No allocation once it is made.
@@ -40,7 +69,7 @@ public:
 
     /// Begin a picture. SOURCE_ERROR: its map would have too many values.
     void begin(const TileGrid &grid, const Map &of_tile);
-    void add(std::int32_t index, const Map &of_tile) noexcept;
+    void add(const Roi &box, const Map &of_tile) noexcept;
     Map map() const noexcept { return {values_.data(), width_, height_}; }
 
 private:
