@@ -12,7 +12,7 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,13 +24,14 @@ from csflow.runtime.machine.install import pip_install
 from csflow.runtime.picture.colour import grey_or_rgb
 from csflow.runtime.picture.pfnc import PixelFormat, unpack
 from csflow.runtime.sources.genicam.clock import CameraClock, Chunks, frame_id_of
+from csflow.runtime.sources.genicam.counters import Counters
 from csflow.runtime.sources.genicam.devices import Device, chosen, device_of, producers
 from csflow.runtime.sources.genicam.features import apply_features
 from csflow.runtime.sources.genicam.outbox import Outbox
 from csflow.runtime.sources.genicam.packets import FIRE
 from csflow.runtime.sources.genicam.wish import Wish
 
-__all__ = ["drive", "main", "open_harvester", "picture_of", "stamps_of"]
+__all__ = ["Camera", "drive", "exposure_ns_of", "main", "open_harvester", "picture_of", "stamps_of"]
 
 FETCH_S = 0.2
 LEAVE_S = 3.0
@@ -74,7 +75,7 @@ def drive(wish: Wish, outbox: Outbox, ending: threading.Event, fired: queue.Simp
         SourceError: it is not there, held by another program, or does not take its settings.
         SourceLost: it failed after it was opened.
     """
-    with contextlib.closing(_Camera(wish)) as camera:
+    with contextlib.closing(Camera(wish)) as camera:
         read = apply_features(camera.nodes, wish.features, camera.name, wish.strict, outbox.warn)
         camera.start()
         outbox.tell({"event": "opened", "device": camera.device.label, "features": read})
@@ -84,7 +85,7 @@ def drive(wish: Wish, outbox: Outbox, ending: threading.Event, fired: queue.Simp
         fired.put(None)
 
 
-def _fire(camera: _Camera, fired: queue.SimpleQueue[None], ending: threading.Event) -> None:
+def _fire(camera: Camera, fired: queue.SimpleQueue[None], ending: threading.Event) -> None:
     """In a thread of its own: the other one waits for the picture."""
     while not ending.is_set():
         fired.get()
@@ -92,10 +93,11 @@ def _fire(camera: _Camera, fired: queue.SimpleQueue[None], ending: threading.Eve
             camera.fire()
 
 
-class _Camera:
+class Camera:
     """An acquirer of harvesters, and the order in which things are to be done with it."""
 
     def __init__(self, wish: Wish) -> None:
+        """Open it. Raises as `drive`."""
         harvester = open_harvester(producers(wish.cti))
         self._harvester = harvester
         devices = [device_of(info) for info in harvester.device_info_list]
@@ -113,8 +115,11 @@ class _Camera:
         self._acquirer.add_callback(self._acquirer.Events.INCOMPLETE_BUFFER, _counting(self))
         self.nodes: Any = self._acquirer.remote_device.node_map
         self._clock, self._chunks = CameraClock(self.nodes), Chunks(self.nodes)
+        self._counters: Counters | None = None
+        self._missed, self._stamps_begin = wish.missed, wish.stamp == "begin"
 
     def count_incomplete(self) -> None:
+        """A picture came of which parts were lost on the way."""
         self._incomplete += 1
 
     def start(self) -> None:
@@ -123,6 +128,7 @@ class _Camera:
             self._acquirer.start()
         except Exception as error:  # noqa: BLE001 - as above
             raise SourceError(f"{self.name} does not start: {_why(error)}") from None
+        self._counters = Counters(self.nodes, getattr(self._acquirer, "data_streams", ()), self._missed)
 
     def fire(self) -> None:
         """Execute the software trigger. Where the camera does not take it, whoever waits for the picture tells."""
@@ -148,14 +154,25 @@ class _Camera:
             raise SourceLost(f"{self.name} failed: {_why(error)}") from None
 
     def _send(self, buffer: Any, outbox: Outbox) -> None:
-        told: dict[str, Any] = {"event": "picture", **stamps_of(buffer, self._clock, time.monotonic_ns())}
+        arrived_ns = time.monotonic_ns()
         try:
-            told["camera"].update(self._chunks.read())
+            said = self._chunks.read()
+            exposure_ns = exposure_ns_of(self.nodes, said) if self._stamps_begin else 0
+            told: dict[str, Any] = {"event": "picture", **stamps_of(buffer, self._clock, arrived_ns, exposure_ns)}
+            told["camera"] |= {**said, **self._counted(outbox)}
             image = picture_of(buffer)
         finally:
             buffer.parent.queue_buffer(buffer)
         outbox.picture(told, image)
         self._clock.compare()
+
+    def _counted(self, outbox: Outbox) -> dict[str, int]:
+        if self._counters is None:
+            return {}
+        found = self._counters.read()
+        if words := self._counters.warning():
+            outbox.warn(f"{self.name}: {words}")
+        return found
 
     def close(self) -> None:
         """Stop and let go of the camera, whatever state it is in."""
@@ -165,11 +182,23 @@ class _Camera:
             self._harvester.reset()
 
 
-def stamps_of(buffer: Any, clock: CameraClock, arrived_ns: int) -> dict[str, Any]:
+def exposure_ns_of(nodes: Any, chunks: Mapping[str, float]) -> int:
+    """How long a picture was exposed, by its chunk data, else by what the camera is set to; 0 where it says neither."""
+    exposure_us = chunks.get("ChunkExposureTime")
+    if exposure_us is None:
+        with contextlib.suppress(Exception):
+            exposure_us = nodes.get_node("ExposureTime").value
+    return 0 if exposure_us is None else round(1000 * exposure_us)
+
+
+def stamps_of(buffer: Any, clock: CameraClock, arrived_ns: int, exposure_ns: int = 0) -> dict[str, Any]:
     """When a buffer's picture was taken, and what the camera says about it; what it does not say is absent.
 
     The moment is the camera's stamp by the host's clock where the two can be compared and it lies before the arrival,
     else the arrival.
+
+    Args:
+        exposure_ns: time from the stamp to the end of the exposure.
     """
     camera: dict[str, Any] = {}
     captured_ns = arrived_ns
@@ -178,7 +207,7 @@ def stamps_of(buffer: Any, clock: CameraClock, arrived_ns: int) -> dict[str, Any
     if (device_ns := clock.device_ns(buffer)) is not None:
         camera["device_ns"] = device_ns
         if (found := clock.host_ns(device_ns)) and 0 <= arrived_ns - found[0] + found[1] <= OLDEST_NS:
-            captured_ns = min(found[0], arrived_ns)
+            captured_ns = min(found[0] + exposure_ns, arrived_ns)
             camera["clock_error_ns"] = found[1]
     return {"captured_ns": captured_ns, "camera": camera}
 
@@ -208,7 +237,7 @@ def picture_of(buffer: Any) -> NDArray[np.uint8] | NDArray[np.uint16]:
     return image.copy() if np.shares_memory(image, data) else image
 
 
-def _counting(camera: _Camera) -> Any:
+def _counting(camera: Camera) -> Any:
     from harvesters.core import Callback
 
     class Counting(Callback):  # type: ignore[misc]

@@ -60,7 +60,7 @@ class GenicamSource:
         self._stall_s = stall_s
         self._next = 0
         self._seen: tuple[int | None, int] = (None, 0)
-        self._damaged = 0
+        self._damaged = self._missed = 0
         self._closed = False
         self._errors: deque[str] = deque(maxlen=STDERR_LINES)
         self._child, self._handle = _start(wish)
@@ -144,6 +144,9 @@ class GenicamSource:
     def _frame(self, packet: Packet) -> Frame:
         camera = dict(packet.told["camera"])
         index = self._next + self._missing(camera.get("frame_id"), int(packet.told["dropped"]))
+        missed, self._missed = self._missed, int(camera.get("missed_triggers", 0))
+        # A trigger that the camera missed is a part without a picture.
+        index += max(0, self._missed - missed)
         self._next, self._damaged = index + 1, 0
         return Frame(image_of(packet), index, int(packet.told["captured_ns"]), self.name, camera=camera)
 

@@ -4,6 +4,7 @@ genicam:                                       the only camera there is
 genicam:40012345?ExposureTime=5000&Gain=6      by serial number, name given to it, model or id; features in this order
 genicam:40012345?UserSetSelector=Line3&UserSetLoad=     a command is a feature without a value
 genicam:?cti=/opt/maker/lib/maker.cti&strict=0&buffers=4     options of csflow are in small letters
+genicam:?missed=CounterValue&stamp=begin       what counts missed triggers; what the camera's stamp means
 genicam:?load=line3.pfs&Gain=7                 features of a file, a name and a value a line, before the others
 """
 
@@ -20,6 +21,7 @@ from csflow.runtime.options import Option, read_options, switch_option
 
 __all__ = ["Wish"]
 
+STAMPS = ("begin", "end")
 _FEATURE = re.compile(r"[A-Z][A-Za-z0-9_]{0,99}")
 
 
@@ -36,11 +38,25 @@ def _path(text: str) -> str:
     return text
 
 
+def _feature(text: str) -> str:
+    if not _FEATURE.fullmatch(text):
+        raise ValueError(text)
+    return text
+
+
+def _stamp(text: str) -> str:
+    if text not in STAMPS:
+        raise ValueError(text)
+    return text
+
+
 _OPTIONS: dict[str, Option] = {
     "load": (_path, "line3.pfs"),
     "cti": (_path, "/opt/maker/lib/maker.cti"),
     "strict": (switch_option, "0 or 1"),
     "buffers": (_buffers, "1 to 64"),
+    "missed": (_feature, "CounterValue"),
+    "stamp": (_stamp, "begin or end"),
 }
 
 
@@ -58,6 +74,10 @@ class Wish:
     """Whether a value that reads back differently is an error, or only told."""
     buffers: int = 4
     """Pictures that the producer may fill while nobody takes them."""
+    missed: str = ""
+    """The feature that counts missed triggers; empty where none does."""
+    stamp: str = "end"
+    """What the camera's stamp of a picture means: 'begin' of the exposure, whose time is added to it, or its 'end'."""
 
     @property
     def trigger(self) -> str:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from csflow.runtime.errors import BackendUnavailable, SourceError, SourceLost
 from csflow.runtime.sources.genicam import driver
-from csflow.runtime.sources.genicam.driver import drive, picture_of, stamps_of
+from csflow.runtime.sources.genicam.driver import drive, exposure_ns_of, picture_of, stamps_of
 from csflow.runtime.sources.genicam.wish import Wish
 
 harvesters = pytest.importorskip("harvesters.core", reason="the extra genicam is not installed")
@@ -171,12 +171,22 @@ def test_the_stamp_of_the_camera_counts_where_it_can_be_true() -> None:
         "captured_ns": arrived_ns - 900,
         "camera": {**told, "clock_error_ns": 3},
     }
+    # A stamp of the beginning: the end of the exposure counts, and not beyond the arrival.
+    assert stamps_of(stamped, near, arrived_ns, 300)["captured_ns"] == arrived_ns - 600
+    assert stamps_of(stamped, near, arrived_ns, 5000)["captured_ns"] == arrived_ns
     later = {"captured_ns": arrived_ns, "camera": told}
     assert stamps_of(stamped, clock(None), arrived_ns) == later
     assert stamps_of(stamped, clock(arrived_ns), arrived_ns) == later  # after the arrival: another clock
     assert stamps_of(stamped, clock(0), arrived_ns) == later  # a quarter of an hour before it
     none = SimpleNamespace(device_ns=lambda _: None)
     assert stamps_of(SimpleNamespace(), none, 5) == {"captured_ns": 5, "camera": {}}
+
+
+def test_the_exposure_is_that_of_the_picture_or_what_is_set() -> None:
+    nodes = SimpleNamespace(get_node={"ExposureTime": SimpleNamespace(value=12.5)}.get)
+    assert exposure_ns_of(nodes, {"ChunkExposureTime": 7.0}) == 7_000
+    assert exposure_ns_of(nodes, {}) == 12_500
+    assert exposure_ns_of(SimpleNamespace(get_node={}.get), {}) == 0
 
 
 def test_without_harvesters_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

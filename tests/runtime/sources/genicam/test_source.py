@@ -134,3 +134,12 @@ def test_numbers_of_frames_count_what_was_lost_on_the_way(monkeypatch: pytest.Mo
         last = camera.read(60.0)
     assert last is not None
     assert last.index == 12  # 10 was the damaged one, 11 was lost
+
+
+def test_triggers_that_the_camera_missed_are_parts_without_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = "tell(np.zeros(1, 'u1'), event='picture', captured_ns=5, shape=[1, 1], dtype='uint8', dropped=0, "
+    counts = ((1, 0), (2, 2), (3, 2), (5, 3), (6, 0))
+    code = ";".join(one + f"camera={{'frame_id': {number}, 'missed_triggers': {missed}}})" for number, missed in counts)
+    with played(monkeypatch, code) as camera:
+        frames = [camera.read(60.0) for _ in counts]
+    assert [frame.index for frame in frames if frame is not None] == [0, 3, 4, 7, 8]

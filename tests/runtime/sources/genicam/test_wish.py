@@ -37,6 +37,8 @@ def test_features_keep_their_order_and_options_are_csflows() -> None:
     [
         ("genicam:1?exposure=5", "no option 'exposure'"),
         ("genicam:1?buffers=0", "buffers='0' is no valid value"),
+        ("genicam:1?missed=counter", "for example CounterValue"),
+        ("genicam:1?stamp=middle", "for example begin or end"),
         ("genicam:1?strict=no", "for example 0 or 1"),
         ("genicam:1?cti=", "cti='' is no valid value"),
         ("genicam:1?strict=0&strict=1", "appears twice"),
@@ -65,3 +67,8 @@ def test_a_file_of_something_else_is_refused(text: bytes, words: str, tmp_path: 
         Wish.parse(f"genicam:7?load={tmp_path}/a.pfs")
     with pytest.raises(ConfigError, match="cannot read the features"):
         Wish.parse(f"genicam:7?load={tmp_path}/nowhere.pfs")
+
+
+def test_what_counts_and_what_a_stamp_means_are_options() -> None:
+    wish = Wish.parse("genicam:7?missed=CounterValue&stamp=begin&CounterSelector=Counter1")
+    assert (wish.missed, wish.stamp, wish.features) == ("CounterValue", "begin", (("CounterSelector", "Counter1"),))
