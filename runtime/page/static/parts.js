@@ -55,7 +55,7 @@ function put(at, part) {
   at.item.dataset.key = part.key;
   at.picture.hidden = !part.picture;
   at.nothing.hidden = part.picture;
-  fill(at.nothing, t("picture.none"));
+  fill(at.nothing, "–");
   if (part.picture) at.picture.src = pictureOf(part, "thumbnail");
   at.verdict.className = part.verdict;
   fill(at.verdict, t("word." + part.verdict) + (part.verified ? "" : " ?"));

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from csflow.runtime.page.facts import PageInfo
+from csflow.runtime.page.files.shift import Shift
 from csflow.runtime.types import Frame, Result, Verdict
 
 pytest.importorskip("starlette", reason="the page needs csflow[serve]")
@@ -118,6 +119,28 @@ def test_a_part_is_enlarged_turned_over_and_left_for_its_neighbours(page: PageSi
     assert browser.value("document.getElementById('large-picture').naturalWidth") == 640
     browser.value("document.getElementById('close').click()")
     assert browser.value("document.getElementById('large').open") is False
+
+
+def test_no_verdict_is_cut_and_no_large_screen_scrolls(browser: Any) -> None:
+    """Three cameras, a line of trouble, an engine that is not verified, and a shift of a million parts."""
+    cameras = ("line 1", "line 2", "line 3")
+    with PageSink("127.0.0.1:0", replace(INFO, cameras=cameras, distrust="engine fake failed the gate")) as page:
+        counts = dict.fromkeys(page._state.shift().counts, 0)
+        page._state.go_on(Shift(1_790_000_000.0, {**counts, "OK": 1_234_567}))
+        for number in range(PLACES):
+            verdict = (Verdict.NOK, Verdict.UNCERTAIN)[number % 2]
+            one = replace(NOK, verdict=verdict, verified=False, frame_index=number, camera=cameras[number % 3])
+            page.write(one, Frame(IMAGE))
+        browser.open(page.url)
+        browser.wait(f"document.querySelectorAll('#rejects li').length === {PLACES}")
+        browser.wait("[...document.querySelectorAll('.tile')].every(tile => tile.dataset.state !== 'WAITING')")
+        for width, height in ((1280, 800), (1920, 1080), (1024, 768), (1366, 768), (810, 1080), (390, 844)):
+            browser.view(width, height)
+            cut = "[...document.querySelectorAll('.parts b')].filter(b => b.scrollWidth > b.clientWidth).length"
+            assert browser.value(cut) == 0, (width, height)
+            tall, wide = browser.value("(e => [e.scrollHeight, e.scrollWidth])(document.documentElement)")
+            assert wide <= width, (width, height)
+            assert tall <= height or width < 1000, (width, height)
 
 
 @pytest.mark.parametrize("size", [(390, 844), (1280, 800)])
