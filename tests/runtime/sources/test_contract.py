@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -20,8 +21,10 @@ from csflow.runtime.sources.fake import FakeSource
 from csflow.runtime.synthetic.product import part_at
 from csflow.runtime.types import Frame
 
+from .gige import fake_gige
+
 TIMEOUT_S = 60.0
-ELSEWHERE = {"aravis", "camera", "csi", "gst-rtsp", "http", "network"}
+ELSEWHERE = {"camera", "csi", "gst-rtsp", "http", "network"}
 """Kinds that need a server or a device: test_gstreamer, test_http and test_v4l2 play what can be played."""
 
 
@@ -31,6 +34,8 @@ class Played:
 
     source: FrameSource
     ends: bool = True
+    after: Callable[[], None] = lambda: None
+    """Called once the source is closed."""
 
 
 def fake(_folder: Path) -> Played:
@@ -81,7 +86,14 @@ def genicam(_folder: Path) -> Played:
     return Played(open_source(f"genicam:1?PixelFormat=Mono8&cti={producer}", TIMEOUT_S), ends=False)
 
 
+def aravis(_folder: Path) -> Played:
+    with contextlib.ExitStack() as stack:
+        source = open_source(stack.enter_context(fake_gige()) + "?size=128x96&fps=20", TIMEOUT_S)
+        return Played(source, ends=False, after=stack.pop_all().close)
+
+
 PLAYED: dict[str, Callable[[Path], Played]] = {
+    "aravis": aravis,
     "fake": fake,
     "files": files,
     "genicam": genicam,
@@ -107,7 +119,8 @@ def soon(source: FrameSource) -> Frame:
 @pytest.mark.parametrize("kind", PLAYED)
 def test_a_source_keeps_the_contract(kind: str, tmp_path: Path) -> None:
     played = PLAYED[kind](tmp_path)
-    with played.source as source:
+    with contextlib.ExitStack() as stack, played.source as source:
+        stack.callback(played.after)
         assert source is played.source
         assert isinstance(source, FrameSource)
         assert source.name

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import time
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
-from csflow.runtime.errors import (
-    SourceError,
-)
+from csflow.runtime.errors import SourceError
 from csflow.runtime.source import open_source
-from csflow.runtime.sources.gstreamer import source as gstreamer
 
+from .gige import fake_gige
 from .pipelines import first, has
 
 pytestmark = pytest.mark.skipif(
@@ -25,23 +19,9 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture
-def gige(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    if not has("aravissrc") or shutil.which("arv-fake-gv-camera-0.8") is None:
-        pytest.skip("aravis-tools is not installed")
-    if os.geteuid() == 0:
-        # A packet socket, which Aravis prefers where it is allowed to, sees nothing of the fake camera on loopback.
-        user = ("setpriv", "--reuid=65534", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all")
-        monkeypatch.setattr(gstreamer, "LAUNCHER", (*user, "gst-launch-1.0"))
-    lost_of_1000 = getattr(request, "param", 0)
-    serial = f"CSF{os.getpid()}"
-    words = ["arv-fake-gv-camera-0.8", "-i", "127.0.0.1", "-s", serial, "-r", str(lost_of_1000)]
-    camera = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    time.sleep(0.2)
-    if camera.poll() is not None:
-        pytest.skip("the fake GigE camera's port is taken")
-    yield f"aravis:Aravis-Fake-{serial}"
-    camera.kill()
-    camera.wait()
+def gige(request: pytest.FixtureRequest) -> Iterator[str]:
+    with fake_gige(getattr(request, "param", 0)) as uri:
+        yield uri
 
 
 def test_a_genicam_camera_gives_pictures_in_the_size_asked_for(gige: str) -> None:
