@@ -42,10 +42,24 @@ def locked(path: Path) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def made_once(tmp_path_factory: pytest.TempPathFactory) -> MakeOnce:
-    """`made_once(name, make) -> folder`: `make(folder)` runs in one of the processes of `pytest -n`; all may read."""
+def of_this_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of all processes of `pytest -n`, which goes when all tests passed."""
     base = tmp_path_factory.getbasetemp()
-    root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(of_this_run: Path) -> Iterator[None]:
+    """Compiled models of tests do not stay in the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CSFLOW_CACHE", str(of_this_run / "cache"))
+        yield
+
+
+@pytest.fixture(scope="session")
+def made_once(of_this_run: Path) -> MakeOnce:
+    """`made_once(name, make) -> folder`: `make(folder)` runs in one of the processes of `pytest -n`; all may read."""
+    root = of_this_run
 
     def give(name: str, make: Callable[[Path], None]) -> Path:
         folder, made = root / "made_once" / name, root / f"made_once_{name}"

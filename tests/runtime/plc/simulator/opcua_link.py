@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import functools
 import logging
 import random
+import shutil
 import socket
 import tempfile
 import threading
@@ -218,6 +220,7 @@ def keys() -> Path:
     from cryptography.x509.oid import ExtendedKeyUsageOID
 
     folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     (folder / "trusted").mkdir()
     use = [ExtendedKeyUsageOID.CLIENT_AUTH]
     files = folder / "client.pem", folder / "trusted" / "client.der"
