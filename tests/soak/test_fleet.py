@@ -20,16 +20,18 @@ from csflow.toolkit.data.synthetic import write_dataset
 pytestmark = pytest.mark.soak
 TIMES = ("created_utc", "manifest_sha256")
 PRODUCTS, PICTURES, EPOCHS = 24, 60, 40
+FEW, FEW_PICTURES = 3, 30
 LONGEST = 0.6
 """Of the wall time of one after the other, on two cores that are free."""
 
 
-def products(folder: Path, count: int) -> Path:
+def products(folder: Path, count: int, pictures: int = PICTURES) -> Path:
     """A fleet of the synthetic line, each product drawn with a seed of its own: CS-Flow at its smallest."""
+    folder.mkdir()
     text = '[defaults]\nbackbone = "tf_efficientnet_lite0"\nimage_size = 128\n'
     text += f'scales = 2\nmethod = "cs-flow?hidden=32&kernel_sizes=3,5&epochs={EPOCHS}"\n'
     for i in range(count):
-        place = {"train": PICTURES, "calibration": 20, "test_good": 6, "test_defects_each": 2}
+        place = {"train": pictures, "calibration": 20, "test_good": 6, "test_defects_each": 2}
         write_dataset(folder / f"plate{i:02d}", **place, size=128, seed=i)
         text += f'[products.plate{i:02d}]\nimages = "plate{i:02d}"\nnumber = {i + 1}\n'
     (folder / "products.toml").write_text(text)
@@ -70,10 +72,7 @@ def _needs() -> None:
 
 
 def test_on_ray_results_are_the_same_in_little_more_than_half_the_time(tmp_path: Path) -> None:
-    files = {}
-    for name in ("alone", "ray"):
-        (tmp_path / name).mkdir()
-        files[name] = products(tmp_path / name, PRODUCTS)
+    files = {name: products(tmp_path / name, PRODUCTS) for name in ("alone", "ray")}
     alone_s = run(files["alone"], "--one-by-one")
     ray_s = run(files["ray"], "--cores", "2")
     first, second = bundles(files["alone"]), bundles(files["ray"])
@@ -108,12 +107,16 @@ def wait_for_epoch(file: Path, name: str) -> None:
         time.sleep(0.05)
 
 
-def test_a_killed_worker_costs_its_product_alone_and_a_killed_driver_what_was_in_work(tmp_path: Path) -> None:
-    (tmp_path / "quiet").mkdir()
-    quiet = products(tmp_path / "quiet", 4)
-    run(quiet, "--one-by-one")
-    (tmp_path / "killed").mkdir()
-    file = products(tmp_path / "killed", 4)
+@pytest.fixture(scope="module")
+def quiet(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The bundles of a small fleet that nobody disturbed."""
+    file = products(tmp_path_factory.mktemp("quiet") / "fleet", FEW, FEW_PICTURES)
+    run(file, "--one-by-one")
+    return bundles(file)
+
+
+def test_a_killed_worker_costs_its_product_alone(tmp_path: Path, quiet: dict[str, Any]) -> None:
+    file = products(tmp_path / "killed", FEW, FEW_PICTURES)
     with subprocess.Popen(call(file, "--cores", "2"), stderr=subprocess.PIPE, text=True) as driver:
         wait_for_epoch(file, "plate01")
         (worker,) = workers_of("plate01")
@@ -121,24 +124,22 @@ def test_a_killed_worker_costs_its_product_alone_and_a_killed_driver_what_was_in
         _, told = driver.communicate(timeout=1800)
     assert driver.returncode == 0, told
     assert re.findall(r"(\w+): its process was killed; tried again", told) == ["plate01"]
-    logs = {f"plate{i:02d}": (tmp_path / f"killed/products.fleet/logs/plate{i:02d}.log").read_text() for i in range(4)}
-    assert {name: text.count("train plate") for name, text in logs.items()} == {
-        "plate00": 1,
-        "plate01": 2,
-        "plate02": 1,
-        "plate03": 1,
-    }
-    assert bundles(file) == bundles(quiet), "a training that was taken up ends as one that ran through"
+    logs = file.parent / "products.fleet" / "logs"
+    begun = [(logs / f"plate{i:02d}.log").read_text().count("train plate") for i in range(FEW)]
+    assert begun == [1, 2, 1]
+    assert bundles(file) == quiet, "a training that was taken up ends as one that ran through"
 
-    (tmp_path / "dead").mkdir()
-    dead = products(tmp_path / "dead", 4)
-    with subprocess.Popen(call(dead, "--cores", "2"), stderr=subprocess.DEVNULL) as driver:
-        wait_for_epoch(dead, "plate02")
+
+def test_a_killed_driver_costs_what_was_in_work(tmp_path: Path, quiet: dict[str, Any]) -> None:
+    file = products(tmp_path / "dead", FEW, FEW_PICTURES)
+    with subprocess.Popen(call(file, "--cores", "2"), stderr=subprocess.DEVNULL) as driver:
+        wait_for_epoch(file, "plate02")  # which began when one of the two before it had ended
         driver.kill()
     until = time.monotonic() + 120.0
-    while any(workers_of(f"plate{i:02d}") for i in range(4)):
+    while any(workers_of(f"plate{i:02d}") for i in range(FEW)):
         assert time.monotonic() < until, "workers go on without a driver"
         time.sleep(0.1)
-    again = subprocess.run(call(dead, "--cores", "2"), capture_output=True, text=True, timeout=1800, check=True)
-    assert "plate00: trained before" in again.stderr
-    assert bundles(dead) == bundles(quiet)
+    again = subprocess.run(call(file, "--cores", "2"), capture_output=True, text=True, timeout=1800, check=True)
+    assert re.search(r"plate0[01]: trained before", again.stderr)
+    assert "plate02: trained in" in again.stderr
+    assert bundles(file) == quiet
