@@ -258,22 +258,34 @@ def quick_bundle(made_once: MakeOnce, product_line: Path) -> Callable[[str], Bun
     return trained
 
 
-@pytest.fixture(scope="session", params=[*sorted(QUICK_METHODS), "combined"])
-def method_bundle(request: pytest.FixtureRequest, made_once: MakeOnce, quick_bundle: Callable[[str], Bundle]) -> Path:
-    """A bundle of each method in turn, and one of two of them combined, with graphs."""
+WITH_GRAPHS = (*sorted(QUICK_METHODS), "combined")
+
+
+@pytest.fixture(scope="session")
+def bundle_with_graphs(made_once: MakeOnce, quick_bundle: Callable[[str], Bundle]) -> Callable[[str], Path]:
+    """`bundle_with_graphs(name)`: that of a method, or two of them combined, with graphs."""
     from csflow.export.graphs.onnx_export import make_graphs
     from csflow.toolkit.combine import Combination, combine
     from csflow.toolkit.methods.reporter import Silent
 
-    def make(folder: Path) -> None:
-        path = folder / "model.csflow"
-        if request.param == "combined":
-            bundle = combine([quick_bundle(method) for method in COMBINED], path, Combination(), Silent())
-        else:
-            bundle = Bundle.open(with_large_files_shared(quick_bundle(request.param).path, path))
-        bundle.update(make_graphs(bundle, ("fp32", "fp16")))
+    def with_graphs(name: str) -> Path:
+        def make(folder: Path) -> None:
+            path = folder / "model.csflow"
+            if name == "combined":
+                bundle = combine([quick_bundle(method) for method in COMBINED], path, Combination(), Silent())
+            else:
+                bundle = Bundle.open(with_large_files_shared(quick_bundle(name).path, path))
+            bundle.update(make_graphs(bundle, ("fp32", "fp16")))
 
-    return made_once(f"graphs of {request.param}", make) / "model.csflow"
+        return made_once(f"graphs of {name}", make) / "model.csflow"
+
+    return with_graphs
+
+
+@pytest.fixture(scope="session", params=WITH_GRAPHS)
+def method_bundle(request: pytest.FixtureRequest, bundle_with_graphs: Callable[[str], Path]) -> Path:
+    """Each of them in turn."""
+    return bundle_with_graphs(request.param)
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """libcsflow and every method in turn: the same scores, maps and verdicts as Python on the golden frames."""
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,14 @@ from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.golden import load_golden
 from csflow.runtime.detector import Detector
 
+from ..conftest import with_large_files_shared  # noqa: TID252 - tests are no package that could be named
 from .conftest import write_thresholds
 
 
 def test_golden_frames_are_judged_as_in_python(
     method_bundle: Path, tmp_path: Path, with_record: Callable[..., Bundle], openvino: Any, picture: Any
 ) -> None:
-    bundle = Bundle.open(shutil.copytree(method_bundle, tmp_path / "model.csflow"))
+    bundle = Bundle.open(with_large_files_shared(method_bundle, tmp_path / "model.csflow"))
     write_thresholds(bundle)
     bundle = with_record(bundle, "openvino-fp32")
     with openvino(bundle.path, "openvino-fp32") as ours, Detector.open(bundle.path, "openvino-fp32") as theirs:

@@ -1,6 +1,6 @@
 """The graphs of every method, in turn: OpenVINO decides as torch, half precision within its tolerance."""
 
-import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +20,20 @@ from csflow.runtime.engines.opening import load_engine
 from csflow.toolkit.methods.table import METHODS
 from csflow.toolkit.model import Model
 
+from ...conftest import WITH_GRAPHS, with_large_files_shared  # noqa: TID252 - tests are no package
 from .bounds import FLOAT32_MAX, Bounds, Interval
+
+
+@pytest.fixture(scope="session", params=WITH_GRAPHS[::-1])
+def method_bundle(request: pytest.FixtureRequest, bundle_with_graphs: Callable[[str], Path]) -> Path:
+    """In the other order than elsewhere: of two processes that make them, neither waits for what the other makes."""
+    return bundle_with_graphs(request.param)
 
 
 @pytest.fixture
 def bundle(method_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bundle:
     monkeypatch.setenv("CSFLOW_CACHE", str(tmp_path / "cache"))
-    return Bundle.open(shutil.copytree(method_bundle, tmp_path / "model.csflow"))
+    return Bundle.open(with_large_files_shared(method_bundle, tmp_path / "model.csflow"))
 
 
 def test_every_method_has_graphs() -> None:
