@@ -20,6 +20,7 @@ from csflow.runtime.engines.fake import FakeEngine
 from csflow.runtime.errors import DataError
 from csflow.toolkit.data.dataset import load_dataset
 from csflow.toolkit.data.synthetic import write_dataset
+from csflow.toolkit.evaluation import sheet
 from csflow.toolkit.evaluation.evaluation import Evaluation, LostPart, evaluate
 from csflow.toolkit.evaluation.report import write_report
 from csflow.toolkit.evaluation.sheet import panels, sheet_samples
@@ -151,6 +152,18 @@ def test_panels_outline_the_defect_outside_of_its_mask(evaluation: Evaluation) -
     changed = (outlined != original).any(axis=2)
     assert changed.any()
     assert not (changed & mask).any()
+
+
+def test_large_pictures_are_drawn_smaller_than_they_are(
+    make_bundle: Callable[..., Bundle], images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = evaluated(make_bundle(roi=(0, 0, 32, 64)), images)
+    monkeypatch.setattr(sheet, "DRAWN_PX", 32)
+    outlined, hot, covered = panels(next(s for s in found.samples if s.sample.label == "stain"), found)
+    assert outlined.shape == hot.shape == covered.shape == (32, 32, 3)
+    assert (outlined == sheet.OUTLINE).all(axis=2).any()
+    assert hot[:, :16].any()
+    assert not hot[:, 16:].any()
 
 
 def test_a_region_of_interest_limits_the_heat_map(
