@@ -35,7 +35,7 @@ ELSEWHERE = {
 """What a printed command names and is put elsewhere, as a pattern: what stands there instead."""
 PLAN = b"ftrt" + bytes(20) + bytes([10, 3, 0, 26]) + bytes(36)
 """How a plan of TensorRT 10.3.0.26 begins."""
-OTHERS_FAIL = {"bench": 1, "doctor": 1, "drift": 1, "replay": 1}
+OTHERS_FAIL = {"bench": 1, "doctor": 1, "drift": 1, "replay": 1, "verify": 4}
 """Commands that may end so and have worked: their exit code is an answer."""
 
 

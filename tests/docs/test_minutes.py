@@ -65,6 +65,8 @@ def prepare(block: Block) -> None:
 
 @pytest.mark.parametrize("block", MINUTES, ids=lambda block: block.name)
 def test_a_block_runs_as_printed(block: Block, at_the_desk: Shell) -> None:
+    if any("tensorrt-rtx" in line for line in block.commands):
+        pytest.importorskip("tensorrt_rtx", reason="TensorRT for RTX is not installed")
     prepare(block)
     at_the_desk.run(block)
 
