@@ -173,11 +173,13 @@ def test_an_engine_that_is_not_verified_is_told_and_no_verdict_has_its_plain_col
 
 
 THREE = replace(INFO, cameras=("line 1", "line 2", "line 3"))
+KEPT = Path(__file__).resolve().parents[3] / "out" / "pages"
+"""The screenshots of three cameras, to be looked at: those of the last run."""
 SIZES = {"desk": (1280, 800), "wall": (1920, 1080), "tablet": (810, 1080), "phone": (390, 844)}
 
 
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
-def test_of_three_cameras_the_lost_one_has_the_banner(size: tuple[int, int], browser: Any, tmp_path: Path) -> None:
+def test_of_three_cameras_the_lost_one_has_the_banner(size: tuple[int, int], browser: Any) -> None:
     lost = replace(ERROR, camera="line 2", fault="lost", reason="no frame for 5 s")
     with PageSink("127.0.0.1:0", THREE, reports=lambda: [REPORT]) as page:
         browser.view(*size)
@@ -195,7 +197,8 @@ def test_of_three_cameras_the_lost_one_has_the_banner(size: tuple[int, int], bro
             ".every(r => r.top >= 0 && r.bottom <= innerHeight && r.left >= 0 && r.right <= innerWidth)"
         )
         assert seen
-        browser.screenshot(tmp_path / f"three-{size[0]}x{size[1]}.png")
+        KEPT.mkdir(parents=True, exist_ok=True)
+        browser.screenshot(KEPT / f"three-{size[0]}x{size[1]}.png")
 
 
 def test_between_triggers_nothing_is_silent_and_the_part_is_named(browser: Any) -> None:
