@@ -42,6 +42,7 @@ def at_the_desk(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     line = ["--train", "60", "--calibration", "20", "--test-good", "8", "--test-defects", "2", "--size", "128"]
     shell.csflow(["csflow", "synthetic", "pictures", *line])
     shell.csflow(["csflow", "calibrate", "pictures/calibration/good"])
+    shell.csflow(["csflow", "verify", "--backend", "openvino-fp32"])
     return shell
 
 
