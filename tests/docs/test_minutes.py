@@ -24,7 +24,7 @@ pytestmark = pytest.mark.soak
 
 MINUTES = [block for block in BLOCKS if block.runs and block.takes_minutes and block.page != "README.md"]
 SMALL = {
-    "train": {"backbone": "tf_efficientnet_lite0", "image_size": 128, "epochs": 2},
+    "train": {"backbone": "tf_efficientnet_lite0", "image_size": 128, "hidden": 32, "epochs": 2},
     "calibrate": {"false_reject_rate": "20%"},
 }
 CAMERA = (800, 600)
