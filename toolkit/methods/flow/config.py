@@ -90,7 +90,7 @@ class TrainConfig:
     """Seeds the initial weights and the order of the images."""
     autocast: bool = True
     """Run convolutions in bfloat16 on CUDA, on processors with AMX and on AMD's with AVX-512's bfloat16. Elsewhere
-    float32 is faster."""
+    float32 is faster; on a processor, maps that a kernel reaches over stay float32."""
 
     def __post_init__(self) -> None:
         if min(self.epochs, self.batch_size) < 1:

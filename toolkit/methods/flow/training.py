@@ -44,10 +44,16 @@ def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
     return config.learning_rate * 0.5 * (1.0 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
 
 
-def autocast(device: torch.device, wanted: bool) -> AbstractContextManager[object]:
-    """bfloat16 convolutions where they were measured to be faster: on CUDA, and where `has_fast_bfloat16`."""
-    usable = device.type == "cuda" or has_fast_bfloat16(torch.cpu.get_capabilities())
-    if not wanted or not usable:
+def autocast(flow: CrossScaleFlow, features: Features, wanted: bool) -> AbstractContextManager[object]:
+    """bfloat16 convolutions where they were measured to be faster, and their gradients are right.
+
+    On a processor torch 2.15 leaves the weights' gradient unwritten where a kernel reaches over the whole map, which
+    makes a loss of nan sooner or later (findings/torch-bfloat16-weight-gradient.sh): such maps stay float32.
+    """
+    device = next(flow.parameters()).device
+    side = min(min(x.shape[-2:]) for x in features)
+    right = max(flow.config.kernel_sizes) // 2 <= side and has_fast_bfloat16(torch.cpu.get_capabilities())
+    if not wanted or not (device.type == "cuda" or right):
         return contextlib.nullcontext()
     return torch.autocast(device.type, torch.bfloat16)
 
@@ -69,7 +75,7 @@ def timed_step(flow: CrossScaleFlow, config: TrainConfig, shapes: Shapes, batch:
     start_s = 0.0
     for _ in range(2):
         start_s = time.perf_counter()
-        with autocast(device, config.autocast):
+        with autocast(flow, features, config.autocast):
             z, log_det = flow(features)
         negative_log_likelihood(z, log_det, flow.kept.masks).backward()  # type: ignore[no-untyped-call]
         if device.type == "cuda":
@@ -144,8 +150,9 @@ def _epoch(
         rate = learning_rate(config, epoch * len(batches) + i, config.epochs * len(batches))
         for group in optimizer.param_groups:
             group["lr"] = rate
-        with autocast(device, config.autocast):
-            z, log_det = flow(tuple(x.to(device) for x in noise.on(features.rows(batch))))
+        given = tuple(x.to(device) for x in noise.on(features.rows(batch)))
+        with autocast(flow, given, config.autocast):
+            z, log_det = flow(given)
         loss = negative_log_likelihood(z, log_det, flow.kept.masks)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]

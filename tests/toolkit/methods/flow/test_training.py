@@ -9,6 +9,7 @@ import torch
 
 from csflow.runtime.errors import ConfigError
 from csflow.toolkit.features import FeatureFiles
+from csflow.toolkit.methods.flow import training
 from csflow.toolkit.methods.flow.checkpoint import Checkpoint
 from csflow.toolkit.methods.flow.config import FlowConfig, TrainConfig
 from csflow.toolkit.methods.flow.flow import CrossScaleFlow, score
@@ -155,3 +156,17 @@ def test_noise_keeps_few_pictures_from_being_learnt_by_heart() -> None:
 )
 def test_bfloat16_trains_where_it_was_measured_to_be_faster(capabilities: dict[str, object], fast: bool) -> None:
     assert has_fast_bfloat16(capabilities) is fast
+
+
+def test_where_a_kernel_reaches_over_a_map_gradients_are_float32s(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There torch leaves the weights' gradient in bfloat16 unwritten."""
+    monkeypatch.setattr(training, "has_fast_bfloat16", lambda _: True)
+    flow = new_flow(FlowConfig(6, 2, (3, 5), 8), 0)
+
+    def precision(side: int) -> torch.dtype:
+        maps = torch.zeros(1, 6, 2 * side, 2 * side), torch.zeros(1, 6, side, side)
+        with training.autocast(flow, maps, wanted=True):
+            return torch.nn.functional.conv2d(maps[0], torch.zeros(1, 6, 1, 1)).dtype
+
+    assert precision(1) is torch.float32
+    assert precision(2) is torch.bfloat16
