@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 NEEDS = {
     "camera": "a camera",
+    "genicam": "a GenICam camera and its maker's producer",
     "gpio": "lines of a GPIO chip",
     "gpu": "an NVIDIA GPU",
     "data": "pictures or models that csflow does not bring",

@@ -50,6 +50,7 @@ enum {
     CSFLOW_FRAME_ERROR = -12,         /* one picture could not be delivered; go on */
     CSFLOW_SOURCE_LOST = -13,         /* check cable and power */
     CSFLOW_SINK_ERROR = -14,          /* free the disk, or correct the output path */
+    CSFLOW_PART_NOT_FOUND = -15,      /* look at the picture: it shows no part, or one that lies out of reach */
     CSFLOW_INVALID_ARGUMENT = -100,   /* a null pointer, an unknown format, a wrong size: correct the program */
     CSFLOW_OUT_OF_MEMORY = -101,      /* ask for smaller pictures, or free memory */
     CSFLOW_INTERNAL_ERROR = -102,     /* a fault of csflow: report it */

@@ -61,6 +61,7 @@ const char *csflow_strerror(csflow_status status) {
     case CSFLOW_ENGINE_MISMATCH: return "EngineMismatch: the engine does not fit the bundle or the machine";
     case CSFLOW_INFERENCE_ERROR: return "InferenceError: the engine failed on a frame";
     case CSFLOW_SOURCE_ERROR: return "SourceError: a picture or its source cannot be used";
+    case CSFLOW_PART_NOT_FOUND: return "PartNotFound: the picture does not show the part";
     case CSFLOW_FRAME_ERROR: return "FrameError: one frame could not be delivered";
     case CSFLOW_SOURCE_LOST: return "SourceLost: a source that had worked stopped";
     case CSFLOW_SINK_ERROR: return "SinkError: a result cannot be written";

@@ -60,6 +60,8 @@ def test_a_graph_says_whose_it_is_and_nothing_of_the_machine(trained: Path, grap
         assert (model.producer_name, model.producer_version) == ("csflow", version("csflow"))
         assert {"csflow": version("csflow"), "graph": name, "precision": "fp32"}.items() <= said.items()
         assert all(value in model.doc_string for value in said.values())
+        for weights in model.graph.initializer:
+            weights.ClearField("raw_data")  # a million bytes may hold any three
         data = model.SerializeToString()
         assert b".py" not in data
         assert b"stack_trace" not in data

@@ -28,6 +28,7 @@ std::uint16_t reason_of(csflow_status status) noexcept {
     case CSFLOW_OK: return CSFLOW_REASON_NONE;
     case CSFLOW_INVALID_ARGUMENT:
     case CSFLOW_SOURCE_ERROR: return CSFLOW_REASON_PICTURE;
+    case CSFLOW_PART_NOT_FOUND: return CSFLOW_REASON_PICTURE;
     case CSFLOW_INFERENCE_ERROR: return CSFLOW_REASON_INFERENCE;
     case CSFLOW_BUSY: return CSFLOW_REASON_BUSY;
     case CSFLOW_DEADLINE: return CSFLOW_REASON_DEADLINE;

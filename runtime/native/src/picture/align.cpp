@@ -242,7 +242,7 @@ void Aligner::align(std::uint8_t *picture, std::int32_t width, std::int32_t heig
     const Best best = found();
     const double least = floor_ / 1000.0;
     if (best.correlation < least) {
-        fail(CSFLOW_SOURCE_ERROR, "the part was not found in the picture: its correlation with the model's reference "
+        fail(CSFLOW_PART_NOT_FOUND, "the part was not found in the picture: its correlation with the model's reference "
                                   "is %.3f, at least %.3f was expected", best.correlation, least);
     }
     pose_ = best.pose;

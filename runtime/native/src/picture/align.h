@@ -23,7 +23,7 @@ public:
     Aligner(const Alignment &how, std::int32_t side);
 
     /// Moves a picture of side * side * 3 bytes onto the reference, in place. `width`, `height`: of what was squeezed
-    /// into it. SOURCE_ERROR where the part is not found.
+    /// into it. PART_NOT_FOUND where nothing in it correlates with the reference.
     void align(std::uint8_t *picture, std::int32_t width, std::int32_t height);
 
     /// The map of that picture as it lay before; it lives until the next. INFERENCE_ERROR where it is no square.
