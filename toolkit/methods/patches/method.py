@@ -125,4 +125,4 @@ def _sized(features: FeatureFiles, config: PatchesConfig) -> str:
                 f"{MOST // 4 // max(grid * grid, min(config.dimensions, channels))}, or larger strides"
             )
     told = ", ".join(f"{count} of {size} px" for size, count in zip(config.sizes, kept, strict=True))
-    return f"banks of up to {told}: {products / 1e9:,.2f} thousand million multiplications a frame"
+    return f"banks of up to {told}: {products / 1e6:,.0f} million multiplications a frame"
