@@ -73,10 +73,10 @@ def unread(files: Iterable[Path]) -> str | None:
     found = [path for path in files if path.suffix.lower() in UNREAD_SUFFIXES and not path.name.startswith(".")]
     if not found:
         return None
-    what = "1 picture is" if len(found) == 1 else f"{len(found)} pictures are"
+    what, them = ("1 picture is", "it") if len(found) == 1 else (f"{len(found)} pictures are", "them")
     return (
-        f"{what} of a format that csflow does not read and passed over, for example {shown(str(found[0]))}: save them "
-        "as PNG or JPEG"
+        f"{what} of a format that csflow does not read and passed over, for example {shown(str(found[0]))}: "
+        f"save {them} as PNG or JPEG"
     )
 
 
@@ -271,8 +271,11 @@ def _has_pages(picture: TiffImageFile) -> bool:
 
 def _require_file(path: Path) -> None:
     # Opening a pipe would wait for a writer, perhaps for ever.
-    if not stat.S_ISREG(path.stat().st_mode):
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
         raise DataError(f"{path} cannot be decoded: it is a folder, pipe or device, expected a file with a picture")
+    if not found.st_size:
+        raise DataError(f"{path} is empty: a copy went wrong, remove or replace it")
 
 
 def _is_deep(picture: Image.Image) -> bool:
