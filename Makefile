@@ -82,6 +82,9 @@ soak: $(VENV)/.dev
 	$(BIN)/python tests/soak/soak.py $(SOAK)
 	$(BIN)/python -m tests.soak.handshakes
 	$(BIN)/pytest -m soak
+	@# 240 MB that other targets do without.
+	$(PIP) install -q pypylon==26.9
+	$(BIN)/pytest tests/runtime/sources/test_contract.py tests/runtime/sources/genicam/test_pylon.py
 
 # Newer versions for every Python and processor that README names; those of 3.11 and later stay where they are.
 constraints: $(VENV)/.dev
