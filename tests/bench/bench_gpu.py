@@ -7,7 +7,9 @@ model.
     make gpu                                                    # random weights: times alone
     make gpu GPU='--bundle tiles.csflow --bundle int8.csflow --images mtd/ --limit 300'
 
-A bundle of the user's is copied, never changed. What the time does not reach is named under left_out.
+A bundle of the user's is copied, never changed; graphs that it has are taken as they are. What is found is kept in
+--out after every step, so a run that is cut off loses its last step alone. What the time does not reach, and what
+fails, is named under left_out.
 """
 
 from __future__ import annotations
@@ -19,72 +21,103 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
-from bench_model import pictures, random_bundle
+from bench_model import pictures, random_model
 
 from csflow.export.gate.pictures import choose_samples
 from csflow.export.gate.verify import verify
 from csflow.export.graphs.onnx_export import make_graphs
 from csflow.export.plans.build.options import EngineChoice
-from csflow.export.plans.export import export_engines, prepare_engines
+from csflow.export.plans.export import export_engines, has_graphs, prepare_engines
+from csflow.runtime.atomic import write_atomic
 from csflow.runtime.bundle.calibration import load_calibration
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.golden import load_golden
 from csflow.runtime.engine import DescribedEngine, Engine
 from csflow.runtime.engines.opening import load_engine
-from csflow.runtime.errors import CSFlowError
+from csflow.runtime.engines.tensorrt.engine import TensorRTEngine
 from csflow.runtime.machine import probes
 from csflow.runtime.types import Frame
 from csflow.toolkit.data.dataset import load_dataset
 
 PRECISIONS = ("fp32", "fp16")
 NO_GPU = 4
+TIMING_S = 60.0
+"""The rounds of one bundle's engines end after so long: torch may run on the processor."""
 
 
-class Budget:
-    """Seconds for all steps; one that has no time left is named instead of run."""
+class Steps:
+    """Seconds for all steps, and a file of what they found; one that has no time left is named instead of run."""
 
-    def __init__(self, limit_s: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock, self._end = clock, clock() + limit_s
+    def __init__(
+        self, limit_s: float, out: Path, about: dict[str, Any], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._clock, self._begun, self._limit_s = clock, clock(), limit_s
+        self._out, self._about = out, about
+        self.bundles: dict[str, dict[str, Any]] = {}
         self.left_out: dict[str, str] = {}
 
     def run(self, step: str, work: Callable[[], Any]) -> Any:
-        """What `work` returns; None where there was no time for it, or csflow refused it."""
-        if self._clock() >= self._end:
+        """What `work` returns; None where there was no time for it, or it failed."""
+        spent_s = self._clock() - self._begun
+        if spent_s >= self._limit_s:
             self.left_out[step] = "no time left"
             return None
+        click.echo(f"{spent_s:6.1f} s  {step}", err=True)
         try:
             return work()
-        except CSFlowError as error:
-            self.left_out[step] = str(error)
+        except Exception as error:  # noqa: BLE001 - whatever breaks in one step, the minutes are for the others
+            self.left_out[step] = f"{type(error).__name__}: {error}"
             return None
+        finally:
+            self.keep()
+
+    def note(self, bundle: str, what: str, value: Any) -> None:
+        """Keep what was found of a bundle."""
+        self.bundles.setdefault(bundle, {})[what] = value
+        self.keep()
+
+    def keep(self) -> None:
+        """Write the file."""
+        write_atomic(self._out, self.text().encode())
+
+    def text(self) -> str:
+        """All of it as one JSON object."""
+        about = {**self._about, "seconds": round(self._clock() - self._begun, 1)}
+        return json.dumps({**about, "bundles": self.bundles, "left_out": self.left_out}, indent=2)
 
 
-def with_plans(path: Path, target: str, budget: Budget) -> tuple[Bundle, dict[str, list[dict[str, Any]]]]:
+def with_plans(path: Path, target: str, steps: Steps) -> tuple[Bundle, dict[str, list[dict[str, Any]]]]:
     """The bundle with graphs and plans of each precision, and what the builder says of them."""
     bundle, records = Bundle.open(path), {}
     for precision in PRECISIONS:
-        choice = EngineChoice(target)
-        builder = budget.run(f"{path.stem}: builder", lambda: prepare_engines("fp16", choice))  # noqa: B023 - at once
-        if builder is None:
-            continue
-        bundle = bundle.update(make_graphs(bundle, ("fp32", precision)))
-        made = budget.run(
-            f"{path.stem}: plans of {precision}",
-            lambda: export_engines(bundle, precision, choice, builder, quiet=True),  # noqa: B023 - called at once
-        )
+        made = steps.run(f"{path.stem}: plans of {precision}", partial(_planned, path, target, precision))
+        bundle = Bundle.open(path)
         records[precision] = [asdict(record) for record in made.records] if made else []
     return bundle, records
+
+
+def _planned(path: Path, target: str, precision: str) -> Any:
+    bundle, choice = Bundle.open(path), EngineChoice(target)
+    builder = prepare_engines("fp16", choice)
+    missing = tuple(p for p in dict.fromkeys(("fp32", precision)) if not has_graphs(bundle, p))
+    if missing:
+        bundle = bundle.update(make_graphs(bundle, missing))
+    return export_engines(bundle, precision, choice, builder, quiet=True)
 
 
 def timed(engines: dict[str, Engine], frame: Frame, repeats: int) -> dict[str, dict[str, Any]]:
     """Milliseconds of a frame by each engine, all in turn; the first round does not count."""
     seconds: dict[str, list[float]] = {name: [] for name in engines}
-    for _ in range(repeats + 1):
+    begun = time.monotonic()
+    for round_ in range(repeats + 1):
+        if round_ > 1 and time.monotonic() - begun > TIMING_S:
+            break
         for name, engine in engines.items():
             start = time.perf_counter()
             engine.infer([frame])
@@ -95,18 +128,30 @@ def timed(engines: dict[str, Engine], frame: Frame, repeats: int) -> dict[str, d
 def _figures(engine: Engine, seconds: Sequence[float]) -> dict[str, Any]:
     what = engine.describe() if isinstance(engine, DescribedEngine) else engine.name
     quantiles = {f"p{q}_ms": float(np.percentile(seconds, q)) * 1e3 for q in (50, 95, 99)}
-    return {"engine": what, **quantiles}
+    return {"engine": what, "frames": len(seconds), **quantiles}
 
 
-def latencies(bundle: Bundle, names: Sequence[str], repeats: int, budget: Budget) -> dict[str, dict[str, Any]]:
-    """Times of those engines that open."""
+def latencies(bundle: Bundle, names: Sequence[str], repeats: int, steps: Steps) -> dict[str, dict[str, Any]]:
+    """Times of those engines that open; of those that launch CUDA graphs once more without."""
     with ExitStack() as stack:
         engines = {}
         for name in names:
-            opened = budget.run(f"{bundle.path.stem}: {name}", lambda: load_engine(bundle, name))  # noqa: B023 - at once
+            opened = steps.run(f"{bundle.path.stem}: {name} opens", partial(load_engine, bundle, name))
             if opened is not None:
                 engines[name] = stack.enter_context(opened)
-        return timed(engines, load_golden(bundle).pictures[0][0], repeats)
+        frame = load_golden(bundle).pictures[0][0]
+        found = timed(engines, frame, repeats) if engines else {}
+        plain = {f"{name}, no CUDA graphs": engine for name, engine in engines.items() if without_graphs(engine)}
+        return {**found, **(timed(plain, frame, repeats) if plain else {})}
+
+
+def without_graphs(engine: Engine) -> bool:
+    """Let an engine enqueue plainly from now on; False where it did so already."""
+    if not isinstance(engine, TensorRTEngine) or engine._graphs.refused:
+        return False
+    with engine._session.current():
+        engine._graphs.refuse("to compare")
+    return True
 
 
 def decisions(bundle: Bundle, names: Sequence[str], images: Path, limit: int) -> dict[str, dict[str, Any]]:
@@ -124,18 +169,29 @@ def decisions(bundle: Bundle, names: Sequence[str], images: Path, limit: int) ->
     }
 
 
-def judged(source: Path, work: Path, target: str, images: Path | None, limit: int, repeats: int, budget: Budget) -> Any:
-    """All that is measured of one bundle, on a copy of it."""
-    path = Path(shutil.copytree(source, work / source.name, ignore=shutil.ignore_patterns("engines")))
-    bundle, plans = with_plans(path, target, budget)
+def judge(path: Path, target: str, images: Path | None, limit: int, repeats: int, steps: Steps) -> None:
+    """Note all that is measured of one bundle, which is changed."""
+    bundle, plans = with_plans(path, target, steps)
+    steps.note(path.stem, "plans", plans)
     names = [f"{target}-{precision}" for precision in PRECISIONS]
-    found: dict[str, Any] = {"plans": plans}
-    found["latency"] = budget.run(
-        f"{path.stem}: latency", lambda: latencies(bundle, ["torch", *names], repeats, budget)
-    )
-    if images is not None:
-        found["decisions"] = budget.run(f"{path.stem}: decisions", lambda: decisions(bundle, names, images, limit))
-    return found
+    times = partial(latencies, bundle, ["torch", *names], repeats, steps)
+    latency = steps.run(f"{path.stem}: latency", times)
+    steps.note(path.stem, "latency", latency)
+    if images is None:
+        return
+    # One that does not open would end the gate for the others.
+    open_ones = [name for name in names if name in (latency or {})]
+    if open_ones:
+        work = partial(decisions, bundle, open_ones, images, limit)
+        steps.note(path.stem, "decisions", steps.run(f"{path.stem}: decisions", work))
+
+
+def copies(bundles: Sequence[Path], work: Path) -> list[Path]:
+    """The user's bundles without their plans, to be changed. Raises UsageError where two have one name."""
+    if len({source.stem for source in bundles}) < len(bundles):
+        raise click.UsageError("two bundles have the same name: rename one, figures are kept by name")
+    without = shutil.ignore_patterns("engines")
+    return [Path(shutil.copytree(source, work / source.name, ignore=without)) for source in bundles]
 
 
 @click.command()
@@ -149,7 +205,16 @@ def judged(source: Path, work: Path, target: str, images: Path | None, limit: in
 @click.option("--hidden", default=1024, show_default=True)
 @click.option("--target", type=click.Choice(["tensorrt", "tensorrt-rtx"]), default="tensorrt", show_default=True)
 @click.option("--repeats", type=click.IntRange(min=1), default=100, show_default=True, help="Frames of each engine.")
-@click.option("--limit-s", type=click.FloatRange(min=0), default=540.0, show_default=True, help="Seconds of all steps.")
+@click.option(
+    "--limit-s",
+    type=click.FloatRange(min=0),
+    default=420.0,
+    show_default=True,
+    help="No step begins after so many seconds; what has begun ends.",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("out/gpu.json"), show_default=True, help="Kept as it goes."
+)
 @click.pass_context
 def gpu(
     ctx: click.Context,
@@ -162,23 +227,24 @@ def gpu(
     target: str,
     repeats: int,
     limit_s: float,
+    out: Path,
 ) -> None:
     """Build, time and judge what TensorRT makes of bundles, and print one JSON object."""
     answer = probes.cuda()
     if not answer.get("devices"):
         click.echo(f"no NVIDIA GPU: {answer.get('problem', 'CUDA lists none')}", err=True)
         ctx.exit(NO_GPU)
-    begun, budget = time.monotonic(), Budget(limit_s)
+    steps = Steps(limit_s, out, {"gpu": answer, "target": target, "repeats": repeats})
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        sources = list(bundles)
+        for path in copies(bundles, work):
+            judge(path, target, images, limit, repeats, steps)
         for precision in () if bundles else ("fp32", "int8"):
-            made = work / "random" / f"{precision}.csflow"
-            random_bundle(made, backbone, image_size, hidden, pictures(1)[0], precision)
-            sources.append(made)
-        found = {s.stem: judged(s, work, target, images, limit, repeats, budget) for s in sources}
-    about = {"gpu": answer, "target": target, "repeats": repeats, "seconds": round(time.monotonic() - begun, 1)}
-    click.echo(json.dumps({**about, "bundles": found, "left_out": budget.left_out}, indent=2))
+            made = work / f"{precision}.csflow"
+            size = (backbone, image_size, hidden, pictures(1)[0], precision)
+            if steps.run(f"random model, backbone {precision}", partial(random_model, made, *size)) is not None:
+                judge(made, target, None, limit, repeats, steps)
+    click.echo(steps.text())
 
 
 if __name__ == "__main__":

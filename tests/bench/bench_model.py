@@ -40,9 +40,20 @@ def pictures(count: int) -> list[NDArray[np.uint8]]:
 def random_bundle(
     path: Path, backbone: str, image_size: int, hidden: int, golden: NDArray[np.uint8], precision: str = "fp32"
 ) -> Bundle:
+    """`random_model` with an INT8 graph of the flow and the backbone's parts for bfloat16."""
+    bundle = random_model(path, backbone, image_size, hidden, golden, precision)
+    frame = {"frame": preprocess(golden, bundle.manifest.preprocessing)[None]}
+    features = outputs_of(bundle.read("graphs/fp32/backbone.onnx"), [frame] * MIN_SAMPLES)
+    int8 = {"graphs/int8/flow.onnx": quantize(bundle.read("graphs/fp32/flow.onnx"), features).onnx}
+    return bundle.update({**int8, **wide_graphs(bundle)})
+
+
+def random_model(
+    path: Path, backbone: str, image_size: int, hidden: int, golden: NDArray[np.uint8], precision: str = "fp32"
+) -> Bundle:
     """A bundle of this size with random weights and gamma away from 0: times do not depend on training.
 
-    It has float32 and INT8 graphs, those for bfloat16, and `golden`, a camera's picture, as its golden frame.
+    It has float32 graphs, and `golden`, a camera's picture, as its golden frame.
 
     Args:
         precision: of the backbone, as `csflow train --backbone-precision` has it.
@@ -60,10 +71,7 @@ def random_bundle(
     model = Model(trunk, FlowHead(flow), config)
     manifest = Manifest(Preprocessing(image_size), Definitions(), config.to_mapping(), {}, {})
     bundle = Bundle.create(path, manifest, {**model.weight_files(), **score_golden(model, [("good", image)])})
-    bundle = bundle.update(make_graphs(bundle))
-    features = outputs_of(bundle.read("graphs/fp32/backbone.onnx"), [{"frame": image[None]}] * MIN_SAMPLES)
-    int8 = {"graphs/int8/flow.onnx": quantize(bundle.read("graphs/fp32/flow.onnx"), features).onnx}
-    return bundle.update({**int8, **wide_graphs(bundle)})
+    return bundle.update(make_graphs(bundle))
 
 
 def thresholds(bundle: Bundle) -> Calibration:
