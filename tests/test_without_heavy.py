@@ -34,7 +34,6 @@ HEAVY = [
     "gpiod",
     "harvesters",
     "paho",
-    "pypylon",
     "starlette",
     "uvicorn",
     "prometheus_client",

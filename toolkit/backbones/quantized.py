@@ -1,10 +1,9 @@
 """An EfficientNet in eight bits, fixed before anything is fitted to its features: what runs is what was trained on.
 
-Rounded are what flows into each convolution of the stages and into each sum of a residual block, and their weights,
-but not those of squeeze-and-excitation, which cost nothing. The features themselves are wide. With ReLU6 and without
-squeeze-and-excitation (EfficientNet-lite) every number on the way is exact in float32, so torch, ONNX Runtime,
-OpenVINO and TensorRT give the same features to the last bit; SiLU and sigmoid are not, and there engines may land on
-either side of a rounding's edge.
+Rounded are what flows into each convolution of the stages and into each sum of a residual block, and their weights;
+of smooth activations and of squeeze-and-excitation what `smooth` says. The features themselves are wide. So every
+number on the way is exact in float32, or is rounded far from an edge: torch, ONNX Runtime, OpenVINO and TensorRT give
+the same features to the last bit.
 """
 
 from __future__ import annotations
@@ -21,9 +20,10 @@ from csflow.runtime.errors import ConfigError
 from csflow.toolkit.backbones.backbone import Backbone, Trunk
 from csflow.toolkit.backbones.efficientnet import EfficientNetTrunk
 from csflow.toolkit.backbones.fold import into_convolution, set_convolution
-from csflow.toolkit.backbones.rounding import Range, Rounding, round_weights
+from csflow.toolkit.backbones.rounding import Range, RoundedConvolution, Rounding, on_grid, round_weights
+from csflow.toolkit.backbones.smooth import RoundedActivation, RoundedSqueeze, is_smooth
 
-__all__ = ["RoundedConvolution", "is_quantized", "quantize_trunk", "quantized"]
+__all__ = ["is_quantized", "quantize_trunk", "quantized"]
 
 PIXEL = 2.0**-7
 """Grid of the normalised pixels: about as fine as a grey level, and no grey level near a rounding's edge."""
@@ -45,33 +45,7 @@ class _RoundedStem(nn.Module):
 
     def fit(self) -> None:
         weight, scale = round_weights(self.conv.weight.detach(), STEM_LEVELS)
-        set_convolution(self.conv, weight, _on_grid(self.conv.bias, scale * PIXEL))
-
-
-class RoundedConvolution(nn.Module):
-    """A convolution whose weights lie on a grid of eight bits, and what flows into it."""
-
-    def __init__(self, conv: nn.Conv2d, rounds_input: bool) -> None:
-        """`rounds_input`: False where what comes in is rounded already."""
-        super().__init__()
-        self.rounding = Rounding() if rounds_input else nn.Identity()
-        self.conv = conv
-        self.register_buffer("weight_scale", torch.ones(conv.out_channels))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, h, w) as the convolution does."""
-        y: Tensor = self.conv(self.rounding(x))
-        return y
-
-    def fit(self, input_scale: Tensor) -> None:
-        """Put the weights on their grids, and the biases on those of the sums.
-
-        Args:
-            input_scale: a scalar tensor, of what flows in.
-        """
-        weight, scale = round_weights(self.conv.weight.detach())
-        set_convolution(self.conv, weight, _on_grid(self.conv.bias, scale * input_scale))
-        self.register_buffer("weight_scale", scale)
+        set_convolution(self.conv, weight, on_grid(self.conv.bias, scale * PIXEL))
 
 
 class _RoundedBlock(nn.Module):
@@ -88,8 +62,10 @@ class _RoundedBlock(nn.Module):
 
     def fit(self) -> None:
         scale = self.rounding.get_buffer("scale")
-        for module in self.block.modules():
-            if isinstance(module, RoundedConvolution):
+        for module in self.block.children():
+            if isinstance(module, RoundedActivation):
+                scale = module.after.get_buffer("scale")
+            elif isinstance(module, RoundedConvolution):
                 own = module.rounding
                 module.fit(own.get_buffer("scale") if isinstance(own, Rounding) else scale)
 
@@ -103,9 +79,11 @@ def quantize_trunk(trunk: Trunk) -> None:
         raise ConfigError("int8 is defined for EfficientNets alone: leave --backbone-precision out")
     _fold(trunk)
     trunk.conv_stem = _RoundedStem(trunk.conv_stem)
+    if is_smooth(trunk.bn1):
+        trunk.bn1 = RoundedActivation(trunk.bn1)
     for stage in trunk.blocks.children():
         for name, block in list(stage.named_children()):
-            _round_convolutions(block)
+            _round_block(block)
             setattr(stage, name, _RoundedBlock(block))
 
 
@@ -117,13 +95,22 @@ def _fold(trunk: nn.Module) -> None:
                 setattr(parent, name, getattr(norm, "act", nn.Identity()))
 
 
-def _round_convolutions(block: nn.Module) -> None:
-    convolutions = [(name, m) for name, m in block.named_children() if isinstance(m, nn.Conv2d)]
-    for i, (name, conv) in enumerate(convolutions):
-        setattr(block, name, RoundedConvolution(conv, rounds_input=i > 0))
-    if any(isinstance(m, SqueezeExcite) for m in block.children()):
-        # The mean and the product read what the convolution before gives: one byte a value instead of four.
-        block.aa = Rounding()
+def _round_block(block: nn.Module) -> None:
+    """Convolutions, smooth activations and squeeze-and-excitation of a block, as they follow one another."""
+    rounded = True
+    for name, module in list(block.named_children()):
+        if isinstance(module, nn.Conv2d):
+            setattr(block, name, RoundedConvolution(module, rounds_input=not rounded))
+            rounded = False
+        elif isinstance(module, SqueezeExcite):
+            if not rounded:
+                # The mean and the product read what the convolution before gives.
+                block.aa = Rounding()
+            setattr(block, name, RoundedSqueeze(module))
+            rounded = False
+        elif name.startswith("bn") and is_smooth(module):
+            setattr(block, name, RoundedActivation(module))
+            rounded = True
 
 
 def is_quantized(network: nn.Module) -> bool:
@@ -155,9 +142,5 @@ def _fit(backbone: Backbone, batches: Iterable[Tensor]) -> None:
             rounding.register_buffer("scale", torch.tensor(rounding.seen.scale()))
         rounding.seen = None
     for module in backbone.modules():
-        if isinstance(module, (_RoundedStem, _RoundedBlock)):
+        if isinstance(module, (_RoundedStem, _RoundedBlock, RoundedActivation, RoundedSqueeze)):
             module.fit()
-
-
-def _on_grid(bias: Tensor | None, grid: Tensor) -> Tensor | None:
-    return None if bias is None else torch.round(bias / grid) * grid

@@ -14,7 +14,18 @@ import math
 import torch
 from torch import Tensor, nn
 
-__all__ = ["LEVELS", "Range", "Rounding", "eight_bits", "power_of_two", "round_weights"]
+from csflow.toolkit.backbones.fold import set_convolution
+
+__all__ = [
+    "LEVELS",
+    "Range",
+    "RoundedConvolution",
+    "Rounding",
+    "eight_bits",
+    "on_grid",
+    "power_of_two",
+    "round_weights",
+]
 
 LEVELS = 127
 """Largest whole number of a weight, and of the side that ranges are fitted to."""
@@ -77,6 +88,32 @@ class Rounding(nn.Module):
         return rounded
 
 
+class RoundedConvolution(nn.Module):
+    """A convolution whose weights lie on a grid of eight bits, and what flows into it."""
+
+    def __init__(self, conv: nn.Conv2d, rounds_input: bool) -> None:
+        """`rounds_input`: False where what comes in is rounded already."""
+        super().__init__()
+        self.rounding = Rounding() if rounds_input else nn.Identity()
+        self.conv = conv
+        self.register_buffer("weight_scale", torch.ones(conv.out_channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, h, w) as the convolution does."""
+        y: Tensor = self.conv(self.rounding(x))
+        return y
+
+    def fit(self, input_scale: Tensor) -> None:
+        """Put the weights on their grids, and the biases on those of the sums.
+
+        Args:
+            input_scale: a scalar tensor, of what flows in.
+        """
+        weight, scale = round_weights(self.conv.weight.detach())
+        set_convolution(self.conv, weight, on_grid(self.conv.bias, scale * input_scale))
+        self.register_buffer("weight_scale", scale)
+
+
 def round_weights(weight: Tensor, levels: int = LEVELS) -> tuple[Tensor, Tensor]:
     """A convolution's weight (outputs, ...) in whole multiples, ± `levels`, of a power of two for each output.
 
@@ -104,3 +141,8 @@ def power_of_two(magnitudes: Tensor, counts: Tensor, top: float, levels: int = L
         return float((counts * (rounded - magnitudes).square()).sum())
 
     return min(tried, key=error)
+
+
+def on_grid(bias: Tensor | None, grid: Tensor) -> Tensor | None:
+    """A bias, where there is one, in whole multiples of a grid of the same shape, or of one for all."""
+    return None if bias is None else torch.round(bias / grid) * grid

@@ -29,9 +29,13 @@ FRAME = torch.randint(0, 256, (1, SIDE, SIDE, 3), dtype=torch.uint8, generator=t
 @pytest.fixture(scope="module")
 def backbone() -> Backbone:
     """The first stages of an EfficientNet-lite with random weights."""
+    return rounded("tf_efficientnet_lite0")
+
+
+def rounded(name: str) -> Backbone:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        made = build_backbone(BackboneConfig("tf_efficientnet_lite0", 1, (0.5,) * 3, (0.5,) * 3, stages=(1, 2)))
+        made = build_backbone(BackboneConfig(name, 1, (0.5,) * 3, (0.5,) * 3, stages=(1, 2)))
     return quantized(made, [FRAME])
 
 
@@ -59,6 +63,20 @@ def test_openvino_gives_the_same_bits(graph: bytes, expected: list[np.ndarray]) 
     compiled = core.compile_model(core.read_model(graph), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     got = list(compiled({"frame": FRAME.numpy()}).values())
     assert all(np.array_equal(a, b) for a, b in zip(got, expected, strict=True))
+
+
+def test_smooth_activations_and_squeezes_have_the_same_bits_too() -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    openvino = pytest.importorskip("openvino")
+    backbone = rounded("tf_efficientnet_b0")
+    graph = to_onnx(backbone_graph(backbone, SIDE))
+    with torch.no_grad():
+        expected = [feature.numpy() for feature in backbone(FRAME)]
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    core = openvino.Core()
+    compiled = core.compile_model(core.read_model(graph), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    for got in (session.run(None, {"frame": FRAME.numpy()}), list(compiled({"frame": FRAME.numpy()}).values())):
+        assert all(np.array_equal(a, b) for a, b in zip(got, expected, strict=True))
 
 
 def test_weights_are_int8_and_every_zero_point_is_0(graph: bytes) -> None:

@@ -13,6 +13,8 @@ from csflow.toolkit.backbones.networks import build_backbone
 from csflow.toolkit.backbones.quantized import is_quantized, quantized
 
 SIDE = 64
+NAMES = ("tf_efficientnet_lite0", "tf_efficientnet_b0")
+"""ReLU6 alone; SiLU with squeeze-and-excitation."""
 
 
 def frames(seed: int) -> Tensor:
@@ -25,25 +27,25 @@ def drawn(name: str) -> Backbone:
         return build_backbone(BackboneConfig(name, 2, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), stages=(1, 2)))
 
 
-@pytest.fixture(scope="module")
-def lite() -> Backbone:
+@pytest.fixture(scope="module", params=NAMES)
+def rounded(request: pytest.FixtureRequest) -> Backbone:
     """With random weights, ranges from two frames of noise."""
-    return quantized(drawn("tf_efficientnet_lite0"), [frames(0), frames(1)])
+    return quantized(drawn(request.param), [frames(0), frames(1)])
 
 
 @torch.no_grad()
-def test_no_order_of_a_sum_and_no_wider_type_changes_a_bit(lite: Backbone) -> None:
-    found = lite(frames(2))
-    wide = build_backbone(lite.config).double()
-    wide.load_state_dict({name: tensor.double() for name, tensor in lite.state_dict().items()})
-    wide.register_buffer("mean", lite.get_buffer("mean"))
+def test_no_order_of_a_sum_and_no_wider_type_changes_a_bit(rounded: Backbone) -> None:
+    found = rounded(frames(2))
+    wide = build_backbone(rounded.config).double()
+    wide.load_state_dict({name: tensor.double() for name, tensor in rounded.state_dict().items()})
+    wide.register_buffer("mean", rounded.get_buffer("mean"))
     pixels = frames(2).double().permute(0, 3, 1, 2) / 255.0
     expected = [f for i in range(2) for f in wide.trunk((pixels[:, :, :: 1 << i, :: 1 << i] - 0.5) / 0.5)]
     assert len(found) == len(expected) == 4
     assert all(torch.equal(a.double(), b) for a, b in zip(found, expected, strict=True))
 
 
-@pytest.mark.parametrize("name", ["tf_efficientnet_lite0", "tf_efficientnet_b0"])
+@pytest.mark.parametrize("name", NAMES)
 @torch.no_grad()
 def test_its_features_are_near_those_that_it_was_made_of(name: str) -> None:
     expected = drawn(name)(frames(3))
@@ -52,11 +54,11 @@ def test_its_features_are_near_those_that_it_was_made_of(name: str) -> None:
 
 
 @torch.no_grad()
-def test_its_weights_and_ranges_are_read_back(lite: Backbone) -> None:
-    again = build_backbone(lite.config)
+def test_its_weights_and_ranges_are_read_back(rounded: Backbone) -> None:
+    again = build_backbone(rounded.config)
     assert is_quantized(again)
-    again.trunk.load_state_dict(lite.trunk.state_dict())
-    assert all(torch.equal(a, b) for a, b in zip(lite(frames(4)), again(frames(4)), strict=True))
+    again.trunk.load_state_dict(rounded.trunk.state_dict())
+    assert all(torch.equal(a, b) for a, b in zip(rounded(frames(4)), again(frames(4)), strict=True))
 
 
 def test_the_manifest_says_so_only_where_it_is() -> None:
