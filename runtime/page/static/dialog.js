@@ -29,7 +29,7 @@ function paint() {
   if (part.picture) image.src = part.saved || pictureOf(part, kind);
   element("kinds").hidden = !part.picture || Boolean(part.saved);
   for (const name of ["raw", "overlay"]) element("show-" + name).setAttribute("aria-pressed", String(kind === name));
-  const facts = [t("word." + part.verdict), part.verified ? "" : t("unverified"), whyOf(part), ...nameOf(part), part.shown, part.source, clock(part.unix_s)];
+  const facts = [t("word." + part.verdict), part.verified ? "" : t("unverified"), whyOf(part), ...nameOf(part), part.source.startsWith(part.shown) ? "" : part.shown, part.source, clock(part.unix_s)];
   show("large-text", facts.filter(Boolean).join(" · "));
   enlargePicture();
   steps();

@@ -68,6 +68,9 @@ function update(state) {
     for (const forget of [forgetScores, forgetParts, forgetTiles]) forget();
   }
   const runs = named(state);
+  // These are said once, all else again with the next event.
+  addParts(runs.flatMap((one) => one.rejects).sort((a, b) => a.unix_s - b.unix_s || a.number - b.number));
+  addScores(state.scores, state.warn_ratio);
   const cameras = runs.flatMap((one) => one.cameras);
   const paint = () => {
     const states = cameras.map((camera) => ({ camera, state: stateOf(camera) }));
@@ -88,9 +91,7 @@ function update(state) {
   showHealth(runs);
   present(cameras, paint);
   paint();
-  addParts(runs.flatMap((one) => one.rejects).sort((a, b) => a.unix_s - b.unix_s || a.number - b.number));
   steps();
-  addScores(state.scores, state.warn_ratio);
 }
 
 function begin() {

@@ -77,10 +77,9 @@ let changed = () => {};
 export function present(cameras, then) {
   changed = then;
   for (const key of tiles.keys()) if (!cameras.some((camera) => camera.key === key)) tiles.delete(key);
-  for (const camera of cameras) {
-    if (!tiles.has(camera.key)) tiles.set(camera.key, new Tile(camera.key));
-    tiles.get(camera.key).present(camera.part);
-  }
+  for (const camera of cameras) if (!tiles.has(camera.key)) tiles.set(camera.key, new Tile(camera.key));
+  // One without a picture is painted at once, with the tiles of all.
+  for (const camera of cameras) tiles.get(camera.key).present(camera.part);
 }
 
 export const presented = (key) => (tiles.has(key) ? tiles.get(key).part : null);
