@@ -14,7 +14,8 @@ size = @echo "Installing into $(VENV): $(if $(TORCH_INDEX),4 GB less than the 6.
 # The libFuzzer targets of libcsflow, and seconds for each.
 FUZZERS := manifest calibration verification plan png
 FUZZ_S ?= 150
-# One process for each core runs tests, each file in one of them; PYTEST_N=0 runs all in this one.
+# One process for each core runs tests, each file in one of them, in the order of conftest.py; PYTEST_N=0 runs
+# all in this one.
 PYTEST_N ?= auto
 
 .PHONY: demo wheel test skipped packages lint fuzz fuzz-native soak bench gpu constraints clean
@@ -38,7 +39,7 @@ wheel: $(BIN)/pip
 	@for wheel in $(OUT)/csflow-*.whl; do echo "pip install '$(CURDIR)/$$wheel[openvino]'"; done
 
 test: skipped lint
-	$(BIN)/pytest -n $(PYTEST_N) --maxprocesses=4 --dist=loadfile
+	$(BIN)/pytest -n $(PYTEST_N) --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 # Which groups of tests this machine will skip.
 skipped:
@@ -81,6 +82,9 @@ soak: $(VENV)/.dev
 	$(BIN)/python tests/soak/soak.py $(SOAK)
 	$(BIN)/python -m tests.soak.handshakes
 	$(BIN)/pytest -m soak
+	@# 240 MB that other targets do without.
+	$(PIP) install -q pypylon==26.9
+	$(BIN)/pytest tests/runtime/sources/test_contract.py tests/runtime/sources/genicam/test_pylon.py
 
 # Newer versions for every Python and processor that README names; those of 3.11 and later stay where they are.
 constraints: $(VENV)/.dev

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from csflow.runtime import schema
 from csflow.runtime.bundle.directory import Bundle
@@ -16,10 +17,13 @@ from csflow.runtime.machine.names import shown
 from csflow.runtime.picture.images import image_size, list_images, read_picture
 
 __all__ = [
+    "GOOD_NAMES",
     "TRAINING_IMAGES",
     "TRAINING_PIXELS",
     "check_sizes",
+    "each",
     "find_pictures",
+    "is_good",
     "lost_line",
     "names_of",
     "pixels_sha256",
@@ -27,12 +31,16 @@ __all__ = [
     "unseen_of",
 ]
 
+GOOD_NAMES = ("good", "ok", "normal", "gut", "io", "i.o.")
+"""What people call a folder of good parts, in lower case."""
 TRAINING_IMAGES = "provenance/training_images.json"
 """File of a bundle that lists the pictures it was trained on, by SHA-256 of their bytes."""
 TRAINING_PIXELS = "provenance/training_pixels.json"
 """The same by SHA-256 of their pixels: a copy with other metadata is the same picture."""
 SHOWN_NAMES = 3
+SHOWN_FILES = 10
 MOST = 0.8
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -68,11 +76,32 @@ def _pictures(folder: Path) -> list[Path]:
     inside = [p for p in sorted(folder.iterdir()) if p.is_dir() and list_images(p)]
     if not inside:
         raise DataError(f"{folder} holds no pictures: name a folder with pictures of good parts")
-    choice = next((p for p in inside if p.name == "good"), inside[0])
+    choice = next(filter(is_good, inside), None)
+    example = "" if choice is None else f", for example {choice}"
     raise DataError(
         f"{folder} itself holds no pictures, its folders do ({names_of(inside)}): "
-        f"name the ones with good parts, for example {choice}"
+        f"name the ones with good parts{example}"
     )
+
+
+def each(files: Iterable[Path], read: Callable[[Path], T]) -> dict[Path, T]:
+    """What `read` says of each file; one DataError names all that cannot be read, so that they are mended at once."""
+    done: dict[Path, T] = {}
+    failed: list[str] = []
+    for file in files:
+        try:
+            done[file] = read(file)
+        except DataError as error:
+            failed.append(str(error))
+    if failed:
+        more = f"; and {len(failed) - SHOWN_FILES} more" if len(failed) > SHOWN_FILES else ""
+        raise DataError("; ".join(failed[:SHOWN_FILES]) + more)
+    return done
+
+
+def is_good(folder: Path) -> bool:
+    """Whether a folder's name says that its parts are good: one of `GOOD_NAMES`, in any case."""
+    return folder.name.lower() in GOOD_NAMES
 
 
 def check_sizes(bundle: Bundle, files: Sequence[Path]) -> None:
@@ -81,7 +110,7 @@ def check_sizes(bundle: Bundle, files: Sequence[Path]) -> None:
     Raises DataError for one of another size or aspect than the training's (a range where those varied), or, where the
     bundle does not tell, than four of five others; where they agree less, sizes vary by nature.
     """
-    sizes = {file: image_size(file) for file in files}
+    sizes = each(files, image_size)
     trained = picture_sizes(bundle)
     if trained is None:
         usual, count = Counter(sizes.values()).most_common(1)[0]
@@ -107,8 +136,7 @@ def refuse_seen(bundle: Bundle, files: Sequence[Path]) -> bool:
     first: set[str] = set()
     copies: list[Path] = []
     seen: list[Path] = []
-    for file in files:
-        digests = {_sha256(file), pixels_sha256(file)}
+    for file, digests in each(files, _digests).items():
         if digests & trained:
             seen.append(file)
         elif digests & first:
@@ -136,7 +164,7 @@ def unseen_of(bundle: Bundle, files: Sequence[Path]) -> list[Path]:
     if not isinstance(training, dict) or not training.get("set_aside"):
         return list(files)
     trained = _listed(bundle)
-    return [file for file in files if not {_sha256(file), pixels_sha256(file)} & trained]
+    return [file for file, digests in each(files, _digests).items() if not digests & trained]
 
 
 def _listed(bundle: Bundle) -> frozenset[str]:
@@ -160,6 +188,10 @@ def pixels_sha256(file: Path) -> str:
     digest = hashlib.sha256(f"{depth}{image.shape[1]}x{image.shape[0]}:".encode())
     digest.update(image.data)
     return digest.hexdigest()
+
+
+def _digests(file: Path) -> set[str]:
+    return {_sha256(file), pixels_sha256(file)}
 
 
 def _sha256(file: Path) -> str:

@@ -10,6 +10,7 @@ http://, https://                      a network camera: MJPEG, or a picture a r
 gst+rtsp://                            the same through GStreamer             Debian: gstreamer1.0-tools, ...
 gst:PIPELINE, csi:0, aravis:NAME       GStreamer, a Jetson's CSI, GenICam     likewise
 genicam:SERIAL?ExposureTime=5000       GenICam through a GenTL producer       extra: genicam
+pylon:SERIAL?ExposureTime=5000         Basler's cameras through pylon         extra: pylon
 synthetic://?defects=0.1&fps=10        drawn metal parts, some with defects
 """
 
@@ -29,7 +30,7 @@ from csflow.runtime.machine.install import pip_install
 from csflow.runtime.picture.images import IMAGE_SUFFIXES
 from csflow.runtime.types import Frame
 
-__all__ = ["SCHEMES", "SOURCES", "FrameSource", "TriggeredSource", "open_source", "source_kind"]
+__all__ = ["PREFIXES", "SCHEMES", "SOURCES", "FrameSource", "TriggeredSource", "open_source", "source_kind"]
 
 SOURCES = {
     "camera": ("csflow.runtime.sources.opencv", "open_camera"),
@@ -41,6 +42,7 @@ SOURCES = {
     "gst-rtsp": ("csflow.runtime.sources.gstreamer.source", "open_gst_rtsp"),
     "http": ("csflow.runtime.sources.http", "open_http"),
     "network": ("csflow.runtime.sources.opencv", "open_network"),
+    "pylon": ("csflow.runtime.sources.genicam.source", "open_genicam"),
     "synthetic": ("csflow.runtime.sources.synthetic", "open_synthetic"),
     "video": ("csflow.runtime.sources.opencv", "open_video"),
     "watch": ("csflow.runtime.sources.watch", "open_watch"),
@@ -57,6 +59,9 @@ SCHEMES = {
     "synthetic": "synthetic",
 }
 """What stands before :// and the kind of source it selects."""
+
+PREFIXES = ("gst", "csi", "aravis", "genicam", "pylon", "watch")
+"""Kinds of source that are named before a colon alone."""
 
 
 @runtime_checkable
@@ -122,7 +127,7 @@ def open_source(uri: str, timeout_s: float = 5.0) -> FrameSource:
 
 def source_kind(uri: str) -> str:
     """Which of `SOURCES` the string `uri` selects; raises as `open_source` does when it is none."""
-    if prefix := re.match(r"(gst|csi|aravis|genicam|watch):(?!//)", uri):
+    if prefix := re.match(rf"({'|'.join(PREFIXES)}):(?!//)", uri):
         return prefix[1]
     scheme, separator, _ = uri.partition("://")
     if separator:
@@ -130,6 +135,8 @@ def source_kind(uri: str) -> str:
     if re.fullmatch(r"([0-9]{1,3}|/dev/video[0-9]+|/dev/v4l/[^?]+)(\?.*)?", uri) or _is_device(uri.partition("?")[0]):
         return "camera"
     path = Path(uri)
+    if (shouted := re.match(rf"({'|'.join(PREFIXES)}):", uri, re.IGNORECASE)) and not path.exists():
+        raise ConfigError(f"no source begins with {shouted[0]} did you mean {shouted[0].lower()} in small letters?")
     if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES or (glob.has_magic(uri) and not path.exists()):
         return "files"
     if path.is_file():
@@ -151,6 +158,8 @@ def _scheme_kind(scheme: str) -> str:
     if scheme.lower() in SCHEMES:
         return SCHEMES[scheme.lower()]
     # The rest of the URI is not repeated: it may hold a password.
+    if scheme.lower() in PREFIXES:
+        raise ConfigError(f"no source has the scheme {scheme}: write {scheme.lower()}: without the slashes")
     close = difflib.get_close_matches(scheme, list(SCHEMES), n=1)
     hint = f"did you mean {close[0]}://?" if close else f"expected one of {', '.join(SCHEMES)}"
     raise ConfigError(f"no source has the scheme {scheme[:32]!r}: {hint}")

@@ -3,7 +3,7 @@
 stdin                    one request a line; the line is its id
 http://127.0.0.1:8500    POST /trigger?id=...; the answer is the result as JSON
 gpio:/dev/gpiochip0:17   one request an edge of a digital input        extra: gpio
-camera:Line1             the input of a genicam: camera exposes; every picture is one request
+camera:Line1             the input of a genicam: or pylon: camera exposes; every picture is one request
 pipe:  pipe:3,4          messages of a supervisor, over standard input and output or inherited descriptors
 """
 

@@ -23,6 +23,7 @@ def uv() -> str:
     return program
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("python", PYTHONS)
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_the_constraints_can_be_met(python: str, platform: str) -> None:

@@ -34,6 +34,7 @@ HEAVY = [
     "gpiod",
     "harvesters",
     "paho",
+    "pypylon",
     "starlette",
     "uvicorn",
     "prometheus_client",

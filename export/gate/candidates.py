@@ -18,6 +18,8 @@ from csflow.runtime.engines.precision import ADVANTAGE, worth_it
 __all__ = ["Candidate", "judge_candidates", "table"]
 
 ROUNDS = 9
+PASSED = "passed; "
+AGAIN = "csflow run times those that passed again, at its first start on its machine, and takes what is faster there"
 
 
 @dataclass(frozen=True)
@@ -65,9 +67,11 @@ def table(candidates: Sequence[Candidate]) -> list[str]:
         rows.append((precision, f"{c.seconds * 1e3:.1f}", f"{c.score_error:.2%}", f"{c.map_error:.2%}", verdicts, ""))
     widths = [max(len(row[i]) for row in rows) for i in range(5)]
     told = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=False)) for row in rows]
-    return [
+    lines = [
         f"{line}  {reason}".rstrip() for line, reason in zip(told, ["", *(c.reason for c in candidates)], strict=True)
     ]
+    several = sum(c.chosen or c.reason.startswith(PASSED) for c in candidates) > 1
+    return [*lines, *([AGAIN] if several else [])]
 
 
 def _candidate(name: str, record: EngineRecord, seconds: float, chosen: bool, reason: str) -> Candidate:
@@ -79,8 +83,8 @@ def _candidate(name: str, record: EngineRecord, seconds: float, chosen: bool, re
 def _slow(seconds: dict[str, float], name: str, chosen: str) -> str:
     share = seconds[name] / seconds[chosen]
     if share >= 1.0:
-        return f"passed; takes {share:.2f} times as long as {EngineName.parse(chosen).precision}"
-    return f"passed; takes {share:.0%} of the time of {EngineName.parse(chosen).precision}, not under {ADVANTAGE:.0%}"
+        return f"{PASSED}takes {share:.2f} times as long as {EngineName.parse(chosen).precision}"
+    return f"{PASSED}takes {share:.0%} of the time of {EngineName.parse(chosen).precision}, not under {ADVANTAGE:.0%}"
 
 
 def _seconds(bundle: Bundle, names: Sequence[str]) -> dict[str, float]:

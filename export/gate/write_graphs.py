@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 from csflow.export.gate.candidates import Candidate, judge_candidates, table
@@ -52,8 +54,8 @@ class GraphExport:
 
     def lines(self) -> list[str]:
         """For people."""
-        lines = [f"folded, {s.graph}: {s.fold}: saves {_cost_text(s)}" for s in self.savings]
-        lines += [f"{name}: {size / 1e6:.1f} MB" for name, size in self.sizes.items()]
+        lines = [f"{name}: {size / 1e6:.1f} MB" for name, size in self.sizes.items()]
+        lines += [_folded(graph, list(of)) for graph, of in groupby(self.savings, attrgetter("graph"))]
         if self.report is None:
             lines.append(
                 "not verified (--no-verify): csflow run refuses these graphs until 'csflow verify' passed them"
@@ -136,14 +138,13 @@ def _sizes(graphs: Mapping[str, bytes]) -> dict[str, int]:
     return {name: len(data) for name, data in graphs.items()}
 
 
-def _cost_text(saving: Saving) -> str:
-    saved, before = saving.saved, saving.before
-    parts = (
-        f"{saved.operators} of {before.operators} operators",
-        f"{saved.multiplications / 1e6:,.1f} of {before.multiplications / 1e6:,.1f} million multiplications",
-        f"{saved.parameters:,} of {before.parameters:,} parameters",
-    )
-    return ", ".join(parts)
+def _folded(graph: str, savings: Sequence[Saving]) -> str:
+    """All folds of a graph in one line."""
+    before = savings[0].before
+    operators = sum(s.saved.operators for s in savings)
+    multiplications = sum(s.saved.multiplications for s in savings)
+    share = multiplications / before.multiplications if before.multiplications else 0.0
+    return f"{graph}: folds save {operators} of {before.operators} operators and {share:.1%} of the multiplications"
 
 
 def _calibration_or_none(bundle: Bundle) -> Calibration | None:

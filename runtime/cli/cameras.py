@@ -30,9 +30,9 @@ EXAMPLES = (
 def cameras(camera: str | None, as_json: bool, save_features: Path | None) -> None:
     """List every camera that this machine sees, as --camera takes it, and what is wrong with each.
 
-    Looks at V4L2 and CSI devices, at the GenTL producers that GENICAM_GENTL64_PATH names, and through Aravis where
-    its tool is installed. Producers are asked in a process of their own, with a time limit. The exit code is 0
-    whatever is found.
+    Looks at V4L2 and CSI devices, at the GenTL producers that GENICAM_GENTL64_PATH names, and through pylon and
+    Aravis where they are installed. Producers are asked in a process of their own, with a time limit. The exit code is
+    0 whatever is found.
     """
     if (camera is None) != (save_features is None):
         raise click.UsageError("--save-features is about one camera: give both, genicam:SERIAL --save-features FILE")

@@ -49,6 +49,7 @@ Cameras:
   rtsp://user:password@host/path       a network camera (also http://; gst+rtsp:// through GStreamer)
   'gst:PIPELINE'  csi:0  aravis:NAME   GStreamer, a Jetson's CSI connector, GenICam cameras through Aravis
   'genicam:SERIAL?ExposureTime=5000'   GenICam cameras through their maker's GenTL producer
+  'pylon:SERIAL?ExposureTime=5000'     Basler's cameras through their maker's library
   synthetic://?defects=0.1&fps=10&seed=1&frames=100&size=256x256
 
 \b

@@ -89,7 +89,7 @@ _OPTIONS = (
         "--trigger",
         metavar="SOURCE",
         help="Give a result only when asked, and one each time: stdin (a line each), http://127.0.0.1:8500, "
-        "gpio:/dev/gpiochip0:17, camera (the input of a genicam: camera exposes) or pipe: (messages of a supervisor).",
+        "gpio:/dev/gpiochip0:17, camera (a genicam: or pylon: camera's input) or pipe: (messages of a supervisor).",
     ),
     click.option(
         "--max-age",

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from csflow.runtime.errors import BackendUnavailable
+from csflow.runtime.machine.install import pip_install
 from csflow.runtime.machine.machine import Machine
 from csflow.runtime.sources.genicam.devices import Device
 from csflow.runtime.sources.genicam.listing import list_devices
@@ -41,7 +42,7 @@ class SeenCamera:
     uri: str
     """What `csflow run --camera` takes."""
     way: str
-    """genicam, v4l2, csi or aravis."""
+    """genicam, pylon, v4l2, csi or aravis."""
     name: str
     problems: tuple[Problem, ...] = ()
 
@@ -58,6 +59,7 @@ class Cameras:
 def see_cameras(
     machine: Machine,
     genicam: Callable[[], Sequence[Device]] = list_devices,
+    pylon: Callable[[], Sequence[Device]] = lambda: list_devices(library="pylon"),
     aravis: Callable[[str], str] = lambda program: _printed(program),
 ) -> Cameras:
     """Look by every way.
@@ -65,12 +67,14 @@ def see_cameras(
     Args:
         machine: whom to ask.
         genicam: lists the cameras of GenTL producers, or raises BackendUnavailable.
+        pylon: lists those of Basler's library alike; asked where it is installed.
         aravis: what Aravis' tool prints, or raises BackendUnavailable.
     """
     found, unseen = _video_devices(machine), []
     ways: tuple[Callable[[], list[SeenCamera]], ...] = (
-        lambda: _genicam(machine, genicam()),
+        lambda: _genicam(machine, "genicam", genicam()),
         lambda: _aravis(machine, aravis),
+        lambda: _pylon(machine, pylon),
     )
     for look in ways:
         try:
@@ -116,15 +120,21 @@ def _stable(machine: Machine, path: str) -> str:
     return next((name for name in names if os.path.realpath(machine.root / name[1:]) == real), path)
 
 
-def _genicam(machine: Machine, devices: Sequence[Device]) -> list[SeenCamera]:
+def _genicam(machine: Machine, way: str, devices: Sequence[Device]) -> list[SeenCamera]:
     serials = [device.serial for device in devices]
     found = []
     for device in devices:
         name = device.serial if device.serial and serials.count(device.serial) == 1 else device.id
         held = (Problem(device.problem, "end that program, or see its own settings"),) if device.problem else ()
         transport = {"GEV": _network(machine), "U3V": _usb(machine)}.get(device.transport, ())
-        found.append(SeenCamera(f"genicam:{quote(name)}", "genicam", device.label, (*held, *transport)))
+        found.append(SeenCamera(f"{way}:{quote(name)}", way, device.label, (*held, *transport)))
     return found
+
+
+def _pylon(machine: Machine, listed: Callable[[], Sequence[Device]]) -> list[SeenCamera]:
+    if machine.version("pypylon") is None:
+        raise BackendUnavailable(f"pylon: needs pypylon: {pip_install('pylon')}")
+    return _genicam(machine, "pylon", listed())
 
 
 def _aravis(machine: Machine, printed: Callable[[str], str]) -> list[SeenCamera]:

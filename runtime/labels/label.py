@@ -86,8 +86,8 @@ class LabelCounts:
     def line(self) -> str:
         """The same in words."""
         return (
-            f"{self.labels} labelled pictures: {self.overruled} verdicts overruled ({self.false_rejects} NOK but good, "
-            f"{self.escapes} OK but defective), {self.decided} UNCERTAIN decided"
+            f"labelled pictures: {self.labels}, verdicts overruled: {self.overruled} "
+            f"({self.false_rejects} NOK but good, {self.escapes} OK but defective), UNCERTAIN decided: {self.decided}"
         )
 
 

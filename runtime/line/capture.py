@@ -39,7 +39,7 @@ DEADLINE_S = 1.0
 THUMBNAIL = (64, 64)
 LEAST_BITS = 10
 """Of a camera of more than 8: dark pictures are compared as it sees them."""
-PLAIN_KINDS = ("camera", "csi", "aravis", "genicam", "synthetic", "files", "video", "watch")
+PLAIN_KINDS = ("camera", "csi", "aravis", "genicam", "pylon", "synthetic", "files", "video", "watch")
 """Kinds of source whose URI holds settings and no password."""
 
 

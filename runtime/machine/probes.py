@@ -12,6 +12,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from csflow.runtime.machine.telemetry import without_telemetry
+
 __all__ = ["cuda", "main", "opencv", "openvino", "tensorrt"]
 
 # CUdevice_attribute of cuda.h; the numbers are ABI.
@@ -65,7 +67,8 @@ def tensorrt(module: str) -> dict[str, Any]:
 
 def openvino() -> dict[str, Any]:
     """OpenVINO's version and, by device, full name and capabilities."""
-    import openvino as library
+    with without_telemetry():
+        import openvino as library
 
     core = library.Core()
     devices = {

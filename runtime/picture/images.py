@@ -20,6 +20,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from csflow.runtime.errors import ConfigError, CSFlowError, DataError, SourceError
 from csflow.runtime.machine.names import shown
 from csflow.runtime.picture.decoding.png import PngRows
+from csflow.runtime.picture.decoding.tiff import tiff_words
 from csflow.runtime.picture.orientation import TURNED, orientation_of, upright
 
 __all__ = [
@@ -73,10 +74,10 @@ def unread(files: Iterable[Path]) -> str | None:
     found = [path for path in files if path.suffix.lower() in UNREAD_SUFFIXES and not path.name.startswith(".")]
     if not found:
         return None
-    what = "1 picture is" if len(found) == 1 else f"{len(found)} pictures are"
+    what, them = ("1 picture is", "it") if len(found) == 1 else (f"{len(found)} pictures are", "them")
     return (
-        f"{what} of a format that csflow does not read and passed over, for example {shown(str(found[0]))}: save them "
-        "as PNG or JPEG"
+        f"{what} of a format that csflow does not read and passed over, for example {shown(str(found[0]))}: "
+        f"save {them} as PNG or JPEG"
     )
 
 
@@ -158,6 +159,8 @@ def pixels_of(picture: Image.Image) -> NDArray[Any]:
 def _eight_bits(picture: Image.Image) -> NDArray[np.uint8]:
     """In bands, where it is large: Pillow copies what it converts, at four bytes a pixel."""
     width, height = picture.size
+    if picture.mode == "La":  # grey that was multiplied by its alpha, of which Pillow makes no RGB in one step
+        picture = picture.convert("LA")
     if width * height <= LARGE_PIXELS:
         return np.array(picture.convert("RGB"), dtype=np.uint8)
     rows = max(1, BAND_PIXELS // width)
@@ -169,7 +172,7 @@ def _eight_bits(picture: Image.Image) -> NDArray[np.uint8]:
 
 
 def _deep_grey(picture: Image.Image, path: Path) -> NDArray[np.uint16]:
-    if not picture.mode.startswith("I"):
+    if not picture.mode.startswith(("I", "F")):
         raise DataError(f"{path} has more than 8 bits a channel, in colour: convert it to 16-bit grey or 8-bit RGB")
     if isinstance(picture, TiffImageFile) and picture.tag_v2.get(TIFF_PHOTOMETRIC) == 0:
         raise DataError(f"{path} stores white as 0: save it with black as 0")
@@ -208,7 +211,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
                 )
             yield picture
     except UnidentifiedImageError:
-        raise DataError(f"{path} is not a picture that can be read: remove or replace it") from None
+        raise DataError(f"{path} is {_unidentified(path)}") from None
     except FileNotFoundError:
         what = "is a link to nothing: restore the file it leads to" if path.is_symlink() else "does not exist"
         raise DataError(f"{path} {what}") from None
@@ -218,6 +221,14 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         raise
     except Exception as error:  # noqa: BLE001 - decoders raise anything on damaged files
         raise DataError(f"{path} cannot be decoded ({error}): remove or replace it") from None
+
+
+def _unidentified(path: Path) -> str:
+    with path.open("rb") as file:
+        found = tiff_words(file)
+    if found is None:
+        return "not a picture that can be read: remove or replace it"
+    return f"{found}, which is not read: save it as PNG or TIFF of 8-bit RGB, or of 8 or 16-bit grey without alpha"
 
 
 @contextlib.contextmanager
@@ -271,8 +282,11 @@ def _has_pages(picture: TiffImageFile) -> bool:
 
 def _require_file(path: Path) -> None:
     # Opening a pipe would wait for a writer, perhaps for ever.
-    if not stat.S_ISREG(path.stat().st_mode):
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
         raise DataError(f"{path} cannot be decoded: it is a folder, pipe or device, expected a file with a picture")
+    if not found.st_size:
+        raise DataError(f"{path} is empty: a copy went wrong, remove or replace it")
 
 
 def _is_deep(picture: Image.Image) -> bool:

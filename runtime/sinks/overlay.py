@@ -30,6 +30,8 @@ LONGEST_PX = 1024
 OWN_NAME = re.compile(r"\d{8}T\d{6}\.\d{9}Z-\d{8,}-[A-Z]+-[A-Za-z0-9-]+\.(?:jpg|png)")
 LEFTOVER = re.compile(rf"\.{OWN_NAME.pattern}\.[A-Za-z0-9_]+\.tmp")
 LEFTOVER_S = 60.0
+OPTIONS = re.compile(r"^([a-z][a-z0-9+.-]*:[^?#]*)\?[^#]*")
+"""Those of a camera's address, up to the frame's own name: the same in every name."""
 
 
 @dataclass(frozen=True)
@@ -185,5 +187,6 @@ def _kept(result: Result, frame: Frame, decoder: str) -> bytes:
 def _file_name(result: Result, unix_ns: int) -> str:
     # Sorts by time.
     stamp = datetime.fromtimestamp(unix_ns // 10**9, timezone.utc).strftime("%Y%m%dT%H%M%S")
-    name = re.sub(r"[^A-Za-z0-9]+", "-", Path(result.source).name).strip("-")[-48:]
+    shown = OPTIONS.sub(r"\1", result.source)
+    name = re.sub(r"[^A-Za-z0-9]+", "-", Path(shown).name).strip("-")[-48:]
     return f"{stamp}.{unix_ns % 10**9:09d}Z-{result.frame_index:08d}-{result.verdict.name}-{name or 'frame'}.jpg"

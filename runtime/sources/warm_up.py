@@ -12,7 +12,7 @@ from csflow.runtime.types import Frame
 
 __all__ = ["WARM_UP_S", "WarmingUp"]
 
-WARM_UP_S = {"aravis": 1.0, "camera": 1.0, "csi": 1.0, "genicam": 1.0}
+WARM_UP_S = {"aravis": 1.0, "camera": 1.0, "csi": 1.0, "genicam": 1.0, "pylon": 1.0}
 """Seconds by kind of source; what is not named runs before csflow connects, or exposes nothing."""
 
 

@@ -46,13 +46,13 @@ def camera_uri(text: str, uri: str) -> str:
 
     Args:
         text: as the module docstring has it.
-        uri: genicam:NAME with features, none of them of the trigger.
+        uri: genicam:NAME or pylon:NAME with features, none of them of the trigger.
 
     Raises ConfigError: another kind of camera, a feature of the trigger in its URI, or no input or option.
     """
     line, _, query = text.partition(":")[2].partition("?")
-    if source_kind(uri) != "genicam":
-        raise ConfigError(f"--trigger camera sets a camera's own input, which genicam: can, and not {uri!r}")
+    if source_kind(uri) not in ("genicam", "pylon"):
+        raise ConfigError(f"--trigger camera sets a camera's own input, which genicam: and pylon: can, not {uri!r}")
     name, _, features = uri.partition("?")
     if "Trigger" in features:
         raise ConfigError(f"{uri!r} sets a trigger of its own: leave it out, or leave out --trigger {text}")

@@ -12,6 +12,7 @@ import pytest
 SMALL = "--backbone tf_efficientnet_lite0 --image-size 128 --hidden 32 --repeats 3 --json"
 
 
+@pytest.mark.slow
 def test_a_small_bench_fills_every_table() -> None:
     pytest.importorskip("openvino", reason="the extra openvino is not installed")
     pytest.importorskip("onnxruntime", reason="INT8 needs ONNX Runtime")

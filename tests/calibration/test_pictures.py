@@ -122,6 +122,9 @@ def test_a_folder_of_folders_names_the_one_to_take(
     good = make_parts("calibration/good", range(3, 63))
     with pytest.raises(DataError, match=rf"\(dent, good\): name the ones with good parts, for example {good}"):
         calibrate(bundle, [good.parent], unused(bundle))
+    good.rename(good.with_name("Serie A"))
+    with pytest.raises(DataError, match=r"\(Serie A, dent\): name the ones with good parts$"):
+        calibrate(bundle, [good.parent], unused(bundle))
 
 
 def test_places_without_pictures_are_named(make_bundle: MakeBundle, tmp_path: Path, unused: type[FakeEngine]) -> None:

@@ -15,6 +15,7 @@ from csflow.runtime.bundle.directory import Bundle
 SMALL = ["--backbone", "tf_efficientnet_lite0", "--image-size", "128", "--false-reject-rate", "0.2"]
 
 
+@pytest.mark.slow
 def test_each_method_has_a_bundle_and_a_row(
     product_line: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

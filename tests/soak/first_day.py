@@ -26,8 +26,8 @@ README = (ROOT / "README.md").read_text()
 LIMIT_S = 900.0
 BASE = ("/usr/bin", "/bin")
 PROGRAMS = (
-    "sh bash cat chmod cp cut dirname env expr grep head ln ls mkdir mv rm sed sort tail touch tr uname wc git make "
-    "python3".split()
+    "sh bash basename cat chmod cp cut date dirname echo env expr false grep head id ln ls mkdir mv printf pwd rm sed "
+    "sleep sort tail test touch tr true uname wc git make python3".split()
 )
 """What a bare Debian has, git, and python3 and make, which README asks for."""
 PASSED_ON = ("PIP_", "SSL_CERT_FILE", "https_proxy", "HTTPS_PROXY")

@@ -61,7 +61,7 @@ def cost(module: nn.Module, example: tuple[Tensor, ...]) -> Cost:
 def frame_line(backbone: nn.Module, side: int) -> str:
     """What the features of a frame of this side cost, in words."""
     count = cost(backbone, (torch.empty(1, side, side, 3, dtype=torch.uint8, device="meta"),)).multiplications
-    return f"a frame takes {count / 1e9:,.2f} thousand million multiplications in the backbone"
+    return f"a frame takes {count / 1e6:,.0f} million multiplications in the backbone"
 
 
 def measured(

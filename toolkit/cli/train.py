@@ -157,7 +157,7 @@ def train(
 ) -> None:
     """Train on the good pictures in IMAGES and write the bundle.
 
-    IMAGES holds train/good (MVTec layout), good pictures alone, good/ (or ok/, normal/) beside folders of defects, or
+    IMAGES holds train/good (MVTec layout), good pictures alone, good/ (ok/, gut/ ...) beside folders of defects, or
     one product of a public data set (docs/data.md).
     Interrupted, the same command resumes. Defaults are the paper's settings; --preset fast or balanced is for a first
     try, and for machines without a GPU.

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from csflow.calibration.metrics import GOOD
+from csflow.calibration.pictures import GOOD_NAMES, each
 from csflow.runtime.bundle.pictures import SQUEEZED
 from csflow.runtime.errors import DataError
 from csflow.runtime.machine.names import shown
@@ -16,10 +18,10 @@ from csflow.toolkit.data.layouts.beside import find_folder, find_kolektor, find_
 from csflow.toolkit.data.layouts.industrial import find_dagm, find_mtd, find_real_iad, find_visa
 from csflow.toolkit.data.layouts.mvtec import find as find_mvtec
 from csflow.toolkit.data.layouts.tree import folders
-from csflow.toolkit.data.masks import load_mask
+from csflow.toolkit.data.masks import check_masks, load_mask
 from csflow.toolkit.data.sample import Dataset, Sample
 
-__all__ = ["Dataset", "Sample", "load_dataset", "load_mask"]
+__all__ = ["Dataset", "Sample", "check_test", "load_dataset", "load_mask"]
 
 FINDERS: tuple[Callable[[Path], Dataset | None], ...] = (
     *(find_mtd, find_kolektor_2, find_dagm, find_visa, find_real_iad, find_mvtec, find_kolektor, find_folder),
@@ -50,13 +52,34 @@ def load_dataset(root: Path, image_size: int | None = None, any_size: bool = Fal
     return dataset if line is None else replace(dataset, left_out=(*dataset.left_out, line))
 
 
+def check_test(dataset: Dataset) -> None:
+    """Look at the test pictures, by their headers, and their masks, before the first is scored.
+
+    Raises DataError where there are no good or no defective ones, or pictures or masks cannot be read or do not fit.
+    """
+    labels = {sample.label for sample in dataset.test}
+    if GOOD not in labels or labels == {GOOD}:
+        missing, place = ("defective", "<defect>") if GOOD in labels else (GOOD, GOOD)
+        where = str(dataset.root / "test" / place)
+        if dataset.layout == "folder":
+            where = f"{dataset.root / '<defect>'}, and the good ones in {dataset.root / GOOD}"
+        raise DataError(
+            f"no {missing} test pictures in {dataset.root}: evaluation compares good with defect; put some in {where}"
+        )
+    each((sample.path for sample in dataset.test), size_of)
+    check_masks(dataset.test)
+
+
 def _nothing(root: Path) -> str:
     inside = folders(root)
     if several := [folder.name for folder in inside if _is_dataset(folder)]:
         names = ", ".join(map(shown, several[:SHOWN]))
         return f"{root} holds data sets of several products ({names}): name one of these folders"
     names = ", ".join(shown(f.name) for f in inside[:SHOWN]) or "nothing"
-    return f"no good pictures: {root} has neither train/good nor pictures (it holds {names})"
+    return (
+        f"no good pictures: {root} has neither train/good nor pictures (it holds {names}): call the folder of good "
+        f"parts {', '.join(GOOD_NAMES[:-1])} or {GOOD_NAMES[-1]}, beside one for each type of defect, or name it itself"
+    )
 
 
 def _is_dataset(folder: Path) -> bool:
@@ -67,7 +90,7 @@ def _is_dataset(folder: Path) -> bool:
 
 
 def _check_sizes(dataset: Dataset, image_size: int) -> None:
-    sizes = {sample.path: size_of(sample.path) for sample in dataset.train}
+    sizes = each((sample.path for sample in dataset.train), size_of)
     usual, _ = Counter(sizes.values()).most_common(1)[0]
     for path, size in sizes.items():
         if size != usual:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from csflow.calibration.metrics import GOOD
-from csflow.calibration.pictures import TRAINING_IMAGES, TRAINING_PIXELS, pixels_sha256
+from csflow.calibration.pictures import TRAINING_IMAGES, TRAINING_PIXELS, each, pixels_sha256
 from csflow.runtime import schema
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.pictures import PictureSizes
@@ -93,7 +93,7 @@ def listing(root: Path, hashes: Mapping[Path, str], before: Bundle | None = None
     if before is not None:
         return listing_of_bundles([before], list(hashes))
     named = [(shown(path.relative_to(root).as_posix()), digest) for path, digest in hashes.items()]
-    return _listed(named, [pixels_sha256(path) for path in hashes])
+    return _listed(named, each(hashes, pixels_sha256).values())
 
 
 def listing_of_bundles(bundles: Sequence[Bundle], pictures: Sequence[Path]) -> dict[str, bytes]:
@@ -110,7 +110,7 @@ def listing_of_bundles(bundles: Sequence[Bundle], pictures: Sequence[Path]) -> d
         if bundle.has(TRAINING_PIXELS)
         for digest in _read(bundle, TRAINING_PIXELS, "pixels")
     }
-    pixels |= {pixels_sha256(path) for path in pictures}
+    pixels |= {*each(pictures, pixels_sha256).values()}
     return _listed([(name, digest) for digest, name in named.items()], pixels) if named else {}
 
 

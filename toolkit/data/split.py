@@ -41,7 +41,7 @@ class Promise:
 
     def words(self, parts: int) -> str:
         """What so many pictures can promise."""
-        best = reachable(parts, self.confidence)
+        best = reachable(parts, self.confidence).replace("%", " %")
         text = f"they can promise at most {best} false rejects at {percent(self.confidence)} confidence"
         needed = required_parts(self.rate, self.confidence)
         return text if parts >= needed else f"{text} ({percent(self.rate)} needs {needed} parts)"

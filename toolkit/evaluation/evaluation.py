@@ -27,8 +27,7 @@ from csflow.runtime.machine.names import shown
 from csflow.runtime.picture.images import image_size
 from csflow.runtime.picture.preprocess import pieces_if_found
 from csflow.runtime.picture.region import Region
-from csflow.toolkit.data.dataset import Dataset, Sample, load_mask
-from csflow.toolkit.data.masks import check_masks
+from csflow.toolkit.data.dataset import Dataset, Sample, check_test, load_mask
 from csflow.toolkit.data.pixels import compared_side, compared_size, kept_map, resized_map
 
 __all__ = ["Evaluation", "LostPart", "PixelMetrics", "ScoredSample", "evaluate", "glance", "truth_of"]
@@ -149,7 +148,7 @@ def evaluate(
         BackendUnavailable: scikit-learn or SciPy is not installed.
         CalibrationError: calibration.json is malformed or belongs to another model.
     """
-    _check(dataset)
+    check_test(dataset)
     calibration = load_calibration(bundle)
     how = bundle.manifest.preprocessing
     region, side = Region.of(how), compared_side(len(dataset.test))
@@ -222,17 +221,6 @@ def truth_of(scored: ScoredSample, longest_px: int, region: Region) -> NDArray[n
     mask = region.looked_at(load_mask(scored.sample, scored.size))
     size = compared_size((mask.shape[1], mask.shape[0]), longest_px)
     return np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST), dtype=np.bool_)
-
-
-def _check(dataset: Dataset) -> None:
-    labels = {sample.label for sample in dataset.test}
-    if GOOD not in labels or labels == {GOOD}:
-        missing = "good" if GOOD not in labels else "defective"
-        where = dataset.root / "test" / (GOOD if GOOD not in labels else "<defect>")
-        raise DataError(
-            f"no {missing} test pictures in {dataset.root}: evaluation compares good with defect; put some in {where}"
-        )
-    check_masks(dataset.test)
 
 
 def _apart(seen: Sequence[ScoredSample | LostPart]) -> tuple[tuple[ScoredSample, ...], tuple[LostPart, ...]]:

@@ -6,6 +6,7 @@ Each covariance S is shrunk towards its own diagonal: with the correlations C, i
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 
 import torch
@@ -131,9 +132,9 @@ class PlaceSums:
 def gathered(features: FeatureFiles) -> tuple[Tensor, list[PlaceSums]]:
     """From one pass over features: the pooled vectors (N, D), float64, and the sums of each map's places.
 
-    Raises DataError under 2 rows.
+    Raises DataError under 2 pictures.
     """
-    if len(features) < 2:
+    if features.pictures < 2:
         raise DataError("spread needs pictures of at least 2 good parts: bring more")
     sums = [PlaceSums(shape, mask) for shape, mask in zip(features.shapes, features.masks, strict=True)]
     rows = []
@@ -167,22 +168,31 @@ def _means(maps: Sequence[Tensor], kept: Sequence[Tensor]) -> list[Tensor]:
     return [(x * share).sum(dim=(2, 3), keepdim=True) for x, share in zip(maps, shares, strict=True)]
 
 
-def left_out_scores(z: Tensor, shrinkage: float) -> Tensor:
-    """(N,): the score of each of N standardised pictures (N, D) by the Gaussian of all others, at the same shrinkage.
+def left_out_scores(z: Tensor, shrinkage: float, variants: int = 1) -> Tensor:
+    """(N,): the score of each of N standardised vectors (N, D) by the Gaussian of all others, at the same shrinkage.
 
-    In more dimensions than pictures, all pictures are equally far from the Gaussian that they made. Leaving picture x
-    out scales its distance to the mean by N/(N-1) and takes b x xᵀ from the covariance, b = (1-a) N / ((N-1)(N-2)), so
-    by the formula of Sherman and Morrison d becomes (N/(N-1))² d / (1 - b d). With two pictures none is left: empty.
+    Every `variants` adjacent ones are one picture and its mirror images, which are left out together: they know each
+    other. In more dimensions than pictures, all pictures are equally far from the Gaussian that they made. Of n others,
+    with the rows X of a picture and their sum s, the mean is -s/n and the covariance that of all without
+    (1-a) (XᵀX + s sᵀ/n) / (n-1), a matrix of low rank, so that Woodbury's formula gives all distances from products of
+    the rows of each picture. Where fewer than two are left, empty.
     """
     count, dimensions = z.shape
-    if count < 3:
+    others = count - variants
+    if others < 2:
         return z.new_zeros(0)
     z = z.double() - z.double().mean(dim=0)
-    identity = torch.eye(dimensions, dtype=torch.float64)
-    rest = (1.0 - shrinkage) * z.T @ z / (count - 2) + shrinkage * identity
-    distance = (z * torch.linalg.solve(rest, z.T).T).sum(dim=1)
-    lost = (1.0 - shrinkage) * count / ((count - 1) * (count - 2))
-    scores: Tensor = (count / (count - 1)) ** 2 * distance / (1.0 - lost * distance) / (2 * dimensions)
+    share = (1.0 - shrinkage) / (others - 1)
+    solved = torch.linalg.solve(share * z.T @ z + shrinkage * torch.eye(dimensions, dtype=torch.float64), z.T).T
+    pictures = (-1, variants, dimensions)
+    products = z.reshape(pictures) @ solved.reshape(pictures).mT
+    own = torch.eye(variants, dtype=torch.float64)
+    gap = own + 1.0 / others
+    lost = math.sqrt(share) * torch.cat([own, torch.full_like(own[:1], others**-0.5)])
+    seen = lost @ products @ gap
+    rest = torch.eye(variants + 1, dtype=torch.float64) - lost @ products @ lost.T
+    distance = (gap @ products @ gap).diagonal(dim1=1, dim2=2) + (seen * torch.linalg.solve(rest, seen)).sum(dim=1)
+    scores: Tensor = distance.flatten() / (2 * dimensions)
     return scores
 
 

@@ -85,12 +85,13 @@ class Mahalanobis(OnePass):
     def fit(
         self, features: FeatureFiles, config: MahalanobisConfig, training: MahalanobisTraining, work: Workplace
     ) -> Fitted:
-        """Both Gaussians, from one pass over the features; the fact is the shrinkage. Raises DataError under 2 rows."""
+        """Both Gaussians, from one pass; the fact is the shrinkage. Raises DataError under 2 pictures."""
         samples, sums = gathered(features)
         head = self.head(config, features.shapes)
         mean = samples.mean(dim=0)
         shrinkage = head.picture.set(mean[:, None, None], samples.T.cov(), training.shrinkage, samples)
         head.places.fit(sums)
         head.kept.set(features.kept)
-        left_out = left_out_scores(head.picture.standardised(samples[:, :, None, None]).flatten(1), shrinkage)
+        standardised = head.picture.standardised(samples[:, :, None, None]).flatten(1)
+        left_out = left_out_scores(standardised, shrinkage, features.variants)
         return Fitted(head.to(work.device).eval(), {"shrinkage": shrinkage}, tuple(map(float, left_out)))

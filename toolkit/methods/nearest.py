@@ -126,13 +126,13 @@ class Nearest(OnePass):
         return NearestHead(config, shapes)
 
     def fit(self, features: FeatureFiles, config: NearestConfig, training: NearestTraining, work: Workplace) -> Fitted:
-        """The bank; the fact is how many pictures it has. Raises DataError under 2 rows."""
+        """The bank; the fact is how many pictures it has. Raises DataError under 2 pictures."""
         samples, sums = gathered(features)
         deviation = samples.std(dim=0)
         scale = torch.where(deviation > STILL, deviation, torch.ones_like(deviation))
         z = (samples - samples.mean(dim=0)) / scale
         kept = coreset(z, training.bank)
-        left_out = neighbour_distances(z, kept)
+        left_out = neighbour_distances(z, kept, features.variants)
         unit = left_out.median().clamp(min=SCORE_FLOOR)
         head = self.head(replace(config, pictures=len(kept)), features.shapes)
         head.bank.get_buffer("mean").copy_(samples.mean(dim=0))
@@ -160,15 +160,16 @@ def coreset(z: Tensor, count: int) -> Tensor:
     return torch.tensor(kept)
 
 
-def neighbour_distances(z: Tensor, kept: Tensor) -> Tensor:
-    """(N,): the squared distance of each row of `z` to the nearest of the rows `kept` that is not itself.
+def neighbour_distances(z: Tensor, kept: Tensor, variants: int = 1) -> Tensor:
+    """(N,): the squared distance of each row of `z` to the nearest of the rows `kept` that is of another picture.
 
-    A bank of one picture has no other: its distance to itself is left out of the result.
+    Every `variants` adjacent rows are one picture and its mirror images. A bank of one picture has no other: rows of
+    that picture are left out of the result.
     """
-    rows = torch.arange(len(z)) if len(kept) > 1 else torch.tensor([i for i in range(len(z)) if i != int(kept[0])])
     found = []
-    for part in torch.split(rows, ROWS):
+    for part in torch.split(torch.arange(len(z)), ROWS):
         distance = torch.cdist(z[part], z[kept]).square()
-        distance[part[:, None] == kept] = torch.inf
+        distance[part[:, None] // variants == kept // variants] = torch.inf
         found.append(distance.amin(dim=1))
-    return torch.cat(found)
+    least = torch.cat(found)
+    return least[least.isfinite()]

@@ -137,7 +137,7 @@ class PaDiM(OnePass):
 
     def fit(self, features: FeatureFiles, config: PaDiMConfig, training: PaDiMTraining, work: Workplace) -> Fitted:
         """All Gaussians, row by row of positions; the fact is the channels kept. Raises DataError under 2 pictures."""
-        if len(features) < 2:
+        if features.pictures < 2:
             raise DataError("a covariance needs pictures of at least 2 good parts: bring more")
         head = self.head(config, features.shapes)
         total = sum(c for c, _, _ in features.shapes)
@@ -149,7 +149,7 @@ class PaDiM(OnePass):
         counted = next(m for m in features.masks if tuple(m.shape) == head.finest)
         head.counted.set(features.kept)
         for place, samples, scale in _places(features, counted, kept):
-            scores = _set(head, place, samples, scale, training.shrinkage)
+            scores = _set(head, place, samples, scale, training.shrinkage, features.variants)
             left_out = torch.maximum(left_out, scores) if len(left_out) else scores
         fact = {"channels": float(head.config.channels)}
         return Fitted(head.to(work.device).eval(), fact, tuple((left_out + SCORE_FLOOR).tolist()))
@@ -177,7 +177,9 @@ def _row(features: FeatureFiles, row: int, finest: tuple[int, int]) -> Tensor:
     return torch.cat(tuple(rows), dim=1)
 
 
-def _set(head: PaDiMHead, place: tuple[int, int], samples: Tensor, scale: Tensor, shrinkage: float) -> Tensor:
+def _set(
+    head: PaDiMHead, place: tuple[int, int], samples: Tensor, scale: Tensor, shrinkage: float, variants: int
+) -> Tensor:
     """Fit one position of the head; the scores (N,) of pictures left out there."""
     mean = samples.mean(dim=0)
     z = (samples - mean) / scale
@@ -185,7 +187,7 @@ def _set(head: PaDiMHead, place: tuple[int, int], samples: Tensor, scale: Tensor
     z /= unit
     identity = torch.eye(len(mean), dtype=torch.float64)
     root = torch.linalg.cholesky((1.0 - shrinkage) * (z.T @ z) / (len(z) - 1) + shrinkage * identity)
-    scores = left_out_scores(z, shrinkage)
+    scores = left_out_scores(z, shrinkage, variants)
     # Twice a score is a distance; of two pictures none can be left out.
     expected = (2.0 * scores.mean()).clamp(min=LEAST) if len(scores) else torch.tensor(1.0)
     row, column = place

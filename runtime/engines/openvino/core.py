@@ -8,10 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import openvino
+from csflow.runtime.machine.telemetry import without_telemetry
 
-__all__ = ["has_bf16", "new_core", "return_free_memory", "return_mapped_pages"]
+with without_telemetry():
+    import openvino
 
+__all__ = ["VERSION", "has_bf16", "new_core", "return_free_memory", "return_mapped_pages"]
+
+VERSION = str(openvino.__version__)
+"""OpenVINO's."""
 PAGEOUT = 21
 """MADV_PAGEOUT of Linux 5.4: the pages leave memory, and are read again where somebody asks for them."""
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import openvino
-
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.engines.name import EngineName
-from csflow.runtime.engines.openvino.core import has_bf16, new_core
+from csflow.runtime.engines.openvino.core import VERSION, has_bf16, new_core
 from csflow.runtime.engines.openvino.engine import OpenVINOEngine
 from csflow.runtime.engines.stages import OPENVINO, stages
 
@@ -26,7 +24,7 @@ class OpenVINOVariants:
         first, *others = OPENVINO
         self.precisions = (first, *(p for p in others if _runs(bundle, p, has_bf16(core))))
         self.setting: dict[str, Any] = {
-            "openvino": openvino.__version__,
+            "openvino": VERSION,
             "processor": core.get_property("CPU", "FULL_DEVICE_NAME"),
             "mode": mode,
             "threads": threads,

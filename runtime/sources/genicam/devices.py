@@ -100,7 +100,7 @@ def chosen(devices: Sequence[Device], name: str) -> int:
     if not name:
         if len(devices) == 1:
             return 0
-        raise SourceError(f"which camera? {there}" + (": name one, genicam:SERIAL" if devices else ""))
+        raise SourceError(f"which camera? {there}" + (": name one by its serial number" if devices else ""))
     for word in ("id", "serial", "user_name", "model"):
         same = [number for number, device in enumerate(devices) if getattr(device, word) == name]
         if len(same) == 1:

@@ -1,4 +1,4 @@
-"""The process that holds the GenTL producer: opens a camera, sets it, and sends its pictures through a pipe.
+"""The process that holds the camera's library: opens a camera, sets it, and sends its pictures through a pipe.
 
 A producer is a maker's native code. Here it can hang, crash or print what it likes: its process is killed, and the run
 goes on. Started as `python -m csflow.runtime.sources.genicam.driver WISH HANDLE`; it ends when standard input does.
@@ -12,7 +12,7 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,9 +29,10 @@ from csflow.runtime.sources.genicam.devices import Device, chosen, device_of, pr
 from csflow.runtime.sources.genicam.features import apply_features
 from csflow.runtime.sources.genicam.outbox import Outbox
 from csflow.runtime.sources.genicam.packets import FIRE
+from csflow.runtime.sources.genicam.pylon import Acquirer, open_pylon
 from csflow.runtime.sources.genicam.wish import Wish
 
-__all__ = ["Camera", "drive", "exposure_ns_of", "main", "open_harvester", "picture_of", "stamps_of"]
+__all__ = ["Camera", "drive", "exposure_ns_of", "main", "open_harvester", "open_library", "picture_of", "stamps_of"]
 
 FETCH_S = 0.2
 LEAVE_S = 3.0
@@ -94,25 +95,25 @@ def _fire(camera: Camera, fired: queue.SimpleQueue[None], ending: threading.Even
 
 
 class Camera:
-    """An acquirer of harvesters, and the order in which things are to be done with it."""
+    """An acquirer of harvesters, or of what has its shape, and the order in which things are to be done with it."""
 
     def __init__(self, wish: Wish) -> None:
         """Open it. Raises as `drive`."""
-        harvester = open_harvester(producers(wish.cti))
-        self._harvester = harvester
-        devices = [device_of(info) for info in harvester.device_info_list]
+        library = open_library(wish)
+        self._library = library
+        devices = [device_of(info) for info in library.device_info_list]
         number = chosen(devices, wish.name)
         self.device: Device = devices[number]
         self.name = f"the camera {self.device.label}"
         if self.device.problem:
             raise SourceError(f"{self.name} cannot be opened: {self.device.problem}")
         try:
-            self._acquirer: Any = harvester.create(number)
+            self._acquirer: Any = library.create(number)
         except Exception as error:  # noqa: BLE001 - the binding's errors have no common base that is public
             raise SourceError(f"{self.name} cannot be opened: {_why(error)}") from None
         self._acquirer.num_buffers = max(wish.buffers, self._acquirer.min_num_buffers)
         self._incomplete = 0
-        self._acquirer.add_callback(self._acquirer.Events.INCOMPLETE_BUFFER, _counting(self))
+        _tell_incomplete(self._acquirer, self.count_incomplete)
         self.nodes: Any = self._acquirer.remote_device.node_map
         self._clock, self._chunks = CameraClock(self.nodes), Chunks(self.nodes)
         self._counters: Counters | None = None
@@ -179,7 +180,7 @@ class Camera:
         with contextlib.suppress(Exception):
             self._acquirer.stop()
         with contextlib.suppress(Exception):
-            self._harvester.reset()
+            self._library.reset()
 
 
 def exposure_ns_of(nodes: Any, chunks: Mapping[str, float]) -> int:
@@ -237,14 +238,27 @@ def picture_of(buffer: Any) -> NDArray[np.uint8] | NDArray[np.uint16]:
     return image.copy() if np.shares_memory(image, data) else image
 
 
-def _counting(camera: Camera) -> Any:
+def _tell_incomplete(acquirer: Any, call: Callable[[], None]) -> None:
+    if isinstance(acquirer, Acquirer):
+        acquirer.when_incomplete = call
+        return
     from harvesters.core import Callback
 
     class Counting(Callback):  # type: ignore[misc]
         def emit(self, context: object = None) -> None:  # noqa: ARG002 - harvesters' signature
-            camera.count_incomplete()
+            call()
 
-    return Counting()
+    acquirer.add_callback(acquirer.Events.INCOMPLETE_BUFFER, Counting())
+
+
+def open_library(wish: Wish) -> Any:
+    """What opens the camera of a wish: harvesters with the producers that it names, or pylon in the same shape.
+
+    Raises:
+        SourceError: the producer that it names is no file.
+        BackendUnavailable: a library or a producer is missing or does not load.
+    """
+    return open_pylon() if wish.library == "pylon" else open_harvester(producers(wish.cti))
 
 
 def open_harvester(paths: Sequence[str]) -> Any:

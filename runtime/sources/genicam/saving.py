@@ -37,12 +37,14 @@ def save_features(uri: str, path: Path, timeout_s: float = 60.0) -> int:
     """Set the camera of a URI as it says, then write all that it keeps to `path`; how many lines.
 
     Raises:
-        ConfigError: no genicam: camera, or as `open_genicam`.
+        ConfigError: no genicam: or pylon: camera, or as `open_genicam`.
         SourceError: as `open_genicam`; the camera's software hangs or crashes; it has no feature that is kept.
         SinkError: the file cannot be written.
     """
-    if source_kind(uri) != "genicam":
-        raise ConfigError(f"features are those of a genicam: camera, and {uri!r} is none: name one, genicam:SERIAL")
+    if source_kind(uri) not in ("genicam", "pylon"):
+        raise ConfigError(
+            f"features are those of a genicam: or pylon: camera, and {uri!r} is none: name one, genicam:SERIAL"
+        )
     answer = _asked(Wish.parse(uri), timeout_s)
     lines = [f"{name}\t{text}" for name, text in answer["features"]]
     if not lines:

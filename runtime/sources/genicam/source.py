@@ -225,7 +225,7 @@ class GenicamSource:
 
 
 def open_genicam(uri: str, timeout_s: float) -> GenicamSource:
-    """genicam:NAME?ExposureTime=5000&Gain=6, a camera through a GenTL producer (`Wish` has the grammar).
+    """genicam:NAME?ExposureTime=5000&Gain=6, a camera through a GenTL producer, or pylon:NAME (`Wish` has the grammar).
 
     Raises:
         ConfigError: an option that there is not, or a feature that the camera does not have.

@@ -1,4 +1,4 @@
-"""The grammar of genicam:NAME?feature=value&option=value.
+"""The grammar of genicam:NAME?feature=value&option=value, and of pylon: alike.
 
 genicam:                                       the only camera there is
 genicam:40012345?ExposureTime=5000&Gain=6      by serial number, name given to it, model or id; features in this order
@@ -6,6 +6,7 @@ genicam:40012345?UserSetSelector=Line3&UserSetLoad=     a command is a feature w
 genicam:?cti=/opt/maker/lib/maker.cti&strict=0&buffers=4     options of csflow are in small letters
 genicam:?missed=CounterValue&stamp=begin       what counts missed triggers; what the camera's stamp means
 genicam:?load=line3.pfs&Gain=7                 features of a file, a name and a value a line, before the others
+pylon:40012345?Gain=6                          the same through Basler's own library; without cti
 """
 
 from __future__ import annotations
@@ -79,6 +80,9 @@ class Wish:
     stamp: str = "end"
     """What the camera's stamp of a picture means: 'begin' of the exposure, whose time is added to it, or its 'end'."""
 
+    library: str = "genicam"
+    """What opens the camera: 'genicam', a GenTL producer, or 'pylon'."""
+
     @property
     def trigger(self) -> str:
         """What the camera waits for before it exposes: Software, Line1, ...; empty where it runs freely."""
@@ -88,22 +92,27 @@ class Wish:
     @classmethod
     def parse(cls, uri: str) -> Wish:
         """Raises ConfigError."""
-        name, _, query = uri.partition(":")[2].partition("?")
+        library, _, rest = uri.partition(":")
+        name, _, query = rest.partition("?")
         pairs = parse_qsl(query, keep_blank_values=True)
         features = tuple((key, text) for key, text in pairs if _FEATURE.fullmatch(key))
-        rest = "&".join(part for part in query.split("&") if not _FEATURE.fullmatch(unquote(part.partition("=")[0])))
-        options: dict[str, Any] = read_options(uri, rest, _OPTIONS)
+        others = "&".join(part for part in query.split("&") if not _FEATURE.fullmatch(unquote(part.partition("=")[0])))
+        options: dict[str, Any] = read_options(uri, others, _OPTIONS)
         if any(not text.isprintable() for pair in features for text in pair):
             raise ConfigError(f"{uri!r}: a feature's value holds characters that cannot be printed")
         if path := options.pop("load", ""):
             features = (*_features_in(Path(path)), *features)
-        return cls(unquote(name), features, **options)
+        if library == "pylon" and "cti" in options:
+            raise ConfigError(
+                f"{uri!r}: cti names a GenTL producer, and pylon: needs none: leave it out, or say genicam:"
+            )
+        return cls(unquote(name), features, **options, library=library)
 
 
 def _features_in(path: Path) -> tuple[tuple[str, str], ...]:
     """What a file lists, in its order, as Pylon's and other makers' programs save it. Raises ConfigError."""
     try:
-        lines = path.read_bytes().decode().splitlines()
+        lines = path.read_bytes().decode("utf-8-sig").splitlines()
     except OSError as error:
         raise ConfigError(f"cannot read the features in {path}: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -116,4 +125,6 @@ def _features_in(path: Path) -> tuple[tuple[str, str], ...]:
         if len(words) < 2 or not _FEATURE.fullmatch(words[0]):
             raise ConfigError(f"{path}, line {number}: {line[:80]!r} is no feature with a value, such as 'Gain 6'")
         found.append((words[0], words[1]))
+    if not found:
+        raise ConfigError(f"{path} lists no feature: expected one and its value a line, such as 'Gain 6'")
     return tuple(found)

@@ -49,6 +49,7 @@ def exported(bundle: Bundle, images: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_int8_that_is_faster_is_kept_and_runs(
     bundle: Bundle, product_line: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,6 +98,8 @@ def test_int8_that_fails_the_gate_is_not_kept(bundle: Bundle, product_line: Path
     assert heading.split() == ["precision", "ms", "score", "error", "map", "error", "verdicts"]
     assert [row.split()[0] for row in rows] == ["fp32", "int8"]
     assert rows[1].endswith("  it is off")
+    slower = replace(second, reason="passed; takes 1.12 times as long as fp32")
+    assert "csflow run times those that passed again" in table((first, slower))[-1]
 
 
 def test_without_an_engine_that_passed_nothing_is_timed(bundle: Bundle) -> None:

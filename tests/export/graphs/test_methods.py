@@ -40,6 +40,7 @@ def test_every_method_has_graphs() -> None:
     assert set(EXPORTERS) == set(METHODS)
 
 
+@pytest.mark.slow
 def test_graphs_are_files_of_the_manifest_s_names_joined_by_features(bundle: Bundle) -> None:
     given, last = {"frame"}, [""]
     for name in bundle.manifest.graphs:

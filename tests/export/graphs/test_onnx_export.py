@@ -98,6 +98,7 @@ def test_batch_of_two_gives_the_scores_of_one(trained: Path) -> None:
         np.testing.assert_allclose(together[1:], single, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_gate_catches_graphs_of_other_weights(trained_copy: Path) -> None:
     bundle = Bundle.open(trained_copy)
     model = Model.load(bundle)

@@ -158,6 +158,7 @@ def test_tensorrt_builds_it_beside_backbone_and_flow(
     assert records[2].audit.half_in_graph == 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("graphs_of_before")
 def test_export_writes_the_graphs_and_keeps_them_current(trained_copy: Path) -> None:
     command = ["--bundle", str(trained_copy), "--fp16", "--no-engines", "--json"]

@@ -141,6 +141,7 @@ def half_bundle(trained_half_graphs: dict[str, bytes]) -> dict[str, onnx.ModelPr
     return {name.split("/")[-1]: onnx.load_from_string(data) for name, data in trained_half_graphs.items()}
 
 
+@pytest.mark.slow
 def test_command_writes_half_graphs_beside_the_others(
     trained: Path, exported_half: tuple[Bundle, dict[str, Any]]
 ) -> None:

@@ -180,6 +180,7 @@ def test_an_option_that_the_target_lacks_is_refused_before_anything_is_made(half
     assert not (half_bundle.path / "engines").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("rtx")
 def test_plans_of_a_trained_model(trained_copy: Path, trained_half_graphs: dict[str, bytes]) -> None:
     bundle = Bundle.open(trained_copy).update(trained_half_graphs)

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from csflow.runtime.cli.cameras import cameras
 from csflow.runtime.doctor.cameras import Cameras, Problem, camera_lines, see_cameras
 from csflow.runtime.errors import BackendUnavailable
+from csflow.runtime.machine.install import pip_install
 from csflow.runtime.machine.machine import Machine
 from csflow.runtime.sources.genicam import listing
 from csflow.runtime.sources.genicam.devices import Device
@@ -49,7 +50,7 @@ def test_video_devices_have_names_that_stay_and_a_jetson_csi_is_one(machine: Des
     ]
     assert "usermod -aG video" in seen.cameras[1].problems[0].fix
     assert not seen.cameras[0].problems
-    assert len(seen.unseen) == 2
+    assert [why.split()[0] for why in seen.unseen] == ["no", "aravis:", "pylon:"]
 
 
 def test_what_costs_packets_or_transfers_is_named_with_its_remedy(machine: Described) -> None:
@@ -74,10 +75,15 @@ def test_a_machine_that_is_well_set_has_no_problem(machine: Described, limit: st
     assert by_uri(see_cameras(rich, lambda: [GIGE, free])) == {"genicam:40012345": (), "genicam:7": ()}
 
 
+def test_cameras_of_pylon_are_asked_for_where_it_is_installed(machine: Described) -> None:
+    there = machine(version={"pypylon": "26.9"}.get)
+    assert list(by_uri(see_cameras(there, absent, lambda: [GIGE]))) == ["pylon:40012345"]
+
+
 def test_aravis_tells_its_cameras_line_by_line(machine: Described) -> None:
     printed = "Basler-acA1300-40012345 (192.168.1.7)\nFLIR-BFS-7 (USB3)\nFake_1 (Fake)\nNo device found\n"
     there = machine(files={**CARD, "proc/sys/net/core/rmem_max": "4194304"}, which=lambda _: "/usr/bin/arv-tool-0.8")
-    found = by_uri(see_cameras(there, absent, lambda _: printed))
+    found = by_uri(see_cameras(there, absent, aravis=lambda _: printed))
     assert list(found) == ["aravis:Basler-acA1300-40012345", "aravis:FLIR-BFS-7", "aravis:Fake_1"]
     assert [len(problems) for problems in found.values()] == [1, 0, 0]
 
@@ -89,6 +95,7 @@ def test_the_table_has_a_line_a_camera_its_problems_below(machine: Described) ->
         "    another program has it",
         "    -> end that program, or see its own settings",
         "not looked for: aravis: needs arv-tool-0.8: apt-get install aravis-tools-cli",
+        f"not looked for: pylon: needs pypylon: {pip_install('pylon')}",
     ]
     assert camera_lines(see_cameras(machine(), list))[0] == "no camera is seen"
 
@@ -121,9 +128,12 @@ def test_a_producer_that_hangs_or_crashes_is_told(code: str, words: str, monkeyp
     with pytest.raises(BackendUnavailable) as caught:
         list_devices(0.1 if "sleep" in code else 60.0)
     assert words in str(caught.value)
+    with pytest.raises(BackendUnavailable, match=r"^(pylon (gave no|ended with)|no library)"):
+        list_devices(0.1 if "sleep" in code else 60.0, "pylon")
 
 
 def test_a_tool_that_is_no_program_is_told(tmp_path: Path, machine: Described) -> None:
     there = machine(which=lambda _: str(tmp_path / "nowhere"))
     assert "gave no answer" in see_cameras(there, list).unseen[0]
-    assert see_cameras(machine(which=lambda _: sys.executable), list, lambda _: "").unseen == ()
+    whole = machine(which=lambda _: sys.executable, version={"pypylon": "26.9"}.get)
+    assert see_cameras(whole, list, list, lambda _: "").unseen == ()

@@ -141,7 +141,7 @@ def test_verdicts_come_from_the_results_of_the_run(line: Path, tmp_path: Path) -
     told = json.loads(run(line / "2.png", *options, "--good", "--reason", "fine", "--json").stdout)
     assert told["counts"] == {"labels": 3, "false_rejects": 1, "escapes": 1, "decided": 1, "overruled": 2}
     assert told["labels"][0]["result"]["score"] == 0.5
-    assert "3 labelled pictures: 2 verdicts overruled" in run("--to", tmp_path / "l").stdout
+    assert "labelled pictures: 3, verdicts overruled: 2" in run("--to", tmp_path / "l").stdout
     assert run(line / "3.png", *options, "--good", "--reason", "x").exit_code == 1
 
 

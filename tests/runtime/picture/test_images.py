@@ -191,6 +191,12 @@ def test_a_jpeg_with_a_second_view_is_refused_but_not_for_a_gain_map_or_thumbnai
         read_image(path)
 
 
+def test_an_empty_file_is_called_empty(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").touch()
+    with pytest.raises(DataError, match=r"a\.jpg is empty: a copy went wrong, remove or replace it"):
+        image_size(tmp_path / "a.jpg")
+
+
 def test_pictures_of_formats_that_csflow_does_not_read_are_counted(tmp_path: Path) -> None:
     names = ("a.png", "b.HEIC", "c.gif", ".d.heic", "notes.txt", "b.tmp")
     assert unread(tmp_path / name for name in names) == (

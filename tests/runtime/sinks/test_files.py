@@ -171,6 +171,23 @@ def test_the_cameras_own_picture_lies_beside_and_says_what_was_found(tmp_path: P
     assert record_in(colour, RESULT) == json.loads(json.dumps(result_record(replace(NOK, camera="left"))))
 
 
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("parts/17.png", "17-png"),
+        ("synthetic://?defects=0.3&fps=5&seed=9&frames=40&size=384x384#31-missing_hole", "31-missing-hole"),
+        ("genicam:?serial=1234567&ExposureTime=2000", "genicam"),
+        ("rtsp://host/line?channel=2", "line"),
+        ("odd?name.png", "odd-name-png"),
+    ],
+)
+def test_a_name_has_the_frame_and_not_the_options_of_its_camera(source: str, name: str, tmp_path: Path) -> None:
+    with OverlaySink(tmp_path) as sink:
+        sink.write(replace(NOK, source=source), Frame(IMAGE))
+    (path,) = tmp_path.iterdir()
+    assert path.stem.partition("-NOK-")[2] == name
+
+
 def test_raw_pictures_count_in_the_budget(tmp_path: Path) -> None:
     def run(count: int, budget: int) -> None:
         with OverlaySink(tmp_path, budget_bytes=budget, raw=lambda _: "Pillow") as sink:

@@ -86,6 +86,13 @@ def genicam(_folder: Path) -> Played:
     return Played(open_source(f"genicam:1?PixelFormat=Mono8&cti={producer}", TIMEOUT_S), ends=False)
 
 
+def pylon(_folder: Path) -> Played:
+    pytest.importorskip("pypylon", reason="the extra pylon is not installed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYLON_CAMEMU", "2")
+        return Played(open_source("pylon:0815-0001?PixelFormat=Mono8&Width=96&Height=64", TIMEOUT_S), ends=False)
+
+
 def aravis(_folder: Path) -> Played:
     with contextlib.ExitStack() as stack:
         source = open_source(stack.enter_context(fake_gige()) + "?size=128x96&fps=20", TIMEOUT_S)
@@ -98,6 +105,7 @@ PLAYED: dict[str, Callable[[Path], Played]] = {
     "files": files,
     "genicam": genicam,
     "gst": gst,
+    "pylon": pylon,
     "synthetic": synthetic,
     "video": video,
     "watch": watch,

@@ -37,6 +37,19 @@ def test_a_folder_named_like_an_index_or_glob_is_reachable_by_a_path(tmp_path: P
     assert source_kind(str(tmp_path / "lot[1]")) == "files"
 
 
+@pytest.mark.parametrize(
+    ("uri", "words"),
+    [
+        ("genicam://40012345", "write genicam: without the slashes"),
+        ("Pylon://40012345", "write pylon: without the slashes"),
+        ("Genicam:40012345?Gain=6", "did you mean genicam: in small letters"),
+    ],
+)
+def test_a_kind_with_slashes_or_capitals_is_answered_with_the_right_one(uri: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        source_kind(uri)
+
+
 def test_a_misspelt_scheme_is_answered_with_the_right_one_and_without_the_password() -> None:
     with pytest.raises(ConfigError, match="rtsp://") as caught:
         open_source("rstp://admin:secret@10.0.0.7/live")

@@ -43,7 +43,7 @@ def test_only_the_cameras_own_input_is_meant() -> None:
 @pytest.mark.parametrize(
     ("text", "uri", "words"),
     [
-        ("camera", "0", "genicam: can, and not '0'"),
+        ("camera", "0", "genicam: and pylon: can, not '0'"),
         ("camera", "genicam:7?TriggerMode=On", "sets a trigger of its own"),
         ("camera:line 1", "genicam:7", "expected an input as the camera calls it"),
         ("camera:Line1?edge=up", "genicam:7", "edge='up' is no valid value"),

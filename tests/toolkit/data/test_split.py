@@ -60,7 +60,7 @@ def test_what_the_operator_said_to_train_with_is_not_set_aside(tmp_path: Path) -
 def test_it_is_said_aloud() -> None:
     made = with_set_aside(good(300))
     (line,) = set_aside_words(made)
-    assert "100 of 300 good pictures are set aside for csflow calibrate: they can promise at most 3% false rej" in line
+    assert "100 of 300 good pictures are set aside for csflow calibrate: they can promise at most 3 % false rej" in line
     assert calibrate_words(made) == "parts --false-reject-rate 3%"
     assert "--set-aside N" in set_aside_words(with_set_aside(good(300), 0))[0]
 

@@ -189,7 +189,7 @@ def test_verdicts_that_an_operator_overruled_are_counted(calibrated_bundle: Bund
     assert to_json(found)["operator"] == {
         "labels": 3, "false_rejects": 1, "escapes": 1, "decided": 0, "overruled": 2,
     }  # fmt: skip
-    assert "2 verdicts overruled" in summary_lines(found)[-1]
+    assert "verdicts overruled: 2" in summary_lines(found)[-1]
     assert sum("looked" in s.name for s in found.samples) == 0
     assert {s.sample.label for s in found.samples} >= {"good", "scratch"}
 

@@ -93,6 +93,11 @@ def test_the_browser_counts_as_python_does(evaluation: Evaluation, tmp_path: Pat
     rejected = sum(s.score > known.reject_threshold for s in evaluation.good)
     over = sum(score > known.reject_threshold for score in known.scores)
     assert said["escapes"] == f"{escaped} of {len(evaluation.defective)} escape"
+    unsure = sum(known.warn_threshold < s.score <= known.reject_threshold for s in evaluation.defective)
+    assert unsure
+    assert said["escape-rate"].endswith(f"; {unsure} of them UNCERTAIN, above the warn threshold")
+    for verdict in ("OK", "UNCERTAIN"):
+        assert f"judged {verdict}<" in done.stdout
     assert said["rejects"] == f"{rejected} of {len(evaluation.good)} rejected falsely"
     bound = float(f"{100 * upper_bound(len(known.scores), over + 1, known.confidence):.3g}")
     assert said["bound"] == f"at most {bound:g} % false rejects"

@@ -88,16 +88,18 @@ def test_good_pictures_are_about_one_deviation_away_in_each_dimension() -> None:
     assert np.mean(anomaly_map) == pytest.approx(6 / 7, rel=0.05)
 
 
-def test_left_out_scores_are_those_of_fits_without_the_picture() -> None:
+@pytest.mark.parametrize("variants", [1, 3])
+def test_left_out_scores_are_those_of_fits_without_the_picture_and_its_mirror_images(variants: int) -> None:
     x = vectors(features(12))
     z = torch.from_numpy((x - x.mean(axis=0)) / np.where(x.std(axis=0) > 1e-6, x.std(axis=0, ddof=1), 1.0))
-    got = left_out_scores(z, 0.2)
+    got = left_out_scores(z, 0.2, variants)
     for i in range(len(z)):
-        others = np.delete(z.numpy(), i, axis=0)
+        first = i // variants * variants
+        others = np.delete(z.numpy(), range(first, first + variants), axis=0)
         shrunk = 0.8 * np.cov(others.T) + 0.2 * np.eye(z.shape[1])
         gap = z[i].numpy() - others.mean(axis=0)
         assert float(got[i]) == pytest.approx(gap @ np.linalg.solve(shrunk, gap) / (2 * z.shape[1]), rel=1e-9)
-    assert len(left_out_scores(z[:2], 0.2)) == 0
+    assert len(left_out_scores(z[: 2 * variants], 0.2, 2 * variants - 1)) == 0
 
 
 def test_shrinkage_is_estimated_unless_given() -> None:

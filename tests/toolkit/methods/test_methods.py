@@ -42,6 +42,7 @@ def test_every_method_is_tested() -> None:
     assert len({method.graph for method in METHODS.values()}) == len(METHODS)
 
 
+@pytest.mark.slow
 def test_the_manifest_names_method_graphs_and_definitions(bundle: Bundle, model: Model) -> None:
     manifest = bundle.manifest
     assert manifest.format_version == 2

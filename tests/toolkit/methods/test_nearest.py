@@ -85,6 +85,9 @@ def test_no_picture_is_its_own_neighbour() -> None:
     assert neighbour_distances(z, torch.tensor([0, 1, 2])).tolist() == [1.0, 1.0, 16.0]
     assert neighbour_distances(z, torch.tensor([0, 2])).tolist() == [25.0, 1.0, 25.0]
     assert neighbour_distances(z, torch.tensor([1])).tolist() == [1.0, 16.0]
+    mirrored = torch.tensor([[0.0], [0.5], [2.0], [6.0]])
+    assert neighbour_distances(mirrored, torch.arange(4), variants=2).tolist() == [4.0, 2.25, 2.25, 30.25]
+    assert neighbour_distances(mirrored, torch.tensor([1, 3]), variants=2).tolist() == [36.0, 30.25, 2.25, 30.25]
 
 
 def test_equal_pictures_still_give_a_score_and_one_is_too_few() -> None:

@@ -29,8 +29,8 @@ def features(count: int, seed: int = 0) -> tuple[np.ndarray, ...]:
     return tuple(maps)
 
 
-def fit(maps: tuple[np.ndarray, ...], shrinkage: float = 0.1, channels: int = 0) -> Fitted:
-    method, files = PaDiM(), FeatureFiles(maps)
+def fit(maps: tuple[np.ndarray, ...], shrinkage: float = 0.1, channels: int = 0, variants: int = 1) -> Fitted:
+    method, files = PaDiM(), FeatureFiles(maps, variants)
     return method.fit(files, method.settle(PaDiMConfig(channels), files.shapes), PaDiMTraining(shrinkage), WORK)
 
 
@@ -92,6 +92,13 @@ def test_new_good_pictures_are_about_one_deviation_away_in_each_dimension_howeve
     for count in (9, 200):
         _, anomaly_map = run(fit(features(count), 0.01), features(400, seed=1))
         assert np.mean(anomaly_map) == pytest.approx(1.0, rel=0.35 if count == 9 else 0.05)
+
+
+def test_a_mirror_image_does_not_stand_in_for_its_picture() -> None:
+    good, new = features(12), features(40, seed=1)
+    _, expected = run(fit(good), new)
+    _, got = run(fit(tuple(np.repeat(x, 2, axis=0) for x in good), variants=2), new)
+    np.testing.assert_allclose(got.mean(), expected.mean(), rtol=0.1)
 
 
 def test_channels_are_drawn_with_a_seed_and_kept_in_the_state() -> None:

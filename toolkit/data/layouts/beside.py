@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from csflow.calibration.pictures import is_good
 from csflow.runtime.errors import DataError
+from csflow.runtime.machine.names import shown
 from csflow.runtime.picture.images import list_images
-from csflow.toolkit.data.layouts.tree import child, folders, held_out, is_good, label_of, pictures, unused, words
+from csflow.toolkit.data.layouts.tree import child, folders, held_out, kinds, label_of, pictures, unused, words
 from csflow.toolkit.data.masks import beside, marked
 from csflow.toolkit.data.sample import Dataset, Sample
 
@@ -59,12 +61,18 @@ def find_folder(root: Path) -> Dataset | None:
 
 
 def _good_and_defects(root: Path) -> Dataset | None:
-    """good/ (or ok/, normal/, in any case) beside a folder for each type of defect; None where it is something else."""
+    """good/ (or what else `GOOD_NAMES` has) beside a folder for each type of defect; None where it is something else.
+
+    Raises DataError where two folders may be the good one, or it is empty.
+    """
     good = [folder for folder in folders(root) if is_good(folder)]
-    if len(good) != 1:
+    if len(good) > 1:
+        names = " and ".join(shown(folder.name) for folder in good)
+        raise DataError(f"{root} holds {names}: put all good parts into one of these folders")
+    if not good:
         return None
-    kinds = [folder for folder in folders(root) if folder not in good]
-    tested = [Sample(picture, label_of(kind)) for kind in kinds for picture in beside(pictures(kind))[0]]
+    types = [kind for folder in folders(root) if folder not in good for kind in kinds(folder)]
+    tested = [Sample(picture, label_of(kind)) for kind in types for picture in beside(pictures(kind))[0]]
     train = [Sample(picture) for picture in beside(pictures(good[0]))[0]]
     if not train:
         raise DataError(f"no pictures in {good[0]}: put pictures of good parts there")

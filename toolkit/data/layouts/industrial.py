@@ -85,11 +85,14 @@ def _dagm_sample(picture: Path, truth: Truth, folder: Path) -> Sample:
 
 
 def find_real_iad(root: Path) -> Dataset | None:
-    """Real-IAD: OK/<specimen>/*.jpg, NG/<defect>/<specimen>/*.jpg with a .png mask of the same name."""
+    """Real-IAD: OK/<specimen>/*.jpg, NG/<defect>/<specimen>/*.jpg with a .png mask of the same name.
+
+    Pictures directly in OK/ or NG/ are somebody's own folders of these names.
+    """
     good, bad = child(root, "OK"), child(root, "NG")
-    if good is None or bad is None:
+    if good is None or bad is None or not (folders(good) and folders(bad)) or list_images(good) or list_images(bad):
         return None
-    kept, tested = held_out(folders(good) or [good])
+    kept, tested = held_out(folders(good))
     test = [Sample(picture) for folder in tested for picture in pictures(folder)]
     for defect in folders(bad):
         test += _same_name(pictures(defect), shown(defect.name))

@@ -9,10 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from csflow.calibration.metrics import GOOD
+from csflow.calibration.pictures import is_good
 from csflow.runtime.errors import DataError
 from csflow.runtime.machine.names import shown
 from csflow.runtime.picture.images import list_images
-from csflow.toolkit.data.layouts.tree import child, folders, is_good, label_of, pictures, unused, words
+from csflow.toolkit.data.layouts.tree import child, folders, label_of, pictures, unused, words
 from csflow.toolkit.data.layouts.truth import Truth
 from csflow.toolkit.data.masks import beside
 from csflow.toolkit.data.sample import Dataset, Sample

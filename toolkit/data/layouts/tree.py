@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from csflow.calibration.metrics import GOOD
+from csflow.calibration.pictures import is_good
 from csflow.runtime.machine.names import shown
 from csflow.runtime.picture.images import list_images
 
-__all__ = ["child", "folders", "held_out", "is_good", "label_of", "pictures", "unused", "words"]
+__all__ = ["child", "folders", "held_out", "kinds", "label_of", "pictures", "unused", "words"]
 
-GOOD_NAMES = ("good", "ok", "normal")
+BAD_NAMES = ("bad", "defective", "ko", "ng", "nok", "schlecht", "nio", "n.i.o.", "ausschuss")
+"""What people call a folder of defective parts of any type, in lower case."""
 DEPTH = 8
 T = TypeVar("T")
 
@@ -39,9 +41,10 @@ def pictures(folder: Path, depth: int = DEPTH) -> list[Path]:
     return found
 
 
-def is_good(folder: Path) -> bool:
-    """Whether a folder's name says that its parts are good."""
-    return folder.name.lower() in GOOD_NAMES
+def kinds(folder: Path) -> list[Path]:
+    """The folders of types of defects that a folder stands for: itself, or those inside one that says only 'bad'."""
+    inside = folders(folder) if folder.name.lower() in BAD_NAMES and not list_images(folder) else []
+    return inside or [folder]
 
 
 def label_of(folder: Path) -> str:

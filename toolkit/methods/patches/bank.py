@@ -33,12 +33,12 @@ class BankFit:
     """Patches kept, at most; 0: all."""
     seed: int
     rows: tuple[int, ...]
-    """Pictures that the bank may remember."""
+    """Those of the features that the bank may remember."""
     counted: Tensor
     """(g, g): 1 where a patch counts; of others nothing is learnt."""
 
     def fitted(self) -> tuple[PatchBank, Tensor]:
-        """The bank, and the number of the picture that each of its vectors comes from, (B,)."""
+        """The bank, and the row that each of its vectors comes from, (B,)."""
         channels = self.array.shape[1]
         bank = PatchBank(channels, self.dimensions or channels, 0)
         if self.dimensions:
@@ -67,7 +67,7 @@ class BankFit:
         return mean, products / count - mean[:, None] * mean
 
     def _candidates(self, bank: PatchBank) -> tuple[Tensor, Tensor]:
-        """Embeddings (n, D) of all patches, or of as many as a bank is chosen from, and their pictures (n,)."""
+        """Embeddings (n, D) of all patches, or of as many as a bank is chosen from, and their rows (n,)."""
         counted = np.flatnonzero(self.counted.numpy())
         places = len(counted)
         each = min(places, -(-CANDIDATES * self.bank // len(self.rows))) if self.bank else places
@@ -82,13 +82,16 @@ class BankFit:
         for start in range(0, len(self.array), ROWS):
             yield torch.from_numpy(np.array(self.array[start : start + ROWS]))
 
-    def left_out(self, bank: PatchBank, owners: Tensor, pictures: list[int]) -> Tensor:
-        """(n, 1, g, g): distances of these pictures' patches to the nearest of the bank that is of another picture."""
+    def left_out(self, bank: PatchBank, owners: Tensor, rows: list[int], variants: int = 1) -> Tensor:
+        """(n, 1, g, g): distances of these rows' patches to the nearest of the bank that is of another picture.
+
+        Every `variants` adjacent rows are one picture and its mirror images.
+        """
         vectors, found = bank.get_buffer("vectors"), []
-        for i in pictures:
+        for i in rows:
             x = torch.from_numpy(np.array(self.array[i : i + 1]))
             z = bank.embedded(x)
-            products = (z @ vectors).masked_fill(owners == i, -torch.inf)
+            products = (z @ vectors).masked_fill(owners // variants == i // variants, -torch.inf)
             found.append(nearest_squares(z, products, vectors).sqrt().reshape(1, 1, *x.shape[2:]))
         return torch.cat(found)
 

@@ -67,9 +67,9 @@ class Patches(OnePass):
     def fit(self, features: FeatureFiles, config: PatchesConfig, training: PatchesTraining, work: Workplace) -> Fitted:
         """Banks of each size in turn; the facts are their sizes.
 
-        Raises DataError under 2 rows, ConfigError where a bank of all patches is too large for a graph.
+        Raises DataError under 2 pictures, ConfigError where a bank of all patches is too large for a graph.
         """
-        if len(features) < 2:
+        if features.pictures < 2:
             raise DataError("patches need pictures of at least 2 good parts: bring more")
         work.say(_sized(features, config))
         rows = [i for i in range(len(features)) if i not in work.golden]
@@ -91,7 +91,10 @@ class Patches(OnePass):
             head.kept.set(features.kept)
             head.kept_cells.set([work.ignored.places(*head.map_size)])
         chosen = sorted({i * len(features) // JUDGED for i in range(JUDGED)})
-        left_out = [fit.left_out(bank, owners, chosen) for fit, (bank, owners) in zip(fits, banks, strict=True)]
+        left_out = [
+            fit.left_out(bank, owners, chosen, features.variants)
+            for fit, (bank, owners) in zip(fits, banks, strict=True)
+        ]
         counted = [d[..., mask.bool()] for d, mask in zip(left_out, features.masks, strict=True)]
         means = torch.stack([d.mean().clamp(min=SCORE_FLOOR) for d in counted])
         alike = torch.full_like(means, float(means.sum()))
@@ -122,4 +125,4 @@ def _sized(features: FeatureFiles, config: PatchesConfig) -> str:
                 f"{MOST // 4 // max(grid * grid, min(config.dimensions, channels))}, or larger strides"
             )
     told = ", ".join(f"{count} of {size} px" for size, count in zip(config.sizes, kept, strict=True))
-    return f"banks of up to {told}: {products / 1e9:,.2f} thousand million multiplications a frame"
+    return f"banks of up to {told}: {products / 1e6:,.0f} million multiplications a frame"

@@ -56,6 +56,7 @@ def test_recipes_change_between_parts_and_no_trigger_is_lost(over: str) -> None:
     assert account.terminal["NOK"] == account.decisions["not OK"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("over", ["modbus", "lines", "opcua"])
 def test_a_controller_without_checks_lets_defects_pass(over: str) -> None:
     plan = Plan(Faults(frozen=0.02, frozen_ms=200), guards=Guards(fresh=False, id_echo=False, boot_id=False))

@@ -57,9 +57,19 @@ def test_a_file_of_features_comes_before_those_of_the_uri(tmp_path: Path) -> Non
     assert wish == Wish("7", (("TriggerMode", "On"), ("DeviceUserID", "line 3, top"), ("Gain", "6.5"), ("Gain", "7")))
 
 
+def test_a_file_that_was_saved_on_windows_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a.pfs").write_bytes(b"\xef\xbb\xbf# {05D8C294}\r\nGain\t6.5\r\n")
+    assert Wish.parse(f"genicam:7?load={tmp_path}/a.pfs").features == (("Gain", "6.5"),)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
-    [(b"Gain\n", "line 1: 'Gain' is no feature with a value"), (b"# x\ngain 5", "line 2"), (b"\xff\xfe", "is no text")],
+    [
+        (b"Gain\n", "line 1: 'Gain' is no feature with a value"),
+        (b"# x\ngain 5", "line 2"),
+        (b"\xff\xfe", "is no text"),
+        (b"# x\n\n", "lists no feature"),
+    ],
 )
 def test_a_file_of_something_else_is_refused(text: bytes, words: str, tmp_path: Path) -> None:
     (tmp_path / "a.pfs").write_bytes(text)

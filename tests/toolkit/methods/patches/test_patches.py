@@ -39,10 +39,13 @@ def features(count: int, seed: int = 0) -> tuple[np.ndarray, ...]:
 
 
 def fit(
-    maps: tuple[np.ndarray, ...], config: PatchesConfig = CONFIG, golden: frozenset[int] = frozenset()
+    maps: tuple[np.ndarray, ...],
+    config: PatchesConfig = CONFIG,
+    golden: frozenset[int] = frozenset(),
+    variants: int = 1,
 ) -> tuple[PatchesHead, tuple[float, ...]]:
     work = dataclasses.replace(WORK, golden=golden)
-    fitted = Patches().fit(FeatureFiles(maps), config, PatchesTraining(), work)
+    fitted = Patches().fit(FeatureFiles(maps, variants), config, PatchesTraining(), work)
     assert isinstance(fitted.head, PatchesHead)
     return fitted.head, fitted.good_scores
 
@@ -129,6 +132,8 @@ def test_good_scores_are_of_pictures_that_are_left_out_and_golden_ones_are_in_no
         known = head(*tensors(good))[0]
     assert len(left_out) == 6
     assert float(known.max()) < 1e-3 < min(left_out)
+    mirrored = fit(tuple(np.repeat(x, 2, axis=0) for x in good), variants=2)[1]
+    np.testing.assert_allclose(mirrored, np.repeat(left_out, 2), rtol=1e-4)
     head, others = fit(good, golden=frozenset({0, 3}))
     with torch.no_grad():
         scores = head(*tensors(good))[0]
