@@ -23,6 +23,7 @@ from csflow.toolkit.backbones.backbone import Backbone
 from csflow.toolkit.backbones.config import BackboneConfig
 from csflow.toolkit.backbones.networks import build_backbone
 from csflow.toolkit.config import ModelConfig
+from csflow.toolkit.data.alignment import lost_words, without_part
 from csflow.toolkit.data.provenance import FITTED, HELD_OUT, LEFT_OUT, identified, listing_of_bundles, made_now
 from csflow.toolkit.golden import score_golden
 from csflow.toolkit.methods.combined import CombinedConfig, CombinedHead, MemberConfig
@@ -61,7 +62,8 @@ def combine(bundles: Sequence[Bundle], path: Path, how: Combination, reporter: R
     Raises:
         ConfigError: fewer than two bundles, one that is combined itself or is `path`, bundles of different backbones
             or preprocessing, a rule or map that there is not, or no spread of unseen good parts.
-        DataError, CalibrationError: good pictures are too few, score alike, cannot be read, or were trained on.
+        DataError, CalibrationError: good pictures are too few, score alike, cannot be read, were trained on, or more
+            than a tenth of them do not show the part that the bundles align by. Fewer are left out, and told.
         BundleError, BundleCorrupted: a bundle is not whole, or `path` exists and is no bundle.
     """
     Bundle.check_target(path)
@@ -69,7 +71,7 @@ def combine(bundles: Sequence[Bundle], path: Path, how: Combination, reporter: R
         raise ConfigError(f"{path} is one of the bundles to be combined: name another with --bundle")
     models = [Model.load(bundle) for bundle in bundles]
     _require_alike(bundles, models)
-    pictures = _pictures(bundles, how.good)
+    pictures = _pictures(bundles, how.good, reporter)
     head = _head(bundles, models, how)
     config = replace(
         models[0].config,
@@ -147,15 +149,22 @@ def _head(bundles: Sequence[Bundle], models: Sequence[Model], how: Combination) 
     return head.requires_grad_(False).eval()
 
 
-def _pictures(bundles: Sequence[Bundle], good: Sequence[Path]) -> list[Path]:
+def _pictures(bundles: Sequence[Bundle], good: Sequence[Path], reporter: Reporter) -> list[Path]:
     if not good:
         return []
-    pictures = find_pictures(good)
-    if len(pictures) < FEWEST:
-        raise DataError(f"{len(pictures)} good pictures do not tell how scores spread: bring at least {FEWEST}")
+    pictures = _enough(find_pictures(good))
     for bundle in bundles:
         check_sizes(bundle, pictures)
         refuse_seen(bundle, pictures)
+    lost = without_part(bundles[0].manifest.preprocessing, pictures)
+    if told := lost_words([path for path in pictures if path in lost], len(pictures)):
+        reporter.say(told)
+    return _enough([path for path in pictures if path not in lost])
+
+
+def _enough(pictures: list[Path]) -> list[Path]:
+    if len(pictures) < FEWEST:
+        raise DataError(f"{len(pictures)} good pictures do not tell how scores spread: bring at least {FEWEST}")
     return pictures
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from csflow.runtime.bundle.golden import GoldenFrame, write_golden
 from csflow.runtime.bundle.manifest import Preprocessing
-from csflow.runtime.picture.preprocess import prepare_file
+from csflow.runtime.picture.preprocess import pieces_if_found
 from csflow.toolkit.data.prepared import one_piece
 from csflow.toolkit.model import Model
 
@@ -31,18 +32,15 @@ def golden_pictures(
     Args:
         good: pictures of good parts. They are the training's: scores of parts that the thresholds come from may lie
             on a threshold, where rounding alone changes a verdict.
-        defects: (type, path); one of each type in turn. Where there is none, and of tiles, good frames with a dark
-            square stand in: the frames test engines, not the detector.
+        defects: (type, path); one of each type in turn, of pictures that show the part. Where there is none, and of
+            tiles, good frames with a dark square stand in: the frames test engines, not the detector.
 
     Raises DataError for a picture that cannot be read, SourceError for one that the region of interest leaves.
     """
     chosen = [("good", one_piece(path, how, (2 * i + 1) / (2 * len(good)))) for i, path in enumerate(good)]
     # Which tile shows the defect nobody knows yet.
-    if defects and how.tiles is None:
-        chosen += [(kind, prepare_file(path, how)) for kind, path in _one_of_each(defects)]
-    else:
-        chosen += [("dark square", _damaged(image)) for _, image in chosen]
-    return chosen
+    shown = [] if how.tiles is not None else list(islice(_shown(_one_of_each(defects), how), EACH))
+    return [*chosen, *(shown or [("dark square", _damaged(image)) for _, image in chosen])]
 
 
 def score_golden(
@@ -73,9 +71,16 @@ def evenly(paths: Sequence[Path]) -> list[Path]:
 
 
 def _one_of_each(defects: Sequence[tuple[str, Path]]) -> list[tuple[str, Path]]:
+    """All of them, one of each type first."""
     first = {kind: (kind, path) for kind, path in reversed(defects)}
     others = [d for d in defects if d not in first.values()]
-    return (sorted(first.values()) + others)[:EACH]
+    return sorted(first.values()) + others
+
+
+def _shown(pictures: Sequence[tuple[str, Path]], how: Preprocessing) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    for kind, path in pictures:
+        if (pieces := pieces_if_found(path, how)) is not None:
+            yield kind, pieces.image
 
 
 def _damaged(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

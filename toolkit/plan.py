@@ -11,19 +11,21 @@ from typing import Any
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.manifest import Preprocessing
 from csflow.runtime.bundle.tiles import LOOKS
-from csflow.runtime.errors import ConfigError
+from csflow.runtime.errors import ConfigError, DataError
 from csflow.toolkit.backbones.backbone import Backbone
 from csflow.toolkit.backbones.config import BackboneConfig
 from csflow.toolkit.backbones.networks import counts_blocks, resolve_name
 from csflow.toolkit.backbones.weights import WeightsRecord, load_backbone
 from csflow.toolkit.config import ModelConfig
-from csflow.toolkit.data.alignment import with_alignment
+from csflow.toolkit.data.alignment import lost_words, with_alignment, without_part
+from csflow.toolkit.data.hold_out import split_evenly
+from csflow.toolkit.data.sample import Sample
 from csflow.toolkit.methods.method import Method
 from csflow.toolkit.methods.table import METHODS, chosen_method
 from csflow.toolkit.model import Model
 from csflow.toolkit.options import checked, chosen, read_fields
 
-__all__ = ["BackboneChoice", "SharedFeatures", "Start", "TrainPlan", "model_plan", "named_methods"]
+__all__ = ["BackboneChoice", "Prepared", "SharedFeatures", "Start", "TrainPlan", "model_plan", "named_methods"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,18 @@ class Start:
     model: Model
     """Of the bundle, on the processor; its backbone is changed in place where the plan rounds it."""
     record: WeightsRecord
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Good pictures parted, without those that do not show the part that they are aligned by."""
+
+    how: Preprocessing
+    kept: tuple[Sample, ...]
+    """They are fitted."""
+    held_out: tuple[Sample, ...]
+    told: str
+    """Which pictures were left out, in words; empty where none was."""
 
 
 @dataclass(frozen=True)
@@ -89,15 +103,32 @@ class TrainPlan:
         )
         return made
 
-    def aligned(self, good: Sequence[Path]) -> Preprocessing:
-        """`preprocessing`, aligned as the start is, or on these good pictures where the plan says so.
+    def prepared(self, good: Sequence[Sample], hold_out: float | None = None) -> Prepared:
+        """How pictures are prepared, aligned on those that are fitted where the plan says so, and which show the part.
 
-        Raises ConfigError where it cannot be, DataError as `with_alignment` does.
+        Args:
+            good: pictures of good parts, in their order.
+            hold_out: share that is not fitted, unless it is the plan's own.
+
+        Raises ConfigError where pictures cannot be aligned, DataError as `with_alignment` and `lost_words` do, and for
+        fewer than 2 held-out pictures that show the part.
         """
+        kept, held_out = split_evenly(good, self.hold_out if hold_out is None else hold_out)
+        how, odd = self._aligned([sample.path for sample in kept])
+        lost = odd | without_part(how, [sample.path for sample in (*kept, *held_out) if sample.path not in odd])
+        told = lost_words([sample.path for sample in good if sample.path in lost], len(good))
+        fitted, unseen = (tuple(s for s in samples if s.path not in lost) for samples in (kept, held_out))
+        if len(unseen) < min(2, len(held_out)):
+            raise DataError(
+                f"of {len(held_out)} good pictures that are held out, {len(unseen)} show the part: bring more"
+            )
+        return Prepared(how, fitted, unseen, told)
+
+    def _aligned(self, good: Sequence[Path]) -> tuple[Preprocessing, frozenset[Path]]:
         if self.start is not None:
             found = self.start.bundle.manifest.preprocessing.align
             made: Preprocessing = checked(dataclasses.replace, self.preprocessing, align=found)
-            return made
+            return made, frozenset()
         return with_alignment(self.preprocessing, self.align, good)
 
 

@@ -24,7 +24,6 @@ from csflow.toolkit.backbones.cost import frame_line
 from csflow.toolkit.backbones.weights import WeightsRecord, fingerprint, load_backbone
 from csflow.toolkit.config import ModelConfig
 from csflow.toolkit.data.dataset import Dataset
-from csflow.toolkit.data.hold_out import split_evenly
 from csflow.toolkit.data.prepared import clipped_line, prepared_pictures
 from csflow.toolkit.data.provenance import (
     FITTED,
@@ -69,7 +68,8 @@ def train_model(
         shared: where features lie, or are to lie, that other trainings read too; in `path` + ".training" unless given.
 
     Raises:
-        DataError: the pictures cannot be used.
+        DataError: the pictures cannot be used, or more than a tenth of the good ones do not show the part that is to be
+            aligned. Fewer are left out, and told.
         ConfigError: the backbone or its weights cannot be had, the method cannot work with its features, or the
             checkpoint is of another training.
         BundleError: `path` exists and is no bundle, or may not be written.
@@ -140,9 +140,10 @@ class _Job:
         sizes = ", ".join("x".join(map(str, shape)) for shape in shapes)
         kind = "" if plan.model.backbone.precision == "fp32" else " in int8"
         reporter.say(f"backbone {plan.model.backbone.name}{kind} ({record.source}), features {sizes}, on {device}")
-        kept, held_out = split_evenly(dataset.train, plan.hold_out)
-        pictures = (*kept, *held_out)
-        how = plan.aligned([sample.path for sample in kept])
+        found = plan.prepared(dataset.train)
+        if found.told:
+            reporter.say(found.told)
+        how, kept, pictures = found.how, found.kept, (*found.kept, *found.held_out)
         if how.window is not None:
             reporter.say(clipped_line([sample.path for sample in pictures], how.window))
         extraction: Plan = checked(Plan, [sample.path for sample in pictures], how, plan.flips)

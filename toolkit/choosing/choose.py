@@ -28,7 +28,6 @@ from csflow.toolkit.backbones.config import BackboneConfig
 from csflow.toolkit.backbones.weights import load_backbone
 from csflow.toolkit.choosing.made_defects import KINDS, made_defect
 from csflow.toolkit.data.dataset import Dataset
-from csflow.toolkit.data.hold_out import split_evenly
 from csflow.toolkit.features import FeatureFiles, Plan, extract_features
 from csflow.toolkit.methods.ignored import Ignored
 from csflow.toolkit.methods.method import Head, Workplace, head_scores
@@ -88,14 +87,16 @@ def choose(dataset: Dataset, candidates: Sequence[Candidate], work: Path, report
         DataError: fewer than `FEWEST` pictures would be held out, or one cannot be read.
         ConfigError, SinkError: as `csflow.toolkit.train_model.train_model` does.
     """
-    kept, held_out = split_evenly(dataset.train, HOLD_OUT)
+    plan = candidates[0].plan
+    found = plan.prepared(dataset.train, HOLD_OUT)
+    how, kept, held_out = found.how, found.kept, found.held_out
+    if found.told:
+        reporter.say(found.told)
     if len(held_out) < FEWEST:
         raise DataError(
             f"of {len(dataset.train)} good pictures, {len(held_out)} would be held out, and {FEWEST} are needed to "
             "choose by: bring more, or name one --method"
         )
-    plan = candidates[0].plan
-    how = plan.aligned([sample.path for sample in kept])
     ignored = Ignored.of(how, (image_size(sample.path) for sample in kept), plan.flips)
     wide = BackboneConfig.reading_all(candidate.plan.model.backbone for candidate in candidates)
     backbone, _ = load_backbone(wide, plan.weights)

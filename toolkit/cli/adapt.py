@@ -78,6 +78,7 @@ def adapt(
     adaptation = Adaptation(backbone_precision, epochs, learning_rate, hold_out)
     made = run(old, dataset, Path(bundle), adaptation, reporter, fresh)
     facts = "".join(f", {name} {value:.4g}" for name, value in made.manifest.provenance["fit"].items())
-    click.echo(f"adapted {made.manifest.method} to {len(dataset.train)} good pictures{facts}; {source} is as it was")
+    count = made.manifest.provenance["training"]["images"]
+    click.echo(f"adapted {made.manifest.method} to {count} good pictures{facts}; {source} is as it was")
     click.echo(f"wrote {bundle} without thresholds, as its scores are others; next:")
     click.echo(f"  csflow export --bundle {bundle}\n  csflow calibrate {calibrate_words(dataset)} --bundle {bundle}")

@@ -193,6 +193,7 @@ def train(
             plan = choice.chosen.plan
         made = train_model(pictures, Path(bundle), plan, reporter, fresh)
     facts = "".join(f", {name} {value:.4g}" for name, value in made.manifest.provenance["fit"].items())
-    click.echo(f"trained {made.manifest.method} on {len(dataset.train)} good pictures{facts}")
+    count = made.manifest.provenance["training"]["images"]
+    click.echo(f"trained {made.manifest.method} on {count} good pictures{facts}")
     click.echo(f"wrote {bundle}; next, with the engine that the line will use:")
     click.echo(f"  csflow export --bundle {bundle}\n  csflow calibrate {calibrate_words(dataset)} --bundle {bundle}")

@@ -1,5 +1,6 @@
 """The reference of an alignment: made of parts that lie anyhow, in their middle, or refused."""
 
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,11 +9,13 @@ import pytest
 from PIL import Image, ImageDraw
 
 from csflow.runtime.bundle.alignment import Alignment
+from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.manifest import Preprocessing
 from csflow.runtime.errors import ConfigError, DataError
 from csflow.runtime.picture.align import grey_levels, registered
 from csflow.runtime.picture.preprocess import prepare_file, preprocess_placed
-from csflow.toolkit.data.alignment import with_alignment
+from csflow.toolkit.data.alignment import with_alignment, without_part
+from csflow.toolkit.data.sample import Sample
 from csflow.toolkit.plan import BackboneChoice, TrainPlan, model_plan
 
 SIDE = 96
@@ -43,8 +46,9 @@ def test_parts_that_lie_anyhow_give_a_sharp_reference_in_their_middle(tmp_path: 
         *((float(draw.uniform(-6, 6)), *map(float, draw.uniform(-7, 7, 2))) for _ in range(8)),
     ]
     paths = parts(tmp_path, places)
-    how = with_alignment(HOW, "euclidean", paths)
+    how, odd = with_alignment(HOW, "euclidean", paths)
     assert how.align is not None
+    assert not odd
     assert 540 < how.align.floor < 600, "parts register well on one another"
     (straight,) = parts(tmp_path, [(0.0, 0.0, 0.0)])
     reference = np.frombuffer(bytes.fromhex(how.align.reference), np.uint8).reshape(64, 64)
@@ -56,16 +60,48 @@ def test_parts_that_lie_anyhow_give_a_sharp_reference_in_their_middle(tmp_path: 
 
 
 def test_nothing_is_aligned_unless_asked() -> None:
-    assert with_alignment(HOW, None, []) is HOW
+    how, odd = with_alignment(HOW, None, [])
+    assert how is HOW
+    assert not odd
+    assert not without_part(HOW, [Path("never/read.png")])
+
+
+def noise(folder: Path, count: int) -> list[Path]:
+    draw, paths = np.random.default_rng(0), [folder / f"odd_{i}.png" for i in range(count)]
+    for path in paths:
+        Image.fromarray(draw.integers(0, 256, (SIDE, SIDE, 3), np.uint8)).save(path)
+    return paths
 
 
 def test_pictures_without_anything_in_common_are_refused_by_name(tmp_path: Path) -> None:
-    draw = np.random.default_rng(0)
-    paths = parts(tmp_path, [(0.0, 0.0, 0.0)] * 4)
-    odd = tmp_path / "odd.png"
-    Image.fromarray(draw.integers(0, 256, (SIDE, SIDE, 3), np.uint8)).save(odd)
-    with pytest.raises(DataError, match=r"odd\.png does not register on the other good pictures"):
-        with_alignment(HOW, "translation", [*paths, odd])
+    odd = noise(tmp_path, 2)
+    with pytest.raises(DataError, match=r"2 of 4 good pictures do not register on the others, .*odd_\d\.png"):
+        with_alignment(HOW, "translation", [*parts(tmp_path, [(0.0, 0.0, 0.0)] * 2), *odd])
+
+
+def test_a_picture_of_something_else_is_left_out_of_the_reference(tmp_path: Path) -> None:
+    paths, (odd,) = parts(tmp_path, [(0.0, 2.0 * i, 0.0) for i in range(3)]), noise(tmp_path, 1)
+    alone, _ = with_alignment(HOW, "translation", paths)
+    assert with_alignment(HOW, "translation", [*paths, odd]) == (alone, {odd})
+
+
+def test_good_pictures_without_the_part_are_named_and_at_most_a_tenth(
+    tmp_path: Path, moving_part: Callable[..., Image.Image], aligned_bundle: Bundle
+) -> None:
+    good = [tmp_path / f"{i:02d}.png" for i in range(11)]
+    for i, path in enumerate(good):
+        moving_part(None if i == 5 else i - 5).save(path)
+    model, training = model_plan("padim", BackboneChoice("tf_efficientnet_lite0", SIDE))
+    plan = TrainPlan(model, training, start=SimpleNamespace(bundle=aligned_bundle))  # type: ignore[arg-type]
+    found = plan.prepared([Sample(path) for path in good])
+    assert found.how == aligned_bundle.manifest.preprocessing
+    assert [sample.path for sample in found.kept] == [path for path in good if path != good[5]]
+    assert found.told.startswith("WARNING: the part was not found in 1 of 11 good pictures (05.png): they are left out")
+    with pytest.raises(DataError, match=r"not found in 1 of 9 good pictures \(05\.png\), more than 10%: look whether"):
+        plan.prepared([Sample(path) for path in good[:9]])
+    # Held out are the third and the ninth.
+    with pytest.raises(DataError, match="of 2 good pictures that are held out, 1 show the part: bring more"):
+        plan.prepared([Sample(path) for path in (*good[:2], good[5], *good[2:5], *good[6:])], 0.1)
 
 
 @pytest.mark.parametrize(
@@ -88,4 +124,4 @@ def test_what_is_adapted_keeps_the_alignment_that_it_has() -> None:
     bundle = SimpleNamespace(manifest=SimpleNamespace(preprocessing=how))
     model, training = model_plan("padim", BackboneChoice("tf_efficientnet_lite0", SIDE))
     plan = TrainPlan(model, training, start=SimpleNamespace(bundle=bundle))  # type: ignore[arg-type]
-    assert plan.aligned([Path("never/read.png")]) == how
+    assert plan.prepared([]).how == how
