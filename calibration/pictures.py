@@ -7,7 +7,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from numpy.typing import NDArray
 
 from csflow.runtime import schema
 from csflow.runtime.bundle.directory import Bundle
@@ -181,9 +183,12 @@ def _listed(bundle: Bundle) -> frozenset[str]:
     return frozenset(digests)
 
 
-def pixels_sha256(file: Path) -> str:
-    """SHA-256 of the decoded picture, (H, W, 3) uint8 RGB or (H, W) uint16, its size included. Raises DataError."""
-    image = read_picture(file)
+def pixels_sha256(file: Path, read: Callable[[Path], NDArray[Any]] = read_picture) -> str:
+    """SHA-256 of the picture that `read` decodes, (H, W, 3) uint8 RGB or (H, W) uint16, its size included.
+
+    Raises DataError.
+    """
+    image = read(file)
     depth = "16 bits " if image.dtype.itemsize > 1 else ""
     digest = hashlib.sha256(f"{depth}{image.shape[1]}x{image.shape[0]}:".encode())
     digest.update(image.data)

@@ -83,8 +83,9 @@ def train_model(
         job.unfinished.require_same()
     # Whatever can fail at the end is tried here: the pictures, their names, the place.
     defects = [(s.label, s.path) for s in dataset.test if s.label != GOOD]
-    golden = golden_pictures(job.extraction.how, job.golden, defects)
-    training_images = listing(dataset.root, job.hashes, plan.start.bundle if plan.start else None)
+    before, how = plan.start.bundle if plan.start else None, job.extraction.how
+    training_images = listing(dataset.root, job.hashes, how.window, before)
+    golden = golden_pictures(how, job.golden, defects)
     require_room(path, job.backbone.trunk, job.empty_head())
     if fresh:
         job.discard_progress()

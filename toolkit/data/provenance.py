@@ -10,14 +10,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from csflow.calibration.metrics import GOOD
 from csflow.calibration.pictures import TRAINING_IMAGES, TRAINING_PIXELS, each, pixels_sha256
 from csflow.runtime import schema
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.pictures import PictureSizes
-from csflow.runtime.errors import DataError
+from csflow.runtime.errors import DataError, SourceError
 from csflow.runtime.machine.names import shown
-from csflow.runtime.picture.images import image_size
+from csflow.runtime.picture.images import image_size, read_picture
+from csflow.runtime.picture.window import Window, eight_bits
 from csflow.toolkit.data.dataset import Dataset, Sample
 
 __all__ = [
@@ -81,19 +84,31 @@ def identified(bundle: Bundle) -> dict[str, Any]:
     return {"method": bundle.manifest.method, "identity": bundle.weights_sha256, **bundle.manifest.provenance}
 
 
-def listing(root: Path, hashes: Mapping[Path, str], before: Bundle | None = None) -> dict[str, bytes]:
+def listing(
+    root: Path, hashes: Mapping[Path, str], window: Window | None, before: Bundle | None = None
+) -> dict[str, bytes]:
     """The files `TRAINING_IMAGES` and `TRAINING_PIXELS` of a bundle, by their names in it.
 
-    Pictures are named by their paths below `root`; where two read alike they are numbered. Raises DataError for a
-    picture that cannot be decoded.
+    Pictures are named by their paths below `root`; where two read alike they are numbered. Raises DataError, which
+    names all pictures that cannot be decoded or do not fit the model's window.
 
     Args:
+        window: the model's; None for pictures of 8 bits.
         before: what was fitted before with other pictures, which the bundle knows too.
     """
     if before is not None:
         return listing_of_bundles([before], list(hashes))
     named = [(shown(path.relative_to(root).as_posix()), digest) for path, digest in hashes.items()]
-    return _listed(named, each(hashes, pixels_sha256).values())
+    return _listed(named, each(hashes, lambda path: pixels_sha256(path, lambda file: _fitting(file, window))).values())
+
+
+def _fitting(path: Path, window: Window | None) -> NDArray[Any]:
+    image = read_picture(path)
+    try:
+        eight_bits(image, window)
+    except SourceError as error:
+        raise DataError(f"{path}: {error}") from None
+    return image
 
 
 def listing_of_bundles(bundles: Sequence[Bundle], pictures: Sequence[Path]) -> dict[str, bytes]:

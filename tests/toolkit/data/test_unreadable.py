@@ -11,6 +11,7 @@ from PIL import Image
 from csflow.calibration.pictures import each, pixels_sha256
 from csflow.runtime.errors import DataError
 from csflow.toolkit.data.dataset import check_test, load_dataset
+from csflow.toolkit.data.provenance import listing
 
 NOISE = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
 
@@ -37,6 +38,17 @@ def test_what_is_damaged_inside(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"01\.png cannot be decoded .*; .*10\.png cannot be decoded .*; and 2 more$"):
         each(sorted(tmp_path.iterdir()), pixels_sha256)
     assert len(each([tmp_path / "00.png"], pixels_sha256)) == 1
+
+
+def test_pictures_that_do_not_fit_the_window(tmp_path: Path) -> None:
+    put(tmp_path, "1.png", "2.png")
+    for name in ("3.png", "4.png"):
+        Image.fromarray(NOISE[..., 0].astype(np.uint16) * 256).save(tmp_path / name)
+    hashes = dict.fromkeys(sorted(tmp_path.iterdir()), "x")
+    with pytest.raises(DataError, match=r"3\.png: the picture has more than 8 bits .*; .*4\.png: the picture has more"):
+        listing(tmp_path, hashes, None)
+    with pytest.raises(DataError, match=r"1\.png: the picture has 8 bits, .*; .*2\.png: the picture has 8 bits"):
+        listing(tmp_path, hashes, (0, 65535))
 
 
 def test_test_pictures_before_the_first_is_scored(tmp_path: Path) -> None:
