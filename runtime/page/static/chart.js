@@ -1,6 +1,6 @@
 // The scores of the last parts over the limits.
 
-import { element } from "./dom.js";
+import { element, locale } from "./dom.js";
 import { t } from "./words.js";
 
 const MOST = 300;
@@ -41,7 +41,7 @@ export function draw() {
   pen.textAlign = "right";
   pen.fillStyle = colour("faint");
   for (const ratio of [0.125, 0.25, 0.5, 1, 2, 4, 8]) {
-    if (Math.log2(ratio) >= lowest && Math.log2(ratio) <= highest) pen.fillText(ratio + " ×", width, y(ratio) + 4);
+    if (Math.log2(ratio) >= lowest && Math.log2(ratio) <= highest) pen.fillText(ratio.toLocaleString(locale()) + " ×", width, y(ratio) + 4);
   }
   scores.forEach(([, ratio, verdict], i) => {
     pen.fillStyle = colour(verdict.toLowerCase() + "-ink");

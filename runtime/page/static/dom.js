@@ -8,7 +8,20 @@ export function fill(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-export const fixed = (value, digits) => (value === null || value === undefined ? "–" : value.toFixed(digits));
+// A language file may name a code that no browser knows.
+export function locale() {
+  try {
+    return Intl.getCanonicalLocales(document.documentElement.lang)[0] || "en";
+  } catch {
+    return "en";
+  }
+}
+
+// As the page's language writes numbers.
+export function fixed(value, digits) {
+  if (value === null || value === undefined) return "–";
+  return value.toLocaleString(locale(), { minimumFractionDigits: digits, maximumFractionDigits: digits, useGrouping: false });
+}
 
 export function made(tag, className = "", text = "") {
   const node = document.createElement(tag);

@@ -1,5 +1,7 @@
 // What the page says, in the language of `words/<name>.json`.
 
+import { locale } from "./dom.js";
+
 let words = {};
 
 async function read(name) {
@@ -22,7 +24,7 @@ export function t(key, values = {}) {
 
 export const has = (key) => key in words;
 
-export const moment = (unixS) => new Date(unixS * 1000).toLocaleString(document.documentElement.lang, { hour12: false, dateStyle: "short", timeStyle: "medium" });
+export const moment = (unixS) => new Date(unixS * 1000).toLocaleString(locale(), { hour12: false, dateStyle: "short", timeStyle: "medium" });
 
 export const clock = (unixS) => new Date(unixS * 1000).toLocaleTimeString([], { hour12: false });
 

@@ -68,7 +68,7 @@ def test_the_operator_begins_a_shift_by_asking_twice(fresh: Any) -> None:
 @pytest.mark.parametrize(
     ("choose", "word", "limit"),
     [
-        ("document.getElementById('language').value = 'de'", "SCHLECHT", "2.50 × Grenze"),
+        ("document.getElementById('language').value = 'de'", "SCHLECHT", "2,50 × Grenze"),
         ("document.getElementById('language').value = 'own'", "ZŁY", "2.50 × limit"),
     ],
 )
@@ -76,7 +76,7 @@ def test_the_page_speaks_the_language_that_is_chosen(
     fresh: Any, tmp_path: Path, choose: str, word: str, limit: str
 ) -> None:
     own = tmp_path / "pl.json"
-    own.write_text(json.dumps({"language": "Polski", "language.code": "pl", "word.NOK": "ZŁY"}))
+    own.write_text(json.dumps({"language": "Polski", "language.code": "no such code", "word.NOK": "ZŁY"}))
     with PageSink("127.0.0.1:0", ONE, beside=Beside(language=str(own))) as page:
         page.write(replace(NOK, camera="cam"), Frame(IMAGE))
         open_page(fresh, page.url)
