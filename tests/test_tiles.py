@@ -25,6 +25,7 @@ from csflow.runtime.cli.main import main
 from csflow.runtime.detector import Detector
 from csflow.runtime.engine import Engine
 from csflow.runtime.engines.opening import open_engine
+from csflow.runtime.engines.pictures import predict
 from csflow.runtime.errors import ConfigError, DataError
 from csflow.runtime.picture.images import read_image
 from csflow.runtime.picture.preprocess import pieces_of, preprocess
@@ -102,6 +103,7 @@ def test_the_training_took_every_tile_and_holds_whole_pictures_out(made: Path) -
         "image_size": 64,
         "tiles": [80, 40],
         "looks": 8,
+        "near": 64,
     }
     training = bundle.manifest.provenance["training"]
     assert (training["images"], training["held_out"]) == (20, 2)
@@ -110,7 +112,7 @@ def test_the_training_took_every_tile_and_holds_whole_pictures_out(made: Path) -
 
 def alone(engine: Engine, image: NDArray[np.uint8], how: Preprocessing, box: tuple[int, int, int, int]) -> Prediction:
     """What the engine says about one tile."""
-    return engine.infer([Frame(preprocess(image, replace(how, roi=box, tiles=None, looks=0)))])[0]
+    return engine.infer([Frame(preprocess(image, replace(how, roi=box, tiles=None, looks=0, near=8)))])[0]
 
 
 def test_thresholds_come_from_pictures_not_from_tiles(made: Path, sheets: Path) -> None:
@@ -127,7 +129,7 @@ def test_thresholds_come_from_pictures_not_from_tiles(made: Path, sheets: Path) 
             found = [alone(engine, image, how, box) for box in boxes]
             highest = sorted(range(len(grid)), key=lambda i: -found[i].score)[: how.looks]
             peaks = [(boxes[i], int(found[i].anomaly_map.argmax())) for i in highest]
-            looks = grid.looks(peaks, found[0].anomaly_map.shape)
+            looks = grid.looks(peaks, found[0].anomaly_map.shape, how.near)
             found += [alone(engine, image, how, box) for box in looks]
             scores.append(max(prediction.score for prediction in found))
     assert calibration.scores == tuple(sorted(scores))
@@ -173,6 +175,27 @@ def test_a_defect_on_a_border_of_tiles_scores_as_in_the_middle_of_one(made: Path
             assert result.score > 0.75 * centred.score, (x, y)
             assert abs(result.peak_xy[0] - x) <= 20
             assert abs(result.peak_xy[1] - y) <= 20
+
+
+@pytest.mark.parametrize("at", [(70, 40), (100, 64), (70, 64), (60, 48)])
+def test_where_tiles_meet_a_defect_gets_the_verdict_and_hardly_less_score_than_in_a_middle(
+    made: Path, at: tuple[int, int]
+) -> None:
+    """Tiles that overlap by a quarter, of a sheet that goes round: a spot brings what lies about it along, and nothing
+    but the grid is elsewhere."""
+    bundle, middle = Bundle.open(made), (100, 40)
+    thresholds = load_calibration(bundle)
+    assert thresholds is not None
+    again = replace(bundle.manifest.preprocessing, tiles=(80, 20))
+    alike = []
+    with open_engine(bundle, ENGINE) as engine:
+        for seed in range(510, 514):
+            here = np.roll(sheet(seed, middle), (at[1] - middle[1], at[0] - middle[0]), axis=(0, 1))
+            expected = predict(engine, pieces_of(sheet(seed, middle), again)).score
+            found = predict(engine, pieces_of(here, again)).score
+            assert thresholds.verdict(found) is thresholds.verdict(expected)
+            alike.append(found / expected)
+    assert min(alike) > 0.85
 
 
 def test_pictures_of_another_size_are_refused_for_they_have_more_tiles(made: Path, tmp_path: Path) -> None:

@@ -165,7 +165,7 @@ def features_key(
 ) -> str:
     """SHA-256 over everything the features depend on; `hashes` are those of the image files, in order."""
     # Features that were kept before there were windows, alignment and tiles stay valid.
-    later = [*((name, None) for name in ("window", "align", "tiles")), ("looks", 0)]
+    later = [*((name, None) for name in ("window", "align", "tiles")), ("looks", 0), ("near", 8)]
     how_text = {name: value for name, value in dataclasses.asdict(how).items() if (name, value) not in later}
     text = json.dumps([list(hashes), backbone_sha256, dataclasses.asdict(backbone), how_text, flips])
     return hashlib.sha256(text.encode()).hexdigest()

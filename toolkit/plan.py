@@ -10,7 +10,7 @@ from typing import Any
 
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.manifest import Preprocessing
-from csflow.runtime.bundle.tiles import LOOKS
+from csflow.runtime.bundle.tiles import LOOKS, NEAR
 from csflow.runtime.errors import ConfigError, DataError
 from csflow.toolkit.backbones.backbone import Backbone
 from csflow.toolkit.backbones.config import BackboneConfig
@@ -100,6 +100,7 @@ class TrainPlan:
             window=self.window,
             tiles=self.tiles,
             looks=LOOKS if self.tiles else 0,
+            near=NEAR if self.tiles else Preprocessing.near,
         )
         return made
 

@@ -48,6 +48,7 @@ MAX_SIDE_PX = 65535
 MAX_IGNORED = 4096
 MAX_LEVEL = 65535
 MAX_LOOKS = 8
+MAX_NEAR = 256
 IGNORED_RGB = (124, 116, 104)
 """The mean colour of ImageNet: after normalisation by the backbone it is about zero."""
 _METHOD = re.compile(r"[a-z][a-z0-9-]{0,30}")
@@ -83,6 +84,8 @@ class Preprocessing:
     looks: int = 0
     """Of how many tiles, those with the highest scores, what is highest may get a tile about it, whose score counts too
     (`TileGrid.looks`); 0 without tiles. Format 2 only."""
+    near: int = 8
+    """What lies within this part of a tile's side of its middle is not looked at again. Format 2 only."""
 
     def __post_init__(self) -> None:
         if not 32 <= self.image_size <= 8192 or self.image_size % 32:
@@ -102,6 +105,8 @@ class Preprocessing:
             raise ValueError(f"tiles must be (side, overlap), 1 <= side <= {MAX_SIDE_PX}, 0 <= overlap <= side / 2")
         if not 0 <= self.looks <= (MAX_LOOKS if self.tiles else 0):
             raise ValueError(f"looks must be 0 to {MAX_LOOKS}, and 0 without tiles")
+        if not 1 <= self.near <= MAX_NEAR or (self.near != Preprocessing.near and not self.looks):
+            raise ValueError(f"near must be 1 to {MAX_NEAR}, and {Preprocessing.near} without looks")
         if len(self.ignore) > MAX_IGNORED:
             raise ValueError(f"ignore holds {len(self.ignore)} rectangles, at most {MAX_IGNORED} are allowed")
         if self.align is not None and (self.ignore or self.tiles or self.image_size < REFERENCE_SIDE):
@@ -184,7 +189,7 @@ class Manifest:
         body: dict[str, Any] = schema.parse_json(schema.dump_json(dataclasses.asdict(self)))
         if self.format_version == 1:
             del body["method"], body["graphs"]
-            for name in ("window", "align", "tiles", "looks"):
+            for name in ("window", "align", "tiles", "looks", "near"):
                 del body["preprocessing"][name]
             if not self.preprocessing.ignore:
                 del body["preprocessing"]["ignore"]  # its first readers did not know it

@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 
 from csflow.runtime.errors import SourceError
 
-__all__ = ["LOOKS", "MAX_CELLS", "MAX_TILES", "Box", "Stitched", "TileGrid", "offsets"]
+__all__ = ["LOOKS", "MAX_CELLS", "MAX_TILES", "NEAR", "Box", "Stitched", "TileGrid", "offsets"]
 
 LOOKS = 8
 """Tiles, those with the highest scores, of a new bundle whose highest points may be looked at again."""
+NEAR = 64
+"""Of a new bundle: a point needs no tile of its own where one has it within this part of a side of its middle."""
 MAX_TILES = 16384
 """Of a picture: more are no inspection that a line waits for."""
 MAX_CELLS = 1 << 24
 """Values of a stitched map, 64 MiB of them."""
-NEAR = 8
-"""What lies in the middle of a tile is in the middle quarter of one that begins within this part of a side of it."""
 Box = tuple[int, int, int, int]
 
 
@@ -76,12 +76,13 @@ class TileGrid:
         row, column = divmod(index, len(self.columns))
         return self.region[0] + self.columns[column], self.region[1] + self.rows[row], self.side, self.side
 
-    def looks(self, peaks: Iterable[tuple[Box, int]], tile_map: tuple[int, int]) -> list[Box]:
-        """Tiles about the highest values of others, where no tile, and none of these, has them in its middle quarter.
+    def looks(self, peaks: Iterable[tuple[Box, int]], tile_map: tuple[int, int], near: int) -> list[Box]:
+        """Tiles about the highest values of others, where no tile, and none of these, has them near to its middle.
 
         Args:
             peaks: boxes of tiles of the grid, and which value of each one's map, row by row, is the highest.
             tile_map: shape (h, w) of these maps.
+            near: which part of a side is near.
 
         Returns:
             Boxes as of `box`, in the order of the peaks; at the picture's edge as near to the middle as it allows.
@@ -92,8 +93,8 @@ class TileGrid:
             row, column = divmod(peak, tile_map[1])
             x = self._centred(box[0] - left, column, tile_map[1], width)
             y = self._centred(box[1] - top, row, tile_map[0], height)
-            known = self._near(x, self.columns) and self._near(y, self.rows)
-            if not known and not any(self._near(x, (a,)) and self._near(y, (b,)) for a, b in found):
+            known = self._near(near, x, self.columns) and self._near(near, y, self.rows)
+            if not known and not any(self._near(near, x, (a,)) and self._near(near, y, (b,)) for a, b in found):
                 found.append((x, y))
         return [(left + x, top + y, self.side, self.side) for x, y in found]
 
@@ -102,8 +103,8 @@ class TileGrid:
         middle = begin + (2 * value + 1) * self.side // (2 * values)
         return min(max(middle - self.side // 2, 0), length - self.side)
 
-    def _near(self, begin: int, others: Sequence[int]) -> bool:
-        return any(NEAR * abs(begin - other) <= self.side for other in others)
+    def _near(self, near: int, begin: int, others: Sequence[int]) -> bool:
+        return any(near * abs(begin - other) <= self.side for other in others)
 
     def map_shape(self, tile_map: tuple[int, int]) -> tuple[int, int]:
         """(h, w) of the stitched map for maps of tiles of this shape: values no coarser than a tile's own."""

@@ -55,7 +55,7 @@ def _predict_tiled(engine: Engine, picture: Pieces, frame: Frame, answered: Sequ
     seen = _Seen(engine, picture, frame, answered)
     seen.take([picture.grid.box(i) for i in range(len(picture))])
     if math.isfinite(np.max(seen.scores)):
-        seen.take(seen.looks(picture.how.looks))
+        seen.take(seen.looks(picture.how.looks, picture.how.near))
     return seen.prediction()
 
 
@@ -94,11 +94,11 @@ class _Seen:
     def _highest(self, count: int) -> list[int]:
         return [int(i) for i in np.argsort(-np.asarray(self.scores), kind="stable")[:count]]
 
-    def looks(self, count: int) -> list[Box]:
-        """Where to look again, of so many tiles."""
+    def looks(self, count: int, near: int) -> list[Box]:
+        """Where to look again, of so many tiles (`TileGrid.looks`)."""
         assert self._stitched is not None
         peaks = ((self._boxes[i], self._peaks[i]) for i in self._highest(count))
-        return self._grid.looks(peaks, self._stitched.tile_map)
+        return self._grid.looks(peaks, self._stitched.tile_map, near)
 
     def prediction(self) -> Prediction:
         """About the whole picture."""

@@ -22,7 +22,7 @@ from PIL import Image
 
 from csflow.runtime import schema
 from csflow.runtime.bundle.directory import Bundle
-from csflow.runtime.bundle.tiles import LOOKS
+from csflow.runtime.bundle.tiles import LOOKS, NEAR
 from csflow.runtime.detector import Detector
 from csflow.runtime.engines.opening import load_engine
 from csflow.runtime.errors import SourceError
@@ -34,7 +34,7 @@ ROUNDS = 3
 
 def tiled(bundle: Bundle, path: Path, tiles: tuple[int, int]) -> Bundle:
     """The model of a bundle, given pictures in tiles."""
-    how = replace(bundle.manifest.preprocessing, roi=None, ignore=(), tiles=tiles, looks=LOOKS)
+    how = replace(bundle.manifest.preprocessing, roi=None, ignore=(), tiles=tiles, looks=LOOKS, near=NEAR)
     files = {name: bundle.read(name) for name in bundle.manifest.files if not name.endswith("verification.json")}
     provenance = {name: value for name, value in bundle.manifest.provenance.items() if name != "training"}
     manifest = replace(bundle.manifest, preprocessing=how, provenance=provenance, files={}, format_version=2)

@@ -67,6 +67,8 @@ def agree(ours: Any, theirs: Detector, image: Any, pixels: Any) -> None:
         {"tiles": (64, 0), "looks": 8},
         {"tiles": (90, 20), "looks": 3, "roi": (13, 7, 230, 151)},
         {"tiles": (50, 25), "looks": 8},
+        {"tiles": (50, 25), "looks": 8, "near": 64},
+        {"tiles": (96, 24), "looks": 5, "near": 1},
         {"tiles": (37, 18), "roi": (31, 21, 200, 111)},
         {"tiles": (150, 1), "roi": (1, 2, 151, 150), "ignore": ((0, 0, 50, 40), (140, 100, 60, 60))},
     ],
@@ -119,6 +121,19 @@ def test_what_are_no_looks_is_a_damaged_bundle_in_both(
 ) -> None:
     _, theirs = both(tiles=(64, 8), looks=1)
     refused(theirs, library, binding, "looks", {"looks": looks})
+
+
+@pytest.mark.parametrize("near", [0, 8, 257, 64.0, "64", None])
+def test_what_is_not_near_is_a_damaged_bundle_in_both(
+    both: Both, library: ctypes.CDLL, binding: ModuleType, near: Any
+) -> None:
+    _, theirs = both(tiles=(64, 8), looks=1)
+    refused(theirs, library, binding, "near", {"near": near})
+
+
+def test_near_is_of_looks(both: Both, library: ctypes.CDLL, binding: ModuleType) -> None:
+    _, theirs = both(tiles=(64, 8))
+    refused(theirs, library, binding, "near", {"near": 64})
 
 
 def test_looks_are_those_of_tiles(both: Both, library: ctypes.CDLL, binding: ModuleType) -> None:

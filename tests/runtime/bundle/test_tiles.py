@@ -66,12 +66,15 @@ def test_what_is_highest_at_an_edge_is_looked_at_again_in_a_middle() -> None:
     assert grid.columns == (0, 90, 180, 200)
     assert grid.rows == (0, 64)
     # 10 values of 10 px: the upper right of the first tile, which lies at the upper edge of the picture.
-    assert grid.looks([(grid.box(0), 9)], (10, 10)) == [(10 + 45, 20, 100, 100)]
+    assert grid.looks([(grid.box(0), 9)], (10, 10), 8) == [(10 + 45, 20, 100, 100)]
     # The same point, seen by its neighbour, needs no other look; the middle of a tile none at all.
-    assert grid.looks([(grid.box(0), 9), (grid.box(1), 0), (grid.box(2), 44)], (10, 10)) == [(55, 20, 100, 100)]
+    assert grid.looks([(grid.box(0), 9), (grid.box(1), 0), (grid.box(2), 44)], (10, 10), 8) == [(55, 20, 100, 100)]
     # Where four tiles meet; and at the far corner, which no tile has nearer to its middle.
-    assert grid.looks([(grid.box(0), 89)], (10, 10)) == [(55, 20 + 35, 100, 100)]
-    assert grid.looks([(grid.box(7), 99)], (10, 10)) == []
+    assert grid.looks([(grid.box(0), 89)], (10, 10), 8) == [(55, 20 + 35, 100, 100)]
+    assert grid.looks([(grid.box(7), 99)], (10, 10), 8) == []
+    # A point that lies 5 px off a tile's middle is near to it by an eighth of a side, and not by a 32nd.
+    assert grid.looks([(grid.box(0), 44)], (10, 10), 8) == []
+    assert grid.looks([(grid.box(0), 55)], (10, 10), 32) == [(15, 25, 100, 100)]
 
 
 @settings(max_examples=60, deadline=None)
@@ -82,8 +85,9 @@ def test_after_looking_again_every_peak_lies_in_the_middle_of_a_tile_or_at_the_p
     side, cells = data.draw(sides), data.draw(st.integers(1, 12))
     region = (3, 5, data.draw(st.integers(side, 200)), data.draw(st.integers(side, 200)))
     grid = TileGrid.of(region, (side, data.draw(st.integers(0, side // 2))))
+    near = data.draw(st.sampled_from((1, 8, 64)))
     peaks = data.draw(st.lists(st.tuples(st.integers(0, len(grid) - 1), st.integers(0, cells**2 - 1)), max_size=8))
-    looks = grid.looks([(grid.box(i), peak) for i, peak in peaks], (cells, cells))
+    looks = grid.looks([(grid.box(i), peak) for i, peak in peaks], (cells, cells), near)
     boxes = [*(grid.box(i) for i in range(len(grid))), *looks]
     for look in looks:
         assert region[0] <= look[0] <= region[0] + region[2] - side
@@ -95,7 +99,7 @@ def test_after_looking_again_every_peak_lies_in_the_middle_of_a_tile_or_at_the_p
             y - 5 + (2 * (peak // cells) + 1) * side // (2 * cells),
         ]
         best = [min(max(p - side // 2, 0), length - side) for p, length in zip(point, region[2:], strict=True)]
-        assert any(8 * abs(b[0] - 3 - best[0]) <= side and 8 * abs(b[1] - 5 - best[1]) <= side for b in boxes)
+        assert any(max(abs(b[0] - 3 - best[0]), abs(b[1] - 5 - best[1])) * near <= side for b in boxes)
 
 
 def test_what_is_not_a_number_is_not_covered_by_a_neighbour() -> None:

@@ -123,11 +123,16 @@ void parse_looks(const Object &how, Manifest &manifest) {
     const std::int64_t looks = how.whole("looks");
     how.require(looks >= 1 && looks <= kMaxLooks && manifest.tile_side > 0, "looks (1 to 8, of tiles)");
     manifest.looks = static_cast<std::int32_t>(looks);
+    if (how.has("near")) {
+        const std::int64_t near = how.whole("near");
+        how.require(near >= 1 && near <= kMaxNear && near != kNear, "near (1 to 256, a default is left out)");
+        manifest.near = static_cast<std::int32_t>(near);
+    }
 }
 
 void parse_preprocessing(const Json &value, Manifest &manifest, const std::string &where) {
     const Object how(value, {"image_size", "roi", "resize", "colour", "ignore", "window", "align", "tiles",
-                             "looks"},
+                             "looks", "near"},
                      CSFLOW_BUNDLE_CORRUPTED, where);
     const std::int64_t size = how.whole("image_size");
     how.require(size >= 32 && size <= 8192 && size % 32 == 0, "image_size");
@@ -149,6 +154,7 @@ void parse_preprocessing(const Json &value, Manifest &manifest, const std::strin
     if (how.has("looks")) {
         parse_looks(how, manifest);
     }
+    how.require(how.has("looks") || !how.has("near"), "near (of looks)");
     // In format 2 a default is left out, so that the identity does not depend on who wrote the file.
     const bool spare = !how.has("resize") && !how.has("colour") && how.has("roi") != whole &&
                        how.has("ignore") != manifest.ignore.empty();

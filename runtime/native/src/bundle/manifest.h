@@ -30,6 +30,8 @@ struct FileEntry {
 
 /// Of `Manifest::looks`.
 constexpr std::int32_t kMaxLooks = 8;
+/// Of `Manifest::near`.
+constexpr std::int32_t kNear = 8, kMaxNear = 256;
 
 struct Manifest {
     std::int32_t format_version = 1;
@@ -40,6 +42,7 @@ struct Manifest {
     Alignment align;
     std::int32_t tile_side = 0, tile_overlap = 0; // pixels of the picture; 0, 0: the picture goes through as one
     std::int32_t looks = 0; // of so many tiles what is highest may be looked at again
+    std::int32_t near = kNear; // what lies within this part of a tile's side of its middle is not
     std::string method = "cs-flow";
     std::vector<std::string> graphs = {"backbone", "flow"}; // in running order
     std::map<std::string, FileEntry> files;

@@ -84,7 +84,7 @@ Detector::Detector(const std::string &bundle, const OpenOptions &options)
                resized(tiles_, widest(limits_, limits_.roi.height, options.max_height))),
       stitched_(tiles_, widest(limits_, limits_.roi.width, options.max_width),
                 widest(limits_, limits_.roi.height, options.max_height), engine_->map()),
-      highest_(bundle_.manifest().looks) {
+      highest_(bundle_.manifest().looks, bundle_.manifest().near) {
     if (!bundle_.manifest().align.reference.empty()) {
         aligner_.emplace(bundle_.manifest().align, bundle_.manifest().image_size);
     }

@@ -36,9 +36,8 @@ struct Places {
     std::int64_t own(std::int64_t j) const noexcept { return middle(j) * of_tile / (2 * of_all * side); }
 };
 
-// An eighth of a side: what lies in the middle of one tile lies in the middle quarter of the other.
-bool within(std::int32_t begin, std::int32_t other, std::int32_t side) noexcept {
-    return 8 * std::abs(std::int64_t{begin} - other) <= side;
+bool within(std::int32_t begin, std::int32_t other, std::int32_t side, std::int32_t part) noexcept {
+    return part * std::abs(std::int64_t{begin} - other) <= side;
 }
 
 // What is not a number stays it, whatever lies beside it.
@@ -77,19 +76,19 @@ Roi TileGrid::centred(const Roi &box, std::int32_t value, const Map &of_tile) co
     return {region_.x + x, region_.y + y, tiles_.side, tiles_.side};
 }
 
-bool TileGrid::has_near(const Roi &box) const noexcept {
-    const auto along = [this](std::int32_t begin, std::int32_t length, std::int32_t count) {
+bool TileGrid::has_near(const Roi &box, std::int32_t part) const noexcept {
+    const auto along = [this, part](std::int32_t begin, std::int32_t length, std::int32_t count) {
         bool found = false;
         for (std::int32_t i = 0; i < count && !found; ++i) {
-            found = within(begin, offset(i, length, tiles_), tiles_.side);
+            found = within(begin, offset(i, length, tiles_), tiles_.side, part);
         }
         return found;
     };
     return along(box.x - region_.x, region_.width, across_) && along(box.y - region_.y, region_.height, down_);
 }
 
-bool near(const Roi &one, const Roi &other) noexcept {
-    return within(one.x, other.x, one.width) && within(one.y, other.y, one.height);
+bool near(const Roi &one, const Roi &other, std::int32_t part) noexcept {
+    return within(one.x, other.x, one.width, part) && within(one.y, other.y, one.height, part);
 }
 
 void Highest::add(float score, const Roi &box, const Map &of_tile) noexcept {
@@ -110,8 +109,8 @@ std::int32_t Highest::looks(const TileGrid &grid, const Map &of_tile, Roi *looks
     std::int32_t found = 0;
     for (std::int32_t i = 0; i < count_; ++i) {
         const Roi box = grid.centred(seen_[i].box, seen_[i].peak, of_tile);
-        const bool known = std::any_of(looks, looks + found, [&](const Roi &look) { return near(box, look); });
-        if (!known && !grid.has_near(box)) {
+        const bool known = std::any_of(looks, looks + found, [&](const Roi &look) { return near(box, look, near_); });
+        if (!known && !grid.has_near(box, near_)) {
             looks[found++] = box;
         }
     }

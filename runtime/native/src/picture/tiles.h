@@ -27,8 +27,8 @@ public:
     Roi box(std::int32_t index) const noexcept;
     /// A tile in whose middle a value of another's map lies, as near as the picture's edge allows.
     Roi centred(const Roi &box, std::int32_t value, const Map &of_tile) const noexcept;
-    /// Whether a tile begins within an eighth of a side of this box: its middle quarter has the box's middle.
-    bool has_near(const Roi &box) const noexcept;
+    /// Whether a tile begins within this part of a side of a box.
+    bool has_near(const Roi &box, std::int32_t part) const noexcept;
 
 private:
     Tiles tiles_;
@@ -36,14 +36,15 @@ private:
     std::int32_t across_ = 0, down_ = 0;
 };
 
-/// Whether one box begins within an eighth of its side of another.
-bool near(const Roi &one, const Roi &other) noexcept;
+/// Whether one box begins within this part of its side of another.
+bool near(const Roi &one, const Roi &other, std::int32_t part) noexcept;
 
 /// The tiles of a picture with the highest scores, and where their maps are highest; the highest first, of equal ones the
 /// earlier. No allocation.
 class Highest {
 public:
-    explicit Highest(std::int32_t most) noexcept : most_(most) {}
+    /// Of so many tiles; what lies within the `near` part of a side of a tile's middle is not looked at again.
+    Highest(std::int32_t most, std::int32_t near) noexcept : most_(most), near_(near) {}
 
     void begin() noexcept { count_ = 0; }
     void add(float score, const Roi &box, const Map &of_tile) noexcept;
@@ -57,7 +58,7 @@ private:
         std::int32_t peak;
     };
 
-    std::int32_t most_, count_ = 0;
+    std::int32_t most_, near_, count_ = 0;
     Seen seen_[kMaxLooks]{};
 };
 
