@@ -31,7 +31,9 @@ def _strip(_ctx: click.Context, _parameter: click.Parameter, text: str | None) -
         return None
     found = re.fullmatch(r"([0-9]{1,5}),([0-9]{1,5})", text)
     if found is None or int(found[2]) >= int(found[1]):
-        raise click.BadParameter(f"{text!r} is no strip: expected HEIGHT,OVERLAP in rows, for example 2048,256")
+        raise click.BadParameter(
+            f"{text!r} is no strip: expected HEIGHT,OVERLAP in rows, the overlap below the height, for example 2048,256"
+        )
     return int(found[1]), int(found[2])
 
 
