@@ -21,19 +21,20 @@ class Item:
 
 
 def test_files_with_slow_tests_begin_then_those_with_many(pytestconfig: pytest.Config) -> None:
-    of = {name: Path(name) for name in ("a", "b", "c", "d")}
+    of = {name: Path(name) for name in ("a", "b", "c", "d", "e")}
     items = [
         Item(of["a"], "1"),
         *(Item(of["b"], str(i)) for i in range(3)),
         Item(of["c"], "1"),
         Item(of["c"], "2", slow=True),
         *(Item(of["d"], str(i)) for i in range(4)),
+        *(Item(of["e"], str(i), slow=i == 2) for i in range(5)),
     ]
     plugins = [plugin for _, plugin in pytestconfig.pluginmanager.list_name_plugin()]
     root = str(Path(__file__).parents[1] / "conftest.py")
     (order,) = (p.pytest_collection_modifyitems for p in plugins if getattr(p, "__file__", "") == root)
     order(items)
-    assert "".join(str(item.path) for item in items) == "ccddddbbba"
+    assert "".join(str(item.path) for item in items) == "cceeeeeddddbbba"
     assert [item.name for item in items[:2]] == ["1", "2"]
 
 
