@@ -19,6 +19,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from csflow.runtime.errors import ConfigError, CSFlowError, DataError, SourceError
 from csflow.runtime.machine.names import shown
+from csflow.runtime.picture.decoding.depth import as_stored, highest_level, is_deep
 from csflow.runtime.picture.decoding.png import PngRows
 from csflow.runtime.picture.decoding.tiff import tiff_words
 from csflow.runtime.picture.orientation import TURNED, orientation_of, upright
@@ -44,8 +45,8 @@ UNREAD_SUFFIXES = frozenset(
 """Pictures of formats that csflow does not read: passed over, but not without a word."""
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM")
 """What Pillow may decode, whatever the suffix says: others of its formats start programs (EPS: Ghostscript)."""
-TIFF_BITS, TIFF_PHOTOMETRIC = 258, 262
-"""Tags BitsPerSample and PhotometricInterpretation (TIFF 6.0)."""
+TIFF_PHOTOMETRIC = 262
+"""Tag PhotometricInterpretation (TIFF 6.0)."""
 SUBFILE_TYPE = 254
 MAX_PAGES = 100
 MAX_PIXELS = 16384 * 16384
@@ -122,7 +123,7 @@ def read_picture(path: Path) -> NDArray[Any]:
     with _opened(path) as picture:
         image = _in_bands(picture)
         if image is None:
-            image = _deep_grey(picture, path) if _is_deep(picture) else pixels_of(picture)
+            image = _deep_grey(picture, path) if is_deep(picture) else pixels_of(picture)
         # Pillow itself turns a TIFF while it loads it, and forgets the tag.
         return upright(image, orientation_of(picture))
 
@@ -176,12 +177,16 @@ def _deep_grey(picture: Image.Image, path: Path) -> NDArray[np.uint16]:
         raise DataError(f"{path} has more than 8 bits a channel, in colour: convert it to 16-bit grey or 8-bit RGB")
     if isinstance(picture, TiffImageFile) and picture.tag_v2.get(TIFF_PHOTOMETRIC) == 0:
         raise DataError(f"{path} stores white as 0: save it with black as 0")
+    # The decoder is forgotten as soon as the picture is loaded.
+    highest = highest_level(picture)
     try:
-        return pixels_of(picture)
+        levels = pixels_of(picture)
     except SourceError:
         raise DataError(
             f"{path} has more than 8 bits a channel, and not whole levels from 0 to 65535: convert it to 16-bit grey"
         ) from None
+    # Pillow spreads a PGM to 65535; a window is in levels of the camera, as stored.
+    return levels if highest is None else as_stored(levels, highest)
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -287,14 +292,3 @@ def _require_file(path: Path) -> None:
         raise DataError(f"{path} cannot be decoded: it is a folder, pipe or device, expected a file with a picture")
     if not found.st_size:
         raise DataError(f"{path} is empty: a copy went wrong, remove or replace it")
-
-
-def _is_deep(picture: Image.Image) -> bool:
-    """Whether the header states more than 8 bits a channel: Pillow cuts 16-bit colour to 8 without a word."""
-    if picture.mode.startswith(("I", "F")):
-        return True
-    if isinstance(picture, TiffImageFile):
-        return any(bits > 8 for bits in picture.tag_v2.get(TIFF_BITS, ()))
-    # What the decoder is told: a PNG's channels and depth as in 'RGB;16B', a PPM's highest value.
-    told = [tile[3] for tile in getattr(picture, "tile", [])]
-    return any(";16" in t if isinstance(t, str) else picture.format == "PPM" and t[1] > 255 for t in told)

@@ -64,6 +64,18 @@ def test_a_file_of_16_bits_keeps_every_level(suffix: str, tmp_path: Path) -> Non
     np.testing.assert_array_equal(prepare_file(path, how), preprocess(levels, how))
 
 
+@pytest.mark.parametrize("highest", [1023, 4095, 65534])
+@pytest.mark.parametrize("plain", [False, True])
+def test_a_pgm_of_fewer_bits_keeps_the_levels_of_its_camera(highest: int, plain: bool, tmp_path: Path) -> None:
+    levels = np.linspace(0, highest, 64 * 64).astype(np.uint16).reshape(64, 64)
+    path = tmp_path / "a.pgm"
+    if plain:
+        path.write_text(f"P2 64 64 {highest}\n" + "\n".join(" ".join(map(str, row)) for row in levels.tolist()) + "\n")
+    else:
+        path.write_bytes(b"P5 64 64 %d\n" % highest + levels.astype(">u2").tobytes())
+    np.testing.assert_array_equal(read_picture(path), levels)
+
+
 def test_a_tiff_that_is_big_endian_or_turned_is_as_it_was_seen(tmp_path: Path) -> None:
     tags = {274: 6}
     Image.fromarray(RAMP[:32]).save(tmp_path / "turned.tiff", tiffinfo=tags)
