@@ -25,8 +25,8 @@ demo: $(VENV)/.demo
 	$(BIN)/csflow synthetic $(DEMO)/images
 	$(BIN)/csflow train $(DEMO)/images --bundle $(DEMO)/model.csflow --backbone tf_efficientnet_lite0 --image-size 256 \
 	    --hidden 64 --epochs 20 --learning-rate 3e-3 --schedule cosine
-	$(BIN)/csflow calibrate $(DEMO)/images/calibration/good --bundle $(DEMO)/model.csflow --false-reject-rate 5%
 	$(BIN)/csflow export --bundle $(DEMO)/model.csflow
+	$(BIN)/csflow calibrate $(DEMO)/images/calibration/good --bundle $(DEMO)/model.csflow --false-reject-rate 5%
 	$(BIN)/csflow evaluate $(DEMO)/images --bundle $(DEMO)/model.csflow --backend openvino --report $(DEMO)/report
 	$(BIN)/csflow run --bundle $(DEMO)/model.csflow --camera 'synthetic://?defects=0.3&fps=5&seed=9&frames=40' \
 	    --save $(DEMO)/rejected --results $(DEMO)/results.jsonl
