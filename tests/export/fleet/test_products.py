@@ -23,6 +23,8 @@ TWO = (
     '[defaults]\nbackbone = "tf_efficientnet_lite0"\nmethod = "padim"\nimage_size = 128\n{}[products.a]\nimages = "x"\n'
 )
 TWO += '{}[products.b]\nimages = "y"\nmethod = "nearest"\n{}'
+SHORT_FLOW = "cs-flow?hidden=128&epochs=10&schedule=cosine&learning_rate=0.003"
+"""What the preset 'balanced' means."""
 
 
 def written(folder: Path, text: str) -> Path:
@@ -110,7 +112,7 @@ def test_a_preset_is_overruled_by_whatever_is_said(tmp_path: Path) -> None:
     text = '[defaults]\npreset = "balanced"\nimage_size = 256\n[products.a]\nimages = "x"\n'
     text += '[products.b]\nimages = "x"\nmethod = "padim"\n[products.c]\nimages = "x"\npreset = "fast"\n'
     entries = [product.entry for product in read_products(written(tmp_path, text)).products]
-    assert [entry.method for entry in entries] == ["cs-flow?hidden=256&epochs=40", "padim", "mahalanobis"]
+    assert [entry.method for entry in entries] == [SHORT_FLOW, "padim", "mahalanobis"]
     assert {(entry.backbone, entry.image_size) for entry in entries} == {("tf_efficientnet_lite2", 256)}
     assert [entry.hold_out for entry in entries] == [0.1, 0.1, None]
 

@@ -15,6 +15,9 @@ from csflow.toolkit.forecast import duration
 from csflow.toolkit.methods.flow.config import FlowConfig, TrainConfig
 from csflow.toolkit.plan import BackboneChoice, TrainPlan, model_plan
 
+SHORT = TrainConfig(epochs=10, schedule="cosine", learning_rate=3e-3)
+"""The training of 'balanced'."""
+
 
 def plan_of(monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[Any, Any, float]:
     """(model, training, share held out) that `csflow train x WORDS` would train."""
@@ -39,13 +42,13 @@ def test_fast_is_one_pass_and_balanced_is_the_flow(monkeypatch: pytest.MonkeyPat
     fast, _, _ = plan_of(monkeypatch, "--preset", "fast")
     assert (fast.method, fast.image_size, fast.backbone.name) == ("mahalanobis", 384, "tf_efficientnet_lite2.in1k")
     model, training, hold_out = plan_of(monkeypatch, "--preset", "balanced")
-    assert (model.head, training, hold_out) == (FlowConfig(hidden=256), TrainConfig(epochs=40), 0.1)
+    assert (model.head, training, hold_out) == (FlowConfig(hidden=128), SHORT, 0.1)
 
 
 def test_an_option_overrules_wherever_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
     for words in (["--epochs", "9", "--preset", "balanced"], ["--preset", "balanced", "--epochs", "9"]):
         model, training, _ = plan_of(monkeypatch, *words)
-        assert (model.head.hidden, training.epochs) == (256, 9)
+        assert (model.head.hidden, training.epochs) == (128, 9)
     model, _, _ = plan_of(monkeypatch, "--preset", "balanced", "--method", "nearest", "--image-size", "256")
     assert (model.method, model.image_size) == ("nearest", 256)
     assert plan_of(monkeypatch, "--preset", "balanced", "--method", "cs-flow?hidden=32")[0].head.hidden == 32

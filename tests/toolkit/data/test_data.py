@@ -194,7 +194,7 @@ def test_pictures_of_formats_that_csflow_does_not_read_are_told(tmp_path: Path) 
     picture(tmp_path / "train/good/a.png")
     (tmp_path / "train/good/b.heic").touch()
     (line,) = load_dataset(tmp_path).left_out
-    assert "train/good/b.heic: save them as PNG or JPEG" in line
+    assert "train/good/b.heic: save it as PNG or JPEG" in line
 
 
 def test_a_folder_of_labelled_pictures_is_a_data_set(tmp_path: Path) -> None:
