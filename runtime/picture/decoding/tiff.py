@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import BinaryIO
 
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
@@ -26,7 +27,10 @@ def tiff_words(file: BinaryIO) -> str | None:
     try:
         directory = ImageFileDirectory_v2(head)
         file.seek(directory.next)
-        directory.load(file)
+        with warnings.catch_warnings():
+            # Pillow only warns of a directory that ends too early, and takes what is missing for its defaults.
+            warnings.simplefilter("error")
+            directory.load(file)
         bits = max(directory.get(BITS, (1,)))
         samples, kind = int(directory.get(SAMPLES, 1)), KINDS.get(max(directory.get(FORMAT, (1,))), "")
         packing = int(directory.get(COMPRESSION, 1))

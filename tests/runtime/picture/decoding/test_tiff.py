@@ -115,3 +115,13 @@ def test_what_is_not_read_is_named(
 @pytest.mark.parametrize("data", [b"", b"II*\0", b"MM\0*\0\0\0\x08", b"II*\0" + b"\xff" * 40, b"\x89PNG\r\n\x1a\n"])
 def test_what_is_damaged_or_something_else_is_not_described(data: bytes) -> None:
     assert tiff_words(io.BytesIO(data)) is None
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_tiff_that_ends_in_its_directory_is_no_picture_and_nothing_is_warned_of(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    (tmp_path / "a.tif").write_bytes(b"II*\0garbage")
+    with pytest.raises(DataError, match=r"a\.tif is not a picture that can be read: remove or replace it"):
+        read_picture(tmp_path / "a.tif")
+    assert not recwarn.list
