@@ -148,6 +148,8 @@ class Camera:
             else:
                 # Nothing to see may be right; a camera that is gone does not answer this.
                 self.nodes.get_node("PixelFormat").to_string()
+                # A picture after an hour would be dated by a comparison as old.
+                self._clock.compare()
                 outbox.tell({"event": "idle"})
         except CSFlowError:
             raise

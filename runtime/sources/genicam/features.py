@@ -20,6 +20,10 @@ __all__ = ["apply_features", "limits_of"]
 TOLERANCE = 0.005
 """Share by which a number with a decimal point may read back differently: cameras count exposure in lines or ticks."""
 COMMAND_S = 10.0
+DO_IT = ("", "1", "true")
+"""What may stand behind a command: it takes no value, and files of features say 1 for one that is to be executed."""
+OWN = ("AcquisitionStart", "AcquisitionStop", "AcquisitionAbort", "TLParamsLocked")
+"""What csflow does itself, each at its time."""
 Nodes = Any
 
 
@@ -38,13 +42,17 @@ def apply_features(
         What was read back, by name.
 
     Raises:
-        ConfigError: the camera has no such feature.
+        ConfigError: the camera has no such feature, csflow sets it by itself, or a command is given a value.
         SourceError: it refuses a value, or keeps another one.
     """
     found: dict[str, str] = {}
     for feature, text in wanted:
         node = _node(nodes, feature, name)
+        if feature in OWN:
+            raise ConfigError(f"{name}: csflow starts, stops and locks the camera by itself: leave out {feature}")
         if hasattr(node, "execute"):
+            if text.lower() not in DO_IT:
+                raise ConfigError(f"{name}: {feature} is a command and takes no value, not {text!r}: write {feature}=")
             _execute(node, feature, name)
             continue
         _set(node, feature, text, name)

@@ -116,6 +116,13 @@ class ResourceInUseException(Exception):
     """As the binding calls it."""
 
 
+def test_clocks_are_compared_while_no_picture_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[int] = []
+    monkeypatch.setattr(driver.CameraClock, "compare", lambda clock: compared.append(id(clock)))
+    driven(monkeypatch, Harvester(None, None), enough=3)
+    assert len(compared) == 3
+
+
 def test_a_camera_that_somebody_else_has_is_no_lost_one(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SourceError, match="cannot be opened: another program has it"):
         driven(monkeypatch, Harvester(access=4))

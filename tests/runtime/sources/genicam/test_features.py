@@ -155,6 +155,25 @@ def test_a_feature_that_a_later_one_changed_is_noticed() -> None:
         applied(nodes, ("ExposureTime", "50"), ("TriggerMode", "On"))
 
 
+@pytest.mark.parametrize(("text", "executed"), [("", 1), ("1", 1), ("True", 1), ("0", 0), ("Off", 0)])
+def test_a_command_is_executed_or_refused_and_never_neither(text: str, executed: int) -> None:
+    nodes = camera()
+    if executed:
+        apply_features(nodes, [("UserSetLoad", text)], "cam", True, pytest.fail)
+    else:
+        with pytest.raises(ConfigError, match=r"UserSetLoad is a command and takes no value.*: write UserSetLoad=$"):
+            apply_features(nodes, [("UserSetLoad", text)], "cam", True, pytest.fail)
+    assert nodes.UserSetLoad.executed == executed
+
+
+def test_what_csflow_does_itself_is_refused() -> None:
+    nodes = camera()
+    nodes.AcquisitionStart = nodes.UserSetLoad  # type: ignore[attr-defined]
+    with pytest.raises(ConfigError, match="leave out AcquisitionStart"):
+        apply_features(nodes, [("AcquisitionStart", "1")], "cam", True, pytest.fail)
+    assert nodes.UserSetLoad.executed == 0
+
+
 def test_a_command_that_does_not_end_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(features, "COMMAND_S", 0.01)
     with pytest.raises(SourceError, match=r"has not finished UserSetLoad within 0\.01 s"):
