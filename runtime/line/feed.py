@@ -36,7 +36,7 @@ class Feed:
         """Why the camera is away, in words; empty while it is there."""
         self.ended = False
         self._comes_back = source if isinstance(source, Reconnecting) else None
-        self._patient = isinstance(source, WatchSource)
+        self._folder = source if isinstance(source, WatchSource) else None
         self._grabber = Grabber(source, depth, wake) if source.live else None
         self._source: FrameSource = self._grabber or source
         self._silence_s = silence_s
@@ -49,12 +49,26 @@ class Feed:
     @property
     def ready(self) -> bool:
         """Whether `poll` need not wait: there is a frame, an end, or a file."""
-        return not self.ended and not self._patient and (self._grabber is None or self._grabber.ready)
+        return not self.ended and self._folder is None and (self._grabber is None or self._grabber.ready)
 
     def fire(self) -> None:
         """Let the camera expose, where it waits for that."""
         if isinstance(self._inner, TriggeredSource):
             self._inner.fire()
+
+    @property
+    def waits(self) -> bool:
+        """Whether the camera exposes only when it is told to."""
+        return isinstance(self._inner, TriggeredSource) and self._inner.waits
+
+    def look(self) -> None:
+        """Note what appears in a watched folder while nobody asks, and when."""
+        if self._folder is not None:
+            self._folder.look()
+
+    def leave_out(self, before_ns: int) -> int:
+        """Pass over what appeared in a watched folder before a request; how many pictures that were."""
+        return 0 if self._folder is None else self._folder.leave_out(before_ns)
 
     @property
     def reconnects(self) -> int:
@@ -112,10 +126,10 @@ class Feed:
             raise SourceLost(f"{self.name} gave only bad frames for {self._silence_s:g} s, the last: {self._only_bad}")
 
     def _waited(self) -> FrameError | None:
-        if isinstance(self._inner, TriggeredSource) and self._inner.waits:
+        if self.waits:
             self._heard_ns = time.monotonic_ns()
         silent = time.monotonic_ns() - self._heard_ns > self._silence_s * 1e9
-        if self._comes_back is None and not self._patient and silent:
+        if self._comes_back is None and self._folder is None and silent:
             raise self._silence()
         hanging = self._grabber is not None and self._grabber.hanging_s > self._silence_s
         if self._comes_back is not None and hanging and not self.away:

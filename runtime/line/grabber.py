@@ -14,14 +14,16 @@ __all__ = ["Grabber"]
 
 POLL_S = 0.2
 JOIN_S = 2.0
+WAITING_BYTES = 1 << 30
+"""Frames that wait hold no more together; of larger ones a single one waits."""
 
 
 class Grabber:
     """A source that reads another in its own thread and hands out its newest frames.
 
-    At most `depth` frames wait; when one more comes, the oldest is dropped and counted. With a depth of 1 a late
-    reader gets the newest frame. The time limit of `read` holds even where the inner source hangs in its driver.
-    Takes over the inner source: the thread that reads it also closes it.
+    At most `depth` frames wait, of large ones fewer; when one more comes, the oldest is dropped and counted. With a
+    depth of 1 a late reader gets the newest frame. The time limit of `read` holds even where the inner source hangs in
+    its driver. Takes over the inner source: the thread that reads it also closes it.
     """
 
     live = True
@@ -41,6 +43,7 @@ class Grabber:
         self._changed = wake or threading.Condition()
         self._depth = depth
         self._waiting: deque[Frame | FrameError] = deque()
+        self._held = 0
         self._failure: Exception | None = None
         self._stop = threading.Event()
         self._returned_s = time.monotonic()
@@ -61,6 +64,7 @@ class Grabber:
         """The oldest frame that waits, or None; then how the inner source ended. Does not wait."""
         with self._changed:
             item = self._waiting.popleft() if self._waiting else None
+            self._held -= 0 if item is None else _size(item)
             if item is None and self._failure is not None:
                 raise self._failure
         if isinstance(item, FrameError):
@@ -95,8 +99,9 @@ class Grabber:
                 self._changed.notify_all()
 
     def _store(self, item: Frame | FrameError) -> None:
-        if len(self._waiting) >= self._depth:
-            self._waiting.popleft()
+        self._held += _size(item)
+        while self._waiting and (len(self._waiting) >= self._depth or self._held > WAITING_BYTES):
+            self._held -= _size(self._waiting.popleft())
             self.dropped += 1
         self._waiting.append(item)
 
@@ -111,6 +116,7 @@ class Grabber:
         self._thread.join(JOIN_S)
         with self._changed:
             self._waiting.clear()
+            self._held = 0
             self._failure = EndOfStream()
 
     def __enter__(self) -> Grabber:
@@ -118,3 +124,7 @@ class Grabber:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _size(item: Frame | FrameError) -> int:
+    return item.image.nbytes if isinstance(item, Frame) else 0

@@ -137,7 +137,7 @@ def inspect(
                 time.sleep(warm_up_left_s(sources))
                 trigger.ready(detector.identity, detector.self_test)
         opened(Opened(detector, sources, trigger, outputs.page_url))
-        return _run(wish.policy, detector, sources, trigger, outputs, stopping, service)
+        return _run(_kept_for_each(wish.policy, trigger), detector, sources, trigger, outputs, stopping, service)
 
 
 def _by_its_own_input(wish: Inspection) -> Inspection:
@@ -148,6 +148,14 @@ def _by_its_own_input(wish: Inspection) -> Inspection:
         raise ConfigError("--trigger camera is about one camera: start one run for each")
     policy = replace(wish.policy, depth=max(wish.policy.depth, MAX_PENDING))
     return replace(wish, cameras=[camera_uri(wish.trigger, wish.cameras[0])], trigger=None, policy=policy)
+
+
+def _kept_for_each(policy: StreamPolicy, trigger: Trigger | None) -> StreamPolicy:
+    """Where several requests may wait, pictures wait too: each gets the first after it, not what is there when its turn
+    comes. A supervisor asks for one part at a time."""
+    if trigger is None or isinstance(trigger, SupervisedTrigger):
+        return policy
+    return replace(policy, depth=max(policy.depth, MAX_PENDING))
 
 
 def _trigger(wish: Inspection, stack: contextlib.ExitStack) -> Trigger | None:

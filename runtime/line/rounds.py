@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from csflow.runtime.errors import EndOfStream, FrameError
 from csflow.runtime.line.feed import Feed, Mapped
 from csflow.runtime.line.judge import Case
+from csflow.runtime.line.owed import Owed
 from csflow.runtime.source import FrameSource
 from csflow.runtime.trigger import Request, Trigger
 from csflow.runtime.types import Frame
@@ -73,6 +74,7 @@ class Rounds:
         self._stop = stop
         self._left = max_results
         self._seen: Frame | None = None
+        self._owed = Owed()
         self.feeds = [Feed(source, silence_s, depth, self._wake, mapped) for source in sources]
 
     def free(self, batch: int) -> Iterator[list[Turn]]:
@@ -142,6 +144,8 @@ class Rounds:
                 yield self._counted([turn])
             elif feed.live:
                 self._idle(feed)
+            else:
+                feed.look()
 
     def refused(self, trigger: Trigger) -> Iterator[list[Turn]]:
         """A turn without a picture for every request that had come before the end."""
@@ -153,7 +157,7 @@ class Rounds:
     def _idle(self, feed: Feed) -> None:
         """What comes while nobody asks is not judged; whether the camera is there is noticed."""
         item = feed.poll()
-        if isinstance(item, Frame):
+        if item is not None and not self._owed.takes(item) and isinstance(item, Frame):
             self._seen = item
         feed.check()
 
@@ -161,7 +165,10 @@ class Rounds:
         """The first frame captured after the request, or why there is none."""
         if request.missed:
             return FrameError("too many triggers were waiting: give them more slowly", -1, feed.name, "missed")
-        feed.fire()
+        self._owed.forgive(feed.leave_out(request.since_ns), deadline_s)
+        fired = not self._owed
+        if fired:
+            feed.fire()
         # A camera that exposes on the same trigger gives one frame, which may have come before the request was seen.
         seen, self._seen = self._seen, None
         if seen is not None and _answers(seen, request, feed):
@@ -171,14 +178,28 @@ class Rounds:
         while not self._stop.is_set() and not feed.ended:
             self._beat()
             item = feed.poll(wait_s)
+            if item is not None and self._owed.takes(item):
+                item = None
+            if not fired and not self._owed:
+                fired = True
+                feed.fire()
             if isinstance(item, FrameError) or (item is not None and _answers(item, request, feed)):
                 return item
             if feed.away:
+                self._owed.clear()
                 return FrameError(feed.away, -1, feed.name, "lost")
             wait_s = min(POLL_S, (end_ns - time.monotonic_ns()) / 1e9)
             if wait_s <= 0:
-                return FrameError(f"no frame within {deadline_s * 1e3:g} ms of the trigger", -1, feed.name, "timeout")
+                return self._late(feed, deadline_s, fired)
         return _ended(feed)
+
+    def _late(self, feed: Feed, deadline_s: float, fired: bool) -> FrameError:
+        words = f"no frame within {deadline_s * 1e3:g} ms of the trigger"
+        if self._owed:
+            words += ": that of the trigger before may still come, and would be taken for this one's"
+        if fired or not feed.waits:
+            self._owed.add()
+        return FrameError(words, -1, feed.name, "timeout")
 
 
 def _ended(feed: Feed) -> FrameError:

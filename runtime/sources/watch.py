@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections import deque
@@ -94,6 +95,20 @@ class WatchSource:
                 return None
             time.sleep(wait_s)
         raise EndOfStream
+
+    def look(self) -> None:
+        """Take note of what has appeared, for a run that does not read now; a folder that is away shows in `read`."""
+        with contextlib.suppress(OSError):
+            self._look()
+
+    def leave_out(self, before_ns: int) -> int:
+        """Pass over what appeared before a moment, by `time.monotonic_ns`; how many that were. What was there stays."""
+        self.look()
+        kept = [one for one in self._waiting if one.seen_ns is None or one.seen_ns >= before_ns]
+        gone = len(self._waiting) - len(kept)
+        self._waiting = deque(kept)
+        self._next += gone
+        return gone
 
     def _listed(self) -> None:
         try:
