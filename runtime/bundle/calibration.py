@@ -18,7 +18,7 @@ MAX_SCORES = 100_000
 
 @dataclass(frozen=True)
 class Calibration:
-    """The content of calibration.json. Scores and thresholds are raw scores (mean of z²/2).
+    """The content of calibration.json. Scores and thresholds are raw scores (`Prediction.score`).
 
     OK when 0 < score <= warn_threshold, UNCERTAIN up to reject_threshold inclusive, NOK above it,
     ERROR when the score is not a positive finite number: no picture has it, a dead engine may.

@@ -48,7 +48,7 @@ class Host:
         for pattern in SENSORS:
             for sensor in self._system.glob(pattern):
                 with contextlib.suppress(OSError, ValueError):
-                    found.append(int(sensor.read_text()))
+                    found.append(int(sensor.read_text(encoding="ascii")))
         return max((one // 100 for one in found if one in LIKELY_MC), default=NO_SHARE)
 
     def _free(self) -> int:

@@ -56,7 +56,7 @@ def return_mapped_pages(folder: Path) -> None:
     with contextlib.suppress(AttributeError, OSError, ValueError):
         advise = ctypes.CDLL(None).madvise
         advise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-        for line in Path("/proc/self/maps").read_text(errors="surrogateescape").splitlines():
+        for line in Path("/proc/self/maps").read_text(encoding="utf-8", errors="surrogateescape").splitlines():
             if line.endswith(".blob") and str(folder) in line:
                 start, end = (int(number, 16) for number in line.split()[0].split("-"))
                 advise(start, end - start, PAGEOUT)
