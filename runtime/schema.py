@@ -19,7 +19,7 @@ from typing import Any, TypeVar, Union
 
 from csflow.runtime.machine.names import shown_in_json
 
-__all__ = ["SchemaError", "dump_json", "from_mapping", "json_line", "parse_json", "to_mapping"]
+__all__ = ["SchemaError", "dump_json", "from_mapping", "is_cut", "json_line", "parse_json", "to_mapping"]
 
 T = TypeVar("T")
 MAX_JSON_BYTES = 8 << 20
@@ -82,6 +82,12 @@ def parse_json(data: bytes) -> Any:
         raise SchemaError(f"not valid JSON ({error})") from None
     _check_values(value)
     return value
+
+
+def is_cut(line: bytes) -> bool:
+    """Whether a line of JSON objects ends in the middle, or holds nothing: what a power cut leaves of the last one."""
+    text = line.strip(b"\0 \t\r\n")
+    return not text or (text.startswith(b"{") and not text.endswith(b"}"))
 
 
 def _check_values(value: Any) -> None:

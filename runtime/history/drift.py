@@ -80,7 +80,8 @@ def by_day(records: Iterable[Mapping[str, Any]], weights_sha256: str) -> tuple[d
     others = 0
     for record in records:
         score = record.get("score")
-        if record["verdict"] in JUDGED and score is not None and record.get("weights_sha256") == weights_sha256:
+        judged = record["verdict"] in JUDGED and score is not None and score > 0.0
+        if judged and record.get("weights_sha256") == weights_sha256:
             days.setdefault(day_of(record), Parts()).add(record)
         else:
             others += 1

@@ -14,6 +14,8 @@ __all__ = ["detectable", "exceedance", "mann_whitney", "parts_needed", "shift_bo
 POWER = 0.8
 """Of the shifts that count as told: so often they are."""
 NORMAL = NormalDist()
+HALVINGS = 60
+"""Of an interval that holds all differences: what is left is finer than their digits."""
 Values = NDArray[np.float64]
 
 
@@ -40,11 +42,26 @@ def mann_whitney(reference: Sequence[float], day: Sequence[float]) -> tuple[floa
 def shift_bound(reference: Sequence[float], day: Sequence[float], alpha: float) -> tuple[float, float]:
     """(estimate, upper bound) of how far the day lies above the reference: Hodges and Lehmann's median of differences,
     and the difference that the shift exceeds with probability `alpha` at most (Ann. Math. Stat. 34, 1963)."""
-    differences = np.sort(np.subtract.outer(np.asarray(day), np.asarray(reference)).ravel())
-    n, m = len(reference), len(day)
-    up = NORMAL.inv_cdf(1.0 - alpha) * math.sqrt(n * m * (n + m + 1) / 12.0)
-    place = min(len(differences) - 1, math.ceil(n * m / 2.0 + up))
-    return float(np.median(differences)), float(differences[place])
+    first, second = np.sort(np.asarray(reference, np.float64)), np.sort(np.asarray(day, np.float64))
+    pairs = len(first) * len(second)
+    up = NORMAL.inv_cdf(1.0 - alpha) * math.sqrt(pairs * (len(first) + len(second) + 1) / 12.0)
+    place = min(pairs - 1, math.ceil(pairs / 2.0 + up))
+    middle = (_difference(first, second, (pairs - 1) // 2) + _difference(first, second, pairs // 2)) / 2.0
+    return middle, _difference(first, second, place)
+
+
+def _difference(reference: Values, day: Values, place: int) -> float:
+    """The `place`-th smallest, from 0, of all differences of a value of the day and one of the reference, both sorted.
+
+    Found by halving, to the last digits: a day of a million parts has more pairs than memory.
+    """
+    low, high = float(day[0] - reference[-1]), float(day[-1] - reference[0])
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2.0
+        # Whole numbers of pairs: those that lie at or below the middle.
+        below = int(np.searchsorted(day, reference + middle, side="right").sum())
+        low, high = (low, middle) if below > place else (middle, high)
+    return high
 
 
 def exceedance(count: int, parts: int, rank: int, known: int) -> float:

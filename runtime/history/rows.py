@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from csflow.runtime.errors import DataError
 
-__all__ = ["TEXTS", "columns", "day_of"]
+__all__ = ["NUMBERS", "TEXTS", "columns", "day_of"]
 
 NUMBERS = ("score", "threshold", "warn_threshold", "latency_s", "brightness", "sharpness")
 """float64; NULL where the record has null."""
@@ -21,7 +21,7 @@ TEXTS = ("verdict", "fault", "reason", "part", "trigger", "camera", "source", "b
 
 def day_of(record: Mapping[str, Any]) -> str:
     """The day in UTC, 2026-03-01. Raises DataError where the record has no time."""
-    return f"{_time(record):%Y-%m-%d}"
+    return f"{_time(record).date()}"
 
 
 def columns(records: Sequence[Mapping[str, Any]], line: str) -> dict[str, NDArray[Any]]:
@@ -31,7 +31,7 @@ def columns(records: Sequence[Mapping[str, Any]], line: str) -> dict[str, NDArra
         line: name of the line, in a column of its own.
     """
     made: dict[str, NDArray[Any]] = {
-        "time": np.array([np.datetime64(_time(r).replace(tzinfo=None), "ms") for r in records], "datetime64[ms]"),
+        "time": np.array([np.datetime64(_time(r), "ms") for r in records], "datetime64[ms]"),
         "line": np.array([line] * len(records), object),
         "verified": np.array([r.get("verified") is not False for r in records], bool),
     }
@@ -44,8 +44,10 @@ def columns(records: Sequence[Mapping[str, Any]], line: str) -> dict[str, NDArra
 
 
 def _time(record: Mapping[str, Any]) -> datetime:
+    """In UTC, without saying so."""
     text = record.get("time_utc")
     try:
-        return datetime.fromisoformat(str(text).replace("Z", "+00:00"))
-    except ValueError:
+        moment = datetime.fromisoformat(str(text).replace("Z", "+00:00"))
+        return moment.astimezone(timezone.utc).replace(tzinfo=None) if moment.tzinfo else moment
+    except (ValueError, OverflowError):
         raise DataError(f"a record without time_utc ({text!r}): expected the JSON lines of 'csflow run'") from None

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from csflow.runtime.atomic import clear_killed, sync_directory
 from csflow.runtime.errors import BackendUnavailable, ConfigError
-from csflow.runtime.history.rows import columns, day_of
+from csflow.runtime.history.rows import TEXTS, columns, day_of
 from csflow.runtime.machine.install import pip_install
 
 __all__ = ["Store", "duckdb"]
@@ -76,9 +76,12 @@ class Store:
             first += 1
         temporary = folder / f".{path.name}.00000000.tmp"
         del rows["line"]  # the folder says it
+        # A column without a value would get a type of its own, which no other file's texts could be read as.
+        typed = ", ".join(f"{name}::VARCHAR AS {name}" if name in TEXTS else name for name in rows)
         self._database.register("rows", rows)
         try:
-            self._database.execute(f"COPY rows TO {_quoted(temporary)} (FORMAT parquet, COMPRESSION zstd)")
+            how = f"TO {_quoted(temporary)} (FORMAT parquet, COMPRESSION zstd)"
+            self._database.execute(f"COPY (SELECT {typed} FROM rows) {how}")
         except duckdb().IOException as error:
             temporary.unlink(missing_ok=True)
             raise OSError(0, str(error).splitlines()[0], str(path)) from None

@@ -95,7 +95,10 @@ class LabelFolder:
             raise SinkError(f"cannot write into {self.root}: {error.strerror}; name another folder") from None
 
     def read(self) -> list[Label]:
-        """Every word, in order; none where there is no labels.jsonl. Raises DataError where it is not csflow's."""
+        """Every word, in order; none where there is no labels.jsonl. Raises DataError where it is not csflow's.
+
+        A line that a power cut left unfinished is no word: nobody was told that it was kept.
+        """
         path = self.root / LABELS
         try:
             if not path.is_file():
@@ -105,16 +108,19 @@ class LabelFolder:
             lines = path.read_bytes().splitlines()
         except OSError as error:
             raise DataError(f"cannot read {path}: {error.strerror}") from None
-        return [_parsed(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
+        whole = ((number, line) for number, line in enumerate(lines, 1) if not schema.is_cut(line))
+        return [_parsed(line, f"{path}, line {number}") for number, line in whole]
 
     def counts(self) -> LabelCounts:
         """How often the operator agreed. Raises DataError as `read`."""
         return LabelCounts.of(self.read())
 
     def _append(self, line: bytes) -> None:
-        handle = os.open(self.root / LABELS, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        handle = os.open(self.root / LABELS, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
         try:
             size = os.fstat(handle).st_size
+            if size and os.pread(handle, 1, size - 1) != b"\n":
+                line = b"\n" + line  # what a power cut left of another
             if os.write(handle, line) != len(line):
                 os.ftruncate(handle, size)  # a disk that became full
                 raise OSError(28, "No space left on device")

@@ -70,6 +70,10 @@ def drift(
     from csflow.runtime.history.drift import by_day, days_of
     from csflow.runtime.schema import to_mapping
 
+    if line is not None and (files := [place for place in records if place.is_file()]):
+        raise click.UsageError(f"--line is of a history, and {files[0]} holds the parts of one run: leave --line out")
+    if since and until and until < since:
+        raise click.UsageError(f"--until {until:%Y-%m-%d} lies before --since {since:%Y-%m-%d}")
     opened = Bundle.open(bundle)
     calibration = load_calibration(opened)
     if calibration is None:

@@ -62,6 +62,7 @@ def history(
     """
     from csflow.runtime.history import query
 
+    _check(by, parts, verdict, (day, since, until), as_csv and as_json)
     if add is not None:
         _add(folder, add, line)
     first, last = (day, day) if day else (since, until)
@@ -70,6 +71,27 @@ def history(
         _print(query.parts(folder, period, verdict, parts), as_csv, as_json)
     else:
         _print_counts(query.counted(folder, period, by), by, as_csv, as_json)
+
+
+def _check(
+    by: tuple[str, ...],
+    parts: int | None,
+    verdict: str | None,
+    days: tuple[datetime | None, datetime | None, datetime | None],
+    twice: bool,
+) -> None:
+    """Options that would otherwise be passed over: a number that is of something else is worse than none."""
+    day, since, until = days
+    if verdict is not None and parts is None:
+        raise click.UsageError("--verdict is of --parts N: without it every row counts all verdicts")
+    if by and parts is not None:
+        raise click.UsageError("--parts lists parts, --by counts them: take one of them")
+    if day and (since or until):
+        raise click.UsageError("--day takes the place of --since and --until: leave those out")
+    if since and until and until < since:
+        raise click.UsageError(f"--until {until:%Y-%m-%d} lies before --since {since:%Y-%m-%d}")
+    if twice:
+        raise click.UsageError("--csv and --json: take one of them")
 
 
 def _add(folder: Path, results: Path, line: str | None) -> None:
@@ -83,7 +105,7 @@ def _add(folder: Path, results: Path, line: str | None) -> None:
         day_of(record)  # all of the file or nothing
     store, waiting = Store(folder, line), []
     try:
-        for record in records_of(results):
+        for record in records_of(results, told=False):
             waiting.append(record)
             if len(waiting) == BATCH:
                 store.append(waiting)

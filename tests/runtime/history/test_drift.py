@@ -98,11 +98,12 @@ def test_records_of_other_models_and_errors_are_counted_and_left_out() -> None:
         record("2026-03-01T00:00:00.000Z", 1.0, "w", brightness=None),
         record("2026-03-01T00:00:00.000Z", 9.0, "w", verdict="NOK"),
         record("2026-03-01T00:00:00.000Z", 1.0, "other"),
+        record("2026-03-01T00:00:00.000Z", -1.0, "w"),
         record("2026-03-01T00:00:00.000Z", 1.0, "w") | {"verdict": "ERROR", "score": None},
     ]
     days, others = by_day(records, "w")
     assert list(days) == ["2026-03-01", "2026-03-02"]
-    assert others == 2
+    assert others == 3
     assert days["2026-03-01"].scores == [1.0, 9.0], "a defect is a part, but tells nothing about the light"
     assert (days["2026-03-01"].looks["brightness"], len(days["2026-03-02"].looks["sharpness"])) == ([], 1)
 
@@ -158,6 +159,12 @@ def test_the_command_reads_a_history_whose_older_files_say_nothing_of_the_light(
     days = json.loads(result.stdout)["days"]
     assert [day["reasons"] for day in days] == [[], [], ["product"]]
     assert [sorted(day["p_looks"]) for day in days] == [[], ["brightness", "sharpness"], ["brightness", "sharpness"]]
+
+
+@pytest.mark.parametrize("words", [("--line", "a"), ("--since", "2026-03-02", "--until", "2026-03-01")])
+def test_options_that_say_nothing_of_a_file_are_refused(tmp_path: Path, words: tuple[str, ...]) -> None:
+    (tmp_path / "r.jsonl").touch()
+    assert CliRunner().invoke(drift, [str(tmp_path / "r.jsonl"), *words]).exit_code == 2
 
 
 def test_without_thresholds_there_is_nothing_to_compare_with(make_bundle: Any, tmp_path: Path) -> None:

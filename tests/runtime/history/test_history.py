@@ -107,6 +107,46 @@ def test_a_file_that_is_no_parquet_is_named(root: Path) -> None:
         counted(root, Period(), ())
 
 
+def test_the_first_fault_of_a_line_is_counted_and_listed(tmp_path: Path) -> None:
+    # Its files before had neither faults nor parts: a column without a value is read beside one with texts.
+    store = Store(tmp_path, "a")
+    store.append([record("2026-03-01", 1, "OK", 0.5)])
+    store.append([record("2026-03-02", 1, "ERROR", None) | {"fault": "dark", "part": "0012"}])
+    store.close()
+    others = tmp_path / "line=a/day=2026-03-01/0.parquet"
+    duckdb.sql(f"COPY (SELECT 1 AS x, NULL AS fault) TO '{others}' (FORMAT parquet)")
+    assert [(row.group, row.parts) for row in counted(tmp_path, Period(), ("fault",))] == [(("",), 1), (("dark",), 1)]
+    assert [row["part"] for row in parts(tmp_path, Period(), None, 9)] == ["0012", None]
+    others.unlink()
+    sql = f"SELECT count(fault), count(part) FROM '{tmp_path}/*/*/*.parquet'"
+    assert duckdb.sql(sql).fetchall() == [(1, 1)], "others read the files without being told how"
+
+
+def test_files_of_another_program_are_no_history(tmp_path: Path) -> None:
+    folder = tmp_path / "line=a/day=2026-03-01"
+    folder.mkdir(parents=True)
+    duckdb.sql(f"COPY (SELECT 1 AS x) TO '{folder}/0.parquet' (FORMAT parquet)")
+    with pytest.raises(DataError, match="not of csflow"):
+        counted(tmp_path, Period(), ())
+
+
+def test_days_are_those_of_utc_whatever_the_records_say(tmp_path: Path) -> None:
+    store = Store(tmp_path, "a")
+    store.append([record("2026-03-01", 1, "OK", 0.5) | {"time_utc": "2026-03-01T01:30:00.000+02:00"}])
+    store.close()
+    assert counted(tmp_path, Period(), ("day", "hour"))[0].group == ("2026-02-28", "2026-02-28 23:00")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--verdict", "NOK"), ("--by", "day", "--parts", "3"), ("--day", "2026-03-01", "--since", "2026-03-01"),
+     ("--since", "2026-03-02", "--until", "2026-03-01"), ("--csv", "--json")],
+)  # fmt: skip
+def test_options_that_would_be_passed_over_are_refused(root: Path, words: tuple[str, ...]) -> None:
+    done = CliRunner().invoke(main, ["history", str(root), *words])
+    assert done.exit_code == 2, done.output
+
+
 @pytest.mark.parametrize("last", ["no json", '{"source": "", "verdict": "OK"}'])
 def test_a_file_with_a_bad_line_is_added_whole_or_not(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: str

@@ -34,6 +34,17 @@ def test_a_shift_is_found_and_bounded() -> None:
     assert found < most < found + 1.0
 
 
+def test_the_bounds_of_a_shift_are_those_of_all_differences() -> None:
+    draw = np.random.default_rng(6)
+    for n, m, digits in ((1, 1, 9), (30, 7, 9), (40, 50, 1)):
+        first, second = draw.normal(size=n).round(digits), draw.normal(size=m).round(digits)
+        differences = np.sort(np.subtract.outer(second, first).ravel())
+        place = math.ceil(n * m / 2 + 2.326348 * math.sqrt(n * m * (n + m + 1) / 12))
+        found, most = shift_bound(first, second, 0.01)
+        assert found == pytest.approx(np.median(differences), abs=1e-9)
+        assert most == pytest.approx(differences[min(place, n * m - 1)], abs=1e-9)
+
+
 def test_exceedance_is_the_share_of_exchangeable_orders() -> None:
     assert exceedance(0, 10, 1, 20) == 1.0
     assert exceedance(1, 1, 1, 1) == pytest.approx(0.5)

@@ -101,7 +101,7 @@ def test_a_disk_that_fails_leaves_whole_lines(tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize(
-    "line", ["{", "{}", "[]", json.dumps({"picture": "../x", "sha256": "0" * 64, "verdict": "OK", "truth": "good",
+    "line", ["x", "{}", "[]", json.dumps({"picture": "../x", "sha256": "0" * 64, "verdict": "OK", "truth": "good",
                                           "reason": "r", "by": "b", "time_utc": "t", "result": {}})]
 )  # fmt: skip
 def test_lines_that_are_not_csflow_s_are_named(tmp_path: Path, line: str) -> None:
