@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -74,6 +75,7 @@ def test_verdicts(calibrated_bundle: Bundle, level: int, verdict: Verdict, reaso
     assert result.verdict is verdict
     assert result.reason.endswith(reason)
     assert bool(result.reason) == (verdict is not Verdict.OK)
+    assert result.fault == ("score" if verdict is Verdict.ERROR else "")
     assert result.score == pytest.approx(level / 255, abs=1e-6)
     assert result.threshold == 0.6
     assert result.p_value == detector.calibration.p_value(result.score)
@@ -89,7 +91,16 @@ def test_a_result_names_its_frame(calibrated_bundle: Bundle) -> None:
         (207, "f200", captured),
     ]
     assert [r.verdict for r in results] == [Verdict.OK, Verdict.NOK]
-    assert all(r.latency_s > 0 for r in results)
+
+
+def test_times_are_seconds_from_the_capture_on(calibrated_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Detector.open(calibrated_bundle.path, "fake") as detector:
+        clock = iter([9_000_000_000, 9_250_000_000, 9_500_000_000])
+        stand_in = SimpleNamespace(monotonic_ns=lambda: next(clock), monotonic=time.monotonic)
+        monkeypatch.setattr("csflow.runtime.detector.time", stand_in)
+        frame = Frame(flat(1), 0, 7_000_000_000)
+        (result,) = detector.decide([frame], [detector.prepare(frame)], [0.125])
+    assert (result.prepare_s, result.infer_s, result.latency_s) == (0.125, 0.25, 2.5)
 
 
 def test_array_picture_and_frame_agree(calibrated_bundle: Bundle) -> None:
@@ -110,9 +121,12 @@ def test_a_score_that_is_not_finite_is_an_error(calibrated_bundle: Bundle, score
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_a_map_that_is_not_finite_is_an_error_however_low_the_score(calibrated_bundle: Bundle, value: float) -> None:
-    result = scripted(calibrated_bundle, Prediction(0.0, a_map(0, 0, value, 0))).detect(flat(0))
+    detector = scripted(calibrated_bundle, Prediction(0.1, a_map(0, 0, value, 0)))
+    result = detector.detect(flat(0))
     assert result.verdict is Verdict.ERROR
     assert math.isnan(result.score)
+    detector.engine.script = (Prediction(0.1, a_map(0, 0, 0, 0)),)  # type: ignore[attr-defined]
+    assert detector.detect(flat(0)).verdict is Verdict.OK
 
 
 @pytest.mark.parametrize("shape", [(0, 0), (2,), (1, 2, 2), (2, 0)])

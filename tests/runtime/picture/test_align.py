@@ -42,7 +42,7 @@ def alignment(model: str = "euclidean", size: tuple[int, int] = (SIDE, SIDE)) ->
 
 
 @pytest.mark.parametrize(
-    ("angle", "x", "y"), [(0.0, 0.0, 0.0), (8.0, -9.0, 12.0), (-6.5, 14.0, 3.5), (2.0, 0.5, -17.0)]
+    ("angle", "x", "y"), [(0.0, 0.0, 0.0), (8.0, -9.0, 12.0), (-6.5, 14.0, 3.5), (2.0, 0.5, -17.0), (13.0, 4.0, -4.0)]
 )
 def test_place_and_turn_are_found(angle: float, x: float, y: float) -> None:
     picture = pixels(part(angle, x, y))
@@ -59,6 +59,8 @@ def test_translation_turns_nothing() -> None:
     pose = registered(grey_levels(pixels(part(0.0, 8.0, -5.0))), grey_levels(pixels(part())), "translation")
     assert pose.turn == 0
     assert (pose.x * SIDE / 2048, pose.y * SIDE / 2048) == pytest.approx((8.0, -5.0), abs=0.4)
+    turned = registered(grey_levels(pixels(part(7.0))), grey_levels(pixels(part())), "translation")
+    assert turned.turn == 0
 
 
 def test_what_is_squeezed_turns_as_it_was() -> None:

@@ -141,6 +141,26 @@ def test_without_enable_the_job_ends_unseen_and_counted() -> None:
     assert (report.completed, report.error, report.verdict) == (1, 1, 0)
 
 
+def test_without_enable_a_result_that_nobody_took_is_gone_for_good() -> None:
+    bench = Bench()
+    bench.whole(1)
+    report = bench.write(Control(0))
+    assert status(report) & (Status.READY | Status.TRIGGER_ACK | Status.RESULT_VALID | Status.ACQ_DONE) == Status(0)
+    assert (report.verdict, report.result_trigger_id, report.acquired_id, report.pending) == (0, 0, 0, 0)
+    report = bench.write(E)
+    assert status(report) & (Status.READY | Status.RESULT_VALID) == Status.READY
+    assert bench.whole(2).result_trigger_id == 2
+
+
+def test_the_ticket_is_that_of_the_job_in_work() -> None:
+    bench = Bench()
+    assert bench.handshake.ticket == 0
+    bench.trigger(41)
+    assert bench.handshake.ticket == 1
+    bench.write(E, 41, [Decided(1, OK)])
+    assert bench.handshake.ticket == 0
+
+
 def test_the_deadline_gives_an_error_and_a_late_verdict_is_thrown_away() -> None:
     bench = Bench()
     bench.trigger(1)
@@ -148,6 +168,8 @@ def test_the_deadline_gives_an_error_and_a_late_verdict_is_thrown_away() -> None
     assert (report.verdict, report.reason, report.quality) == (0xC3C3, Reason.DEADLINE, Quality.DEADLINE_MISSED)
     assert report.ratio_x1000 == report.p_x10000 == 0xFFFF
     assert math.isnan(report.score)
+    assert bench.actions[1] == Abandon(1)
+    assert isinstance(bench.actions[2], Finished)
     assert bench.write(E, 1, [Decided(1, OK), Exposed(1)]).verdict == 0xC3C3
     assert bench.handshake.counters.completed == 1
 

@@ -39,6 +39,14 @@ class TestCommands:
         assert (report.error_code, report.state) == (Reason.UNKNOWN_RECIPE, State.READY)
         assert bench.write(E).error_code == 0
 
+    def test_an_end_that_nobody_waits_for_ends_nothing(self) -> None:
+        bench = Bench()
+        report = bench.write(E, events=[CommandEnded()])
+        assert status(report) & (Status.CMD_DONE | Status.CMD_FAILED) == Status(0)
+        self.order(bench, Command.PREPARE_RECIPE, 99)
+        bench.write(E | X, events=[CommandEnded(Reason.UNKNOWN_RECIPE)])
+        assert Status.CMD_FAILED in status(bench.write(E | X, events=[CommandEnded()]))
+
     @pytest.mark.parametrize("command", [0, 9, 77, Command.SELECT_AUTOMATIC])
     def test_what_is_not_possible_is_refused(self, command: int) -> None:
         bench = Bench()
