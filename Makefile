@@ -90,7 +90,7 @@ soak: $(VENV)/.dev
 constraints: $(VENV)/.dev
 	sed -E '/^#/d; /;/d; s/$$/ ; python_full_version >= "3.11"/' constraints.txt > $(OUT)/kept.txt
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 -c $(OUT)/kept.txt \
-	    --no-annotate --no-header -q -o $(OUT)/constraints.txt
+	    --python $(BIN)/python --no-annotate --no-header -q -o $(OUT)/constraints.txt
 	(head -1 constraints.txt; grep -vE "== '(win32|emscripten|darwin)'" $(OUT)/constraints.txt) > $(OUT)/new.txt
 	mv $(OUT)/new.txt constraints.txt
 
