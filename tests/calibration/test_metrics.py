@@ -70,6 +70,11 @@ def test_pixel_auroc_is_the_library_s(levels: int) -> None:
     assert metrics.pixel_auroc(maps, masks) == pytest.approx(expected, abs=1e-12)
 
 
+def test_pro_ends_where_the_paper_s_does() -> None:
+    maps, masks = scene(1, 20)
+    assert metrics.pro(maps, masks) == pytest.approx(slow_pro(maps, masks, 0.3), abs=1e-12)
+
+
 def test_pro_weighs_regions_not_pixels() -> None:
     mask = np.zeros((20, 20), np.uint8)
     mask[:10, :10] = 255

@@ -24,6 +24,7 @@ def test_ranks_of_two_samples_are_those_of_scipy() -> None:
 
 def test_values_that_are_all_the_same_prove_nothing() -> None:
     assert mann_whitney([1.0] * 20, [1.0] * 20) == (1.0, 0.5)
+    assert mann_whitney([1.0, 2.0, 3.0], [1.0, 2.0, 3.0]) == (1.0, 0.5)
 
 
 def test_a_shift_is_found_and_bounded() -> None:
