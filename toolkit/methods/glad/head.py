@@ -71,19 +71,18 @@ class LayerMixture(nn.Module):
         """(x - mean) / scale of every channel of (N, C, h, w)."""
         return (x - self.get_buffer("mean")) / self.get_buffer("scale")
 
-    def deviations(self, z: Tensor) -> Tensor:
-        """Standardised (N, C, h, w) to A_k (z - m_k) of all Gaussians (N, K C, h, w), float32."""
-        return functional.conv2d(z, self.get_buffer("matrix"), self.get_buffer("offset"))
+    def squares(self, z: Tensor) -> Tensor:
+        """Standardised (N, C, h, w) to |A_k (z - m_k)|² of all Gaussians (N, K, h, w), float32."""
+        deviations = functional.conv2d(z, self.get_buffer("matrix"), self.get_buffer("offset"))
+        return deviations.square().unflatten(1, (self.kept, -1)).sum(dim=2)
 
     def forward(self, x: Tensor) -> Tensor:
         """Log-likelihoods (N, 1, h, w) of features (N, C, h, w) above that of the highest peak: never above 0."""
         z = self.standardised(x)
-        n, c, h, w = z.shape
-        squares = self.deviations(z).square().reshape(n, self.kept, c, h, w).sum(dim=2)
         peaks = self.get_buffer("peaks")
-        levels = self.get_buffer("log_weights") + (peaks - peaks.max() - PEAK_MARGIN * c)[:, None, None]
+        levels = self.get_buffer("log_weights") + (peaks - peaks.max() - PEAK_MARGIN * z.shape[1])[:, None, None]
         # Written out: runtimes take the axes of ReduceLogSumExp differently in older opsets, and all the same here.
-        parts = levels - squares / 2
+        parts = levels - self.squares(z) / 2
         highest = parts.amax(dim=1, keepdim=True)
         total = (parts - highest).exp().sum(dim=1, keepdim=True).log() + highest
         # Maximum and exponential of some runtimes turn NaN into numbers; 0 times a feature that is none stays none.

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from csflow.export.graphs.half import SUM_LIMIT
-from csflow.export.graphs.heads.glad import HalfDeviations, glad_graph
+from csflow.export.graphs.heads.glad import HalfBlocks, glad_graph
 from csflow.export.graphs.onnx_export import to_onnx
 from csflow.toolkit.methods.glad.config import GladConfig
 from csflow.toolkit.methods.glad.head import NEVER, GladHead
 
-SHAPES = ((6, 16, 16), (10, 8, 8))
+SHAPES = ((6, 16, 16), (70, 8, 8))
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,8 @@ def head() -> GladHead:
     made = GladHead(GladConfig(components=4, kept=(4, 3)), SHAPES)
     for layer, (c, h, w) in zip(made.layers(), SHAPES, strict=True):
         layer.get_buffer("mean").copy_(torch.rand(c, 1, 1, generator=draw))
-        layer.get_buffer("matrix").copy_(3.0 * torch.randn(layer.kept * c, c, 1, 1, generator=draw))
+        triangles = (18.0 / c * torch.randn(layer.kept, c, c, generator=draw)).tril()
+        layer.get_buffer("matrix").copy_(triangles.reshape(layer.kept * c, c, 1, 1))
         layer.get_buffer("offset").copy_(torch.randn(layer.kept * c, generator=draw))
         weights = torch.rand(layer.kept, h, w, generator=draw)
         weights[1, : h // 2] = 0.0
@@ -39,7 +40,8 @@ def test_the_sum_of_exponentials_is_written_out_and_one_selection_is_in_the_grap
     operators = [node.op_type for node in graph.node]
     assert "ReduceLogSumExp" not in operators
     assert operators.count("TopK") == 1
-    assert operators.count("Conv") == len(SHAPES)
+    # Of 70 channels blocks of 16, 32, 48 and 70 are multiplied, of 6 all at once.
+    assert operators.count("MatMul") == 1 + 4
 
 
 def test_openvino_gives_what_torch_gives_and_no_score_for_what_is_no_number(head: GladHead) -> None:
@@ -63,10 +65,11 @@ def test_openvino_gives_what_torch_gives_and_no_score_for_what_is_no_number(head
 def test_sums_of_products_in_half_stay_in_range_whatever_comes(head: GladHead) -> None:
     layers = glad_graph(head, SHAPES, "fp16").module.layers()
     for layer, (c, _, _) in zip(layers, SHAPES, strict=True):
-        assert isinstance(layer, HalfDeviations)
-        weights = layer.get_buffer("matrix").abs().flatten(1).sum(dim=1)
-        largest = layer.narrow.bound * weights + layer.get_buffer("offset").abs()
-        assert float(largest.max()) <= SUM_LIMIT * 1.001
+        assert isinstance(layer, HalfBlocks)
+        for i in range(len(layer.edges) - 1):
+            weights = layer.get_buffer(f"block_{i}").float().abs().sum(dim=0)
+            largest = layer.narrow.bound * weights + layer.get_buffer(f"offset_{i}").float().abs()
+            assert float(largest.max()) <= SUM_LIMIT * 1.001
         # Its square over all channels, halved, is above the logarithm of a weight of nothing.
         assert -c * SUM_LIMIT**2 / 2 > NEVER / 1e6
 
