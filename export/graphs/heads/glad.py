@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+import torch
 from torch import Tensor, nn
 
 from csflow.export.graphs.graph import Graph, head_graph
@@ -53,16 +54,12 @@ class TriangularBlocks(LayerMixture):
     def squares(self, z: Tensor) -> Tensor:
         """As `LayerMixture.squares`."""
         flat = self.narrowed(z).flatten(2).transpose(1, 2)
-        sums = [
-            (flat[:, :, :last] @ self.get_buffer(f"block_{i}") + self.get_buffer(f"offset_{i}"))
-            .to(z.dtype)
-            .square()
-            .unflatten(2, (self.kept, -1))
-            .sum(dim=3)
-            for i, last in enumerate(self.edges[1:])
-        ]
-        total: Tensor = sum(sums[1:], sums[0])
-        return total.transpose(1, 2).unflatten(2, z.shape[2:])
+        total = torch.zeros(())
+        for i, last in enumerate(self.edges[1:]):
+            deviations = flat[:, :, :last] @ self.get_buffer(f"block_{i}") + self.get_buffer(f"offset_{i}")
+            squares = deviations.to(z.dtype).square().reshape(len(z), -1, self.kept, last - self.edges[i])
+            total = total + squares.sum(dim=3)
+        return total.transpose(1, 2).reshape(len(z), self.kept, *z.shape[2:])
 
     def narrowed(self, z: Tensor) -> Tensor:
         """What the products are of."""
@@ -83,4 +80,5 @@ class HalfBlocks(TriangularBlocks):
 
     def narrowed(self, z: Tensor) -> Tensor:
         """As float16, saturated."""
-        return self.narrow(z)
+        half: Tensor = self.narrow(z)
+        return half
