@@ -99,3 +99,22 @@ def test_every_help_has_an_example_that_can_be_typed(name: str, monkeypatch: pyt
 
 def test_the_list_of_commands_is_not_cut() -> None:
     assert "..." not in CliRunner().invoke(main, ["--help"]).output.partition("Commands:")[2]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["verify", "--limit", "3"],
+        ["label", "--to", "kept", "--wrong", "--reason", "dust"],
+        ["train", "images", "--candidates", "padim"],
+        ["roi", "a.png", "--serve", "127.0.0.1:8000"],
+        ["capture", "images", "--serve", "127.0.0.1:8000"],
+    ],
+)
+def test_an_option_that_would_be_passed_over_is_refused(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 2, done.output
+    assert not any(tmp_path.iterdir())

@@ -95,6 +95,9 @@ def combine(bundles: Sequence[Bundle], path: Path, how: Combination, reporter: R
 def _require_alike(bundles: Sequence[Bundle], models: Sequence[Model]) -> None:
     if len(bundles) < 2:
         raise ConfigError("one bundle is no combination: name at least two")
+    paths = [bundle.path.resolve() for bundle in bundles]
+    if twice := [bundle.path for bundle, path in zip(bundles, paths, strict=True) if paths.count(path) > 1]:
+        raise ConfigError(f"{twice[0]} is named twice: joined with itself it decides as it does alone")
     first, trunk = models[0], models[0].backbone
     for bundle, model in zip(bundles, models, strict=True):
         if model.config.method not in METHODS:
@@ -143,6 +146,8 @@ def _head(bundles: Sequence[Bundle], models: Sequence[Model], how: Combination) 
         features = model.config.backbone.places_in(union)
         members.append(MemberConfig(model.config.method, graph, features, schema.to_mapping(model.config.head)))
     maps = tuple(range(len(bundles))) if how.maps is None else how.maps
+    if not {*maps} <= {*range(len(bundles))}:
+        raise ConfigError(f"the maps of {len(bundles)} bundles are counted from 1 to {len(bundles)}")
     config = checked(CombinedConfig, tuple(members), how.rule, maps)
     head = CombinedHead(config, [model.head for model in models])
     head.ignore_as_members()

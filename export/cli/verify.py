@@ -44,6 +44,8 @@ def verify(
     golden frames are all there is. Exit code 4 where an engine failed that was named or
     that a line would use; other OpenVINO precisions are candidates, "not used" where they fail.
     """
+    if limit is not None and images is None:
+        raise click.UsageError("--limit is for the pictures of IMAGES")
     require("export", "torch", "timm", "scipy", "sklearn", "jinja2", "tqdm")
     from csflow.export.gate.pictures import choose_samples
     from csflow.export.gate.report import gate_files, kept_lines, summary_lines, to_json

@@ -61,6 +61,8 @@ def label(
 
     kept = LabelFolder(folder)
     if not pictures:
+        if right is not None or good or defect or reason or verdict or results:
+            raise click.UsageError("on which pictures? Name them; without any the counts of the folder are printed")
         counts = kept.counts()
         echo_json(_counted(counts)) if as_json else click.echo(counts.line())
         return

@@ -37,6 +37,16 @@ def _strip(_ctx: click.Context, _parameter: click.Parameter, text: str | None) -
     return int(found[1]), int(found[2])
 
 
+OF = {
+    "results_policy": ("results",),
+    "save_raw": ("save",),
+    "save_rule": ("save",),
+    "save_budget": ("save",),
+    "webhook_rule": ("webhook",),
+    "history_budget": ("history",),
+    "line": ("history", "serve"),
+}
+"""What an option is about."""
 _CAMERA_OPTIONS = (
     click.option(
         "--timeout",
@@ -177,14 +187,24 @@ def _refuse_contradictions(options: Mapping[str, Any]) -> None:
     for name in ("also", "language", "shift"):
         if options[name] and options["serve"] is None:
             raise click.UsageError(f"--{name} is for the live page: serve one with --serve 127.0.0.1:8080")
-    if options["save_raw"] and options["save"] is None:
-        raise click.UsageError("--save-raw keeps pictures beside those of --save: give --save DIR")
+    _refuse_alone(options)
     if options["strip"] is not None and trigger is not None:
         raise click.UsageError("--strip takes a camera's pictures as they come: leave --trigger")
     if len(set(cameras)) < len(cameras):
         raise click.UsageError("a camera is named twice: name each once")
     if trigger is not None and len(cameras) > 1:
         raise click.UsageError("--trigger asks one camera: start one csflow run for each")
+
+
+def _refuse_alone(options: Mapping[str, Any]) -> None:
+    """Options that say how another one is meant do nothing without it."""
+    from csflow.runtime.line.outputs import OutputOptions
+
+    for name, others in OF.items():
+        said = options[name] != OutputOptions.__dataclass_fields__[name].default
+        if said and all(options[other] is None for other in others):
+            which = " or ".join(f"--{other}" for other in others)
+            raise click.UsageError(f"--{name.replace('_', '-')} is about {which}: give that too")
 
 
 def stream_policy(options: Mapping[str, Any]) -> StreamPolicy:

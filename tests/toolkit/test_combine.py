@@ -100,7 +100,8 @@ def test_the_command_says_what_it_joined(members: list[Bundle], tmp_path: Path) 
 
 
 def test_two_heads_of_one_method_have_graphs_of_their_own(members: list[Bundle], tmp_path: Path) -> None:
-    made = combine([members[1], members[1]], tmp_path / "both.csflow", Combination(), Silent())
+    again = Bundle.open(shutil.copytree(members[1].path, tmp_path / "again.csflow"))
+    made = combine([members[1], again], tmp_path / "both.csflow", Combination(), Silent())
     assert made.manifest.graphs == ("backbone", "padim", "padim_2", "joined")
     assert Model.load(made).graphs == made.manifest.graphs
 
@@ -111,12 +112,14 @@ def test_bundles_that_do_not_fit_are_refused_in_words(
     first, target = members[0], tmp_path / "both.csflow"
     with pytest.raises(ConfigError, match="one bundle is no combination"):
         combine([first], target, Combination(), Silent())
+    with pytest.raises(ConfigError, match="is named twice"):
+        combine([first, first], target, Combination(), Silent())
     both = combine(members, tmp_path / "made.csflow", Combination(), Silent())
     with pytest.raises(ConfigError, match="is a combination itself"):
         combine([first, both], target, Combination(), Silent())
     with pytest.raises(ConfigError, match="is one of the bundles to be combined"):
         combine(members, first.path, Combination(), Silent())
-    with pytest.raises(ConfigError, match="numbers of members"):
+    with pytest.raises(ConfigError, match="counted from 1 to 2"):
         combine(members, target, Combination(maps=(2,)), Silent())
     # CS-Flow's scores are those of fitted pictures, unless some were held out.
     with pytest.raises(ConfigError, match=r"recorded no scores of good parts .* --hold-out"):

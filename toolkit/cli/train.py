@@ -177,6 +177,8 @@ def train(
         given = without_preset(ctx, given)
     if auto and (given or is_said(ctx, "method")):
         raise click.UsageError("--auto chooses the method and its options: name them in --candidates instead")
+    if not auto and is_said(ctx, "candidates"):
+        raise click.UsageError("--candidates are for --auto: say --auto too, or --method NAME instead")
     settings = replace(settings, method=AUTO) if auto else settings
     plans = settings.plans(given)
     if randomise is not None and settings.set_aside is None:

@@ -31,6 +31,7 @@ EXAMPLES = (
     "csflow capture --camera rtsp://host/line images/ --into test/dent --change 4",
     "csflow capture --camera 'synthetic://?defects=0&seed=7' images/ --pictures 300",
 )
+PAGE = "127.0.0.1:0"
 
 
 @click.command(cls=Command, examples=EXAMPLES)
@@ -62,9 +63,7 @@ EXAMPLES = (
     is_flag=True,
     help="A page with the live picture and the count; its button takes pictures, unless --every or --change do.",
 )
-@click.option(
-    "--serve", default="127.0.0.1:0", show_default=True, metavar="HOST:PORT", help="Address of the page; 0: any port."
-)
+@click.option("--serve", default=PAGE, show_default=True, metavar="HOST:PORT", help="Address of the page; 0: any port.")
 @click.option("--pictures", type=click.IntRange(min=1), metavar="N", help="Stop after N pictures.")
 @camera_options
 def capture(
@@ -88,6 +87,8 @@ def capture(
         raise click.UsageError("--strip takes a camera's pictures as they come: leave --key and --trigger")
     if preview and (key or trigger):
         raise click.UsageError("--preview has a button of its own: leave --key and --trigger out")
+    if serve != PAGE and not preview:
+        raise click.UsageError("--serve is about the page of --preview: give that too")
     chosen = preview and options["every"] == 1 and options["change"] is None
     policy = CameraPolicy(*(options.pop(name) for name in ("timeout", "reconnect", "warm_up", "strip")))
     wish = line.Capture(camera, folder, camera_policy=policy, **options)

@@ -27,6 +27,7 @@ EXAMPLES = (
     "csflow roi part.png --draw --save region.json",
     "csflow roi part.png --ignore 10,10,90,20,50,80 --save region.json",
 )
+PAGE = "127.0.0.1:0"
 LAST_ANSWER_S = 0.3
 BINS = 32
 BARS = " .:-=+*#%@"
@@ -88,7 +89,7 @@ def _box(text: str) -> tuple[int, int, int, int]:
 @click.option("--draw", is_flag=True, help="Draw region and ignored areas with mouse or finger, in a browser.")
 @click.option(
     "--serve",
-    default="127.0.0.1:0",
+    default=PAGE,
     show_default=True,
     metavar="HOST:PORT",
     help="Where --draw has its page; 0: any port.",
@@ -116,6 +117,8 @@ def roi(
     from csflow.runtime.picture.region import Region, region_picture, save_region
     from csflow.runtime.picture.window import eight_bits
 
+    if serve != PAGE and not draw:
+        raise click.UsageError("--serve is about the page of --draw: give that too")
     taken, decoder = _image(picture)
     if bundle is not None:
         if box or ignore or mask or save or window or draw:

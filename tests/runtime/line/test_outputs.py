@@ -105,6 +105,13 @@ def test_outputs_that_are_dead_do_not_end_the_run_and_their_secrets_stay_secret(
         (["--labels", "x"], 2, "--labels is for the live page"),
         (["--labels", "x", "--serve", "127.0.0.1:0"], 1, "set CSFLOW_OPERATOR_TOKEN"),
         (["--results-policy", "hope"], 2, "hope"),
+        (["--results-policy", "drop"], 2, "--results-policy is about --results"),
+        (["--save-raw"], 2, "--save-raw is about --save"),
+        (["--save-rule", "all"], 2, "--save-rule is about --save"),
+        (["--save-budget", "1GB"], 2, "--save-budget is about --save"),
+        (["--webhook-rule", "all"], 2, "--webhook-rule is about --webhook"),
+        (["--history-budget", "1GB"], 2, "--history-budget is about --history"),
+        (["--line", "a"], 2, "--line is about --history or --serve"),
     ],
 )
 def test_wrong_options_end_before_the_first_part(
