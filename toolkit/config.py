@@ -12,6 +12,7 @@ from csflow.runtime.errors import BundleCorrupted
 from csflow.toolkit.backbones.config import BackboneConfig
 from csflow.toolkit.methods.flow.config import FlowConfig
 from csflow.toolkit.methods.table import method_named
+from csflow.toolkit.options import without_later
 
 __all__ = ["BACKBONE", "ModelConfig"]
 
@@ -45,7 +46,7 @@ class ModelConfig:
         return {
             "image_size": self.image_size,
             "backbone": self.backbone.to_mapping(),
-            "head": schema.to_mapping(self.head),
+            "head": without_later(self.head, schema.to_mapping(self.head)),
         }
 
     @classmethod

@@ -13,7 +13,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from csflow.runtime.bundle.directory import Bundle
-from csflow.runtime.bundle.manifest import canonical
+from csflow.runtime.bundle.manifest import Definitions, canonical
 from csflow.runtime.errors import BundleCorrupted
 from csflow.runtime.types import Prediction
 from csflow.toolkit.backbones.backbone import Backbone
@@ -59,6 +59,11 @@ class Model:
     def method(self) -> Judge:
         """What the head belongs to."""
         return method_named(self.config.method)
+
+    @property
+    def definitions(self) -> Definitions:
+        """What its score and its map are, in words."""
+        return self.head.definitions or self.method.definitions
 
     @property
     def graphs(self) -> tuple[str, ...]:

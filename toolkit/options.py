@@ -10,16 +10,30 @@ from typing import Any, TypeVar
 from csflow.runtime.errors import ConfigError
 from csflow.runtime.options import Option, read_options
 
-__all__ = ["checked", "chosen", "option_fields", "read_fields", "settled"]
+__all__ = ["checked", "chosen", "later", "option_fields", "read_fields", "settled", "without_later"]
 
 T = TypeVar("T")
 SETTLED = {"settled": True}
+LATER = {"later": True}
 EXAMPLES: dict[Any, str] = {int: "8", float: "0.1", bool: "yes", str: "constant"}
 
 
 def settled(default: Any) -> Any:
     """A field that follows from the backbone or from the fit, so that no user sets it."""
     return dataclasses.field(default=default, metadata=SETTLED)
+
+
+def later(default: Any, *, is_settled: bool = False) -> Any:
+    """A field that older manifests have not: left out of a manifest where it says what was so then."""
+    return dataclasses.field(default=default, metadata=LATER | (SETTLED if is_settled else {}))
+
+
+def without_later(config: Any, mapping: Mapping[str, Any]) -> dict[str, Any]:
+    """The mapping of a configuration for a manifest, without the `later` fields that hold their default."""
+    same = {
+        f.name for f in dataclasses.fields(config) if f.metadata.get("later") and getattr(config, f.name) == f.default
+    }
+    return {name: value for name, value in mapping.items() if name not in same}
 
 
 def option_fields(cls: type) -> tuple[dataclasses.Field[Any], ...]:

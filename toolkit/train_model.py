@@ -99,7 +99,7 @@ def train_model(
     model = Model(job.backbone, fitted.head, dataclasses.replace(job.model, head=fitted.head.config))
     manifest = Manifest(
         job.extraction.how,
-        plan.start.bundle.manifest.definitions if plan.start else model.method.definitions,
+        plan.start.bundle.manifest.definitions if plan.start else model.definitions,
         model.config.to_mapping(),
         {**job.provenance(scores_of, dataset.set_aside), "fit": {**learnt, **fitted.facts}},
         {},

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor, nn
 
-__all__ = ["HALF_MAX", "SUM_LIMIT", "Saturate", "safe_bound"]
+__all__ = ["HALF_MAX", "SUM_LIMIT", "HalfMatrices", "Saturate", "safe_bound"]
 
 HALF_MAX = 65504.0
 """The largest float16."""
@@ -33,3 +35,20 @@ def safe_bound(weights: Tensor, biases: Tensor | float = 0.0) -> float:
     """
     room = (SUM_LIMIT - biases) / weights
     return float(room.clamp(0.0, HALF_MAX).min())
+
+
+class HalfMatrices(nn.Module):
+    """Products at each position in float16; strong anomalies saturate and never become infinite."""
+
+    def __init__(self, matrix: Tensor) -> None:
+        super().__init__()
+        # A power of two, so exact: rows sum to at most 1, and what saturates lies beyond 10⁴ deviations.
+        self.unit = 2.0 ** math.ceil(math.log2(float(matrix.abs().sum(dim=2).max().clamp(min=1.0))))
+        small = matrix / self.unit
+        self.narrow = Saturate(safe_bound(small.abs().sum(dim=2)))
+        self.register_buffer("half_matrix", small.half())
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Map (P, D, N) float32 to the same."""
+        products: Tensor = self.get_buffer("half_matrix") @ self.narrow(z)
+        return products.float() * self.unit

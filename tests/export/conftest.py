@@ -30,6 +30,7 @@ from csflow.toolkit.backbones.config import BackboneConfig
 from csflow.toolkit.backbones.networks import build_backbone
 from csflow.toolkit.methods.flow.config import FlowConfig
 from csflow.toolkit.methods.flow.flow import CrossScaleFlow, Standardise
+from csflow.toolkit.methods.flow.whiten import Whiten
 from csflow.toolkit.methods.method import Shapes
 
 from ..conftest import MakeOnce, with_large_files_shared  # noqa: TID252 - tests are no package that could be named
@@ -188,10 +189,18 @@ def make_flow() -> MakeFlow:
     """`make_flow(scales=3, kernels=(3, 5), hidden=16, standardise=True)`: float32, gamma and statistics random."""
 
     def make(
-        scales: int = 3, kernels: tuple[int, ...] = (3, 5), hidden: int = 16, standardise: bool = True
+        scales: int = 3,
+        kernels: tuple[int, ...] = (3, 5),
+        hidden: int = 16,
+        standardise: bool = True,
+        whiten: bool = False,
+        score_power: int = 1,
     ) -> tuple[CrossScaleFlow, Shapes]:
         torch.manual_seed(7)
-        config = FlowConfig(12, scales, kernels, hidden, standardise=standardise)
+        side = 1 << scales if whiten else 0
+        config = FlowConfig(
+            12, scales, kernels, hidden, standardise=standardise, whiten=whiten, score_power=score_power, side=side
+        )
         flow = CrossScaleFlow(config).eval().requires_grad_(False)
         for name, parameter in flow.named_parameters():
             if name.endswith("gamma"):
@@ -199,6 +208,10 @@ def make_flow() -> MakeFlow:
         if isinstance(first := flow.layers[0], Standardise):
             first.get_buffer("mean").normal_()
             first.get_buffer("std").uniform_(0.5, 2.0)
+        if isinstance(first, Whiten):
+            for name, buffer in first.named_buffers():
+                if not name.startswith("log_det"):
+                    buffer += 0.2 * torch.randn(buffer.shape)
         return flow, tuple((12, (1 << scales) >> i, (1 << scales) >> i) for i in range(scales))
 
     return make

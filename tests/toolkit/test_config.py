@@ -18,6 +18,7 @@ from csflow.toolkit.options import checked
         (FlowConfig, {"kernel_sizes": (3, 4)}, "odd"),
         (FlowConfig, {"kernel_sizes": ()}, "odd"),
         (FlowConfig, {"hidden": 0}, "hidden"),
+        (FlowConfig, {"score_power": 0}, "score_power"),
         (BackboneConfig, {"scales": 0}, "scales"),
         (ModelConfig, {"image_size": 300}, "multiple of 128"),
         (BackboneConfig, {"stages": (4, 2)}, "rising"),
@@ -43,11 +44,17 @@ def manifest(config: ModelConfig) -> Manifest:
     "config",
     [
         ModelConfig(384, BackboneConfig("x", mean=(0.5, 0.5, 0.5)), head=FlowConfig(208, hidden=256)),
+        ModelConfig(384, BackboneConfig("x"), head=FlowConfig(208, whiten=True, score_power=3, side=12)),
         ModelConfig(64, BackboneConfig("x", 1, stages=(2, 4)), "mahalanobis", MahalanobisConfig()),
     ],
 )
 def test_model_section_survives_a_manifest(config: ModelConfig) -> None:
     assert ModelConfig.from_manifest(manifest(config)) == config
+
+
+def test_later_fields_are_in_a_manifest_only_where_they_say_something() -> None:
+    assert not {"whiten", "score_power", "side"} & ModelConfig().to_mapping()["head"].keys()
+    assert ModelConfig(head=FlowConfig(score_power=2)).to_mapping()["head"]["score_power"] == 2
 
 
 def test_format_1_keeps_the_flow_by_name_and_its_map_among_the_definitions() -> None:

@@ -22,6 +22,7 @@ __all__ = [
     "PLACE_SHRINKAGE",
     "STILL",
     "PlaceMap",
+    "PlaceMatrices",
     "PlaceSums",
     "Whitening",
     "gathered",
@@ -70,6 +71,18 @@ class Whitening(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, h, w) to the same."""
         return functional.conv2d(self.standardised(x), self.get_buffer("matrix"))
+
+
+class PlaceMatrices(nn.Module):
+    """One matrix a position: vectors (P, D, N) to vectors (P, D, N)."""
+
+    def __init__(self, places: int, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("matrix", torch.zeros(places, channels, channels))
+
+    def forward(self, z: Tensor) -> Tensor:
+        """The product at each position."""
+        return self.get_buffer("matrix") @ z
 
 
 class PlaceMap(nn.ModuleList):

@@ -56,6 +56,11 @@ class Head(nn.Module):
     """A frozen dataclass of the method's `config` type: with the shapes of the features, enough to build this head."""
 
     @property
+    def definitions(self) -> Definitions | None:
+        """What score and map are, where its configuration makes them other than the method's; else None."""
+        return None
+
+    @property
     def parts(self) -> Mapping[str, nn.Module]:
         """What are graphs of their own in it, by name in running order; empty where the head is one graph."""
         return {}

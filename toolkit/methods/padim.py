@@ -25,11 +25,11 @@ from torch.nn import functional
 from csflow.runtime.bundle.manifest import Definitions
 from csflow.runtime.errors import DataError
 from csflow.toolkit.features import FeatureFiles
-from csflow.toolkit.methods.gaussian import STILL, left_out_scores, whole
+from csflow.toolkit.methods.gaussian import STILL, PlaceMatrices, left_out_scores, whole
 from csflow.toolkit.methods.ignored import KeptPlaces, masked
 from csflow.toolkit.methods.method import SCORE_FLOOR, Fitted, Head, OnePass, Reading, Shapes, Workplace
 
-__all__ = ["PaDiM", "PaDiMConfig", "PaDiMHead", "PaDiMTraining", "PlaceMatrices"]
+__all__ = ["PaDiM", "PaDiMConfig", "PaDiMHead", "PaDiMTraining"]
 
 LEAST = 0.01
 """The paper's 0.01 I, of a covariance of standardised channels."""
@@ -64,18 +64,6 @@ class PaDiMTraining:
     def __post_init__(self) -> None:
         if not 0.0 < self.shrinkage <= 1.0:
             raise ValueError("shrinkage must lie above 0 and at most at 1")
-
-
-class PlaceMatrices(nn.Module):
-    """One matrix a position: vectors (P, D, N) to vectors (P, D, N)."""
-
-    def __init__(self, places: int, channels: int) -> None:
-        super().__init__()
-        self.register_buffer("matrix", torch.zeros(places, channels, channels))
-
-    def forward(self, z: Tensor) -> Tensor:
-        """The product at each position."""
-        return self.get_buffer("matrix") @ z
 
 
 class PaDiMHead(Head):

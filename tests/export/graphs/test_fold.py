@@ -90,6 +90,14 @@ def test_folded_flow_is_the_trained_one(
     assert_equal(fold_flow(flow, sides(shapes), definition)(*x), trained(flow, x, definition))
 
 
+def test_a_folded_flow_whitens_and_scores_as_the_trained_one(make_flow: MakeFlow) -> None:
+    flow, shapes = make_flow(whiten=True, score_power=3)
+    flow = flow.double()
+    x = features(shapes)
+    z, _ = flow(x)
+    assert_equal(fold_flow(flow, sides(shapes))(*x), (score(z, power=3), anomaly_map(z)))
+
+
 @pytest.mark.parametrize("fold", [fold_gamma, merge_biases, fold_clamp, lambda f: fold_upsampling(f, (8, 4, 2), 1)])
 def test_each_fold_of_the_flow_alone_is_exact(make_flow: MakeFlow, fold: FlowFold) -> None:
     flow, shapes = make_flow()

@@ -53,9 +53,9 @@ def in_session(session: onnxruntime.InferenceSession, _: Graph, features: tuple[
     return outputs
 
 
-@pytest.mark.parametrize("weights", [1.0, 30.0])
-def test_strong_anomalies_saturate_in_torch_and_onnxruntime(make_flow: MakeFlow, weights: float) -> None:
-    flow, shapes = make_flow(2, (3, 5), hidden=128)
+@pytest.mark.parametrize(("weights", "whiten"), [(1.0, False), (30.0, False), (1.0, True)])
+def test_strong_anomalies_saturate_in_torch_and_onnxruntime(make_flow: MakeFlow, weights: float, whiten: bool) -> None:
+    flow, shapes = make_flow(2, (3, 5), hidden=128, whiten=whiten, score_power=3 if whiten else 1)
     for module in flow.modules():
         if isinstance(module, nn.Conv2d):
             # Large weights make a sum of half-precision products overflow where nothing bounds its terms.

@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from csflow.toolkit.options import settled
+from csflow.toolkit.options import later, settled
 
 __all__ = ["STRIDE", "FlowConfig", "TrainConfig"]
 
 STRIDE = 32
 """Pixels of the input per position of the finest feature map that CS-Flow reads."""
+MOST_POWER = 4
+"""A higher one sees little but the highest position."""
 MAPS = ("scale0-mean-z2", "product-mean-z2")
 
 
@@ -38,6 +40,15 @@ class FlowConfig:
     standardise: bool = True
     """Scale each feature channel to mean 0, variance 1 over the training images first. Not in the paper; see
     [benchmarks](benchmarks.md)."""
+    whiten: bool = later(False)
+    """Where channels would be standardised, give every position its own mean over the training pictures, and the
+    identity as covariance, in closed form: the training begins where a Gaussian at each position ends. Parts must lie
+    alike. Not in the paper; see [CS-Flow](cs-flow.md)."""
+    score_power: int = later(1)
+    """The score is the power mean over all positions of the channel mean of z²/2: 1 is the published mean; with 2 or 3
+    a small defect counts more. Not in the paper; see [CS-Flow](cs-flow.md)."""
+    side: int = later(0, is_settled=True)
+    """Positions a side of the finest map, where they are whitened; 0 where not."""
 
     anomaly_map: str = settled("scale0-mean-z2")
     """'scale0-mean-z2': channel mean of z² at the finest scale (reference localization since 2022-05-31), one value per
@@ -51,6 +62,10 @@ class FlowConfig:
             raise ValueError("scales must be 1 to 6")
         if not self.kernel_sizes or any(k < 1 or k % 2 == 0 for k in self.kernel_sizes):
             raise ValueError("kernel_sizes must be odd numbers, at least one")
+        if self.whiten and not self.standardise:
+            raise ValueError("whiten takes the place of standardise: leave 'standardise' at yes")
+        if not 1 <= self.score_power <= MOST_POWER:
+            raise ValueError(f"score_power must be 1 to {MOST_POWER}")
         if self.anomaly_map not in MAPS:
             raise ValueError(f"anomaly_map must be one of {', '.join(MAPS)}")
         if self.hidden < 1 or not (math.isfinite(self.clamp) and self.clamp > 0.0):

@@ -11,10 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from csflow.runtime.bundle.manifest import Definitions
 from csflow.toolkit.backbones.backbone import Features
 from csflow.toolkit.features import FeatureFiles
 from csflow.toolkit.methods.flow.config import STRIDE, FlowConfig
 from csflow.toolkit.methods.flow.coupling import CouplingBlock
+from csflow.toolkit.methods.flow.whiten import Whiten
 from csflow.toolkit.methods.ignored import KeptPlaces, masked
 from csflow.toolkit.methods.method import Head
 
@@ -27,6 +29,10 @@ __all__ = [
     "sample_losses",
     "score",
 ]
+
+
+LEAST = 1e-20
+"""Below the highest position of any picture."""
 
 
 class Standardise(nn.Module):
@@ -74,8 +80,10 @@ class CrossScaleFlow(nn.Module):
     def __init__(self, config: FlowConfig) -> None:
         super().__init__()
         self.config = config
-        layers: list[Standardise | CouplingBlock] = []
-        if config.standardise:
+        layers: list[Standardise | Whiten | CouplingBlock] = []
+        if config.whiten:
+            layers.append(Whiten(config.channels, [config.side >> i for i in range(config.scales)]))
+        elif config.standardise:
             layers.append(Standardise(config.channels, config.scales))
         for index, kernel in enumerate(config.kernel_sizes):
             layers.append(
@@ -87,7 +95,7 @@ class CrossScaleFlow(nn.Module):
     def fit_standardisation(self, features: FeatureFiles) -> None:
         """Set the statistics of the first layer, if it has some, from the training features."""
         first = self.layers[0]
-        if isinstance(first, Standardise):
+        if isinstance(first, Standardise | Whiten):
             first.fit(features)
 
     def forward(self, x: Features) -> tuple[Features, Tensor]:
@@ -115,22 +123,40 @@ class FlowHead(Head):
         self.config = dataclasses.replace(flow.config, anomaly_map=anomaly_map or flow.config.anomaly_map)
         self.flow = flow
 
+    @property
+    def definitions(self) -> Definitions | None:
+        """The power of the score, where it is not the published one."""
+        power = self.config.score_power
+        return None if power == 1 else Definitions(f"power-{power}-mean-half-z2", self.config.anomaly_map)
+
     def forward(self, *features: Tensor) -> tuple[Tensor, Tensor]:
         """Map features (N, C, h_i, w_i) to score (N,) and anomaly map (N, h, w)."""
         z, _ = self.flow(features)
-        return score(z, self.flow.kept.masks), anomaly_map(z, self.config.anomaly_map)
+        return score(z, self.flow.kept.masks, self.config.score_power), anomaly_map(z, self.config.anomaly_map)
 
 
-def score(z: Features, kept: Sequence[Tensor] = ()) -> Tensor:
+def score(z: Features, kept: Sequence[Tensor] = (), power: int = 1) -> Tensor:
     """Anomaly score (N,): the mean of z²/2 over all D latents of all scales.
 
     Paper: -log p_Z(z) up to constants; reference evaluate.py takes the mean over D, without the Jacobian.
 
     Args:
         kept: masks (h_i, w_i) of the positions that count, z being 0 at the others; empty where all do.
+        power: above 1, the power mean (mean of mᵖ)^(1/p) over all positions of the channel means m of z²/2.
     """
+    if power > 1:
+        return _power_mean(z, kept, power)
     total = torch.stack([z_i.square().flatten(1).sum(dim=1) for z_i in z]).sum(dim=0)
     return total / (2 * _latents(z, kept))
+
+
+def _power_mean(z: Features, kept: Sequence[Tensor], power: int) -> Tensor:
+    places = torch.cat([z_i.square().mean(dim=1).flatten(1) for z_i in z], dim=1)
+    count = torch.stack([mask.sum() for mask in kept]).sum() if kept else places.shape[1]
+    # Of the highest one, so that no power of a strong anomaly leaves the range of float32.
+    highest = places.amax(dim=1, keepdim=True).clamp(min=LEAST)
+    mean = (places / highest).pow(power).sum(dim=1) / count
+    return highest[:, 0] / 2 * mean.pow(1.0 / power)
 
 
 def anomaly_map(z: Features, definition: str = "scale0-mean-z2") -> Tensor:

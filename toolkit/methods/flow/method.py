@@ -13,10 +13,14 @@ from csflow.toolkit.methods.flow.config import FlowConfig, TrainConfig
 from csflow.toolkit.methods.flow.course import Course
 from csflow.toolkit.methods.flow.flow import CrossScaleFlow, FlowHead
 from csflow.toolkit.methods.flow.training import new_flow, timed_step, train_flow
+from csflow.toolkit.methods.flow.whiten import matrices_size
 from csflow.toolkit.methods.ignored import kept_masks
 from csflow.toolkit.methods.method import Fitted, Reading, Shapes, Workplace
 
 __all__ = ["CSFlow"]
+
+MOST = 1 << 30
+"""Bytes of whitening matrices at most: an ONNX file ends at 2 GiB."""
 
 
 class CSFlow:
@@ -35,7 +39,15 @@ class CSFlow:
         if shapes != tuple((channels, side >> i, side >> i) for i in range(len(shapes))):
             told = ", ".join("x".join(map(str, shape)) for shape in shapes)
             raise ValueError(f"cs-flow reads one stage at several image scales, not {told}: choose one with --stages")
-        return dataclasses.replace(config, channels=channels, scales=len(shapes))
+        if not config.whiten:
+            return dataclasses.replace(config, channels=channels, scales=len(shapes))
+        size = matrices_size(channels, [side >> i for i in range(len(shapes))])
+        if size > MOST:
+            raise ValueError(
+                f"whitening {channels} channels takes matrices of {size / 1e9:.1f} GB, {MOST / 1e9:.1f} GB at most: "
+                "choose a smaller image size, or leave whiten out"
+            )
+        return dataclasses.replace(config, channels=channels, scales=len(shapes), side=side)
 
     def head(self, config: FlowConfig, shapes: Shapes) -> FlowHead:
         """A flow with initial weights. Raises ValueError where it reads other features."""

@@ -16,6 +16,7 @@ from torch.nn import functional
 from csflow.toolkit.backbones.backbone import Features
 from csflow.toolkit.methods.flow.coupling import CLIP, CouplingBlock, CrossScaleNet
 from csflow.toolkit.methods.flow.flow import CrossScaleFlow, Standardise, anomaly_map, score
+from csflow.toolkit.methods.flow.whiten import Whiten
 from csflow.toolkit.methods.ignored import masked
 
 __all__ = ["InferenceBlock", "InferenceFlow", "InferenceNet", "UpConvolution"]
@@ -117,6 +118,7 @@ class InferenceFlow(nn.Module):
         config = flow.config
         first = flow.layers[0]
         statistics = first if isinstance(first, Standardise) else None
+        self.whiten = copy.deepcopy(first) if isinstance(first, Whiten) else None
         for i in range(config.scales):
             for name in ("mean", "std"):
                 values = None if statistics is None else statistics.get_buffer(name)[i, :, None, None].clone()
@@ -124,7 +126,7 @@ class InferenceFlow(nn.Module):
         self.layers = nn.ModuleList(InferenceBlock(b) for b in flow.layers if isinstance(b, CouplingBlock))
         self.blocks()[-1].clip = True
         self.kept = copy.deepcopy(flow.kept)
-        self.definition = definition
+        self.definition, self.power = definition, config.score_power
         self.dtype = next(flow.parameters()).dtype
         self.requires_grad_(False)
         self.eval()
@@ -143,8 +145,10 @@ class InferenceFlow(nn.Module):
         u: Features = masked(tuple(self._standardised(f.to(self.dtype), i) for i, f in enumerate(features)), kept)
         for block in self.layers:
             u = block(u, kept)
-        return score(u, kept), anomaly_map(u, self.definition)
+        return score(u, kept, self.power), anomaly_map(u, self.definition)
 
     def _standardised(self, x: Tensor, scale: int) -> Tensor:
+        if self.whiten is not None:
+            return self.whiten.whitened(x, scale)
         mean, std = self._buffers[f"mean{scale}"], self._buffers[f"std{scale}"]
         return x if mean is None or std is None else (x - mean) / std

@@ -1,9 +1,9 @@
 """Half precision written into the flow: convolutions in float16, and float32 where float16 would be wrong.
 
-Stay in float32: the coupling blocks' state and affine maps with atan and exp, the clip at ±1e6, z² and every sum. What
-enters a convolution of the flow is
-clamped to a bound that its weights give, so that no sum, in whatever order and type it is accumulated, leaves
-the range of float16: strong anomalies saturate and never become infinite or NaN.
+Stay in float32: standardisation, the coupling blocks' state and affine maps with atan and exp, the clip at ±1e6, z² and
+every sum. What enters a convolution of the flow is clamped to a bound that its weights give, so that no sum, in
+whatever order and type it is accumulated, leaves the range of float16: strong anomalies saturate and never become
+infinite or NaN. The matrices that whiten are in float16 and guarded alike.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from csflow.export.graphs.half import Saturate, safe_bound
+from csflow.export.graphs.half import HalfMatrices, Saturate, safe_bound
 from csflow.export.graphs.heads.flow.folded import InferenceFlow, UpConvolution
 from csflow.export.graphs.heads.flow.tap_convolution import TapConvolution
 
@@ -29,6 +29,9 @@ def halve_flow(flow: InferenceFlow) -> InferenceFlow:
         net.half()
     for block in flow.blocks():
         block.clip = True
+    if flow.whiten is not None:
+        for i in range(flow.whiten.scales):
+            flow.whiten.matrices[i] = HalfMatrices(flow.whiten.matrix(i))
     return flow
 
 

@@ -11,8 +11,18 @@ from csflow.toolkit.methods.flow.config import FlowConfig
 from csflow.toolkit.methods.flow.coupling import CouplingBlock, CrossScaleNet, reference_permutations, soft_clamp
 from csflow.toolkit.methods.flow.flow import CrossScaleFlow, Standardise, anomaly_map, negative_log_likelihood, score
 from csflow.toolkit.methods.flow.training import new_flow
+from csflow.toolkit.methods.flow.whiten import Whiten
 
 CHANNELS = 6
+
+
+def whiten_by_draw(layer: Whiten, generator: torch.Generator) -> None:
+    """Means and matrices that are nobody's, and their log-determinants."""
+    for i in range(layer.scales):
+        matrix, log_det = layer.matrix(i), layer.get_buffer(f"log_det{i}")
+        layer.get_buffer(f"mean{i}").normal_(generator=generator)
+        matrix += 0.3 * torch.randn(matrix.shape, generator=generator, dtype=matrix.dtype)
+        log_det.copy_(torch.linalg.slogdet(matrix).logabsdet.reshape(log_det.shape))
 
 
 def randomised(config: FlowConfig, seed: int = 0) -> CrossScaleFlow:
@@ -26,6 +36,8 @@ def randomised(config: FlowConfig, seed: int = 0) -> CrossScaleFlow:
         if isinstance(layer, Standardise):
             layer.get_buffer("mean").normal_(generator=generator)
             layer.get_buffer("std").uniform_(0.5, 2.0, generator=generator)
+        if isinstance(layer, Whiten):
+            whiten_by_draw(layer, generator)
     return flow
 
 
@@ -40,6 +52,7 @@ CONFIGS = [
     FlowConfig(CHANNELS, 2, (3, 5), 5, standardise=False),
     FlowConfig(CHANNELS, 3, (3, 3, 3, 5), 7),
     FlowConfig(CHANNELS, 3, (1, 3), 4, clamp=1.5, slope=0.3),
+    FlowConfig(CHANNELS, 2, (3, 1), 5, whiten=True, side=4),
 ]
 
 
