@@ -28,7 +28,7 @@ from csflow.runtime.errors import SinkError
 from csflow.runtime.picture.preprocess import pieces_of_file
 from csflow.toolkit.backbones.backbone import Backbone, Features
 from csflow.toolkit.backbones.config import BackboneConfig
-from csflow.toolkit.backbones.quantized import quantized
+from csflow.toolkit.backbones.int8.quantized import quantized
 from csflow.toolkit.data.prepared import one_piece, tile_count
 
 __all__ = [
@@ -167,7 +167,8 @@ def features_key(
     # Features that were kept before there were windows, alignment and tiles stay valid.
     later = [*((name, None) for name in ("window", "align", "tiles")), ("looks", 0), ("near", 8)]
     how_text = {name: value for name, value in dataclasses.asdict(how).items() if (name, value) not in later}
-    text = json.dumps([list(hashes), backbone_sha256, dataclasses.asdict(backbone), how_text, flips])
+    network = {name: value for name, value in dataclasses.asdict(backbone).items() if (name, value) != ("wide", 1)}
+    text = json.dumps([list(hashes), backbone_sha256, network, how_text, flips])
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -23,6 +23,7 @@ from csflow.toolkit.methods.ignored import make_room
 from csflow.toolkit.methods.method import Head, Judge, Shapes
 from csflow.toolkit.methods.table import method_named
 from csflow.toolkit.origin import origin
+from csflow.toolkit.tensor_file import misfit
 
 __all__ = ["Model", "weights_file"]
 
@@ -123,12 +124,13 @@ def _serialise(module: nn.Module, facts: Mapping[str, str]) -> bytes:
 def _fill(module: nn.Module, bundle: Bundle, graph: str, prefix: str = "") -> None:
     name = weights_file(graph)
     try:
-        tensors = load(bundle.read(name))
-        state = {prefix + key: tensor for key, tensor in tensors.items()}
-        make_room(module, state)
-        module.load_state_dict(state, assign=True)
-    except (SafetensorError, RuntimeError) as error:
+        state = {prefix + key: tensor for key, tensor in load(bundle.read(name)).items()}
+    except SafetensorError:
+        raise BundleCorrupted(f"{bundle.path / name} holds no tensors that can be read: train again") from None
+    make_room(module, state)
+    if wrong := misfit(module.state_dict(), state):
         raise BundleCorrupted(
-            f"{bundle.path / name} does not fit the model that manifest.json describes ({str(error).splitlines()[0]}): "
-            "train again"
-        ) from None
+            f"{bundle.path / name} does not fit the model that manifest.json describes ({wrong}): "
+            "copy the bundle again, or train again"
+        )
+    module.load_state_dict(state, assign=True)

@@ -172,9 +172,9 @@ def model_plan(method: str, choice: BackboneChoice, given: Mapping[str, Any] | N
         raise ConfigError(f"{both[0]} is given twice, in --method and as an option: leave one out")
     values |= given or {}
     head: Any = chosen(family.config, values)
-    how = {"padding": choice.padding, "precision": choice.precision}
-    how |= _reading(family, choice, family.reading.more(head))
+    how = {"padding": choice.padding} | _reading(family, choice, family.reading.more(head))
     backbone = checked(dataclasses.replace, resolve_name(choice.name), **how)
+    backbone = checked(backbone.in_precision, choice.precision)
     model = checked(ModelConfig, choice.image_size, backbone, name, head)
     return model, chosen(family.training, values)
 

@@ -1,4 +1,4 @@
-"""Tensors to disk: safetensors, synced and renamed, with a full disk as an error in words."""
+"""Tensors to disk, synced and renamed, and what is wrong with those of a file, in words."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from torch import Tensor, nn
 from csflow.runtime.atomic import sync_directory
 from csflow.runtime.errors import SinkError
 
-__all__ = ["require_room", "save_tensors"]
+__all__ = ["misfit", "require_room", "save_tensors"]
+
+NAMED = 3
+"""Tensors that a message names; of more it says how many there are."""
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
@@ -34,6 +37,32 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
         raise SinkError(f"cannot write {path} ({error}): free the disk or choose another --bundle") from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def misfit(needed: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
+    """Which tensors are missing, of another shape than needed, or too many, in words; empty where all fit."""
+    shapes = [
+        f"{name} is {_shape(found[name])} and not {_shape(tensor)}"
+        for name, tensor in needed.items()
+        if name in found and found[name].shape != tensor.shape
+    ]
+    told = [
+        _named("missing", [name for name in needed if name not in found]),
+        _named("of another shape", shapes),
+        _named("too many", [name for name in found if name not in needed]),
+    ]
+    return "; ".join(text for text in told if text)
+
+
+def _named(what: str, names: list[str]) -> str:
+    if not names:
+        return ""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"{len(names)} tensor{'s' if len(names) > 1 else ''} {what}: {', '.join(names[:NAMED])}{more}"
+
+
+def _shape(tensor: Tensor) -> str:
+    return "x".join(map(str, tensor.shape)) or "a number"
 
 
 def require_room(path: Path, *modules: nn.Module) -> None:

@@ -20,7 +20,7 @@ from torch.func import functional_call
 from csflow.export.graphs.half import Saturate
 from csflow.toolkit.backbones.backbone import Backbone, Features, image_pyramid
 from csflow.toolkit.backbones.fold import into_convolution, set_convolution
-from csflow.toolkit.backbones.quantized import is_quantized
+from csflow.toolkit.backbones.int8.quantized import is_quantized
 
 __all__ = [
     "BACKBONE_FOLDS",

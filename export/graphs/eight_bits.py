@@ -14,7 +14,7 @@ import torch
 from onnxscript import opset20
 from torch import nn
 
-from csflow.toolkit.backbones.rounding import RoundedConvolution
+from csflow.toolkit.backbones.int8.convolutions import RoundedConvolution
 
 __all__ = ["TRANSLATION", "store_whole_weights"]
 

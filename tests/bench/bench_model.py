@@ -19,8 +19,8 @@ from csflow.runtime.bundle.manifest import Definitions, Manifest, Preprocessing
 from csflow.runtime.picture.preprocess import preprocess
 from csflow.runtime.synthetic.product import part_at
 from csflow.runtime.types import Frame, Prediction
+from csflow.toolkit.backbones.int8.quantized import quantized
 from csflow.toolkit.backbones.networks import build_backbone, resolve_name
-from csflow.toolkit.backbones.quantized import quantized
 from csflow.toolkit.config import ModelConfig
 from csflow.toolkit.golden import score_golden
 from csflow.toolkit.methods.flow.config import FlowConfig

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load, save
 
 from csflow.export.graphs.onnx_export import make_graphs
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.golden import load_golden
 from csflow.runtime.engines.opening import open_engine
+from csflow.runtime.errors import BundleCorrupted
 from csflow.toolkit.model import Model
 
 OLD = Path(__file__).parents[1] / "fixtures" / "format1" / "trained.tar.xz"
@@ -45,3 +47,29 @@ def test_its_graphs_are_exported_and_its_identity_and_format_stay(
     assert updated.weights_sha256 == IDENTITY
     with open_engine(updated, "openvino-fp32") as engine:
         assert engine.name == "openvino-fp32"
+
+
+def test_weights_that_do_not_fit_are_told_tensor_by_tensor(old: Bundle) -> None:
+    file = "weights/backbone.safetensors"
+    tensors = load(old.read(file))
+    first, second, *others = tensors
+    del tensors[second]
+    tensors[first] = torch.zeros(2, 3)
+    tensors["of_another_network"] = torch.zeros(1)
+    with pytest.raises(BundleCorrupted) as refused:
+        Model.load(old.update({file: save(tensors)}))
+    told = str(refused.value)
+    assert file in told
+    assert f"1 tensor missing: {second};" in told
+    assert f"1 tensor of another shape: {first} is 2x3 and not " in told
+    assert "1 tensor too many: of_another_network)" in told
+    assert "state_dict" not in told
+    for name in others[:5]:
+        del tensors[name]
+    with pytest.raises(BundleCorrupted, match=r"6 tensors missing: [^ ]+, [^ ]+, [^ ]+ and 3 more;"):
+        Model.load(old.update({file: save(tensors)}))
+
+
+def test_a_file_that_holds_no_tensors_is_told(old: Bundle) -> None:
+    with pytest.raises(BundleCorrupted, match="holds no tensors that can be read: train again"):
+        Model.load(old.update({"weights/flow.safetensors": b"no tensors"}))

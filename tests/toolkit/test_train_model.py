@@ -13,8 +13,8 @@ from csflow.runtime.engines.opening import open_engine
 from csflow.runtime.picture.images import read_image
 from csflow.runtime.picture.preprocess import preprocess
 from csflow.runtime.types import Frame
+from csflow.toolkit.backbones.int8.quantized import is_quantized
 from csflow.toolkit.backbones.networks import resolve_name
-from csflow.toolkit.backbones.quantized import is_quantized
 from csflow.toolkit.config import ModelConfig
 from csflow.toolkit.data.dataset import load_dataset
 from csflow.toolkit.methods.mahalanobis import MahalanobisConfig, MahalanobisTraining

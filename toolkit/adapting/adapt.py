@@ -76,7 +76,7 @@ def adapt(
     precision = how.precision or config.backbone.precision
     if precision != config.backbone.precision and precision != "int8":
         raise ConfigError(f"{bundle.path} has its backbone in int8 alone: train one in {precision} with csflow train")
-    backbone = checked(dataclasses.replace, config.backbone, precision=precision)
+    backbone = checked(config.backbone.in_precision, precision)
     known = _recorded(bundle)
     plan = TrainPlan(
         dataclasses.replace(config, backbone=backbone),

@@ -16,7 +16,10 @@ PADDINGS = ("timm", "tf_same", "symmetric", "lm071")
 BACKBONE_PRECISIONS = ("fp32", "int8")
 """What the backbone computes in as the heads see it, whatever runs them."""
 
-LATER = ("precision", "patches", "embedding")
+WIDE = 2
+"""`BackboneConfig.wide` of a backbone that is rounded today."""
+
+LATER = ("precision", "patches", "embedding", "wide")
 """Fields that older manifests have not: left out where they say what was so then."""
 
 
@@ -41,8 +44,8 @@ class BackboneConfig:
     """Stages of the network whose output is read, counted from 0 and rising; 5 of an EfficientNet is what CS-Flow reads
     (block index 35 of B5), and 1 to 3 of a ResNet are its layers 1 to 3."""
     precision: str = "fp32"
-    """'int8': rounded to eight bits before anything was fitted to its features (`csflow.toolkit.backbones.quantized`),
-    an EfficientNet only."""
+    """'int8': rounded to eight bits before anything was fitted to its features, an EfficientNet only
+    (`csflow.toolkit.backbones.int8.quantized`)."""
 
     patches: tuple[tuple[int, int], ...] = ()
     """(size, stride) in pixels of the patches that each stage reads, one a stage, of one image scale; none: the network
@@ -50,7 +53,13 @@ class BackboneConfig:
     embedding: int = 0
     """Numbers that a trained encoder makes of each patch; 0: the mean of the stage's features."""
 
+    wide: int = 1
+    """Of an int8 backbone: how many convolutions, from the first, stay finer than eight bits. In bundles that were made
+    when weights were rounded each by itself 1, since they are rounded by the error of what comes out 2."""
+
     def __post_init__(self) -> None:
+        if self.wide not in (1, WIDE):
+            raise ValueError(f"wide must be 1 or {WIDE}: a newer csflow made this bundle")
         if self.embedding < 0 or (self.embedding and not self.patches):
             raise ValueError("embedding must be at least 0, and needs patches")
         if self.patches and self.precision != "fp32":
@@ -92,10 +101,16 @@ class BackboneConfig:
         stages = tuple(sorted({stage for config in listed for stage in config.stages}))
         return dataclasses.replace(listed[0], scales=max(config.scales for config in listed), stages=stages)
 
+    def in_precision(self, precision: str) -> BackboneConfig:
+        """The same in a precision, rounded as is done today where it was not. Raises ValueError for an unknown one."""
+        if precision == self.precision:
+            return self
+        return dataclasses.replace(self, precision=precision, wide=WIDE if precision == "int8" else 1)
+
     @property
     def unrounded(self) -> BackboneConfig:
         """The same in float32: what weights are loaded into."""
-        return dataclasses.replace(self, precision="fp32")
+        return self.in_precision("fp32")
 
     def to_mapping(self) -> dict[str, Any]:
         """For a manifest. What says no more than older manifests did is left out."""

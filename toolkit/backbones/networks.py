@@ -19,8 +19,8 @@ from csflow.runtime.errors import ConfigError
 from csflow.toolkit.backbones.backbone import Backbone, Features, Trunk
 from csflow.toolkit.backbones.config import BackboneConfig
 from csflow.toolkit.backbones.efficientnet import STAGES, EfficientNetTrunk, is_efficientnet, set_padding
+from csflow.toolkit.backbones.int8.quantized import quantize_trunk
 from csflow.toolkit.backbones.patches import PatchTrunk
-from csflow.toolkit.backbones.quantized import quantize_trunk
 
 __all__ = ["StagesTrunk", "build_backbone", "counts_blocks", "resolve_name"]
 
@@ -69,7 +69,7 @@ def build_backbone(config: BackboneConfig) -> Backbone:
 
 def _backbone(trunk: Trunk, config: BackboneConfig) -> Backbone:
     if config.precision == "int8":
-        quantize_trunk(trunk)
+        quantize_trunk(trunk, config.wide)
     if config.patches:
         trunk = PatchTrunk(trunk, config.patches, config.stages, config.embedding)
     return Backbone(trunk, config)

@@ -21,6 +21,7 @@ from csflow.toolkit.importers.errors import ImportRefused
 from csflow.toolkit.importers.permutations import Permutations
 from csflow.toolkit.methods.flow.config import FlowConfig
 from csflow.toolkit.methods.flow.flow import CrossScaleFlow
+from csflow.toolkit.tensor_file import misfit
 
 __all__ = ["ANOMALIB", "REFERENCE", "Layout", "build_flow", "flow_shape", "from_csflow"]
 
@@ -76,11 +77,9 @@ def build_flow(layout: Layout, config: FlowConfig, read: Read, permutations: Per
     _check_values(state)
     with torch.device("meta"):
         flow = CrossScaleFlow(config)
-    try:
-        flow.load_state_dict(state, assign=True)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise ImportRefused(f"the flow's tensors do not fit each other ({reason}): save the model again") from None
+    if wrong := misfit(flow.state_dict(), state):
+        raise ImportRefused(f"the flow's tensors do not fit each other ({wrong}): save the model again")
+    flow.load_state_dict(state, assign=True)
     return flow.eval().requires_grad_(False)
 
 

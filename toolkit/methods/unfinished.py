@@ -38,8 +38,8 @@ class Unfinished:
             try:
                 with safe_open(file, framework="pt") as opened:
                     metadata = opened.metadata() or {}
-            except (SafetensorError, OSError) as error:
-                raise ConfigError(f"{file} is damaged ({str(error)[:120]}): start over with --fresh") from None
+            except (SafetensorError, OSError):
+                raise ConfigError(f"{file} is damaged, or cannot be read: start over with --fresh") from None
             require_fingerprint(file, metadata, self.fingerprint, self._differences())
 
     def begin(self) -> None:

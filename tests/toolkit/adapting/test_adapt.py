@@ -15,7 +15,7 @@ from csflow.runtime.bundle.golden import load_golden
 from csflow.runtime.engines.opening import open_engine
 from csflow.runtime.errors import CalibrationError, ConfigError
 from csflow.toolkit.adapting.adapt import Adaptation, adapt
-from csflow.toolkit.backbones.quantized import is_quantized
+from csflow.toolkit.backbones.int8.quantized import is_quantized
 from csflow.toolkit.cli.adapt import adapt as command
 from csflow.toolkit.combine import Combination, combine
 from csflow.toolkit.data.dataset import Dataset, load_dataset

@@ -77,10 +77,8 @@ class Checkpoint:
             _load(flow, optimizer, tensors)
             take({name.removeprefix("more."): t for name, t in tensors.items() if name.startswith("more.")})
             return int(progress["epochs_done"]), [float(loss) for loss in progress["losses"]]
-        except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
-            raise ConfigError(
-                f"checkpoint {self.path} is damaged ({str(error)[:120]}): start over with --fresh"
-            ) from None
+        except (SafetensorError, KeyError, ValueError, RuntimeError):
+            raise ConfigError(f"checkpoint {self.path} is damaged: start over with --fresh") from None
 
     def discard(self) -> None:
         """Remove the file, if there is one."""

@@ -112,5 +112,5 @@ def _read(file: Path, fingerprint: str) -> dict[str, Tensor] | None:
         with safe_open(file, framework="pt") as opened:
             require_fingerprint(file, opened.metadata() or {}, fingerprint)
             return {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - no mapping
-    except (SafetensorError, OSError) as error:
-        raise ConfigError(f"{file} is damaged ({str(error)[:120]}): start over with --fresh") from None
+    except (SafetensorError, OSError):
+        raise ConfigError(f"{file} is damaged, or cannot be read: start over with --fresh") from None

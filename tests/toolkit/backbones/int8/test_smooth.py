@@ -5,8 +5,8 @@ import torch
 from timm.models._efficientnet_blocks import SqueezeExcite
 from torch import Tensor, nn
 
-from csflow.toolkit.backbones.rounding import Range, Rounding
-from csflow.toolkit.backbones.smooth import RoundedActivation, RoundedSqueeze, is_smooth
+from csflow.toolkit.backbones.int8.rounding import Range, Rounding
+from csflow.toolkit.backbones.int8.smooth import RoundedActivation, RoundedSqueeze, is_smooth
 
 
 def noise(*shape: int) -> Tensor:
@@ -14,7 +14,7 @@ def noise(*shape: int) -> Tensor:
 
 
 def fit(module: RoundedActivation | RoundedSqueeze, x: Tensor) -> None:
-    """As `csflow.toolkit.backbones.quantized` does."""
+    """As `csflow.toolkit.backbones.int8.quantized` does."""
     roundings = [m for m in module.modules() if isinstance(m, Rounding)]
     for rounding in roundings:
         rounding.seen = Range()

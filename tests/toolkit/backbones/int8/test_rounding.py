@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from csflow.toolkit.backbones.rounding import LEVELS, Range, Rounding, power_of_two, round_weights
+from csflow.toolkit.backbones.int8.rounding import LEVELS, Range, Rounding, ShiftedRounding, power_of_two, round_weights
 
 
 def test_it_rounds_halves_to_even_and_saturates() -> None:
@@ -46,3 +46,31 @@ def test_weights_are_whole_multiples_of_a_power_of_two_for_each_output(levels: i
     assert float(whole.abs().max()) <= levels
     error = (rounded - weight).flatten(1).norm(dim=1) / weight.flatten(1).norm(dim=1)
     assert float(error.max()) < 1.0 / math.sqrt(levels)
+
+
+def test_what_is_never_negative_is_rounded_twice_as_finely() -> None:
+    plain, shifted = Rounding(), ShiftedRounding()
+    x = 6.0 * torch.rand(4000, generator=torch.Generator().manual_seed(2))
+    for rounding in (plain, shifted):
+        rounding.seen = Range()
+        rounding(x)
+        rounding.fit()
+    assert float(shifted.get_buffer("scale")) == float(plain.get_buffer("scale")) / 2
+    shift = float(shifted.get_buffer("shift"))
+    assert float((shifted(x) + shift - x).abs().max()) <= float(shifted.get_buffer("scale")) / 2
+    assert float(shifted(torch.zeros(1))) == -shift
+
+
+def test_what_has_both_signs_is_not_shifted() -> None:
+    rounding = ShiftedRounding()
+    rounding.seen = Range()
+    rounding(torch.tensor([-3.0, 4.0]))
+    rounding.fit()
+    assert float(rounding.get_buffer("shift")) == 0.0
+    assert rounding(torch.tensor([-3.0, 4.0])).tolist() == [-3.0, 4.0]
+
+
+def test_more_levels_than_eight_bits_have_are_finer() -> None:
+    rounding = Rounding(1023)
+    rounding.register_buffer("scale", torch.tensor(0.25))
+    assert rounding(torch.tensor([100.1, 1e6, -1e6])).tolist() == [100.0, 1023 / 4, -1024 / 4]

@@ -14,17 +14,16 @@ import math
 import torch
 from torch import Tensor, nn
 
-from csflow.toolkit.backbones.fold import set_convolution
-
 __all__ = [
     "LEVELS",
     "Range",
-    "RoundedConvolution",
     "Rounding",
+    "ShiftedRounding",
     "eight_bits",
     "on_grid",
     "power_of_two",
     "round_weights",
+    "widest_power",
 ]
 
 LEVELS = 127
@@ -50,31 +49,37 @@ class Range:
     """Magnitudes that a tensor was seen to have, as a histogram."""
 
     def __init__(self) -> None:
-        self._top = 0.0
+        self.least = 0.0
+        """The lowest value, or 0."""
+        self.top = 0.0
+        """The largest magnitude is below it."""
         self._counts = torch.zeros(BINS, dtype=torch.float64)
 
     def see(self, x: Tensor) -> None:
         """Count the magnitudes of x; bins become wider where x exceeds them."""
+        self.least = min(self.least, float(x.min()))
         magnitudes = x.detach().abs().flatten().float()
         top = float(magnitudes.max())
-        self._top = self._top or top
-        while top > self._top:
+        self.top = self.top or top
+        while top > self.top:
             self._counts = torch.cat([self._counts.reshape(-1, 2).sum(dim=1), self._counts.new_zeros(BINS // 2)])
-            self._top *= 2.0
-        if self._top > 0.0:
-            self._counts += torch.histc(magnitudes, BINS, 0.0, self._top).double()
+            self.top *= 2.0
+        if self.top > 0.0:
+            self._counts += torch.histc(magnitudes, BINS, 0.0, self.top).double()
 
-    def scale(self) -> float:
-        """The power of two whose rounding has the least squared error."""
-        values = (torch.arange(BINS, dtype=torch.float64) + 0.5) * (self._top / BINS)
-        return power_of_two(values, self._counts, self._top)
+    def scale(self, levels: int = LEVELS) -> float:
+        """The power of two whose rounding to ± `levels` has the least squared error."""
+        values = (torch.arange(BINS, dtype=torch.float64) + 0.5) * (self.top / BINS)
+        return power_of_two(values, self._counts, self.top, levels)
 
 
 class Rounding(nn.Module):
     """Rounds what flows through it; while ranges are fitted, it counts and rounds nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, levels: int = LEVELS) -> None:
+        """`levels`: largest whole number; other than `LEVELS`, it is no eight bits."""
         super().__init__()
+        self.levels = levels
         self.register_buffer("scale", torch.ones(()))
         self.seen: Range | None = None
         """Set while ranges are fitted."""
@@ -84,34 +89,38 @@ class Rounding(nn.Module):
         if self.seen is not None:
             self.seen.see(x)
             return x
-        rounded: Tensor = torch.ops.csflow.eight_bits(x, self.get_buffer("scale"))
+        scale = self.get_buffer("scale")
+        if self.levels != LEVELS:
+            return torch.round(x / scale).clamp(-self.levels - 1, self.levels) * scale
+        rounded: Tensor = torch.ops.csflow.eight_bits(x, scale)
         return rounded
 
+    def fit(self) -> None:
+        """Take the scale from what was seen, if anything was."""
+        if self.seen is not None:
+            self.register_buffer("scale", torch.tensor(self.seen.scale(self.levels)))
+        self.seen = None
 
-class RoundedConvolution(nn.Module):
-    """A convolution whose weights lie on a grid of eight bits, and what flows into it."""
 
-    def __init__(self, conv: nn.Conv2d, rounds_input: bool) -> None:
-        """`rounds_input`: False where what comes in is rounded already."""
+class ShiftedRounding(Rounding):
+    """Rounds to eight bits; what is never negative twice as finely: less `shift` it has both signs."""
+
+    def __init__(self) -> None:
         super().__init__()
-        self.rounding = Rounding() if rounds_input else nn.Identity()
-        self.conv = conv
-        self.register_buffer("weight_scale", torch.ones(conv.out_channels))
+        self.register_buffer("shift", torch.zeros(()))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, h, w) as the convolution does."""
-        y: Tensor = self.conv(self.rounding(x))
-        return y
+        """Map a tensor of any shape to the same, less `shift`."""
+        return super().forward(x if self.seen is not None else x - self.get_buffer("shift"))
 
-    def fit(self, input_scale: Tensor) -> None:
-        """Put the weights on their grids, and the biases on those of the sums.
-
-        Args:
-            input_scale: a scalar tensor, of what flows in.
-        """
-        weight, scale = round_weights(self.conv.weight.detach())
-        set_convolution(self.conv, weight, on_grid(self.conv.bias, scale * input_scale))
-        self.register_buffer("weight_scale", scale)
+    def fit(self) -> None:
+        """Take scale and shift from what was seen, if anything was."""
+        if self.seen is not None and self.seen.least >= 0.0:
+            scale = torch.tensor(self.seen.scale(2 * LEVELS + 1))
+            self.register_buffer("scale", scale)
+            self.register_buffer("shift", scale * (LEVELS + 1))
+            self.seen = None
+        super().fit()
 
 
 def round_weights(weight: Tensor, levels: int = LEVELS) -> tuple[Tensor, Tensor]:
@@ -133,14 +142,18 @@ def power_of_two(magnitudes: Tensor, counts: Tensor, top: float, levels: int = L
         magnitudes: float64, with how often each was seen in `counts`.
         top: the largest of them.
     """
-    widest = math.ceil(math.log2(max(top, TINY) / levels))
-    tried = [2.0 ** (widest - i) for i in range(HALVINGS + 1)]
+    tried = [widest_power(top, levels) / (1 << i) for i in range(HALVINGS + 1)]
 
     def error(scale: float) -> float:
         rounded = torch.round(magnitudes / scale).clamp(max=levels) * scale
         return float((counts * (rounded - magnitudes).square()).sum())
 
     return min(tried, key=error)
+
+
+def widest_power(top: float, levels: int) -> float:
+    """The least power of two of which `levels` reach the magnitude `top`."""
+    return 2.0 ** math.ceil(math.log2(max(top, TINY) / levels))
 
 
 def on_grid(bias: Tensor | None, grid: Tensor) -> Tensor | None:

@@ -11,15 +11,19 @@ import torch
 from timm.models._efficientnet_blocks import SqueezeExcite
 from torch import Tensor, nn
 
-from csflow.toolkit.backbones.fold import set_convolution
-from csflow.toolkit.backbones.rounding import LEVELS, RoundedConvolution, Rounding
+from csflow.toolkit.backbones.int8.convolutions import RoundedConvolution
+from csflow.toolkit.backbones.int8.rounding import LEVELS, Rounding
 
-__all__ = ["RoundedActivation", "RoundedSqueeze", "is_smooth"]
+__all__ = ["SMOOTH_LEVELS", "RoundedActivation", "RoundedSqueeze", "is_smooth"]
 
 MARGIN = 1 / 128
 """Of a step: at least so far from an edge is far enough for any engine's SiLU, whose error is a thousandth of it."""
+SMOOTH_LEVELS = 511
+"""At most, of what flows into an activation and out of it: some of more lie near an edge, whatever the offset."""
+WIDE_MARGIN = 1 / 1024
+"""The same with more levels than eight bits have: eight times what any engine's SiLU is off by."""
 OFFSETS = 32
-"""Tried to either side, in `MARGIN`: up to a quarter of a step."""
+"""Tried to either side, 1/128 of a step apart: up to a quarter of a step."""
 
 
 def is_smooth(activation: nn.Module) -> bool:
@@ -30,11 +34,13 @@ def is_smooth(activation: nn.Module) -> bool:
 class RoundedActivation(nn.Module):
     """An activation between two roundings."""
 
-    def __init__(self, activation: nn.Module) -> None:
+    def __init__(self, activation: nn.Module, levels: int = LEVELS) -> None:
+        """`levels`: of both roundings, at most `SMOOTH_LEVELS`."""
         super().__init__()
-        self.before = Rounding()
+        self.levels = levels
+        self.before = Rounding(levels)
         self.activation = activation
-        self.after = Rounding()
+        self.after = Rounding(levels)
         self.register_buffer("offset", torch.zeros(()))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -44,9 +50,10 @@ class RoundedActivation(nn.Module):
 
     def fit(self) -> None:
         """Choose the offset; both ranges are known."""
-        given = torch.arange(-LEVELS - 1, LEVELS + 1, dtype=torch.float64) * self.before.get_buffer("scale").double()
+        whole = torch.arange(-self.levels - 1, self.levels + 1, dtype=torch.float64)
+        given = whole * self.before.get_buffer("scale").double()
         step = float(self.after.get_buffer("scale"))
-        self.register_buffer("offset", torch.tensor(_offset(self.activation(given) / step) * step))
+        self.register_buffer("offset", torch.tensor(_offset(self.activation(given) / step, self.levels) * step))
 
 
 class RoundedSqueeze(nn.Module):
@@ -55,9 +62,9 @@ class RoundedSqueeze(nn.Module):
     def __init__(self, squeeze: SqueezeExcite) -> None:
         super().__init__()
         self.mean = Rounding()
-        self.conv_reduce = RoundedConvolution(squeeze.conv_reduce, rounds_input=False)
+        self.conv_reduce = RoundedConvolution(squeeze.conv_reduce)
         self.act1 = RoundedActivation(squeeze.act1)
-        self.conv_expand = RoundedConvolution(squeeze.conv_expand, rounds_input=False)
+        self.conv_expand = RoundedConvolution(squeeze.conv_expand)
         self.gate = RoundedActivation(squeeze.gate)
         self._share = 1.0
 
@@ -75,17 +82,17 @@ class RoundedSqueeze(nn.Module):
 
     def fit(self) -> None:
         """Put weights on their grids; all ranges are known."""
-        set_convolution(self.conv_reduce.conv, self.conv_reduce.conv.weight / self._share, self.conv_reduce.conv.bias)
-        self.conv_reduce.fit(self.mean.get_buffer("scale"))
+        self.conv_reduce.fit(self.mean.get_buffer("scale"), self._share)
         self.conv_expand.fit(self.act1.after.get_buffer("scale"))
 
 
-def _offset(values: Tensor) -> float:
-    """What to add to values (N,), in steps, so that none lies near the edge of a rounding to eight bits."""
-    tried = torch.arange(-OFFSETS, OFFSETS + 1, dtype=torch.float64) * MARGIN
+def _offset(values: Tensor, levels: int) -> float:
+    """What to add to values (N,), in steps, so that none lies near the edge of a rounding to ± `levels`."""
+    margin = MARGIN if levels == LEVELS else WIDE_MARGIN
+    tried = torch.arange(-OFFSETS, OFFSETS + 1, dtype=torch.float64) / 128
     moved = values + tried[:, None]
     distance = (moved - moved.floor() - 0.5).abs()
     # Beyond the range everything becomes the last level.
-    distance[(moved > LEVELS) | (moved < -LEVELS - 1)] = 0.5
-    nearest = distance.min(dim=1).values.clamp(max=MARGIN)
+    distance[(moved > levels) | (moved < -levels - 1)] = 0.5
+    nearest = distance.min(dim=1).values.clamp(max=margin)
     return float(tried[torch.argmax(nearest - tried.abs() * 1e-6)])

@@ -1,0 +1,1 @@
+"""An EfficientNet in eight bits."""
