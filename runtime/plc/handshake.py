@@ -34,7 +34,7 @@ from csflow.runtime.plc.events import (
 from csflow.runtime.plc.finding import Finding, failure, proven
 from csflow.runtime.plc.process_image import Control, Orders, Report, Status
 from csflow.runtime.plc.results import Results, result_block
-from csflow.runtime.plc.states import Command, State
+from csflow.runtime.plc.states import ALLOWED, BLOCKING, Command, State
 
 __all__ = ["Handshake"]
 
@@ -54,6 +54,8 @@ class _Order:
 
     command: Command = Command.NONE
     ended: Reason | None = None
+    awaited: bool = True
+    """EXECUTE is 1 since it began; else its end is no answer to what the controller asks now."""
 
 
 @dataclass
@@ -88,6 +90,7 @@ class Handshake:
         self._results = Results()
         self._acked = False
         self._order = _Order()
+        self._crossed = False
         self._complaints = _Complaints()
         self._actions: list[Action] = []
 
@@ -184,9 +187,13 @@ class Handshake:
 
     def _command(self, orders: Orders, control: Control, rose: Control, condition: Condition) -> None:
         order = self._order
-        if order.ended is not None and not control & Control.EXECUTE:
-            self._order = _Order()
-        elif rose & Control.EXECUTE and (not order.command or order.ended is not None):
+        if not control & Control.EXECUTE:
+            order.awaited = self._crossed = False
+        elif rose & Control.EXECUTE:
+            self._crossed = bool(order.command) and order.ended is None
+        if order.ended is not None and not order.awaited:
+            order = self._order = _Order()
+        if rose & Control.EXECUTE and not self._crossed:
             self._begin_command(orders, condition)
         elif order.command is Command.STOP and order.ended is None and self._job is None:
             order.ended = Reason.NONE
@@ -197,7 +204,7 @@ class Handshake:
         except ValueError:
             command = Command.NONE
         self._order = _Order(command)
-        if self._state(condition) not in _ALLOWED.get(command, ()):
+        if self._state(condition) not in ALLOWED.get(command, ()):
             self._order = _Order(command, Reason.REFUSED_COMMAND)
         elif command is Command.SELECT_AUTOMATIC:
             self._mode, self._order.ended = State.INITIALIZED, Reason.NONE
@@ -233,7 +240,7 @@ class Handshake:
     def _ready(self, control: Control, condition: Condition) -> bool:
         enabled = bool(control & Control.ENABLE) and not control & Control.SET_OFFLINE
         answered = bool(control & Control.BUFFER_RESULTS) or not control & Control.RESULT_ACK
-        blocked = self._order.command in _BLOCKING and self._order.ended is None
+        blocked = self._order.command in BLOCKING and self._order.ended is None
         free = not self._results.full(control)
         return enabled and answered and free and not blocked and self._state(condition) is State.READY
 
@@ -241,7 +248,7 @@ class Handshake:
         state = self._state(condition)
         ready = self._ready(control, condition) and not (control & Control.TRIGGER or condition.parting)
         self._offered = ready or (self._offered and condition.parting and self._job is None)
-        failed = self._order.ended or Reason.NONE
+        failed = Reason.BUSY if self._crossed else self._order.ended or Reason.NONE
         sequence = self._results.sequence & 0xFFFF
         return Report(
             status=self._status(control, condition, ready),
@@ -275,25 +282,10 @@ class Handshake:
             Status.OVERRUN: self._complaints.overrun,
             Status.CMD_EXECUTING: bool(order.command) and order.ended is None,
             Status.CMD_DONE: order.ended is Reason.NONE,
-            Status.CMD_FAILED: bool(order.ended),
+            Status.CMD_FAILED: bool(order.ended) or self._crossed,
             Status.WARNING: bool(self._complaints.reason or condition.warning),
             Status.ERROR: bool(condition.fault),
             Status.MISSED_TRIGGER: self._complaints.missed,
             Status.RECIPE_READY: bool(condition.recipe) and not condition.fault,
         }
         return Status(sum(bit for bit, on in bits.items() if on))
-
-
-_WORKING = (State.INITIALIZED, State.READY, State.SINGLE)
-_ALLOWED: dict[Command, tuple[State, ...]] = {
-    Command.PREPARE_RECIPE: _WORKING,
-    Command.UNPREPARE_RECIPE: (State.INITIALIZED, State.READY),
-    Command.RESET: tuple(State),
-    Command.HALT: tuple(State),
-    Command.SELECT_AUTOMATIC: (State.PREOPERATIONAL,),
-    Command.STOP: _WORKING,
-    Command.ABORT: _WORKING,
-    Command.SELF_TEST: (State.READY,),
-}
-_BLOCKING = (Command.UNPREPARE_RECIPE, Command.RESET, Command.SELF_TEST)
-"""While these are in work no trigger is taken."""

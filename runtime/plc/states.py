@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-__all__ = ["Command", "State"]
+__all__ = ["ALLOWED", "BLOCKING", "Command", "State"]
 
 
 class State(IntEnum):
@@ -34,3 +34,19 @@ class Command(IntEnum):
     STOP = 6
     ABORT = 7
     SELF_TEST = 8
+
+
+_WORKING = (State.INITIALIZED, State.READY, State.SINGLE)
+ALLOWED: dict[Command, tuple[State, ...]] = {
+    Command.PREPARE_RECIPE: _WORKING,
+    Command.UNPREPARE_RECIPE: (State.INITIALIZED, State.READY),
+    Command.RESET: tuple(State),
+    Command.HALT: tuple(State),
+    Command.SELECT_AUTOMATIC: (State.PREOPERATIONAL,),
+    Command.STOP: _WORKING,
+    Command.ABORT: _WORKING,
+    Command.SELF_TEST: (State.READY,),
+}
+"""In which states a command may be asked."""
+BLOCKING = (Command.UNPREPARE_RECIPE, Command.RESET, Command.SELF_TEST)
+"""While these are in work no trigger is taken."""

@@ -31,6 +31,32 @@ class TestCommands:
         assert Status.CMD_DONE in status(report)
         assert Status.CMD_DONE not in status(bench.write(E))
 
+    @pytest.mark.parametrize("ended", [Reason.NONE, Reason.UNKNOWN_RECIPE])
+    def test_the_end_of_a_command_is_no_answer_to_a_later_one(self, ended: Reason) -> None:
+        bench = Bench()
+        self.order(bench, Command.PREPARE_RECIPE, 2)
+        assert Status.CMD_EXECUTING in status(bench.write(E))
+        bench.actions.clear()
+        report = bench.write(E | X, command=Command.PREPARE_RECIPE, argument=3)
+        both = Status.CMD_EXECUTING | Status.CMD_FAILED
+        assert (status(report) & both, report.error_code, bench.actions) == (both, Reason.BUSY, [])
+        report = bench.write(E | X, events=[CommandEnded(ended)])
+        told = Status.CMD_EXECUTING | Status.CMD_FAILED | Status.CMD_DONE
+        assert (status(report) & told, report.error_code) == (Status.CMD_FAILED, Reason.BUSY)
+        report = bench.write(E)
+        assert (status(report) & told, report.error_code) == (Status(0), 0)
+        assert Status.CMD_EXECUTING in status(self.order(bench, Command.PREPARE_RECIPE, 3))
+        assert bench.actions[-1:] == [Execute(Command.PREPARE_RECIPE, 3)]
+
+    def test_a_command_whose_asker_let_go_ends_unseen_and_the_next_may_begin_at_once(self) -> None:
+        bench = Bench()
+        self.order(bench, Command.SELF_TEST)
+        assert Status.READY not in status(bench.write(E))
+        report = bench.write(E | X, events=[CommandEnded(Reason.SELF_TEST)], command=Command.PREPARE_RECIPE, argument=3)
+        assert Status.CMD_FAILED not in status(report)
+        assert Status.CMD_EXECUTING in status(report)
+        assert bench.actions[-1] == Execute(Command.PREPARE_RECIPE, 3)
+
     def test_a_command_that_fails_says_why(self) -> None:
         bench = Bench()
         self.order(bench, Command.PREPARE_RECIPE, 99)
