@@ -48,9 +48,10 @@ class Chip:
         if not self.history or self.history[-1] != now:
             self.history.append(now)
 
-    def edge(self) -> None:
+    def edge(self, age_s: float = 0.0) -> None:
         self._number += 1
-        self._edges.put(gpiod.EdgeEvent(1, time.monotonic_ns(), 17, self._number, self._number))
+        stamp_ns = time.monotonic_ns() - int(age_s * 1e9)
+        self._edges.put(gpiod.EdgeEvent(1, stamp_ns, 17, self._number, self._number))
 
     def wait_edge_events(self, timeout: float) -> bool:
         try:

@@ -82,7 +82,10 @@ class Dialogue:
         return _reason(report.warning_code) if refused else Reason.DEADLINE
 
     def miss(self, trigger_id: int) -> None:
-        """A trigger that came while the station was not ready: it is refused, counted and told as one."""
+        """A trigger that came while the station was not ready: it is refused, counted and told as one.
+
+        With an id of 0 it is refused whether or not the station is ready.
+        """
         missed = self._exchange.report.missed
         control = self._exchange.orders.control
         if self._order(control=control | Control.TRIGGER, trigger_id=trigger_id):

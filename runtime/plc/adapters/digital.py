@@ -30,6 +30,8 @@ __all__ = ["DigitalPort", "levels"]
 STEP_S = 0.05
 STALE_S = 1.0
 """A heartbeat that stands still for so long is no station."""
+LATE_S = 0.5
+"""An edge that waited for so long is no part any more: what the camera shows now may be the next one."""
 JOIN_S = 3.0
 
 log = logging.getLogger("csflow.plc")
@@ -110,6 +112,11 @@ class DigitalPort:
         return self._number
 
     def _part(self, trigger: Trigger, dialogue: Dialogue, request: Request) -> None:
+        waited_s = (time.monotonic_ns() - request.since_ns) / 1e9
+        if waited_s > LATE_S:
+            dialogue.miss(0)  # no part's id: it is refused though the station may be ready
+            log.warning("%s: a trigger was refused: it had waited for %.1f s", self.name, waited_s)
+            return
         if request.missed or (reason := dialogue.trigger(self._next())):
             log.warning("%s: a trigger was refused: %s", self.name, "too many" if request.missed else reason.meaning)
             return

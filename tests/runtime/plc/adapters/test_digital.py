@@ -17,6 +17,7 @@ import gpiod
 
 from csflow.runtime.errors import ConfigError, SourceError
 from csflow.runtime.faults import Verdict
+from csflow.runtime.plc.adapters import digital
 from csflow.runtime.plc.adapters.adapter import Adapter
 from csflow.runtime.plc.adapters.digital import DigitalPort, levels
 from csflow.runtime.plc.exchange import Exchange
@@ -36,6 +37,7 @@ LONG_S = 20.0
 def chip(monkeypatch: pytest.MonkeyPatch) -> Chip:
     made = Chip("OK", 5)
     monkeypatch.setattr(gpiod, "request_lines", made.request_lines)
+    monkeypatch.setattr(digital, "LATE_S", 30.0)  # a starved machine is held up
     return made
 
 
@@ -185,6 +187,17 @@ def test_a_contact_that_bounces_is_one_part(chip: Chip, cell: Cell) -> None:
     until(lambda: cell.report.status & Status.READY)
     assert (cell.report.triggers, cell.report.completed) == (1, 1)
     assert [one for one in chip.history if one != (False, False)] == [(True, False)]
+
+
+def test_an_edge_that_waited_is_no_part_any_more(chip: Chip, cell: Cell, caplog: pytest.LogCaptureFixture) -> None:
+    until(lambda: cell.report.status & Status.READY)
+    chip.edge(age_s=31.0)
+    until(lambda: cell.report.missed == 1)
+    until(lambda: "refused: it had waited for 31" in caplog.text)
+    until(lambda: cell.report.status & Status.READY)
+    chip.edge()
+    until(lambda: cell.report.completed == 1)
+    assert (cell.report.triggers, cell.report.missed) == (1, 1)
 
 
 def test_a_silent_worker_is_not_ok(chip: Chip, tmp_path: Path) -> None:
