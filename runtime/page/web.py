@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from importlib import resources
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -20,6 +22,8 @@ from csflow.runtime.page.access import ROLE, Access, Address, Role
 __all__ = ["WebServer", "static_file"]
 
 MOST_CONNECTIONS = 64
+SILENT_S = 10.0
+"""Longest time in which a connection may not have asked, or not to the end of its question."""
 HEADERS = {
     b"content-security-policy": b"default-src 'none'; img-src 'self' data:; style-src 'self'; script-src 'self'; "
     b"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -45,7 +49,7 @@ class WebServer:
             limit_concurrency=MOST_CONNECTIONS,
             timeout_graceful_shutdown=1,
         )
-        self._server = uvicorn.Server(config)
+        self._server = _Server(config)
         self._thread = threading.Thread(target=self._serve, name="csflow-page", daemon=True)
         self._thread.start()
 
@@ -59,6 +63,26 @@ class WebServer:
         """End all connections and the thread. May be called twice."""
         self._server.should_exit = True
         self._thread.join(3.0)
+
+
+class _Server(uvicorn.Server):
+    """Drops who is connected and asks nothing, as a telephone does that has gone: it would take a place for ever."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._silent: dict[Any, float] = {}
+
+    async def on_tick(self, counter: int) -> bool:
+        now_s = time.monotonic()
+        self._silent = {
+            one: self._silent.get(one, now_s)
+            for one in self.server_state.connections
+            if one.cycle is None or one.cycle.response_complete
+        }
+        for one, since_s in self._silent.items():
+            if now_s - since_s > SILENT_S and one.transport is not None:
+                one.transport.abort()
+        return await super().on_tick(counter)
 
 
 class _Guard:

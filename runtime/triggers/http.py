@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import queue
+import socket
 import threading
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -37,12 +38,13 @@ class HttpTrigger(PendingTrigger):
         self._answers: dict[int, queue.SimpleQueue[Result | None]] = {}
         self._lock = threading.Lock()
         try:
-            self._server = http.server.ThreadingHTTPServer((host, port), _handler(self))
+            self._server = _server(host)((host, port), _handler(self))
         except OSError as error:
             raise ConfigError(f"cannot listen on {host}:{port} ({error.strerror}): choose another port") from None
         self._server.daemon_threads = True
         self.port = int(self._server.server_address[1])
-        super().__init__(f"http://{host}:{self.port}/trigger")
+        shown = f"[{host}]" if ":" in host else host
+        super().__init__(f"http://{shown}:{self.port}/trigger")
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True)
         self._thread.start()
 
@@ -97,6 +99,13 @@ def _deadline_s(text: str | None) -> float | None:
     if not 0 < seconds <= ANSWER_S:
         raise ValueError(text)
     return seconds
+
+
+def _server(host: str) -> type[http.server.ThreadingHTTPServer]:
+    class Server(http.server.ThreadingHTTPServer):
+        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+
+    return Server
 
 
 def _handler(trigger: HttpTrigger) -> type[http.server.BaseHTTPRequestHandler]:

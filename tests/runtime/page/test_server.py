@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import re
 import socket
@@ -80,3 +81,23 @@ def test_the_page_is_part_of_the_package() -> None:
     static = Path(str(package.__file__)).parent / "static"
     there = {str(p.relative_to(static)) for p in static.rglob("*") if p.is_file()}
     assert there == {"page.html", "token.html", "words/de.json", "words/en.json", *ASSETS}
+
+
+def test_who_is_connected_and_asks_nothing_costs_nobody_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    web = pytest.importorskip("csflow.runtime.page.web", reason="the page needs csflow[serve]")
+    monkeypatch.setattr(web, "SILENT_S", 0.1)
+    with PageSink("127.0.0.1:0", INFO) as page, contextlib.ExitStack() as stack:
+        events = stack.enter_context(urllib.request.urlopen(f"{page.url}events", timeout=30))
+        port = int(page.url.rstrip("/").rpartition(":")[2])
+        silent = [stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(64)]
+        for one in silent[:9]:
+            one.sendall(b"GET /metrics HTTP/1.1\r\nHost: 127.0")
+        for one in silent:
+            one.settimeout(30.0)
+            with contextlib.suppress(ConnectionResetError):
+                while one.recv(4096):
+                    pass
+        with urllib.request.urlopen(f"{page.url}metrics", timeout=30) as answer:
+            assert answer.status == 200
+        assert events.readline() == b"retry: 1000\n"
+        assert [events.readline()[:5] for _ in range(3)] == [b"\n", b"data:", b"\n"]

@@ -51,6 +51,23 @@ def test_who_still_waits_when_it_closes_is_told() -> None:
             asking.result(30.0)
 
 
+def test_it_listens_on_the_loopback_address_of_ipv6_too() -> None:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    with open_trigger("http://[::1]:0") as trigger, ThreadPoolExecutor(1) as pool:
+        assert isinstance(trigger, HttpTrigger)
+        assert trigger.name == f"http://[::1]:{trigger.port}/trigger"
+        asking = pool.submit(post, trigger, "?id=7")
+        request = trigger.next(30.0)
+        assert request is not None
+        assert request.id == "7"
+        trigger.close()
+        with pytest.raises(urllib.error.HTTPError, match="504"):
+            asking.result(30.0)
+
+
 def test_part_and_deadline_travel_with_the_request() -> None:
     with HttpTrigger("127.0.0.1", 0) as trigger, ThreadPoolExecutor(1) as pool:
         asking = pool.submit(post, trigger, "?id=7&part=housing-12&deadline_ms=250")
