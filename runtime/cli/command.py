@@ -11,6 +11,7 @@ import importlib
 import io
 import logging
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -161,6 +162,13 @@ def bundle_option(function: Any) -> Any:
         metavar="DIR",
         help="The bundle; also taken from CSFLOW_BUNDLE.",
     )(function)
+
+
+def ending_signals() -> tuple[int, ...]:
+    """Signals that ask for an orderly end: Ctrl-C, SIGTERM, and SIGHUP of a terminal that is gone unless nohup holds it
+    off: a process that just died would leave its outputs as they are."""
+    hangs_up = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+    return (signal.SIGINT, signal.SIGTERM, *((signal.SIGHUP,) if hangs_up else ()))
 
 
 def echo_json(value: Any) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from csflow.runtime.cli.command import Command, tell
+from csflow.runtime.cli.command import Command, ending_signals, tell
 from csflow.runtime.errors import BackendUnavailable, ConfigError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ EXAMPLES = ("csflow plc station.toml",)
 
 EPILOG = """\b
 Exit codes:
-  0    stopped by SIGTERM or Ctrl-C, or --check found nothing
+  0    stopped by SIGTERM, SIGHUP or Ctrl-C, or --check found nothing
   1    station.toml is wrong, an address is taken, or --check found something
   4    a library is missing; the message names the extra
 """
@@ -80,7 +80,7 @@ def _run(settings: Settings, log: Path | None, serve: str | None) -> None:
     from csflow.runtime.plc.worker.process import start_worker
 
     stop, service = threading.Event(), Service()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in ending_signals():
         signal.signal(number, lambda *_: stop.set())
     with contextlib.ExitStack() as stack:
         stack.enter_context(run_logs(log))

@@ -19,6 +19,7 @@ from csflow.runtime.cli.command import (
     Command,
     backend_option,
     bundle_option,
+    ending_signals,
     pixels_option,
     release_stdout,
     tell,
@@ -54,7 +55,7 @@ Cameras:
 
 \b
 Exit codes:
-  0    end of the stream, --frames reached, or stopped by SIGTERM
+  0    end of the stream, --frames reached, or stopped by SIGTERM or SIGHUP
   1    wrong option, or no thresholds      2    wrong usage
   3    no usable bundle                    4    engine missing, not verified or failed
   5    no such file, no camera in time                  6    camera lost while running
@@ -129,8 +130,8 @@ class Stop(threading.Event):
 
 @contextlib.contextmanager
 def signals(stop: Stop) -> Iterator[Stop]:
-    """Ctrl-C and SIGTERM set the event once; a second signal acts as it did before."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    """Ctrl-C, SIGTERM and SIGHUP set the event once; a second signal acts as it did before."""
+    before = {number: signal.getsignal(number) for number in ending_signals()}
 
     def restore() -> None:
         for number, handler in before.items():

@@ -20,6 +20,8 @@ from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.plc.process_image import Control, Orders, Report, Status
 from csflow.runtime.plc.simulator.links import ModbusLink
 
+HANGUP = signal.SIGTERM if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else signal.SIGHUP
+"""What a terminal sends that is gone; under nohup it is ignored here, and in what is started here."""
 LONG_S = 60.0
 TEXT = """
 [station]
@@ -72,7 +74,7 @@ def bit(status: Status) -> Callable[[Report], bool]:
     return lambda report: bool(report.status & status)
 
 
-def test_two_parts_and_sigterm(station: tuple[subprocess.Popen[bytes], ModbusLink]) -> None:
+def test_two_parts_and_an_orderly_end(station: tuple[subprocess.Popen[bytes], ModbusLink]) -> None:
     process, link = station
     verdicts = []
     for number in (1, 2):
@@ -84,5 +86,5 @@ def test_two_parts_and_sigterm(station: tuple[subprocess.Popen[bytes], ModbusLin
     assert verdicts == [0x5AA5, 0xA53C]
     report = link.read()
     assert (report.triggers, report.completed, report.ok, report.nok) == (2, 2, 1, 1)
-    os.kill(process.pid, signal.SIGTERM)
+    os.kill(process.pid, HANGUP)
     assert process.wait(LONG_S) == 0

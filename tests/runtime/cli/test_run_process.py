@@ -16,6 +16,8 @@ from PIL import Image
 
 from csflow.runtime.bundle.directory import Bundle
 
+HANGUP = signal.SIGTERM if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else signal.SIGHUP
+"""What a terminal sends that is gone; under nohup it is ignored here, and in what is started here."""
 GOOD = np.full((64, 64, 3), 51, dtype=np.uint8)
 
 
@@ -31,7 +33,7 @@ def command(calibrated_bundle: Bundle) -> list[str]:
     return [program, "run", "--bundle", str(calibrated_bundle.path), "--backend", "fake", "--camera"]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0), (HANGUP, 0)])
 def test_a_signal_ends_the_run_cleanly_with_the_summary(
     number: int, code: int, command: list[str], tmp_path: Path
 ) -> None:
