@@ -74,15 +74,18 @@ class _Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         now_s = time.monotonic()
-        self._silent = {
-            one: self._silent.get(one, now_s)
-            for one in self.server_state.connections
-            if one.cycle is None or one.cycle.response_complete
-        }
+        silent = [one for one in self.server_state.connections if _asks_nothing(one)]
+        self._silent = {one: self._silent.get(one, now_s) for one in silent}
         for one, since_s in self._silent.items():
             if now_s - since_s > SILENT_S and one.transport is not None:
                 one.transport.abort()
         return await super().on_tick(counter)
+
+
+def _asks_nothing(connection: Any) -> bool:
+    """Whether no question of it is being answered."""
+    cycle = getattr(connection, "cycle", connection)
+    return cycle is None or getattr(cycle, "response_complete", False)
 
 
 class _Guard:
