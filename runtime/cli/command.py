@@ -32,6 +32,7 @@ __all__ = [
     "backend_option",
     "bundle_option",
     "echo_json",
+    "ending_signals",
     "pixels_option",
     "release_stdout",
     "require",
