@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from csflow.runtime.history.rows import day_of
 from csflow.runtime.history.store import Store
 from csflow.runtime.sink import sink_error
 from csflow.runtime.sinks.record import result_record
@@ -54,11 +55,14 @@ class HistorySink:
             return
         self._since_s = time.monotonic()
         try:
-            self._store.append(self._rows)
+            # Day by day: what is in the store must not be tried again with what is not.
+            for day in sorted({day_of(row) for row in self._rows}):
+                self._store.append([row for row in self._rows if day_of(row) == day])
+                self._rows = [row for row in self._rows if day_of(row) != day]
+            self._store.make_room()
         except OSError as error:
             del self._rows[: -10 * ROWS]  # a disk that stays full must not fill the memory
             raise sink_error(error, self._root) from None
-        self._rows = []
 
     def __enter__(self) -> HistorySink:
         return self

@@ -60,8 +60,20 @@ class Store:
             days.setdefault(day_of(record), []).append(record)
         for day, of_day in sorted(days.items()):
             self._write(day, of_day)
-        if self._budget is not None:
-            self._make_room(self._budget)
+
+    def make_room(self) -> None:
+        """Delete the oldest files of the line beyond its budget, but the newest. Raises OSError."""
+        if self._budget is None:
+            return
+        files = [(path, path.stat().st_size) for path in self._files()]
+        total = sum(size for _, size in files)
+        for path, size in files[:-1]:
+            if total <= self._budget:
+                return
+            path.unlink(missing_ok=True)
+            total -= size
+            if not any(path.parent.iterdir()):
+                path.parent.rmdir()
 
     def close(self) -> None:
         """Let go of the database. May be called twice."""
@@ -82,7 +94,7 @@ class Store:
         try:
             how = f"TO {_quoted(temporary)} (FORMAT parquet, COMPRESSION zstd)"
             self._database.execute(f"COPY (SELECT {typed} FROM rows) {how}")
-        except duckdb().IOException as error:
+        except duckdb().Error as error:
             temporary.unlink(missing_ok=True)
             raise OSError(0, str(error).splitlines()[0], str(path)) from None
         finally:
@@ -98,17 +110,6 @@ class Store:
     def _files(self) -> Iterator[Path]:
         for day in self._days():
             yield from sorted(p for p in day.iterdir() if OWN_NAME.fullmatch(p.name))
-
-    def _make_room(self, budget: int) -> None:
-        files = [(path, path.stat().st_size) for path in self._files()]
-        total = sum(size for _, size in files)
-        for path, size in files[:-1]:
-            if total <= budget:
-                return
-            path.unlink()
-            total -= size
-            if not any(path.parent.iterdir()):
-                path.parent.rmdir()
 
 
 def _quoted(path: Path) -> str:

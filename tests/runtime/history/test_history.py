@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,7 @@ def test_the_oldest_go_where_the_budget_ends(tmp_path: Path) -> None:
     store = Store(tmp_path, "a", budget_bytes=1)
     for day in ("2026-03-01", "2026-03-02"):
         store.append([record(day, 1, "OK", 0.5)])
+    store.make_room()
     assert [path.name for path in (tmp_path / "line=a").iterdir()] == ["day=2026-03-02"]
 
 
@@ -194,6 +196,33 @@ def test_rows_are_tried_again_after_a_full_disk(tmp_path: Path, monkeypatch: pyt
             with pytest.raises(SinkError, match="disk full"):
                 sink.write(result(0), None)
         sink.write(result(1), None)
+    assert counted(tmp_path, Period(), ())[0].parts == 2
+
+
+def test_a_disk_that_fills_at_midnight_or_while_room_is_made_doubles_no_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    def at_midnight(store: Store, day: str, records: Sequence[Mapping[str, object]]) -> None:
+        if day == "2026-03-02":
+            full()
+        written(store, day, records)
+
+    written, rows = Store._write, [record(day, 1, "OK", 0.5) for day in ("2026-03-01", "2026-03-02")]
+    monkeypatch.setattr(sink_module, "result_record", lambda _: rows.pop(0))
+    with HistorySink(tmp_path, "a") as sink:
+        sink.write(result(0), None)
+        monkeypatch.setattr(sink_module, "ROWS", 2)
+        with monkeypatch.context() as patch:
+            patch.setattr(Store, "_write", at_midnight)
+            with pytest.raises(SinkError, match="disk full"):
+                sink.write(result(1), None)
+        with monkeypatch.context() as patch:
+            patch.setattr(Store, "make_room", full)
+            with pytest.raises(SinkError, match="disk full"):
+                sink._flush()
     assert counted(tmp_path, Period(), ())[0].parts == 2
 
 
