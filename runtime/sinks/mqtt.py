@@ -18,9 +18,9 @@ from csflow.runtime.sinks.record import result_record
 from csflow.runtime.types import Frame, Result
 
 if TYPE_CHECKING:
-    from paho.mqtt.client import Client
+    from paho.mqtt.client import Client, MQTTMessageInfo
 
-__all__ = ["KEEP_ALIVE_S", "MqttAddress", "MqttSink", "mqtt_client"]
+__all__ = ["KEEP_ALIVE_S", "MqttAddress", "MqttSink", "mqtt_client", "taken"]
 
 WINDOW = 100
 KEEP_ALIVE_S = 15
@@ -81,7 +81,8 @@ class MqttSink:
         self._counting = threading.Lock()
         self._unconfirmed = 0
         self._closed = False
-        self._client.on_connect = lambda *_: self._publish("state", {"state": "RUNNING"}, retain=True)
+        self._greeting: MQTTMessageInfo | None = None
+        self._client.on_connect = self._greet
         self._client.on_publish = lambda *_: self._count(-1)
         self._client.connect_async(self._address.host, self._address.port, KEEP_ALIVE_S)
         self._client.loop_start()
@@ -97,13 +98,22 @@ class MqttSink:
             raise TryAgain(f"no connection to the broker {self._address}: check its address, its network, its password")
         if self._unconfirmed >= WINDOW:
             raise TryAgain(f"the broker {self._address} confirms nothing: check it")
-        self._publish("result", result_record(result))
+        if not taken(self._publish("result", result_record(result))):
+            raise TryAgain(f"the broker {self._address} confirms nothing: check it")
 
-    def _publish(self, topic: str, record: dict[str, Any], retain: bool = False) -> None:
+    def _greet(self, _client: Client, _data: object, _flags: object, reason: Any, _properties: object) -> None:
+        # Also called where the broker refuses; and paho sends again by itself what was not confirmed.
+        if not reason.is_failure and (self._greeting is None or _settled(self._greeting)):
+            self._greeting = self._publish("state", {"state": "RUNNING"}, retain=True)
+
+    def _publish(self, topic: str, record: dict[str, Any], retain: bool = False) -> MQTTMessageInfo:
         # Where the connection has just gone paho keeps the message and sends it on the next one.
         text = json_line(record)
         self._count(+1)
-        self._client.publish(f"{self._address.prefix}/{topic}", text, qos=1, retain=retain)
+        told = self._client.publish(f"{self._address.prefix}/{topic}", text, qos=1, retain=retain)
+        if not taken(told):
+            self._count(-1)
+        return told
 
     def _count(self, change: int) -> None:
         with self._counting:
@@ -133,6 +143,20 @@ class MqttSink:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def taken(told: MQTTMessageInfo) -> bool:
+    """Whether paho keeps a message until it is confirmed; where its queue is full it is gone."""
+    from paho.mqtt.enums import MQTTErrorCode
+
+    return told.rc != MQTTErrorCode.MQTT_ERR_QUEUE_SIZE
+
+
+def _settled(told: MQTTMessageInfo) -> bool:
+    try:
+        return told.is_published()
+    except (ValueError, RuntimeError):
+        return True  # it was not taken
 
 
 def mqtt_client(address: MqttAddress) -> Client:

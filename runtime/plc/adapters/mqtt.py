@@ -22,7 +22,7 @@ from csflow.runtime.plc.process_image import Report, Status
 from csflow.runtime.plc.settings import Mqtt
 from csflow.runtime.plc.states import State
 from csflow.runtime.schema import json_line
-from csflow.runtime.sinks.mqtt import KEEP_ALIVE_S, MqttAddress, mqtt_client
+from csflow.runtime.sinks.mqtt import KEEP_ALIVE_S, MqttAddress, mqtt_client, taken
 
 __all__ = ["MqttPublisher", "health_record", "state_record", "station_result"]
 
@@ -75,13 +75,22 @@ class MqttPublisher:
                 continue
             report = self._exchange.report
             if (state := state_record(report)) != told:
-                told = state
-                self._publish("state", state, retain=True)
-            while self._results and self._client.is_connected():
-                self._publish("result", self._results.popleft())
+                told = state if taken(self._publish("state", state, retain=True)) else None
+            self._publish_results()
             if time.monotonic() >= health_s:
                 health_s = time.monotonic() + HEALTH_S
                 self._publish("health", {**health_record(report), "results_lost": self._lost})
+
+    def _publish_results(self) -> None:
+        while self._results and self._client.is_connected():
+            result = self._results.popleft()
+            if not taken(self._publish("result", result)):
+                # A broker that confirms nothing: paho keeps no more, and here the oldest gives way.
+                if len(self._results) < WAITING:
+                    self._results.appendleft(result)
+                else:
+                    self._lost += 1
+                return
 
     def _publish(self, topic: str, record: dict[str, Any], retain: bool = False) -> Any:
         return self._client.publish(f"{self._address.prefix}/{topic}", json_line(record), qos=1, retain=retain)

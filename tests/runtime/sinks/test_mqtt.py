@@ -182,3 +182,59 @@ def test_a_broker_that_confirms_nothing_does_not_fill_the_memory() -> None:
         connection.close()
         with contextlib.suppress(SinkError):
             sink.close()
+
+
+class Answering:
+    """A broker that answers each connection with one code, and says no more."""
+
+    def __init__(self, code: int) -> None:
+        self._code = code
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._server.getsockname()[1])
+
+    def take(self) -> socket.socket:
+        """One more connection, answered."""
+        connection, _ = self._server.accept()
+        connection.settimeout(20.0)
+        connection.recv(1000)
+        connection.send(bytes((0x20, 2, 0, self._code)))
+        return connection
+
+    def close(self) -> None:
+        """Take none any more."""
+        self._server.close()
+
+
+@pytest.mark.parametrize("code", [0, 5])
+def test_a_broker_that_refuses_or_drops_for_hours_takes_no_room_from_results(
+    code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("paho.mqtt.client", reason="MQTT needs csflow[mqtt]")
+    monkeypatch.setattr("csflow.runtime.sinks.mqtt.RECONNECT_S", (0.01, 0.01))
+    broker = Answering(code)
+    sink = MqttSink(f"mqtt://127.0.0.1:{broker.port}/line")
+    for _ in range(5):
+        connection = broker.take()
+        if not code:
+            assert b"RUNNING" in connection.recv(1000)  # 0: taken, and dropped before it is confirmed
+        connection.close()
+    assert sink._unconfirmed <= 1
+    broker.close()
+    with contextlib.suppress(SinkError):
+        sink.close()
+
+
+def test_what_paho_does_not_keep_does_not_count_as_on_its_way() -> None:
+    pytest.importorskip("paho.mqtt.client", reason="MQTT needs csflow[mqtt]")
+    broker = Answering(0)
+    sink = MqttSink(f"mqtt://127.0.0.1:{broker.port}/line")
+    connection = broker.take()
+    wait_until(lambda: sink._unconfirmed == 1)
+    sink._client._max_queued_messages = 1
+    with pytest.raises(TryAgain, match="confirms nothing"):
+        sink.write(NOK, None)
+    assert sink._unconfirmed == 1
+    connection.close()
+    broker.close()
+    with contextlib.suppress(SinkError):
+        sink.close()

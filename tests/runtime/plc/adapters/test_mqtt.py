@@ -153,3 +153,23 @@ def test_it_never_commands() -> None:
 def test_what_is_no_broker() -> None:
     with pytest.raises(ConfigError, match="broker"):
         MqttPublisher(Mqtt("$NOT_THERE"), Exchange(), controls=False)
+
+
+@pytest.mark.fault("P9")
+def test_a_broker_that_confirms_nothing_loses_no_result_uncounted_and_hears_no_old_state() -> None:
+    exchange = Exchange()
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        publisher = MqttPublisher(Mqtt(f"mqtt://127.0.0.1:{mute.getsockname()[1]}/line"), exchange, controls=False)
+        publisher._client._max_queued_messages = 5
+        connection, _ = mute.accept()
+        connection.recv(1000)
+        connection.send(b"\x20\x02\x00\x00")  # CONNACK, accepted
+        until(publisher._client.is_connected)
+        for number in range(1, 101):
+            exchange.publish(replace(RESULT, result_id=number))
+        until(lambda: len(publisher._client._out_messages) == 5)
+        time.sleep(0.5)
+        kept = sum("/result" in str(one.topic) for one in list(publisher._client._out_messages.values()))
+        assert kept + len(publisher._results) + publisher._lost == 100
+        connection.close()
+        publisher.close()
