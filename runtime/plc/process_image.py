@@ -122,7 +122,7 @@ class Report:
     processing_ms: int = _at(32, "u16", "picture to verdict")
     total_ms: int = _at(33, "u16", "trigger to result")
     frame_age_ms: int = _at(34, "u16", "picture's age when its inspection began; 65535: none", NO_SHARE)
-    peak_x: int = _at(36, "u16", "highest point of the map in pixels; 65535: none", NO_SHARE)
+    peak_x: int = _at(36, "u16", "highest point of the map in pixels; 65535: none, or farther", NO_SHARE)
     peak_y: int = _at(37, "u16", "the same, downwards", NO_SHARE)
     pending: int = _at(40, "u16", "results that wait for RESULT_ACK, this one included")
     result_part_id: str = _at(41, "text", "PART_ID of the trigger", "")

@@ -69,7 +69,7 @@ class Results:
 def result_block(done: Finished, boot_id: int, recipe: int, recipe_crc: int) -> dict[str, Any]:
     """The registers of a result that was made under a boot id and a recipe, by name."""
     finding = done.finding
-    peak_x, peak_y = (v if v >= 0 else NO_SHARE for v in finding.peak_xy)
+    peak_x, peak_y = (v if 0 <= v < NO_SHARE else NO_SHARE for v in finding.peak_xy)
     return {
         "verdict": finding.verdict.code,
         "result_trigger_id": done.trigger_id,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from dataclasses import replace
 from typing import Any
@@ -82,6 +83,22 @@ def test_motion_in_one_direction_is_blur(health: PictureHealth) -> None:
     assert fault(found) == "blurred"
     assert found is not None
     assert "along its rows" in found[1]
+
+
+def test_of_several_good_pictures_the_darkest_the_whitest_and_the_least_sharp_count() -> None:
+    dark, white, soft = part(0).copy(), part(1).copy(), blurred(part(2), 2.0)
+    dark[:64], white[:32] = 0, 255
+    alone = [HealthReference.of([image]) for image in (soft, dark, white)]
+    assert alone[1].dark_share > max(alone[0].dark_share, alone[2].dark_share)
+    assert alone[2].white_share > max(alone[0].white_share, alone[1].white_share)
+    assert all(s < t for other in alone[1:] for s, t in zip(alone[0].sharpness, other.sharpness, strict=True))
+    expected = HealthReference(alone[1].dark_share, alone[2].white_share, alone[0].sharpness)
+    assert HealthReference.of([dark, soft, white]) == expected
+    look = Look()
+    for image in (dark, soft, white):
+        look.add(image)
+    seen = look.record(PictureSizes.of([(256, 256)]))
+    assert (seen.dark_share, seen.white_share, seen.sharpness) == dataclasses.astuple(expected)
 
 
 def test_without_training_pictures_sharpness_is_not_judged() -> None:

@@ -60,6 +60,13 @@ def test_each_verdict_is_one_pulse(chip: Chip, verdict: Verdict, verified: bool,
     assert (chip.outputs, chip.released) == ({22: False, "REJECT": False}, 1)
 
 
+@pytest.mark.parametrize(("option", "low"), [("", False), ("&active=high", False), ("&active=low", True)])
+def test_active_is_high_unless_it_is_said(chip: Chip, option: str, low: bool) -> None:
+    chip.active_low = not low
+    PulseSink(LINES + option).close()
+    assert chip.active_low is low
+
+
 def test_an_error_ends_a_pulse_and_moves_nothing(chip: Chip) -> None:
     with PulseSink(f"{LINES}&pulse_ms=10000") as sink:
         sink.write(OK, None)
