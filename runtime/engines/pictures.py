@@ -36,7 +36,8 @@ def predict_all(
 ) -> list[Prediction]:
     """One prediction for each picture. Pictures of one piece go to the engine together, and their maps are moved back
     where they were aligned; of tiles as many as it computes together, and never more are held: the score is the highest
-    of theirs, and of those that are looked at again, NaN where one is.
+    of theirs, and of those that are looked at again, NaN where one is no positive number: an engine that is dead for
+    one tile says nothing about the picture.
 
     Args:
         frames: where the pictures came from, in the same order.
@@ -54,7 +55,7 @@ def _predict_tiled(engine: Engine, picture: Pieces, frame: Frame, answered: Sequ
     assert picture.grid is not None
     seen = _Seen(engine, picture, frame, answered)
     seen.take([picture.grid.box(i) for i in range(len(picture))])
-    if math.isfinite(np.max(seen.scores)):
+    if math.isfinite(seen.score):
         seen.take(seen.looks(picture.how.looks, picture.how.near))
     return seen.prediction()
 
@@ -91,6 +92,11 @@ class _Seen:
         self._peaks.append(int(tile_map.argmax()))
         self.scores.append(float(prediction.score))
 
+    @property
+    def score(self) -> float:
+        """The highest so far; NaN unless all are above 0."""
+        return float(np.max(self.scores)) if np.min(self.scores) > 0.0 else math.nan
+
     def _highest(self, count: int) -> list[int]:
         return [int(i) for i in np.argsort(-np.asarray(self.scores), kind="stable")[:count]]
 
@@ -105,7 +111,7 @@ class _Seen:
         assert self._stitched is not None
         worst = tuple(TileScore(*self._boxes[i][:2], self.scores[i]) for i in self._highest(WORST))
         count = len(self.scores)
-        return Prediction(float(np.max(self.scores)), self._stitched.values, TileScores(count, worst))
+        return Prediction(self.score, self._stitched.values, TileScores(count, worst))
 
 
 def _stitched(grid: TileGrid, shape: tuple[int, ...]) -> Stitched:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import dataclasses
 import hashlib
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -20,6 +21,8 @@ from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.manifest import Manifest, canonical
 from csflow.runtime.detector import Detector
 from csflow.runtime.errors import BundleCorrupted, SourceError
+from csflow.runtime.faults import reason_of
+from csflow.runtime.types import Verdict
 
 Both = Callable[..., tuple[Any, Detector]]
 
@@ -81,6 +84,18 @@ def test_tiles_scores_and_maps_are_the_same(both: Both, picture: Any, padded: An
         for height, width in ((180, 250), (400, 331), (163, 1000)):
             pixels = padded(draw, height, width, channels)
             agree(ours, theirs, picture(pixels, format_), rgb_of(pixels, format_))
+
+
+@pytest.mark.parametrize("at", [0, 64, 128])
+def test_a_tile_that_has_no_score_leaves_the_picture_without_in_both(both: Both, picture: Any, at: int) -> None:
+    ours, theirs = both(tiles=(64, 0), looks=2)
+    pixels = np.full((64, 192, 3), 100, np.uint8)
+    pixels[:, at : at + 64] = 0
+    got, expected = ours.detect(picture(pixels, "RGB8")), theirs.detect(pixels)
+    assert expected.verdict is Verdict.ERROR
+    assert (got.verdict, got.reason) == (expected.verdict, reason_of(expected.verdict, expected.fault))
+    assert math.isnan(got.score)
+    assert math.isnan(expected.score)
 
 
 def test_levels_of_deeper_pictures_are_mapped_tile_by_tile(both: Both, picture: Any) -> None:

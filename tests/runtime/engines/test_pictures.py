@@ -63,11 +63,12 @@ def test_a_picture_of_one_tile_is_what_it_is_without_tiles(calibrated_bundle: Bu
     np.testing.assert_array_equal(tiled.anomaly_map, whole.anomaly_map)
 
 
-def test_one_tile_without_a_score_leaves_the_picture_without(calibrated_bundle: Bundle) -> None:
+@pytest.mark.parametrize("score", [math.nan, 0.0, -0.1, -math.inf])
+def test_one_tile_without_a_score_leaves_the_picture_without(calibrated_bundle: Bundle, score: float) -> None:
     class Broken(FakeEngine):
         def infer(self, frames: Sequence[Frame]) -> list[Prediction]:
             (found,) = super().infer(frames)
-            return [replace(found, score=math.nan) if found.score < 0.45 else found]
+            return [replace(found, score=score) if found.score < 0.45 else found]
 
     image = np.full((64, 128, 3), 200, np.uint8)
     image[:, 64:] = 100

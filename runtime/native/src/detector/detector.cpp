@@ -175,7 +175,7 @@ void Detector::infer(csflow_result &result) {
     judge(score, result);
 }
 
-/// The highest score of all tiles, not a number where one is none; their maps become one.
+/// The highest score of all tiles, not a number where one is no positive number; their maps become one.
 float Detector::infer_tiles() {
     stitched_.begin(grid_, engine_->map());
     highest_.begin();
@@ -184,7 +184,8 @@ float Detector::infer_tiles() {
         resizer_.resize(part_of(view_, box), engine_->input());
         const float score = engine_->infer();
         stitched_.add(box, engine_->map());
-        highest = std::isnan(score) || score > highest ? score : highest;
+        // Of a number and of what is none the former is never larger.
+        highest = !(score > 0.0F) ? std::numeric_limits<float>::quiet_NaN() : score > highest ? score : highest;
         return score;
     };
     for (std::int32_t i = 0; i < grid_.size(); ++i) {
