@@ -48,7 +48,7 @@ def verify(
         raise click.UsageError("--limit is for the pictures of IMAGES")
     require("export", "torch", "timm", "scipy", "sklearn", "jinja2", "tqdm")
     from csflow.export.gate.pictures import choose_samples
-    from csflow.export.gate.report import gate_files, kept_lines, summary_lines, to_json
+    from csflow.export.gate.report import gate_files, kept_lines, summary_lines, to_json, untried_lines
     from csflow.export.gate.verify import verify as run
     from csflow.runtime.bundle.calibration import load_calibration
     from csflow.runtime.bundle.directory import Bundle
@@ -72,7 +72,7 @@ def verify(
     if as_json:
         echo_json(to_json(report))
     else:
-        click.echo("\n".join([*summary_lines(report), *kept]))
+        click.echo("\n".join([*summary_lines(report), *untried_lines(report), *kept]))
     _require_passed(report)
 
 

@@ -15,10 +15,11 @@ from csflow.export.gate.verify import GateReport, merged_records
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.verification import VERIFICATION, EngineRecord, levels
 from csflow.runtime.engines.golden_check import BAND, Tolerances, tolerances
+from csflow.runtime.engines.name import EngineName
 from csflow.runtime.errors import EngineMismatch
 from csflow.toolkit.evaluation.html import render_page
 
-__all__ = ["PAGE", "gate_files", "kept_lines", "page", "require_passed", "summary_lines", "to_json"]
+__all__ = ["PAGE", "gate_files", "kept_lines", "page", "require_passed", "summary_lines", "to_json", "untried_lines"]
 
 PAGE = "verification.html"
 """The page's name in the bundle."""
@@ -105,6 +106,14 @@ def summary_lines(report: GateReport) -> list[str]:
     return lines
 
 
+def untried_lines(report: GateReport) -> list[str]:
+    """Which engines were not tried, and why, in one line; none where all were."""
+    if not report.untried:
+        return []
+    precisions = ", ".join(EngineName.parse(name).precision for name in report.untried)
+    return [f"{precisions}: not tried, as they round where the int8 backbone of this model does not"]
+
+
 def require_passed(report: GateReport) -> None:
     """Raise EngineMismatch where an engine failed that somebody named or that a line would use."""
     if report.failed:
@@ -128,6 +137,7 @@ def to_json(report: GateReport) -> dict[str, Any]:
             for name, record in report.records.items()
         },
         "not_run": report.left_out,
+        "not_tried": list(report.untried),
     }
 
 

@@ -25,7 +25,7 @@ from csflow.export.gate.pictures import Truth, compared_map, picture_of, truth_o
 from csflow.runtime.bundle.calibration import Calibration
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.golden import GoldenSet, load_golden
-from csflow.runtime.bundle.manifest import Preprocessing
+from csflow.runtime.bundle.manifest import Manifest, Preprocessing
 from csflow.runtime.bundle.verification import (
     EngineRecord,
     Verification,
@@ -38,11 +38,12 @@ from csflow.runtime.engines.golden_check import BAND
 from csflow.runtime.engines.name import EngineName
 from csflow.runtime.engines.opening import AUTO, engine_names, load_engine
 from csflow.runtime.engines.pictures import predict
-from csflow.runtime.engines.stages import engine_files
+from csflow.runtime.engines.stages import OPENVINO, engine_files
 from csflow.runtime.errors import BackendUnavailable, BundleCorrupted, BundleError, InferenceError
 from csflow.runtime.machine.machine import processor_names
 from csflow.runtime.picture.preprocess import Pieces
 from csflow.runtime.types import Verdict
+from csflow.toolkit.config import ModelConfig
 from csflow.toolkit.data.dataset import Sample
 
 __all__ = ["GateReport", "Progress", "merged_records", "verify"]
@@ -69,6 +70,8 @@ class GateReport:
     """Backends that somebody named."""
     samples: tuple[Sample, ...] = ()
     """Those of the pictures that come after the golden frames."""
+    untried: tuple[str, ...] = ()
+    """Engines that were not asked for, and of which it is known that they decide otherwise than the model."""
 
     @property
     def failed(self) -> tuple[str, ...]:
@@ -156,7 +159,8 @@ def verify(
     truths = pictures.truths()
     records: dict[str, EngineRecord] = {}
     left_out: dict[str, str] = {}
-    for backend in backends or (*_all_backends(len(bundle.manifest.graphs)), *also):
+    hopeless = _hopeless(bundle.manifest)
+    for backend in backends or (*_all_backends(len(bundle.manifest.graphs), hopeless), *also):
         try:
             engine = load_engine(bundle, backend)
         except BundleCorrupted:
@@ -171,7 +175,8 @@ def verify(
         records[engine.name] = run.record(engine.name, truths, reference, answers)
     spread = pictures.golden.spread is not None
     asked = (*backends, *also)
-    return GateReport(bundle, calibration, pictures.names, records, left_out, spread, asked, tuple(samples))
+    untried = () if backends else hopeless
+    return GateReport(bundle, calibration, pictures.names, records, left_out, spread, asked, tuple(samples), untried)
 
 
 def merged_records(bundle: Bundle, report: GateReport) -> Verification:
@@ -249,12 +254,19 @@ def _no_progress(_pictures: int, _engine: str) -> Iterator[Callable[[int], None]
     yield lambda _count: None
 
 
-def _all_backends(graphs: int) -> tuple[str, ...]:
+def _hopeless(manifest: Manifest) -> tuple[str, ...]:
+    """What rounds an int8 backbone where the model does not: bfloat16, in its sums and in what is wider than int8."""
+    if ModelConfig.from_manifest(manifest).backbone.precision != "int8":
+        return ()
+    return tuple(str(EngineName("openvino", p)) for p in OPENVINO if p.split("+")[0] == "bf16")
+
+
+def _all_backends(graphs: int, but: Sequence[str] = ()) -> tuple[str, ...]:
     # The others are the trained model itself and in half precision, which no line runs unasked, the engine without a
     # model, servers somewhere else, and names for what is here already.
     chosen = (AUTO, "torch", "torch-fp16", "fake", "openvino", "tensorrt-fp16", "tensorrt-rtx-fp16")
     fitting = (1, graphs)
-    here = (n for n in engine_names() if n not in chosen and ":" not in n)
+    here = (n for n in engine_names() if n not in (*chosen, *but) and ":" not in n)
     return tuple(n for n in here if n.count("+") + 1 in fitting)
 
 

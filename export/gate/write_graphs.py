@@ -12,7 +12,7 @@ from csflow.export.gate.candidates import Candidate, judge_candidates, table
 from csflow.export.gate.choice import GateChoice
 from csflow.export.gate.int8 import good_samples, int8_file, int8_graph
 from csflow.export.gate.pictures import choose_samples
-from csflow.export.gate.report import PAGE, gate_files, summary_lines, to_json
+from csflow.export.gate.report import PAGE, gate_files, summary_lines, to_json, untried_lines
 from csflow.export.gate.staged import StagedBundle
 from csflow.export.gate.verify import GateReport, Progress, verify
 from csflow.export.graphs.methods import fold_savings
@@ -60,9 +60,8 @@ class GraphExport:
             lines.append(
                 "not verified (--no-verify): csflow run refuses these graphs until 'csflow verify' passed them"
             )
-        else:
-            lines += summary_lines(self.report)
-        return lines + table(self.candidates)
+            return lines
+        return [*lines, *summary_lines(self.report), *table(self.candidates), *untried_lines(self.report)]
 
 
 def write_graphs(

@@ -160,7 +160,7 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
             return Doubled(real(bundle, "openvino-fp32"), name) if backend == name else real(bundle, backend)
 
         monkeypatch.setattr(gate, "load_engine", load)
-        monkeypatch.setattr(gate, "_all_backends", lambda _graphs: tuple(dict.fromkeys(("openvino-fp32", name))))
+        monkeypatch.setattr(gate, "_all_backends", lambda *_: tuple(dict.fromkeys(("openvino-fp32", name))))
 
     return install
 
