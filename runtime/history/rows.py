@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from csflow.runtime.errors import DataError
+from csflow.runtime.machine.names import shown
 
 __all__ = ["NUMBERS", "TEXTS", "columns", "day_of"]
 
@@ -39,7 +40,7 @@ def columns(records: Sequence[Mapping[str, Any]], line: str) -> dict[str, NDArra
         values = (r.get(name) for r in records)
         made[name] = np.ma.masked_invalid([np.nan if v is None else float(v) for v in values])
     for name in TEXTS:
-        made[name] = np.array([r.get(name) or None for r in records], object)
+        made[name] = np.array([shown(str(r[name])) if r.get(name) else None for r in records], object)
     return made
 
 

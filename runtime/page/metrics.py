@@ -13,6 +13,7 @@ from prometheus_client.core import (
     Metric,
 )
 
+from csflow.runtime.machine.names import shown
 from csflow.runtime.page.state import LiveState
 
 __all__ = ["Metrics"]
@@ -41,7 +42,7 @@ class Metrics:
     def _engine(self) -> Iterator[Metric]:
         info = self._state.info
         about = InfoMetricFamily("csflow", "What runs.")
-        about.add_metric([], {"bundle": info.bundle, "engine": info.engine})
+        about.add_metric([], {"bundle": shown(info.bundle), "engine": shown(info.engine)})
         yield about
         yield GaugeMetricFamily(
             "csflow_engine_verified", "1 where the decision gate has passed the engine.", value=not info.distrust
@@ -72,18 +73,19 @@ class Metrics:
             "csflow_camera_last_result_timestamp_seconds", "Capture of the camera's newest result.", labels=["camera"]
         )
         for name, camera in self._state.counters()[1].items():
-            given.add_metric([name], camera.results)
-            errors.add_metric([name], camera.errors)
-            up.add_metric([name], camera.up)
+            label = shown(name)
+            given.add_metric([label], camera.results)
+            errors.add_metric([label], camera.errors)
+            up.add_metric([label], camera.up)
             if camera.last_unix_s is not None:
-                last.add_metric([name], camera.last_unix_s)
+                last.add_metric([label], camera.last_unix_s)
         yield from (given, errors, up, last)
 
     def _outputs(self) -> Iterator[Metric]:
         fates = CounterMetricFamily("csflow_output_results", "Results by output and fate.", labels=["output", "fate"])
         for report in self._state.counters()[2]:
             for fate in ("written", "failed", "dropped"):
-                fates.add_metric([report.name, fate], getattr(report, fate))
+                fates.add_metric([shown(report.name), fate], getattr(report, fate))
         yield fates
 
     def _newest(self) -> Iterator[Metric]:

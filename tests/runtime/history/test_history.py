@@ -163,6 +163,12 @@ def test_a_file_with_a_bad_line_is_added_whole_or_not(
     assert counted(root, Period(line="new"), ())[0].parts == 0
 
 
+def test_a_name_that_is_not_unicode_costs_nobody_a_row(tmp_path: Path) -> None:
+    odd = {**record("2026-03-01", 1, "OK", 0.5), "source": "caf\udce9.png"}
+    Store(tmp_path, "a").append([odd, record("2026-03-01", 2, "OK", 0.5)])
+    assert {str(row["source"]) for row in parts(tmp_path, Period(), None, 9)} >= {"caf\\xe9.png"}
+
+
 @pytest.mark.parametrize("name", ["", "../x", "a/b", "x" * 65, ".a"])
 def test_names_of_lines(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match="no name of a line"):

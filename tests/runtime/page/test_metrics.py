@@ -152,3 +152,15 @@ def test_what_the_window_cuts_off_the_newest_picture_is_a_gauge_where_there_is_a
     assert sample(state, "csflow_clipped_share") == {}
     state.add(replace(OK, clipped=(0.25, 0.5)), None)
     assert sample(state, "csflow_clipped_share") == {"below": 0.25, "above": 0.5}
+
+
+def test_names_that_are_not_unicode_cost_no_metric() -> None:
+    pytest.importorskip("prometheus_client", reason="metrics need csflow[serve]")
+    from csflow.runtime.page.metrics import Metrics
+
+    odd = "caf\udce9"
+    state = LiveState(replace(INFO, bundle=odd, cameras=(odd,)), lambda: [OutputReport(odd, 1, 0, 0, 0, "")])
+    state.add(replace(OK, camera=odd), None)
+    text = Metrics(state).text().decode()
+    assert 'csflow_camera_results_total{camera="caf\\\\xe9"} 1.0' in text
+    assert text.count('"caf\\\\xe9"') == 8
