@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -48,7 +49,20 @@ def open_cameras(uris: Sequence[str], policy: CameraPolicy, stack: contextlib.Ex
         raise ConfigError("a camera is named twice: name each once")
     if policy.warm_up_s is not None and policy.warm_up_s >= policy.timeout_s:
         raise ConfigError(f"a warm-up of {policy.warm_up_s:g} s is a silence: raise --timeout above it")
-    return [stack.enter_context(_open(uri, policy)) for uri in uris]
+    opened = [stack.enter_context(_open(uri, policy)) for uri in uris]
+    _tell_apart(opened)
+    return opened
+
+
+def _tell_apart(opened: Sequence[FrameSource]) -> None:
+    """Number cameras whose names differ in what is not shown alone, as channels of one recorder: each is compared with
+    itself, counted and shown."""
+    same, given = Counter(source.name for source in opened), Counter[str]()
+    for source in opened:
+        name = source.name
+        if same[name] > 1:
+            given[name] += 1
+            source.name = f"{name} ({given[name]})"
 
 
 def warm_up_left_s(sources: Sequence[FrameSource]) -> float:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from csflow.runtime.detector import Detector
+from csflow.runtime.errors import ConfigError
 from csflow.runtime.picture.origin import decoder_of
 from csflow.runtime.picture.region import Region
 from csflow.runtime.sink import TERMINAL, AwaitingSink, OutputReport, ResultSink
@@ -134,7 +135,7 @@ def open_outputs(
         triggered: results come when they are asked for: between them the page waits for a trigger.
 
     Raises:
-        ConfigError: an address or a rule is wrong.
+        ConfigError: an address or a rule is wrong, or a digital output is to show several cameras.
         SinkError: a file, folder or port cannot be had.
         BackendUnavailable: a library is missing.
     """
@@ -144,6 +145,11 @@ def open_outputs(
         if options.output is not None:
             from csflow.runtime.sinks.pulse import PulseSink
 
+            if len(sources) > 1:
+                raise ConfigError(
+                    "--output pulses for each verdict, and the OK of one camera would pass a part that another one "
+                    "rejects: start one run for each camera"
+                )
             outputs.add(PulseSink(options.output))
         _open_network(outputs, options, waits)
         _open_views(outputs, options, waits)

@@ -19,6 +19,7 @@ from csflow.runtime.line.stream import StreamPolicy, run_stream
 from csflow.runtime.sinks.memory import MemorySink
 from csflow.runtime.source import FrameSource
 from csflow.runtime.sources.fake import FakeSource
+from csflow.runtime.sources.opencv import redact
 from csflow.runtime.sources.reconnect import Reconnecting
 from csflow.runtime.sources.warm_up import WARM_UP_S, WarmingUp
 from csflow.runtime.types import Frame, Result
@@ -139,6 +140,14 @@ def test_a_warm_up_beyond_the_time_limit_and_a_camera_named_twice_are_refused(st
         open_cameras(["0"], CameraPolicy(timeout_s=2.0, warm_up_s=2.0), stack)
     with pytest.raises(ConfigError, match="named twice"):
         open_cameras(["0", "0"], COLD, stack)
+
+
+def test_channels_of_one_recorder_are_told_apart(monkeypatch: pytest.MonkeyPatch, stack: contextlib.ExitStack) -> None:
+    play(monkeypatch, lambda uri, _: FakeSource([], live=True, name=redact(uri)))
+    channels = [f"rtsp://10.0.0.5/cam?channel={number}" for number in (1, 2)]
+    sources = open_cameras([*channels, "rtsp://10.0.0.6/cam"], COLD, stack)
+    names = ["rtsp://10.0.0.5/cam?*** (1)", "rtsp://10.0.0.5/cam?*** (2)", "rtsp://10.0.0.6/cam"]
+    assert [source.name for source in sources] == names
 
 
 def test_an_index_stays_with_the_device_that_was_first_found(

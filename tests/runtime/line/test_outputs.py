@@ -21,7 +21,7 @@ from PIL import Image
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.cli.run import run
 from csflow.runtime.detector import Detector
-from csflow.runtime.errors import SinkError
+from csflow.runtime.errors import ConfigError, SinkError
 from csflow.runtime.labels.folder import LabelFolder
 from csflow.runtime.line.outputs import OutputOptions, open_outputs
 from csflow.runtime.line.stream import run_stream
@@ -53,6 +53,12 @@ def invoke(calibrated_bundle: Bundle, tmp_path: Path) -> Invoke:
         return CliRunner().invoke(run, [*fixed, *map(str, arguments)])
 
     return call
+
+
+def test_pulses_are_for_one_camera(detector: Detector) -> None:
+    options = OutputOptions(output="gpio:/dev/gpiochip0?ok=1&nok=2", lines=False)
+    with pytest.raises(ConfigError, match="the OK of one camera would pass a part that another one rejects"):
+        open_outputs(options, detector, [FakeSource([], name="a"), FakeSource([], name="b")])
 
 
 def test_every_output_is_told_in_the_summary(invoke: Invoke, tmp_path: Path) -> None:
