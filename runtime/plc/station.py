@@ -83,6 +83,7 @@ class Station:
         self._begun_s = self._beat_s = time.monotonic()
         self._heartbeat = 0
         self._plc_beat = (0, time.monotonic_ns())
+        self._stuck = 0
         self._client_lost_s = -OWNER_WARNING_S
         self._problems = ("", "", "")
         self._camera: tuple[Inspector | None, bool] = (None, False)
@@ -130,14 +131,20 @@ class Station:
         self._tell(report, orders, now_ns / 1e9)
 
     def _orders(self, now_ns: int) -> Orders:
-        """What the controller wants; nothing where its heartbeat stands still."""
+        """What the controller wants; nothing where its heartbeat stands still, and until it counts again."""
         orders, lost = self.exchange.take(self._silence_ns)
+        if orders.heartbeat and orders.heartbeat == self._stuck:
+            # A gateway that goes on writing what its controller wrote last must not have control again and again.
+            self.exchange.leave(self.exchange.holder)
+            return Orders()
         if orders.heartbeat != self._plc_beat[0]:
             self._plc_beat = (orders.heartbeat, now_ns)
         still = orders.heartbeat and self._silence_ns and now_ns - self._plc_beat[1] > self._silence_ns
         if still:
-            lost = self.exchange.holder
+            lost, self._stuck = self.exchange.holder, orders.heartbeat
             self.exchange.leave(lost)
+        elif orders.heartbeat:
+            self._stuck = 0
         if lost:
             self._client_lost_s = time.monotonic()
             self._complain(f"control was taken from {lost}: no sign of it for {self._silence_ns // 1_000_000} ms")

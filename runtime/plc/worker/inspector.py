@@ -164,10 +164,12 @@ class Inspector:
 
     def step(self) -> list[Event]:
         """What has happened since the last call; restarts what is lost."""
-        if self._worker is not None:
+        worker = self._worker
+        if worker is not None:
             try:
-                for message in self._worker.receive():
-                    self._take(message)
+                for message in worker.receive():
+                    if self._worker is worker:  # what follows its end is not of the next one
+                        self._take(message)
             except SourceLost as error:
                 self._lose(Reason.WORKER_CRASHED, str(error))
         self._watch(self._clock())

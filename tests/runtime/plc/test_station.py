@@ -215,7 +215,23 @@ def test_a_heartbeat_that_stands_still_is_no_controller(make_bench: MakeBench) -
             time.sleep(0.002)
 
     until(False, itertools.repeat(7))
+    # Who goes on writing it does not have control again, but for a machine that is held up for longer than the limit.
+    end, refused = time.monotonic() + 60.0, 0
+    while refused < 3:
+        bench.write(E, heartbeat=7)
+        refused = refused + 1 if bench.station.exchange.holder == "" else 0
+        assert time.monotonic() < end
     until(True, itertools.count(8))
+
+
+def test_what_a_worker_says_after_its_end_is_not_of_the_next_one(make_bench: MakeBench) -> None:
+    bench = make_bench()
+    bench.worker.says += [pipe.Failed(Reason.CAMERA_LOST, "the camera is gone"), READY, pipe.Pong(9, "")]
+    bench.scan()
+    assert len(bench.workers) == 2
+    assert Status.READY not in Status(bench.write(E).status)
+    bench.ready()
+    assert Status.READY in Status(bench.scan().status)
 
 
 @pytest.mark.fault("C13")
