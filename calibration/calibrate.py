@@ -41,7 +41,7 @@ from csflow.runtime.picture.images import image_size, unread
 from csflow.runtime.picture.origin import decoder_in
 from csflow.runtime.picture.preprocess import Pieces, pieces_if_found
 
-__all__ = ["CalibrationReport", "Thresholds", "calibrate", "choose_thresholds", "outliers_of"]
+__all__ = ["CalibrationReport", "Thresholds", "calibrate", "check_parts", "choose_thresholds", "outliers_of"]
 
 SHOWN_HIGHEST = 5
 FEWEST, FENCE = 8, 5.0
@@ -195,6 +195,12 @@ def choose_thresholds(
     # At a confidence below one half the reject rank can pass the warn rank; warn must not lie above reject.
     warn_k = max(k, conformal_rank(n, warn_rate) or k)
     return Thresholds(descending[k - 1], descending[warn_k - 1], upper_bound(n, k, confidence), k)
+
+
+def check_parts(parts: int, rate: float, confidence: float = 0.95) -> None:
+    """Raise CalibrationError, as `choose_thresholds` would, where so many good parts cannot promise this rate; both in
+    0..1. ConfigError where one is out of range."""
+    _rank(parts, rate, confidence)
 
 
 def _warn_rate(rate: float, asked: float | None) -> float:

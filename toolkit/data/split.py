@@ -61,11 +61,16 @@ def with_set_aside(dataset: Dataset, parts: int | None = None) -> Dataset:
         parts: how many; None takes as many as the default promise needs, at most a third, where there are neither
             pictures for thresholds nor good ones to test with. A data set with pictures for thresholds stays as it is.
 
-    Raises DataError where fewer than 2 pictures would be left to train with, or labels.jsonl is not csflow's.
+    Raises DataError where some are asked for and there are pictures for thresholds, where fewer than 2 would be left to
+    train with, or labels.jsonl is not csflow's.
     """
     good = len(dataset.train)
     parted = dataset.calibration or any(sample.label == GOOD for sample in dataset.test) or dataset.any_size
     count = (0 if parted else Promise().parts_of(good)) if parts is None else parts
+    if parts and dataset.calibration:
+        raise DataError(
+            f"{dataset.root} holds {len(dataset.calibration)} pictures for thresholds already: leave --set-aside out"
+        )
     if not count or dataset.calibration:
         return dataset
     if count > good - 2:

@@ -40,6 +40,26 @@ def test_candidates_are_judged_without_test_pictures(
     assert choice.chosen.method in choice.lines()[-1]
 
 
+@pytest.mark.parametrize(
+    ("methods", "precision"), [(METHODS[:1], "int8"), (("patches?sizes=32&strides=32", "mahalanobis"), "fp32")]
+)
+def test_candidates_are_judged_by_what_they_would_be_trained_on(
+    product_line: Path,
+    tmp_path: Path,
+    random_weights: Path,
+    methods: tuple[str, ...],
+    precision: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Rounded features, and those of patches, which others do not share.
+    monkeypatch.setattr("csflow.toolkit.choosing.choose.EACH", 20)
+    monkeypatch.setattr("csflow.toolkit.choosing.choose.HOLD_OUT", 0.5)
+    plans = [model_plan(m, BackboneChoice("tf_efficientnet_lite0", 64, scales=1, precision=precision)) for m in methods]
+    candidates = [Candidate(m, TrainPlan(*plan, str(random_weights))) for m, plan in zip(methods, plans, strict=True)]
+    choice = choose(load_dataset(product_line), candidates, tmp_path / "work", Silent())
+    assert [method for method, _ in choice.aurocs] == list(methods)
+
+
 def test_too_few_pictures_choose_nothing(product_line: Path, tmp_path: Path, candidates: list[Candidate]) -> None:
     with pytest.raises(DataError, match="of 24 good pictures, 5 would be held out, and 10 are needed"):
         choose(load_dataset(product_line), candidates, tmp_path / "work", Silent())

@@ -73,7 +73,9 @@ def test_what_is_parted_already_stays_as_it_is(tmp_path: Path) -> None:
     assert with_set_aside(tested, 5).set_aside == 5
     numbered(tmp_path / "calibration" / "good", 2, 50)
     calibrated = load_dataset(tmp_path)
-    assert with_set_aside(calibrated, 5) == calibrated
+    assert with_set_aside(calibrated) == with_set_aside(calibrated, 0) == calibrated
+    with pytest.raises(DataError, match="holds 2 pictures for thresholds already: leave --set-aside out"):
+        with_set_aside(calibrated, 5)
     assert set_aside_words(calibrated) == []
     with pytest.raises(DataError, match="cannot be set aside and 2 be trained with"):
         with_set_aside(tested, 29)
