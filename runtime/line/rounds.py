@@ -75,6 +75,7 @@ class Rounds:
         self._left = max_results
         self._seen: Frame | None = None
         self._owed = Owed()
+        self._left_out = 0
         self.feeds = [Feed(source, silence_s, depth, self._wake, mapped) for source in sources]
 
     def free(self, batch: int) -> Iterator[list[Turn]]:
@@ -165,7 +166,8 @@ class Rounds:
         """The first frame captured after the request, or why there is none."""
         if request.missed:
             return FrameError("too many triggers were waiting: give them more slowly", -1, feed.name, "missed")
-        self._owed.forgive(feed.leave_out(request.since_ns), deadline_s)
+        self._left_out = feed.leave_out(request.since_ns)
+        self._owed.forgive(self._left_out, deadline_s)
         fired = not self._owed
         if fired:
             feed.fire()
@@ -195,6 +197,8 @@ class Rounds:
 
     def _late(self, feed: Feed, deadline_s: float, fired: bool) -> FrameError:
         words = f"no frame within {deadline_s * 1e3:g} ms of the trigger"
+        if self._left_out:
+            words += f", and {self._left_out} pictures from before it were left out (watch:FOLDER?early=S takes them)"
         if self._owed:
             words += ": that of the trigger before may still come, and would be taken for this one's"
         if fired or not feed.waits:

@@ -30,6 +30,8 @@ class WatchOptions:
     """Whether what lies there at the start is taken too, before all else."""
     settle: float = 0.2
     """Seconds for which size and time of a file must not have changed before it is opened."""
+    early: float = 0.0
+    """Seconds by which a picture may have appeared before the trigger that it answers."""
 
 
 class _Arrival:
@@ -102,9 +104,13 @@ class WatchSource:
             self._look()
 
     def leave_out(self, before_ns: int) -> int:
-        """Pass over what appeared before a moment, by `time.monotonic_ns`; how many that were. What was there stays."""
+        """Pass over what appeared too long before a moment, by `time.monotonic_ns`; how many that were.
+
+        What was there at first stays.
+        """
         self.look()
-        kept = [one for one in self._waiting if one.seen_ns is None or one.seen_ns >= before_ns]
+        first_ns = before_ns - int(self._options.early * 1e9)
+        kept = [one for one in self._waiting if one.seen_ns is None or one.seen_ns >= first_ns]
         gone = len(self._waiting) - len(kept)
         self._waiting = deque(kept)
         self._next += gone
@@ -169,7 +175,7 @@ class WatchSource:
 
 
 def open_watch(uri: str, timeout_s: float) -> WatchSource:
-    """watch:FOLDER?existing=1&settle=0.2. Raises ConfigError for an option, SourceError for the folder."""
+    """watch:FOLDER?existing=1&settle=0.2&early=1. Raises ConfigError for an option, SourceError for the folder."""
     path, _, query = uri.removeprefix("watch:").partition("?")
     options = replace(WatchOptions(), **read_options(uri, query, _OPTIONS))
     return WatchSource(f"watch:{path}", Path(path), options, timeout_s)
@@ -186,4 +192,8 @@ def _settle(text: str) -> float:
     return value
 
 
-_OPTIONS: dict[str, Option] = {"existing": (switch_option, "0 or 1"), "settle": (_settle, "0.2")}
+_OPTIONS: dict[str, Option] = {
+    "existing": (switch_option, "0 or 1"),
+    "settle": (_settle, "0.2"),
+    "early": (_settle, "1 (0 to 60)"),
+}

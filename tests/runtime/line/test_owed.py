@@ -130,7 +130,20 @@ def test_a_picture_in_a_watched_folder_from_before_a_request_is_not_its_answer(
     results, _ = run(calibrated_bundle, source, FakeTrigger(requests()))
     assert [(r.trigger, r.fault, Path(r.source).name) for r in results[1:]] == [("2", "", "right.png")]
     assert results[0].fault == "timeout"
+    assert "1 pictures from before it were left out" in results[0].reason
     assert results[1].frame_index == 2
+
+
+def test_a_program_may_write_the_picture_and_ask_then(calibrated_bundle: Bundle, tmp_path: Path) -> None:
+    def requests() -> Iterator[Request | None]:
+        for name in ("1", "2"):
+            save(tmp_path, f"{name}.png")
+            yield None
+            yield Request(name, time.monotonic_ns(), deadline_s=20.0)
+
+    source = open_source(f"watch:{tmp_path}?settle=0&early=30")
+    results, _ = run(calibrated_bundle, source, FakeTrigger(requests()))
+    assert [(r.trigger, Path(r.source).name) for r in results] == [("1", "1.png"), ("2", "2.png")]
 
 
 def test_what_lay_in_a_watched_folder_at_the_start_is_given_out_one_by_one(
