@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import stat
 from pathlib import Path
@@ -12,32 +13,58 @@ from csflow.runtime.sink import sink_error
 
 __all__ = ["LineFile"]
 
+log = logging.getLogger("csflow.outputs")
+
 
 class LineFile:
     """Appends to a file, or to standard output where the path is '-'."""
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, header: str = "") -> None:
         """Open for appending; the folder is made. A named pipe waits here for its reader.
+
+        Args:
+            header: the first line of a file, also of one that was emptied, or deleted, meanwhile.
 
         Raises SinkError when that is not possible.
         """
-        self.name = "standard output" if str(path) == "-" else str(path)
+        self._path, self._header = None if str(path) == "-" else Path(path), header
+        self.name = "standard output" if self._path is None else str(path)
         try:
-            self._file: int | None = os.dup(1) if str(path) == "-" else _open(Path(path))
+            self._file: int | None = os.dup(1) if self._path is None else _open(self._path)
         except OSError as error:
             raise sink_error(error, self.name) from None
+        if header and not _size(self._file):
+            self._append(self._file, "")
 
     def append(self, line: str) -> None:
-        """Write `line` and its end. What does not fit is taken back, so that the file ends with a whole line."""
+        """Write `line` and its end. What does not fit is taken back, so that the file ends with a whole line.
+
+        A file that somebody deleted is made anew: what is written into it would be gone with it.
+        """
         if self._file is None:
             raise SinkError(f"{self.name} is closed")
-        size = _size(self._file)
+        if self._path is not None and os.fstat(self._file).st_nlink == 0 and _size(self._file) is not None:
+            self._file = self._anew(self._path, self._file)
+        self._append(self._file, line + "\n")
+
+    def _anew(self, path: Path, deleted: int) -> int:
+        log.warning("%s was deleted: it is made anew", self.name)
         try:
-            _write_all(self._file, (line + "\n").encode("utf-8", "backslashreplace"))
+            made = _open(path)
+        except OSError as error:
+            raise sink_error(error, self.name) from None
+        os.close(deleted)
+        return made
+
+    def _append(self, handle: int, text: str) -> None:
+        size = _size(handle)
+        head = self._header + "\n" if self._header and (size == 0 or not text) else ""
+        try:
+            _write_all(handle, (head + text).encode("utf-8", "backslashreplace"))
         except OSError as error:
             if size is not None:
                 with contextlib.suppress(OSError):
-                    os.ftruncate(self._file, size)
+                    os.ftruncate(handle, size)
             raise sink_error(error, self.name) from None
 
     def close(self) -> None:

@@ -54,10 +54,8 @@ class CsvSink:
 
         Raises SinkError when that is not possible, or when the file has other columns.
         """
-        new = _is_new(Path(path))
-        self._lines = LineFile(path)
-        if new:
-            self._lines.append(_row(COLUMNS))
+        _require_columns(Path(path))
+        self._lines = LineFile(path, _row(COLUMNS))
 
     def write(self, result: Result, frame: Frame | None) -> None:  # noqa: ARG002 - pictures are not for this sink
         """Write one row, whole or not at all."""
@@ -76,9 +74,9 @@ class CsvSink:
         self.close()
 
 
-def _is_new(path: Path) -> bool:
+def _require_columns(path: Path) -> None:
     if not path.is_file():
-        return True
+        return
     try:
         with path.open("rb") as file:
             first = file.readline(4096)
@@ -86,7 +84,6 @@ def _is_new(path: Path) -> bool:
         raise sink_error(error, path) from None
     if first and first.decode("utf-8", "replace").strip() != _row(COLUMNS):
         raise SinkError(f"{path} is not a table of this csflow: its columns differ; name another file")
-    return not first
 
 
 def _row(fields: Iterable[Any]) -> str:

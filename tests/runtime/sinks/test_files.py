@@ -52,6 +52,25 @@ def test_a_table_has_one_header_and_one_row_a_result_over_several_runs(tmp_path:
     assert (error["score"], error["p_value"], error["peak_x"], error["reason"]) == ("", "", "", "unplugged")
 
 
+def test_a_table_that_is_rotated_or_deleted_while_it_grows_has_its_header(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "parts.csv"
+    with CsvSink(path) as sink:
+        sink.write(OK, None)
+        os.truncate(path, 0)  # as logrotate's copytruncate does
+        sink.write(NOK, None)
+        assert [row["verdict"] for row in rows(path)] == ["NOK"]
+        path.unlink()
+        sink.write(OK, None)
+        sink.write(NOK, None)
+    assert [row["verdict"] for row in rows(path)] == ["OK", "NOK"]
+    assert "parts.csv was deleted: it is made anew" in caplog.text
+    with CsvSink(path) as sink:
+        sink.write(OK, None)
+    assert len(rows(path)) == 3
+
+
 def test_a_row_is_one_line_and_no_formula(tmp_path: Path) -> None:
     path = tmp_path / "parts.csv"
     with CsvSink(path) as sink:
