@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import queue
 import sys
 import threading
@@ -56,6 +57,15 @@ class _Entrance(QueueHandler):
 
 
 class _RotatingFile(RotatingFileHandler):
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the line; a file that somebody deleted is made anew."""
+        with contextlib.suppress(OSError, ValueError):
+            if self.stream is not None and os.fstat(self.stream.fileno()).st_nlink == 0:
+                Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
+                self.stream.close()
+                self.stream = self._open()
+        super().emit(record)
+
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         """Lose the line: the disk is full, which the outputs' reports tell."""
 

@@ -238,6 +238,17 @@ def test_a_log_has_warnings_results_and_errors_with_their_time(tmp_path: Path) -
     assert "a?b (unplugged)" in lines[2]
 
 
+def test_a_log_that_is_deleted_is_made_anew(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "run.log"
+    handler = logs._file(path)
+    handler.emit(logging.makeLogRecord({"msg": "first"}))
+    path.unlink()
+    path.parent.rmdir()
+    handler.emit(logging.makeLogRecord({"msg": "second"}))
+    handler.close()
+    assert path.read_text().endswith("second\n")
+
+
 def test_warnings_are_on_standard_error_and_results_are_not(capfd: pytest.CaptureFixture[str]) -> None:
     with logs.run_logs(None) as log, LogSink() as sink:
         log.warning("output mqtt failed")
