@@ -22,6 +22,18 @@ def test_a_bundle_that_knows_no_sizes_takes_every_picture(make_bundle: Callable[
     assert SizeRule(make_bundle()).misfit((9, 5)) is None
 
 
+def test_ranges_hold_the_least_and_the_largest_of_each() -> None:
+    seen = PictureSizes.of([(200, 100), (100, 300), (150, 150)])
+    assert seen == PictureSizes((100, 200), (100, 300), (1 / 3, 2.0))
+    assert str(seen) == "100 to 200 x 100 to 300"
+    assert str(PictureSizes.of([(64, 48)])) == "64 x 48"
+    parts = [PictureSizes.of([(200, 100), (150, 150)]), PictureSizes.of([(100, 300)])]
+    assert PictureSizes.joined(parts) == PictureSizes.joined(parts[::-1]) == seen
+    for ranges in (((0, 1), (1, 1), (1.0, 1.0)), ((2, 1), (1, 1), (1.0, 1.0)), ((1, 1), (1, 1), (2.0, 1.0))):
+        with pytest.raises(ValueError, match="sizes must be positive"):
+            PictureSizes(*ranges)
+
+
 @pytest.mark.parametrize(
     ("size", "whole", "region"),
     [

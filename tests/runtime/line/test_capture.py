@@ -24,6 +24,7 @@ from csflow.runtime.picture.origin import CAPTURE, decoder_in, record_in
 from csflow.runtime.sources.fake import FakeSource
 from csflow.runtime.trigger import Trigger
 from csflow.runtime.triggers.fake import FakeTrigger
+from csflow.runtime.types import Frame
 
 LEVELS = (10, 10, 12, 90, 90, 91, 200)
 
@@ -102,6 +103,15 @@ def test_a_picture_says_how_it_was_taken(take: Take, tmp_path: Path) -> None:
     }
     assert record["captured_unix_ns"] > 0
     assert record_in(file, "other") == {}
+
+
+@pytest.mark.parametrize(
+    ("source", "end"),
+    [("lots/part 7.png", "part-7"), ("rtsp://camera/1", "00000042"), ("x" * 40 + ".png", "x" * 32)],
+)
+def test_names_sort_by_the_moment_of_capture_in_utc(source: str, end: str) -> None:
+    frame = Frame(np.zeros((1, 1, 3), np.uint8), 42, 0, source)
+    assert module._file_name(1_767_225_599_000_000_042, frame) == f"20251231T235959.000000042Z-{end}.png"
 
 
 @pytest.mark.parametrize("text", ["train/dent", "calibration/ok", "images", "test/", "test/../x", "elsewhere/good"])
