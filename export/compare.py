@@ -23,7 +23,7 @@ from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.engine import Engine
 from csflow.runtime.engines.opening import open_engine
 from csflow.runtime.engines.stages import graph_file
-from csflow.runtime.errors import ConfigError
+from csflow.runtime.errors import CalibrationError, ConfigError, EngineMismatch, InferenceError
 from csflow.toolkit.backbones.config import BackboneConfig
 from csflow.toolkit.combine import Combination, combine
 from csflow.toolkit.data.dataset import Dataset
@@ -32,8 +32,10 @@ from csflow.toolkit.methods.table import chosen_method
 from csflow.toolkit.plan import BackboneChoice, SharedFeatures, TrainPlan, model_plan
 from csflow.toolkit.train_model import train_model
 
-__all__ = ["Comparison", "Gain", "Report", "Row", "compare", "table_lines", "to_json"]
+__all__ = ["Comparison", "Failure", "Gain", "Report", "Row", "compare", "table_lines", "to_json"]
 
+ITS_OWN = (ConfigError, CalibrationError, InferenceError, EngineMismatch)
+"""What one method may fail by while others do not."""
 HOLD_OUT = 0.1
 """Share of the good pictures that gives the spread of scores by which judgements are combined."""
 
@@ -83,6 +85,15 @@ class Gain:
 
 
 @dataclass(frozen=True)
+class Failure:
+    """A method that could not be trained or judged."""
+
+    method: str
+    """As it was named."""
+    problem: str
+
+
+@dataclass(frozen=True)
 class Report:
     """A finished comparison."""
 
@@ -90,6 +101,7 @@ class Report:
     gains: tuple[Gain, ...]
     features_s: float
     """Seconds of extracting features, once for all methods; 0 where they lay there."""
+    failed: tuple[Failure, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -123,11 +135,14 @@ def compare(what: Comparison, methods: Sequence[str], reporter: Bars) -> Report:
     Every name and option is read, and two methods for one bundle or too few pictures for thresholds are refused, before
     the first training.
 
+    A method that fails by itself costs none of the others hours: it is told in the report, with its combinations.
+
     Raises:
         ConfigError: an unknown method or option, one named twice, or a combination of methods that are not named.
         DataError: no good or no defective test pictures.
         CalibrationError: too few pictures for thresholds at this rate.
-        Whatever `train_model`, `combine`, `make_graphs` and `open_engine` raise.
+        Whatever `train_model`, `combine`, `make_graphs` and `open_engine` raise where no method came through, and what
+        concerns all of them: pictures, disk, libraries.
     """
     alone = [method for method in methods if "+" not in method.partition("?")[0]]
     plans = _plans(what, alone)
@@ -138,10 +153,22 @@ def compare(what: Comparison, methods: Sequence[str], reporter: Bars) -> Report:
         plans = {name: (text, dataclasses.replace(plan, hold_out=HOLD_OUT)) for name, (text, plan) in plans.items()}
     shared = _shared(what, [plan.model.backbone for _, plan in plans.values()])
     clock = Clock(reporter)
-    judged = {name: _trained(what, name, *plans[name], shared, clock) for name in plans}
-    joined = {method: _combined(what, method, [judged[m] for m in of], reporter) for method, of in combinations.items()}
-    gains = tuple(_gain(joined[method], [judged[m] for m in of]) for method, of in combinations.items())
-    return Report(tuple(j.row for j in (*judged.values(), *joined.values())), gains, clock.seconds)
+    judged, failed, problem = {}, [], None
+    for name, (text, plan) in plans.items():
+        try:
+            judged[name] = _trained(what, name, text, plan, shared, clock)
+        except ITS_OWN as error:
+            reporter.say(f"{text} FAILED: {error}")
+            failed.append(Failure(text, str(error)))
+            problem = problem or error
+    if problem and not judged:
+        raise problem
+    whole = {method: of for method, of in combinations.items() if judged.keys() >= {*of}}
+    failed += [Failure(method, "one of its methods failed") for method in combinations if method not in whole]
+    joined = {method: _combined(what, method, [judged[m] for m in of], reporter) for method, of in whole.items()}
+    gains = tuple(_gain(joined[method], [judged[m] for m in of]) for method, of in whole.items())
+    rows = tuple(j.row for j in (*judged.values(), *joined.values()))
+    return Report(rows, gains, clock.seconds, tuple(failed))
 
 
 def _shared(what: Comparison, backbones: Sequence[BackboneConfig]) -> SharedFeatures | None:
@@ -157,14 +184,23 @@ def table_lines(report: Report) -> list[str]:
     extracted = f"features of all methods: {report.features_s:.0f} s, not counted above"
     lost = max((row.not_found for row in report.rows), default=0)
     told = [f"part not found in {lost} test pictures: ERRORs, neither false rejects nor escapes"] if lost else []
-    return [head, *(_line(row, width) for row in report.rows), extracted, *told, *map(_gain_line, report.gains)]
+    failed = [f"{one.method} FAILED: {one.problem}" for one in report.failed]
+    return [
+        head,
+        *(_line(row, width) for row in report.rows),
+        extracted,
+        *told,
+        *map(_gain_line, report.gains),
+        *failed,
+    ]
 
 
 def to_json(report: Report) -> dict[str, Any]:
     """The rows for programs."""
     gains = [{**asdict(gain), "worth": gain.worth} for gain in report.gains]
-    rows = [asdict(row) for row in report.rows]
-    return {"format_version": 1, "features_s": report.features_s, "methods": rows, "combinations": gains}
+    rows, failed = [asdict(row) for row in report.rows], [asdict(one) for one in report.failed]
+    all_of_it = {"methods": rows, "combinations": gains, "failed": failed}
+    return {"format_version": 1, "features_s": report.features_s, **all_of_it}
 
 
 def _plans(what: Comparison, methods: Sequence[str]) -> dict[str, tuple[str, TrainPlan]]:

@@ -60,7 +60,9 @@ EXAMPLES = ("csflow compare images/ --methods cs-flow,mahalanobis --backbone tf_
     help="Turn every picture by up to 10 degrees and crop it, at random.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+@click.pass_context
 def compare(
+    ctx: click.Context,
     images: Path,
     backend: str,
     methods: str,
@@ -79,7 +81,8 @@ def compare(
     Features are extracted once for all of them, and stay in the folder of the bundles until it is deleted.
 
     Thresholds come from the pictures that IMAGES sets aside for them; without any, false rejects and escapes stay open.
-    A method chosen by this table is no longer judged by these test pictures: keep others for that.
+    A method chosen by this table is no longer judged by these test pictures: keep others for that. The exit code is 1
+    where a method failed; the others have their rows.
     """
     require("export", "onnx", "onnxscript", "torch", "timm", "safetensors", "sklearn", "scipy", "tqdm")
     from csflow.export.compare import Comparison, table_lines, to_json
@@ -98,6 +101,7 @@ def compare(
         report = run(what, names, reporter)
     if as_json:
         echo_json(to_json(report))
-        return
-    for line in table_lines(report):
-        click.echo(line)
+    else:
+        click.echo("\n".join(table_lines(report)))
+    if report.failed:
+        ctx.exit(1)

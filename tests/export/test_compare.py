@@ -2,15 +2,18 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from csflow.calibration.paired import Paired
 from csflow.export.cli.compare import compare
-from csflow.export.compare import Gain, Report, Row, table_lines
+from csflow.export.compare import Failure, Gain, Report, Row, table_lines, to_json
 from csflow.runtime.bundle.calibration import load_calibration
 from csflow.runtime.bundle.directory import Bundle
+from csflow.runtime.errors import CalibrationError
 
 SMALL = ["--backbone", "tf_efficientnet_lite0", "--image-size", "128", "--false-reject-rate", "0.2"]
 
@@ -94,6 +97,36 @@ def test_a_table_has_a_line_for_each_row_and_a_dash_for_what_is_not_known() -> N
     assert line.split() == ["padim", "0.9765", "-", "-", "1.2%", "61", "249.4", "31.3"]
     assert len(head) == len(line)
     assert features == "features of all methods: 12 s, not counted above"
+
+
+def judged_row(method: str) -> Row:
+    return Row(method, f"{method}.csflow", 0.9, None, None, None, 1.0, 1_000_000, 1.0)
+
+
+def test_a_method_that_fails_costs_no_other_its_row(
+    product_line: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trained(_what: Any, name: str, text: str, *_: Any) -> SimpleNamespace:
+        if name == "padim":
+            raise CalibrationError("3 of 20 pictures lie far outside")
+        return SimpleNamespace(row=judged_row(text))
+
+    monkeypatch.setattr("csflow.export.compare._trained", trained)
+    words = [str(product_line), *SMALL, "--bundles", str(tmp_path), "--methods"]
+    result = CliRunner().invoke(compare, [*words, "mahalanobis,padim,nearest,mahalanobis+padim", "--json"])
+    assert result.exit_code == 1, result.output
+    found = json.loads(result.stdout)
+    assert [row["method"] for row in found["methods"]] == ["mahalanobis", "nearest"]
+    assert [one["method"] for one in found["failed"]] == ["padim", "mahalanobis+padim"]
+    alone = CliRunner().invoke(compare, [*words, "padim"])
+    assert alone.exit_code == 1
+    assert alone.stderr.endswith("Error: 3 of 20 pictures lie far outside\n")
+
+
+def test_failures_are_told_below_the_table() -> None:
+    report = Report((judged_row("nearest"),), (), 1.0, (Failure("padim", "too few"),))
+    assert table_lines(report)[-1] == "padim FAILED: too few"
+    assert to_json(report)["failed"] == [{"method": "padim", "problem": "too few"}]
 
 
 def test_pictures_without_the_part_are_told_below_the_table() -> None:
