@@ -46,7 +46,8 @@ class FlowConfig:
     alike. Not in the paper; see [CS-Flow](cs-flow.md)."""
     score_power: int = later(1)
     """The score is the power mean over all positions of the channel mean of z²/2: 1 is the published mean; with 2 or 3
-    a small defect counts more. Not in the paper; see [CS-Flow](cs-flow.md)."""
+    a small defect counts more. Not in the paper: on the magnetic tiles 3 told made defects apart better, and real ones
+    worse by 0.001 to 0.002 ([a real run](mtd.md))."""
     side: int = later(0, is_settled=True)
     """Positions a side of the finest map, where they are whitened; 0 where not."""
 
