@@ -20,7 +20,7 @@ from PIL import Image
 
 from csflow.calibration.paired import Paired, paired
 from csflow.runtime.bundle.manifest import Preprocessing
-from csflow.runtime.errors import DataError
+from csflow.runtime.errors import ConfigError, DataError
 from csflow.runtime.picture.images import image_size
 from csflow.runtime.picture.preprocess import pieces_of_file
 from csflow.toolkit.backbones.backbone import Backbone
@@ -30,7 +30,7 @@ from csflow.toolkit.choosing.made_defects import KINDS, made_defect
 from csflow.toolkit.data.dataset import Dataset
 from csflow.toolkit.features import FeatureFiles, Plan, extract_features, rounded
 from csflow.toolkit.methods.ignored import Ignored
-from csflow.toolkit.methods.method import Head, Workplace, head_scores
+from csflow.toolkit.methods.method import Head, Learner, Workplace, head_scores
 from csflow.toolkit.methods.reporter import Reporter
 from csflow.toolkit.methods.table import chosen_method
 from csflow.toolkit.options import checked
@@ -85,8 +85,10 @@ def choose(dataset: Dataset, candidates: Sequence[Candidate], work: Path, report
 
     Raises:
         DataError: fewer than `FEWEST` pictures would be held out, or one cannot be read.
-        ConfigError, SinkError: as `csflow.toolkit.train_model.train_model` does.
+        ConfigError: a candidate that trains its network, and as `csflow.toolkit.train_model.train_model` does.
+        SinkError: as that does.
     """
+    _require_frozen(candidates)
     plan = candidates[0].plan
     found = plan.prepared(dataset.train, HOLD_OUT)
     how, kept, held_out = found.how, found.kept, found.held_out
@@ -118,6 +120,16 @@ def choose(dataset: Dataset, candidates: Sequence[Candidate], work: Path, report
         head = _fitted(candidate, fitted, work / f"fit_{i}", reporter, ignored)
         scores.append(head_scores(head, judged, DEVICE))
     return _choice(candidates, scores, [i < len(good) for i in range(len(shown))])
+
+
+def _require_frozen(candidates: Sequence[Candidate]) -> None:
+    for candidate in candidates:
+        method = chosen_method(candidate.plan.model.method)
+        if isinstance(method, Learner) and method.learns(candidate.plan.model.head):
+            raise ConfigError(
+                f"{candidate.method} trains its own network, whose features it would have to be judged by: leave it "
+                "out of the candidates, and judge it by csflow compare"
+            )
 
 
 @dataclass(frozen=True)

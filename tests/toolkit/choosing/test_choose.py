@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from csflow.runtime.bundle.directory import Bundle
-from csflow.runtime.errors import DataError
+from csflow.runtime.errors import ConfigError, DataError
 from csflow.toolkit.choosing.choose import Candidate, choose
 from csflow.toolkit.cli.train import train
 from csflow.toolkit.data.dataset import load_dataset
@@ -58,6 +58,12 @@ def test_candidates_are_judged_by_what_they_would_be_trained_on(
     candidates = [Candidate(m, TrainPlan(*plan, str(random_weights))) for m, plan in zip(methods, plans, strict=True)]
     choice = choose(load_dataset(product_line), candidates, tmp_path / "work", Silent())
     assert [method for method, _ in choice.aurocs] == list(methods)
+
+
+def test_one_that_trains_its_network_is_no_candidate(product_line: Path, tmp_path: Path, random_weights: Path) -> None:
+    plan = model_plan("patches?encoder=trained", BackboneChoice("tf_efficientnet_lite0", 64))
+    with pytest.raises(ConfigError, match="trains its own network"):
+        choose(load_dataset(product_line), [Candidate("p", TrainPlan(*plan, str(random_weights)))], tmp_path, Silent())
 
 
 def test_too_few_pictures_choose_nothing(product_line: Path, tmp_path: Path, candidates: list[Candidate]) -> None:
