@@ -21,7 +21,6 @@ __all__ = ["is_reference", "read_reference"]
 CLAMP, SLOPE, STRIDE = 3.0, 0.1, 32
 MAX_NUMBER = 1e6
 MAX_MODULES = 10_000
-MAX_PREFIX = 200
 NET = "freia_funcs.ReversibleGraphNet"
 
 
