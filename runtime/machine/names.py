@@ -8,14 +8,20 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["shown", "shown_in_json"]
+__all__ = ["meant", "shown", "shown_in_json"]
 
 LONE = re.compile(r"[\ud800-\udfff]")
+WRITTEN = re.compile(r"\\x([89a-f][0-9a-f])")
 
 
 def shown(text: str) -> str:
     """`text` with what is not Unicode written out: the byte 0xFC of a file name as the four characters \\xfc."""
     return LONE.sub(lambda found: _escape(found[0]), text)
+
+
+def meant(text: str) -> str:
+    """The file name that `shown` wrote as `text`, unless the name itself has such characters."""
+    return WRITTEN.sub(lambda found: chr(0xDC00 + int(found[1], 16)), text)
 
 
 def shown_in_json(document: str) -> str:

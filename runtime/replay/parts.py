@@ -9,6 +9,7 @@ from typing import Any
 
 from csflow.runtime.errors import DataError
 from csflow.runtime.labels.results import records_of
+from csflow.runtime.machine.names import meant, shown
 from csflow.runtime.picture.images import list_images
 from csflow.runtime.types import Verdict
 
@@ -48,7 +49,7 @@ def parts_of(results: Path, pictures: Path | None) -> Iterator[Part]:
     for record in records_of(results):
         source = Path(record["source"])
         if by_name is None:
-            yield Part(record, source if source.is_file() else None)
+            yield Part(record, next(filter(Path.is_file, (source, Path(meant(record["source"])))), None))
         else:
             yield Part(record, _one(by_name.get(source.name, []), source))
 
@@ -59,13 +60,13 @@ def _by_name(folder: Path) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
     for parent in [folder, *sorted(p for p in folder.rglob("*") if p.is_dir())]:
         for path in list_images(parent):
-            found.setdefault(path.name, []).append(path)
+            found.setdefault(shown(path.name), []).append(path)
     return found
 
 
 def _one(paths: list[Path], source: Path) -> Path | None:
     # The same name in several folders, as 001.png of every defect: the run's own folders decide.
-    alike = [path for path in paths if path.parent.name == source.parent.name]
+    alike = [path for path in paths if shown(path.parent.name) == source.parent.name]
     if len(paths) > 1 and len(alike) != 1:
         raise DataError(f"several pictures are named {source.name}: {paths[0]} and {paths[1]}; name one folder of them")
     return next(iter(alike or paths), None)

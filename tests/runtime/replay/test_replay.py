@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from PIL import Image
 
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.cli.main import main
+from csflow.runtime.machine.names import shown
+from csflow.runtime.replay.parts import parts_of
+from csflow.runtime.schema import json_line
 
 
 def command(*words: object) -> Any:
@@ -97,6 +101,16 @@ def test_names_that_fit_several_pictures_are_told(line: tuple[Bundle, Path, Path
     done = command("replay", results, "--bundle", bundle.path, "--backend", "fake", "--pictures", parts)
     assert done.exit_code == 1
     assert "several pictures are named" in done.stderr
+
+
+def test_pictures_whose_names_are_no_unicode_are_found(tmp_path: Path) -> None:
+    picture = Path(os.fsdecode(os.fsencode(tmp_path) + b"/te\xfcst.png"))
+    Image.new("RGB", (8, 8)).save(picture)
+    record = {"source": shown(str(picture)), "verdict": "OK", "score": 0.5}
+    (tmp_path / "r.jsonl").write_text(json_line(record))
+    for folder in (None, tmp_path):
+        (part,) = parts_of(tmp_path / "r.jsonl", folder)
+        assert part.picture == picture
 
 
 @pytest.mark.parametrize("content", ["no json\n", '{"verdict": "OK"}\n', "[]\n"])
