@@ -193,7 +193,7 @@ def extract_features(
         write_atomic(folder / KEY, json.dumps(body).encode())
     except OSError as error:
         raise SinkError(
-            f"cannot write features into {folder} ({error}): free the disk or name another --bundle"
+            f"cannot write features into {folder} ({error.strerror or error}): free the disk or name another --bundle"
         ) from None
     found = open_features(folder, key)
     if found is None:

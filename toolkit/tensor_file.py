@@ -34,7 +34,9 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
         temporary.replace(path)
         sync_directory(path.parent)
     except (OSError, SafetensorError) as error:
-        raise SinkError(f"cannot write {path} ({error}): free the disk or choose another --bundle") from None
+        raise SinkError(
+            f"cannot write {path} ({getattr(error, 'strerror', None) or error}): free the disk or name another --bundle"
+        ) from None
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -93,8 +93,8 @@ def graph_facts(path: Path) -> GraphFacts:
 def _load(path: Path) -> Any:
     try:
         model = onnx.load_model_from_string(path.read_bytes())
-    except DecodeError as error:
-        raise ConfigError(f"{path} is no ONNX model, or cut off ({error}): export it again") from None
+    except DecodeError:
+        raise ConfigError(f"{path} is no ONNX model, or cut off: export it again") from None
     # Protocol buffers take many foreign bytes for an empty message.
     if not model.ir_version or not model.graph.node:
         raise ConfigError(f"{path} is no ONNX model: it holds no graph; export it again")

@@ -48,8 +48,8 @@ def graph_products(data: bytes, where: str) -> tuple[Product, ...]:
     """
     try:
         model = onnx.load_model_from_string(data)
-    except DecodeError as error:
-        raise ConfigError(f"{where} is no ONNX model, or cut off ({error}): run 'csflow export' again") from None
+    except DecodeError:
+        raise ConfigError(f"{where} is no ONNX model, or cut off: run 'csflow export' again") from None
     if not model.ir_version or not model.graph.node:
         raise ConfigError(f"{where} is no ONNX model: it holds no graph; run 'csflow export' again")
     graph = _inferred(model, where)

@@ -135,10 +135,10 @@ def _tensors(path: Path, data: bytes) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             return dict(load_safetensors(data))
         state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError):
         raise ConfigError(
-            f"{path} holds no plain tensors ({reason[:160]}): expected a .safetensors or .pth state dict"
+            f"{path} is cut off, or holds something other than plain tensors, which is not run: expected a "
+            ".safetensors or .pth state dict"
         ) from None
     if isinstance(state, Mapping) and isinstance(state.get("state_dict"), Mapping):
         state = state["state_dict"]

@@ -45,7 +45,9 @@ def prepared_pictures(paths: Sequence[Path], how: Preprocessing, file: Path, adv
         # Copied where it is written to, which nobody does: torch takes no array that is for reading alone.
         return torch.from_numpy(np.memmap(file, np.uint8, "c", shape=shape))
     except OSError as error:
-        raise SinkError(f"cannot write {file} ({error}): free the disk or name another --bundle") from None
+        raise SinkError(
+            f"cannot write {file} ({error.strerror or error}): free the disk or name another --bundle"
+        ) from None
 
 
 def tile_count(path: Path, how: Preprocessing) -> int:

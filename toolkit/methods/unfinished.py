@@ -48,7 +48,9 @@ class Unfinished:
             self.folder.mkdir(parents=True, exist_ok=True)
             write_atomic(self.folder / SETTINGS, schema.dump_json(dict(self.settings)))
         except OSError as error:
-            raise SinkError(f"cannot write {self.folder} ({error}): free the disk or name another --bundle") from None
+            raise SinkError(
+                f"cannot write {self.folder} ({error.strerror or error}): free the disk or name another --bundle"
+            ) from None
 
     def _differences(self) -> str:
         """What was another setting, in words; empty where nobody wrote it down."""

@@ -56,7 +56,8 @@ def _read(path: Path, english: dict[str, str]) -> dict[str, str]:
         with path.open("rb") as file:
             texts = parse_json(file.read(MOST_BYTES))
     except (OSError, SchemaError) as error:
-        raise ConfigError(f"no language {str(path)!r} ({error}): {expected}") from None
+        why = error.strerror if isinstance(error, OSError) else error
+        raise ConfigError(f"no language {str(path)!r} ({why}): {expected}") from None
     if not isinstance(texts, dict) or not all(isinstance(text, str) for text in texts.values()):
         raise ConfigError(f"{path} is no language: {expected}")
     if unknown := sorted(set(texts) - set(english)):
