@@ -11,6 +11,7 @@ from csflow.runtime.errors import ConfigError, DataError
 from csflow.toolkit.features import FeatureFiles
 from csflow.toolkit.methods.method import SCORE_FLOOR, Fitted, Workplace
 from csflow.toolkit.methods.padim import LEAST, PaDiM, PaDiMConfig, PaDiMHead, PaDiMTraining
+from csflow.toolkit.methods.spread import PlaceSpread
 from csflow.toolkit.plan import BackboneChoice, model_plan
 
 SHAPES = ((3, 4, 4), (4, 2, 2))
@@ -29,9 +30,15 @@ def features(count: int, seed: int = 0) -> tuple[np.ndarray, ...]:
     return tuple(maps)
 
 
-def fit(maps: tuple[np.ndarray, ...], shrinkage: float = 0.1, channels: int = 0, variants: int = 1) -> Fitted:
-    method, files = PaDiM(), FeatureFiles(maps, variants)
-    return method.fit(files, method.settle(PaDiMConfig(channels), files.shapes), PaDiMTraining(shrinkage), WORK)
+def fit(
+    maps: tuple[np.ndarray, ...],
+    shrinkage: float = 0.1,
+    channels: int = 0,
+    variants: int = 1,
+    in_spread: bool = False,
+) -> Fitted:
+    method, files, training = PaDiM(), FeatureFiles(maps, variants), PaDiMTraining(shrinkage, in_spread=in_spread)
+    return method.fit(files, method.settle(PaDiMConfig(channels), files.shapes), training, WORK)
 
 
 def run(fitted: Fitted, maps: tuple[np.ndarray, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -86,6 +93,22 @@ def test_map_is_the_distance_over_its_mean_for_pictures_left_out_and_score_half_
             worst = np.maximum(worst, others / others.mean())
     np.testing.assert_allclose(score, anomaly_map.max(axis=(1, 2)) / 2 + SCORE_FLOOR, rtol=1e-6)
     np.testing.assert_allclose(fitted.good_scores, worst / 2 + SCORE_FLOOR, rtol=1e-6)
+
+
+def test_positions_are_in_units_of_the_spread_of_pictures_left_out() -> None:
+    good, new = features(60), features(6, seed=1)
+    fitted, plain = fit(good, in_spread=True), fit(good)
+    (score, anomaly_map), (_, distance) = run(fitted, new), run(plain, new)
+    old, scale = stacked(good), channel_scale(good)
+    others = np.stack([[left_out(old[:, :, r, c], 0.1, scale) for c in range(4)] for r in range(4)])
+    relative = others / others.mean(axis=2, keepdims=True)
+    expected = PlaceSpread(4, 4)
+    expected.set(torch.ones(4, 4), torch.from_numpy(relative.var(axis=2)), 60, torch.ones(4, 4))
+    np.testing.assert_allclose(anomaly_map, expected(torch.from_numpy(distance)), rtol=1e-4)
+    np.testing.assert_allclose(score, anomaly_map.max(axis=(1, 2)) / 2 + SCORE_FLOOR, rtol=1e-6)
+    left = expected(torch.from_numpy(relative).permute(2, 0, 1)).amax(dim=(1, 2)) / 2 + SCORE_FLOOR
+    np.testing.assert_allclose(fitted.good_scores, left, rtol=1e-4)
+    assert PaDiMTraining().in_spread
 
 
 def test_new_good_pictures_are_about_one_deviation_away_in_each_dimension_however_few_were_fitted() -> None:

@@ -25,6 +25,8 @@ class GladConfig:
     """Positions of the map that count, of which `quantile` is a share; 0: all."""
     grid: int = settled(0)
     """Side of the map, to which the feature maps' are enlarged; 0, of older bundles: that of the finest."""
+    spread: bool = settled(False)
+    """Whether positions are in units of their spread; those of older bundles are not."""
 
     def __post_init__(self) -> None:
         if self.components < 1 or any(kept < 1 for kept in self.kept):
@@ -48,6 +50,8 @@ class GladTraining:
     channel are in memory. Weights of positions are counted over all vectors."""
     seed: int = 0
     """Seeds the choice of the samples and the first clusters."""
+    in_spread: bool = True
+    """Put every position of the map into units of its own spread over the good parts; the paper does not."""
 
     def __post_init__(self) -> None:
         if self.passes < 1:

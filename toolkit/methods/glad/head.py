@@ -6,8 +6,9 @@ at position p, the log-likelihood of a feature vector x there is
     L(x) = log Σ_k w_kp exp(c_k - |z_k|² / 2),      c_k = -(C log 2π + log det S_k) / 2.
 
 It is enlarged bilinearly to one size, and summed over the maps. The anomaly map is 2 (Σ max_k c_k - Σ L) / ΣC,
-squared standard deviations per dimension: never negative, and in the order of -L. The score is half the value that a
-share `quantile` of the positions exceeds.
+squared standard deviations per dimension: never negative, and in the order of -L. Then every position is put into units
+of its own spread over good parts (`csflow.toolkit.methods.spread`). The score is half the value that a share `quantile`
+of the positions exceeds.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from torch.nn import functional
 from csflow.toolkit.methods.glad.config import GladConfig
 from csflow.toolkit.methods.ignored import KeptPlaces, enlarged
 from csflow.toolkit.methods.method import Head, Shapes
+from csflow.toolkit.methods.spread import PlaceSpread
 
 __all__ = ["MOST_SELECTED", "NEVER", "GladHead", "LayerMixture", "rank"]
 
@@ -101,21 +103,26 @@ class GladHead(Head):
         self.kept = KeptPlaces()
         self.finest = _finest(config, shapes)
         self.rank = rank(config, shapes)
+        self.spread = PlaceSpread(*self.finest) if config.spread else nn.Identity()
         self.dimensions = sum(c for c, _, _ in shapes)
 
     def forward(self, *features: Tensor) -> tuple[Tensor, Tensor]:
         """Map features (N, C_i, h_i, w_i) to score (N,) and anomaly map (N, g, g)."""
+        # What is ignored becomes 0, below all that counts.
+        anomaly_map = self.kept.over(self.spread(self.likelihoods(*features)))
+        flat = anomaly_map.flatten(1)
+        selected = flat.topk(self.rank, dim=1).values[:, -1]
+        # A selection may pass over what is no number; the mean does not.
+        return selected / 2 + 0.0 * flat.mean(dim=1), anomaly_map
+
+    def likelihoods(self, *features: Tensor) -> Tensor:
+        """The map (N, g, g) before a position's spread, never negative; ignored positions are not masked yet."""
         wide = (f.to(torch.promote_types(f.dtype, torch.float32)) for f in features)
         masks = self.kept.masks or [None] * len(self.mixtures)
         layers = [
             enlarged(mixture(f), self.finest, mask) for mixture, f, mask in zip(self.mixtures, wide, masks, strict=True)
         ]
-        # What is ignored becomes 0, below all that counts.
-        anomaly_map = self.kept.over(functools.reduce(torch.add, layers).squeeze(1) * (-2.0 / self.dimensions))
-        flat = anomaly_map.flatten(1)
-        selected = flat.topk(self.rank, dim=1).values[:, -1]
-        # A selection may pass over what is no number; the mean does not.
-        return selected / 2 + 0.0 * flat.mean(dim=1), anomaly_map
+        return functools.reduce(torch.add, layers).squeeze(1) * (-2.0 / self.dimensions)
 
     def layers(self) -> list[LayerMixture]:
         """The mixtures, one a feature map."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from csflow.runtime.bundle.manifest import Definitions
 from csflow.runtime.errors import DataError
@@ -13,6 +14,7 @@ from csflow.toolkit.methods.glad.config import GladConfig, GladTraining
 from csflow.toolkit.methods.glad.head import GladHead, rank
 from csflow.toolkit.methods.glad.layer import LayerFit, OnStep
 from csflow.toolkit.methods.method import Fitted, OnePass, Reading, Shapes, Workplace
+from csflow.toolkit.methods.spread import PlaceSpread
 
 __all__ = ["Glad"]
 
@@ -28,7 +30,8 @@ class Glad(OnePass):
     graph = "glad"
     definitions = Definitions(
         "half the map's value that a share of positions given by quantile exceeds",
-        "twice the log-likelihood below the mixtures' peaks per dimension, summed over the feature maps",
+        "twice the log-likelihood below the mixtures' peaks per dimension, summed over the feature maps, by the spread "
+        "of good parts there",
     )
     reading = Reading(scales=1, stages=(2, 4, 5))
     config = GladConfig
@@ -67,12 +70,27 @@ class Glad(OnePass):
         # Masks are those of feature maps: where areas are ignored, the finest of them is the map.
         grid = 0 if features.kept else config.grid
         kept = tuple(layer.kept for layer in layers)
-        fitted = dataclasses.replace(config, kept=kept, positions=positions, grid=grid)
+        fitted = dataclasses.replace(config, kept=kept, positions=positions, grid=grid, spread=training.in_spread)
         head = GladHead(fitted, features.shapes)
         head.kept.set(features.kept)
         head.mixtures = nn.ModuleList(layers)
         facts = {f"components_{i}": float(layer.kept) for i, layer in enumerate(layers)}
-        return Fitted(head.to(work.device).eval(), facts)
+        head.to(work.device).eval()
+        if isinstance(head.spread, PlaceSpread):
+            counted = finest if features.kept else torch.ones(head.finest)
+            head.spread.set(*_moments(head, features, work.device), features.pictures, counted.to(work.device))
+        return Fitted(head, facts)
+
+
+@torch.inference_mode()
+def _moments(head: GladHead, features: FeatureFiles, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Mean and variance (g, g) of the head's likelihoods of good parts."""
+    sums = torch.zeros(2, *head.finest, dtype=torch.float64, device=device)
+    for batch in features.batches(8):
+        maps = head.likelihoods(*(x.to(device) for x in batch)).double()
+        sums += torch.stack([maps.sum(dim=0), maps.square().sum(dim=0)])
+    mean, square = sums / len(features)
+    return mean, (square - mean.square()).clamp(min=0.0)
 
 
 def _after(steps: int, on_step: OnStep) -> OnStep:

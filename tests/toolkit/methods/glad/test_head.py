@@ -16,6 +16,7 @@ from csflow.toolkit.methods.glad.config import GladConfig, GladTraining
 from csflow.toolkit.methods.glad.head import MOST_SELECTED, NEVER, GladHead, LayerMixture, rank
 from csflow.toolkit.methods.glad.method import Glad
 from csflow.toolkit.methods.method import Workplace
+from csflow.toolkit.methods.spread import PlaceSpread
 
 SHAPES = ((2, 8, 8), (3, 4, 4))
 
@@ -35,9 +36,9 @@ def workplace(folder: Path, fingerprint: str = "a") -> Workplace:
     return Workplace(folder, fingerprint, torch.device("cpu"), lambda _total: nullcontext(lambda _done, _loss: None))
 
 
-def fit(folder: Path, count: int = 30, config: GladConfig | None = None) -> GladHead:
+def fit(folder: Path, count: int = 30, config: GladConfig | None = None, in_spread: bool = False) -> GladHead:
     config = Glad().settle(config or GladConfig(components=2), SHAPES)
-    fitted = Glad().fit(FeatureFiles(features(count)), config, GladTraining(), workplace(folder))
+    fitted = Glad().fit(FeatureFiles(features(count)), config, GladTraining(in_spread=in_spread), workplace(folder))
     assert isinstance(fitted.head, GladHead)
     return fitted.head
 
@@ -72,6 +73,18 @@ def test_the_map_is_twice_the_log_likelihood_below_the_peaks_per_dimension(tmp_p
         for x in (fine, coarse)
     ]
     np.testing.assert_allclose(anomaly_map, 2 * (top + other - sum(larger)) / 5, rtol=1e-3, atol=1e-3)
+
+
+def test_positions_are_in_units_of_the_spread_of_the_fitted_pictures(tmp_path: Path) -> None:
+    head, new = fit(tmp_path / "spread", in_spread=True), features(5, seed=1)
+    plain = fit(tmp_path / "plain")
+    good = run(plain, features(30))[1].double()
+    expected = PlaceSpread(64, 64)
+    expected.set(good.mean(dim=0), good.var(dim=0, correction=0), 30, torch.ones(64, 64))
+    score, anomaly_map = run(head, new)
+    np.testing.assert_allclose(anomaly_map, expected(run(plain, new)[1]), rtol=1e-3)
+    assert torch.equal(score, anomaly_map.flatten(1).topk(head.rank).values[:, -1] / 2)
+    assert GladTraining().in_spread
 
 
 def test_an_older_bundles_map_is_as_large_as_its_finest_feature_map(tmp_path: Path) -> None:
