@@ -50,5 +50,8 @@ class HalfMatrices(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """Map (P, D, N) float32 to the same."""
-        products: Tensor = self.get_buffer("half_matrix") @ self.narrow(z)
-        return products.float() * self.unit
+        return self.product(self.narrow(z)).float() * self.unit
+
+    def product(self, z: Tensor) -> Tensor:
+        """Of float16 vectors (P, D, N)."""
+        return self.get_buffer("half_matrix") @ z

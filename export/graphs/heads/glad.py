@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import copy
+import functools
 
 import torch
 from torch import Tensor, nn
 
 from csflow.export.graphs.graph import Graph, head_graph
 from csflow.export.graphs.half import Saturate, safe_bound
+from csflow.export.graphs.triangles import edges
 from csflow.toolkit.methods.glad.head import GladHead, LayerMixture
 from csflow.toolkit.methods.method import Shapes
 
 __all__ = ["HalfBlocks", "TriangularBlocks", "glad_graph"]
-
-BLOCKS = 4
-"""A lower triangular matrix in so many blocks of rows, each without the zeros behind it, has 10/16 of the products."""
-ALIGNED = 16
-"""Rows of a block are a multiple: float32 numbers of one AVX-512 register."""
 
 
 def glad_graph(head: GladHead, shapes: Shapes, precision: str = "fp32") -> Graph:
@@ -41,8 +38,7 @@ class TriangularBlocks(LayerMixture):
         for name, tensor in mixture.named_buffers():
             setattr(self, name, tensor)
         channels = len(mixture.get_buffer("mean"))
-        steps = (round(channels * i / BLOCKS / ALIGNED) * ALIGNED for i in range(1, BLOCKS))
-        self.edges = sorted({0, channels, *(step for step in steps if step < channels)})
+        self.edges = edges(channels)
         matrix = mixture.get_buffer("matrix").reshape(self.kept, channels, channels)
         offset = mixture.get_buffer("offset").reshape(self.kept, channels)
         for i, (first, last) in enumerate(zip(self.edges, self.edges[1:], strict=False)):
@@ -54,12 +50,12 @@ class TriangularBlocks(LayerMixture):
     def squares(self, z: Tensor) -> Tensor:
         """As `LayerMixture.squares`."""
         flat = self.narrowed(z).flatten(2).transpose(1, 2)
-        total = torch.zeros(())
+        sums = []
         for i, last in enumerate(self.edges[1:]):
             deviations = flat[:, :, :last] @ self.get_buffer(f"block_{i}") + self.get_buffer(f"offset_{i}")
             squares = deviations.to(z.dtype).square().reshape(len(z), -1, self.kept, last - self.edges[i])
-            total = total + squares.sum(dim=3)
-        return total.transpose(1, 2).reshape(len(z), self.kept, *z.shape[2:])
+            sums.append(squares.sum(dim=3))
+        return functools.reduce(torch.add, sums).transpose(1, 2).reshape(len(z), self.kept, *z.shape[2:])
 
     def narrowed(self, z: Tensor) -> Tensor:
         """What the products are of."""
