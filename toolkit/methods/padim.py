@@ -8,9 +8,9 @@ maximum of the map.
 
 A covariance S becomes (1 - a) S + a v I with v its mean variance, at least `LEAST`; the paper adds 0.01 I. The
 distances of a position are divided by their mean for good pictures that are left out of its Gaussian in turn: new
-parts are farther from it than the pictures that made it, and 1 is the unit of maps. Then they are put into units of the
-spread of these (`csflow.toolkit.methods.spread`). The paper's Gaussian filter of 4 pixels is left out: made defects of
-magnetic tiles were found less well with it.
+parts are farther from it than the pictures that made it, and 1 is the unit of maps. With `in_spread` they are put into
+units of the spread of these (`csflow.toolkit.methods.spread`). The paper's Gaussian filter of 4 pixels is left out:
+made defects of magnetic tiles were found less well with it.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class PaDiMTraining:
     """a in 0..1, above 0: share of the identity in every covariance."""
     seed: int = 0
     """Seeds the draw of channels."""
-    in_spread: bool = True
+    in_spread: bool = False
     """Put every position of the map into units of its own spread over good pictures; the paper does not."""
 
     def __post_init__(self) -> None:
@@ -109,7 +109,7 @@ class PaDiM(OnePass):
     graph = "padim"
     definitions = Definitions(
         "half the maximum of the map",
-        "squared Mahalanobis distance per dimension to the Gaussian of the position, by the spread of good parts there",
+        "squared Mahalanobis distance per dimension to the Gaussian of the position",
     )
     reading = Reading(scales=1, stages=(4, 5), others=(1, 2, 3))
     config = PaDiMConfig

@@ -50,7 +50,7 @@ class GladTraining:
     channel are in memory. Weights of positions are counted over all vectors."""
     seed: int = 0
     """Seeds the choice of the samples and the first clusters."""
-    in_spread: bool = True
+    in_spread: bool = False
     """Put every position of the map into units of its own spread over the good parts; the paper does not."""
 
     def __post_init__(self) -> None:

@@ -30,8 +30,7 @@ class Glad(OnePass):
     graph = "glad"
     definitions = Definitions(
         "half the map's value that a share of positions given by quantile exceeds",
-        "twice the log-likelihood below the mixtures' peaks per dimension, summed over the feature maps, by the spread "
-        "of good parts there",
+        "twice the log-likelihood below the mixtures' peaks per dimension, summed over the feature maps",
     )
     reading = Reading(scales=1, stages=(2, 4, 5))
     config = GladConfig
