@@ -6,9 +6,9 @@ at position p, the log-likelihood of a feature vector x there is
     L(x) = log Σ_k w_kp exp(c_k - |z_k|² / 2),      c_k = -(C log 2π + log det S_k) / 2.
 
 It is enlarged bilinearly to one size, and summed over the maps. The anomaly map is 2 (Σ max_k c_k - Σ L) / ΣC,
-squared standard deviations per dimension: never negative, and in the order of -L. With `in_spread` every position is put
-into units of its own spread over good parts (`csflow.toolkit.methods.spread`). The score is half the value that a share
-`quantile` of the positions exceeds.
+squared standard deviations per dimension: never negative, and in the order of -L. With `in_spread` every position is
+then put into units of its own spread over good parts (`csflow.toolkit.methods.spread`). The score is half the value
+that a share `quantile` of the positions exceeds.
 """
 
 from __future__ import annotations
