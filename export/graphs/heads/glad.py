@@ -53,9 +53,9 @@ class TriangularBlocks(LayerMixture):
         sums = []
         for i, last in enumerate(self.edges[1:]):
             deviations = flat[:, :, :last] @ self.get_buffer(f"block_{i}") + self.get_buffer(f"offset_{i}")
-            squares = deviations.to(z.dtype).square().reshape(len(z), -1, self.kept, last - self.edges[i])
+            squares = deviations.to(z.dtype).square().reshape(z.shape[0], -1, self.kept, last - self.edges[i])
             sums.append(squares.sum(dim=3))
-        return functools.reduce(torch.add, sums).transpose(1, 2).reshape(len(z), self.kept, *z.shape[2:])
+        return functools.reduce(torch.add, sums).transpose(1, 2).reshape(z.shape[0], self.kept, *z.shape[2:])
 
     def narrowed(self, z: Tensor) -> Tensor:
         """What the products are of."""

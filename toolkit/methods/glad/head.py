@@ -76,7 +76,7 @@ class LayerMixture(nn.Module):
     def squares(self, z: Tensor) -> Tensor:
         """Standardised (N, C, h, w) to |A_k (z - m_k)|² of all Gaussians (N, K, h, w), float32."""
         deviations = functional.conv2d(z, self.get_buffer("matrix"), self.get_buffer("offset"))
-        return deviations.square().reshape(len(z), self.kept, -1, *z.shape[2:]).sum(dim=2)
+        return deviations.square().reshape(z.shape[0], self.kept, -1, *z.shape[2:]).sum(dim=2)
 
     def forward(self, x: Tensor) -> Tensor:
         """Log-likelihoods (N, 1, h, w) of features (N, C, h, w) above that of the highest peak: never above 0."""
