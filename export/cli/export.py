@@ -84,13 +84,15 @@ def export(
         click.echo("\n".join(lines))
     report.require_passed()
     if not as_json:
-        click.echo(_ready(bundle))
+        click.echo(_ready(bundle, gate.skip))
 
 
-def _ready(path: str) -> str:
+def _ready(path: str, skipped: bool) -> str:
     from csflow.runtime.bundle.calibration import load_calibration
     from csflow.runtime.bundle.directory import Bundle
 
     if load_calibration(Bundle.open(path)) is None:
         return f"{path} is ready but for its thresholds; next: csflow calibrate GOOD_PICTURES --bundle {path}"
+    if skipped:
+        return f"{path} is not verified; next: csflow verify --bundle {path}"
     return f"{path} is ready; next: csflow run --camera 0 --bundle {path}"

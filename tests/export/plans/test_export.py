@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from csflow.export.cli import export as cli
+from csflow.export.cli.export import _ready
 from csflow.export.facts.graph_facts import graph_facts
 from csflow.export.plans import export as engine_export
 from csflow.export.plans.build.options import EngineChoice, build_options, parse_batch, parse_capabilities, parse_size
@@ -197,3 +198,10 @@ def test_options_for_engines_that_nobody_builds_are_refused(half_bundle: Bundle)
     done = invoke(half_bundle.path, "--batch", "4")
     assert done.exit_code == ConfigError.exit_code
     assert "go with --fp16, or with a --target" in done.output
+
+
+def test_what_skipped_the_gate_is_not_called_ready(calibrated_bundle: Bundle) -> None:
+    assert _ready(str(calibrated_bundle.path), skipped=True).endswith(
+        f"csflow verify --bundle {calibrated_bundle.path}"
+    )
+    assert "is ready; next: csflow run" in _ready(str(calibrated_bundle.path), skipped=False)
