@@ -55,13 +55,13 @@ def test_model_separates_defective_from_good_parts(trained: Path, product_line: 
 def test_an_int8_backbone_is_the_models_own_from_the_first_feature_on(
     tmp_path: Path, product_line: Path, random_weights: Path
 ) -> None:
-    backbone = dataclasses.replace(resolve_name("tf_efficientnet_lite0"), scales=1, stages=(1,), precision="int8")
-    model = ModelConfig(64, backbone, "mahalanobis", MahalanobisConfig())
+    backbone = dataclasses.replace(resolve_name("tf_efficientnet_lite0"), scales=1, stages=(1,))
+    model = ModelConfig(64, backbone.in_precision("int8"), "mahalanobis", MahalanobisConfig())
     training = TrainPlan(model, MahalanobisTraining(), str(random_weights))
     stops = Stops()
     bundle = train_model(load_dataset(product_line), tmp_path / "int8.csflow", training, stops)
     assert any("tf_efficientnet_lite0.in1k in int8 (" in line for line in stops.lines)
-    assert bundle.manifest.model["backbone"]["precision"] == "int8"
+    assert {"precision": "int8", "wide": 2}.items() <= bundle.manifest.model["backbone"].items()
     assert is_quantized(Model.load(bundle).backbone)
     with open_engine(bundle, "torch") as engine:
         assert engine.name == "torch-fp32"
