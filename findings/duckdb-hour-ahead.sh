@@ -8,8 +8,8 @@
 #           size and 24 rows instead of 25. date_diff('hour') between 02:30+02:00 and 02:30+01:00 is 0 where
 #           date_diff('minute') is 60. date_trunc('minute') and time_bucket(INTERVAL 1 HOUR) are right, and so is
 #           date_trunc('hour') with the time zone at UTC.
-# Costs:    Parts, scrap and standstills by hour of one night shift a year: twice the parts in an hour, and a gap
-#           before it. Joined with an hourly table of another program, the parts of one hour are missing.
+# Costs:    Parts, scrap and standstills by hour of one night shift a year: twice the parts in an hour, and a gap before
+#           it. Joined with an hourly table of another program, the parts of one hour are missing.
 # Instead:  time_bucket(INTERVAL 1 HOUR, t), or SET TimeZone = 'UTC' for all grouping.
 set -euo pipefail
 work=$(mktemp -d)

@@ -3,16 +3,17 @@
 #
 # Version:  scikit-learn 1.9.1, NumPy 2.4.6, float32 input
 # Expected: Variances are taken about the mean: PCA's documentation says of the solver covariance_eigh that it works "on
-#           centered data". A shift of all data by a constant, here 0, 100, 300 or 1000, changes nothing beyond float32's
-#           rounding of the data itself (a few 1e-5 of the standard deviation), as with svd_solver="full".
-# Seen:     Both take the mean's square off the mean of the squares, in float32. PCA picks covariance_eigh by itself from
-#           ten times as many samples as features: with the very same data it is right below, and wrong from there on.
-#           With deviations of 0.1 to 1 it is off by a factor of 1.3 around 100; around 300 the third variance is 1.5 times too
-#           large and the last one 0 instead of 0.01; around 1000 the first is five times too large.
+#           centered data". A shift of all data by a constant, here 0, 100, 300 or 1000, changes nothing beyond
+#           float32's rounding of the data itself (a few 1e-5 of the standard deviation), as with svd_solver="full".
+# Seen:     Both take the mean's square off the mean of the squares, in float32. PCA picks covariance_eigh by itself
+#           from ten times as many samples as features: with the very same data it is right below, and wrong from there
+#           on. With deviations of 0.1 to 1 it is off by a factor of 1.3 around 100; around 300 the third variance is
+#           1.5 times too large and the last one 0 instead of 0.01; around 1000 the first is five times too large.
 #           GaussianMixture(covariance_type="diag") is off by 1.7 around 100 and by 3 around 300, "full" is right. No
 #           warning.
-# Costs:    Features of a network or grey levels of a 12-bit picture that hardly vary are just what is watched: whitening
-#           or a Mahalanobis distance divides by these variances. More good parts, from ten a feature, make it worse.
+# Costs:    Features of a network or grey levels of a 12-bit picture that hardly vary are just what is watched:
+#           whitening or a Mahalanobis distance divides by these variances. More good parts, from ten a feature, make it
+#           worse.
 # Instead:  Take the mean off first (in float64), or give float64; PCA(svd_solver="full").
 set -euo pipefail
 work=$(mktemp -d)

@@ -4,11 +4,12 @@
 # Version:  Python 3.11's sqlite3 (and later ones), NumPy 2.4.6
 # Expected: A score of type numpy.float32 becomes a REAL, or the insert is refused. The column is declared REAL.
 # Seen:     sqlite3 takes whatever offers its memory (the buffer protocol) for bytes: what is stored is a BLOB, whatever
-#           the column's type. SQLite orders every BLOB above every number: score > 1e300 finds all parts, score <= 1e300
-#           none, and sum, avg and total are 0. Counters of type numpy.int64 are stored so too, and never equal a number.
-#           numpy.float64 is a subclass of float and goes in rightly, so the same code with float64 scores passes.
-# Costs:    Models give float32: a yield that is counted by a query rejects every part, and a mean score of 0 looks quiet.
-#           The table shows it to nobody who does not ask for typeof(score).
+#           the column's type. SQLite orders every BLOB above every number: score > 1e300 finds all parts, score <=
+#           1e300 none, and sum, avg and total are 0. Counters of type numpy.int64 are stored so too, and never equal a
+#           number. numpy.float64 is a subclass of float and goes in rightly, so the same code with float64 scores
+#           passes.
+# Costs:    Models give float32: a yield that is counted by a query rejects every part, and a mean score of 0 looks
+#           quiet. The table shows it to nobody who does not ask for typeof(score).
 # Instead:  float(score), array.tolist(); or CREATE TABLE ... STRICT, which refuses the bytes; or
 #           sqlite3.register_adapter(numpy.float32, float) and the same for integers with int.
 set -euo pipefail
