@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# OpenVINO pads a quantised map before an average with the lowest number of its range instead of zero.
+# OpenVINO pads a quantised map before an average with the integer 0 instead of the zero point.
 #
 # Version:  openvino 2026.4.1, CPU plugin, beside onnxruntime 1.31.1 (optimisations on and off) and NumPy 2.4.6
 # Expected: AveragePool with pads and count_include_pad=1 takes zeros outside. Between QuantizeLinear and
