@@ -1,9 +1,9 @@
 """An EfficientNet in eight bits, fixed before anything is fitted to its features: what runs is what was trained on.
 
-Rounded are what flows into each convolution of the stages and into each sum of a residual block, and their weights;
-of smooth activations and of squeeze-and-excitation what `smooth` says. The features themselves are wide. So every
-number on the way is exact in float32, or is rounded far from an edge: torch, ONNX Runtime, OpenVINO and TensorRT give
-the same features to the last bit.
+Rounded are what flows into each convolution of the stages, and their weights; where activations have no ceiling, what
+residual blocks carry on, too; of smooth activations and of squeeze-and-excitation what `smooth` says. The features
+themselves are wide. So every number on the way is exact in float32, or is rounded far from an edge: torch, ONNX
+Runtime, OpenVINO and TensorRT give the same features to the last bit.
 """
 
 from __future__ import annotations
@@ -80,6 +80,9 @@ def quantize_trunk(trunk: Trunk, wide: int) -> None:
         raise ConfigError("int8 is defined for EfficientNets alone: leave --backbone-precision out")
     _fold(trunk)
     levels = _levels_after_stem(trunk) if wide > 1 else LEVELS
+    # What is carried unrounded bounds the grids of all weights by the largest number between blocks: with ReLU6 that is
+    # small, where activations have no ceiling it left the first weights four bits.
+    carrying = wide > 1 and not is_smooth(trunk.bn1)
     assert isinstance(trunk.conv_stem, nn.Conv2d)
     trunk.conv_stem = RoundedStem(trunk.conv_stem)
     if is_smooth(trunk.bn1):
@@ -87,7 +90,7 @@ def quantize_trunk(trunk: Trunk, wide: int) -> None:
     for stage in trunk.blocks.children():
         for name, block in list(stage.named_children()):
             _round_block(block, levels, ShiftedRounding if wide > 1 else Rounding)
-            setattr(stage, name, _CarryingBlock(block, levels) if wide > 1 else _RoundedBlock(block, levels))
+            setattr(stage, name, _CarryingBlock(block, levels) if carrying else _RoundedBlock(block, levels))
             levels = LEVELS
 
 
@@ -159,7 +162,8 @@ def _fit(backbone: Backbone, batches: Iterable[Tensor]) -> None:
     for frames in batches:
         backbone(frames)
     blocks = [module for module in backbone.modules() if isinstance(module, _RoundedBlock)]
-    finest = max(widest_power(b.rounding.seen.top, SUMS) for b in blocks if b.rounding.seen is not None)
+    tops = [b.rounding.seen.top for b in blocks if isinstance(b, _CarryingBlock) and b.rounding.seen is not None]
+    finest = max((widest_power(top, SUMS) for top in tops), default=0.0)
     for rounding in roundings:
         rounding.fit()
     for module in backbone.modules():

@@ -62,6 +62,17 @@ def test_its_weights_and_ranges_are_read_back(rounded: Backbone) -> None:
     assert all(torch.equal(a, b) for a, b in zip(rounded(frames(4)), again(frames(4)), strict=True))
 
 
+def test_only_what_has_a_ceiling_is_carried_unrounded(rounded: Backbone) -> None:
+    carried = any(getattr(module, "carries", False) for module in rounded.modules())
+    assert carried == ("lite" in rounded.config.name)
+    whole = [
+        m.conv.weight / m.weight_scale[:, None, None, None]
+        for m in rounded.modules()
+        if isinstance(m, RoundedConvolution)
+    ]
+    assert all(w.abs().amax() > 63 for w in whole), "every convolution has its eight bits"
+
+
 @torch.no_grad()
 def test_bundles_of_old_keep_their_roundings(rounded: Backbone) -> None:
     old = build_backbone(dataclasses.replace(rounded.config, wide=1))
