@@ -98,7 +98,7 @@ def run_verify(root: Path) -> None:
     from csflow.export.cli import verify as module
     from csflow.export.gate import report
 
-    found = SimpleNamespace(records={"fake": None}, failed=())
+    found = SimpleNamespace(records={"fake": None}, failed=(), untried=())
     with (
         mock.patch("csflow.export.gate.verify.verify", return_value=found),
         mock.patch("csflow.runtime.bundle.calibration.load_calibration", return_value=None),

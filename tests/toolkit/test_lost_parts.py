@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from csflow.calibration.pictures import TRAINING_IMAGES
+from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.golden import load_golden
 from csflow.toolkit.backbones.networks import resolve_name
 from csflow.toolkit.combine import Combination, combine
@@ -47,6 +49,7 @@ def test_pictures_without_the_part_are_named_and_the_others_fitted(
     assert "train/good/00.png" not in json.loads(made.read(TRAINING_IMAGES))["files"]
     assert [golden.label for _, golden in load_golden(made)] == ["good"] * 4 + ["hole"]
     good = drawn(tmp_path / "good", moving_part, [*range(-5, 5), None], grey=160)
-    joined = combine([made, made], tmp_path / "both.csflow", Combination(good=(good,)), told)
+    other = Bundle.open(shutil.copytree(made.path, tmp_path / "other.csflow"))
+    joined = combine([made, other], tmp_path / "both.csflow", Combination(good=(good,)), told)
     assert "in 1 of 11 good pictures (10.png)" in told.lines[-1]
     assert joined.manifest.provenance["training"]["standardised_by"] == 10
