@@ -30,7 +30,7 @@ def with_golden(bundle: Bundle, level: int, score: float, map_offset: float, goo
 
 
 @pytest.mark.parametrize(
-    ("level", "score", "map_offset", "good_scores"),
+    "golden",
     [
         (127, 0.503, 0.0, ()),  # in the band below a threshold, but not the trained model's
         (128, 0.497, 0.0, ()),
@@ -43,15 +43,12 @@ def with_golden(bundle: Bundle, level: int, score: float, map_offset: float, goo
     ],
 )
 def test_what_disagrees_is_refused_with_the_same_errors(
-    level: int,
-    score: float,
-    map_offset: float,
-    good_scores: tuple[float, ...],
+    golden: tuple[int, float, float, tuple[float, ...]],
     calibrated_bundle: Bundle,
     library: ctypes.CDLL,
     binding: ModuleType,
 ) -> None:
-    bundle = with_golden(calibrated_bundle, level, score, map_offset, good_scores)
+    bundle = with_golden(calibrated_bundle, *golden)
     with pytest.raises(EngineMismatch) as theirs:
         Detector.open(bundle.path, "fake")
     with pytest.raises(binding.LibraryError) as ours:
@@ -64,7 +61,7 @@ def test_what_disagrees_is_refused_with_the_same_errors(
 
 
 @pytest.mark.parametrize(
-    ("level", "score", "map_offset", "good_scores"),
+    "golden",
     [
         (127, 0.5015, 0.0, ()),  # both in the band
         (64, 0.26, 0.0, ()),
@@ -73,14 +70,11 @@ def test_what_disagrees_is_refused_with_the_same_errors(
     ],
 )
 def test_what_agrees_is_opened_by_both(
-    level: int,
-    score: float,
-    map_offset: float,
-    good_scores: tuple[float, ...],
+    golden: tuple[int, float, float, tuple[float, ...]],
     calibrated_bundle: Bundle,
     library: ctypes.CDLL,
     binding: ModuleType,
 ) -> None:
-    bundle = with_golden(calibrated_bundle, level, score, map_offset, good_scores)
+    bundle = with_golden(calibrated_bundle, *golden)
     Detector.open(bundle.path, "fake").close()
     binding.Detector(library, str(bundle.path), device=b"fake").close()

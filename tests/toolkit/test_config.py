@@ -1,5 +1,7 @@
 """Configurations refuse what cannot work, in words, and survive the way through a manifest."""
 
+import dataclasses
+
 import pytest
 
 from csflow.runtime.bundle.manifest import Definitions, Manifest, Preprocessing
@@ -7,7 +9,9 @@ from csflow.runtime.errors import BundleCorrupted, BundleVersionError, ConfigErr
 from csflow.toolkit.backbones.config import BackboneConfig
 from csflow.toolkit.config import ModelConfig
 from csflow.toolkit.methods.flow.config import FlowConfig, TrainConfig
+from csflow.toolkit.methods.glad.config import GladConfig
 from csflow.toolkit.methods.mahalanobis import MahalanobisConfig, MahalanobisTraining
+from csflow.toolkit.methods.padim import PaDiMConfig
 from csflow.toolkit.options import checked
 
 
@@ -55,6 +59,10 @@ def test_model_section_survives_a_manifest(config: ModelConfig) -> None:
 def test_later_fields_are_in_a_manifest_only_where_they_say_something() -> None:
     assert not {"whiten", "score_power", "side"} & ModelConfig().to_mapping()["head"].keys()
     assert ModelConfig(head=FlowConfig(score_power=2)).to_mapping()["head"]["score_power"] == 2
+    for method, kind in (("padim", PaDiMConfig), ("glad", GladConfig)):
+        assert "spread" not in ModelConfig(method=method, head=kind()).to_mapping()["head"]
+        said = ModelConfig(method=method, head=dataclasses.replace(kind(), spread=True)).to_mapping()["head"]
+        assert said["spread"] is True
 
 
 def test_format_1_keeps_the_flow_by_name_and_its_map_among_the_definitions() -> None:

@@ -30,7 +30,7 @@ from csflow.toolkit.methods.gaussian import STILL, PlaceMatrices, left_out_score
 from csflow.toolkit.methods.ignored import KeptPlaces, masked
 from csflow.toolkit.methods.method import SCORE_FLOOR, Fitted, Head, OnePass, Reading, Shapes, Workplace
 from csflow.toolkit.methods.spread import PlaceSpread
-from csflow.toolkit.options import settled
+from csflow.toolkit.options import later
 
 __all__ = ["PaDiM", "PaDiMConfig", "PaDiMHead", "PaDiMTraining"]
 
@@ -49,7 +49,7 @@ class PaDiMConfig:
     channels: int = 0
     """Channels kept, drawn at random: a bundle grows with the square. 0: all, or as many as keep the matrices of all
     positions within 256 MiB in float32. The paper keeps 100 of 448, or 550 of 1792."""
-    spread: bool = settled(False)
+    spread: bool = later(False, is_settled=True)
     """Whether positions are in units of their spread; those of older bundles are not."""
 
     def __post_init__(self) -> None:

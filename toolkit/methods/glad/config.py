@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from csflow.toolkit.options import settled
+from csflow.toolkit.options import later, settled
 
 __all__ = ["GladConfig", "GladTraining"]
 
@@ -25,7 +25,7 @@ class GladConfig:
     """Positions of the map that count, of which `quantile` is a share; 0: all."""
     grid: int = settled(0)
     """Side of the map, to which the feature maps' are enlarged; 0, of older bundles: that of the finest."""
-    spread: bool = settled(False)
+    spread: bool = later(False, is_settled=True)
     """Whether positions are in units of their spread; those of older bundles are not."""
 
     def __post_init__(self) -> None:
