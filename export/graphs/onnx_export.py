@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import onnx
 import torch
 
+from csflow.export.graphs.biases import unshare_biases
 from csflow.export.graphs.eight_bits import TRANSLATION, store_whole_weights
 from csflow.export.graphs.graph import Graph
 from csflow.export.graphs.methods import model_graphs
@@ -85,6 +86,7 @@ def to_onnx(graph: Graph, facts: Mapping[str, str] | None = None) -> bytes:
                 raise EngineError(f"torch gave no ONNX program for the {graph.name} graph: report it")
             model = program.model_proto
             store_whole_weights(model, graph.module)
+            unshare_biases(model)
             # TensorRT 10.3 and OpenVINO 2024 read up to IR version 10.
             model.ir_version = min(model.ir_version, 10)
             sign(model, graph.name, facts or {})

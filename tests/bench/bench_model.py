@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from csflow.export.graphs.int8.quantize import MIN_SAMPLES, quantize
 from csflow.export.graphs.int8.running import outputs_of
@@ -51,7 +52,9 @@ def random_bundle(
 def random_model(
     path: Path, backbone: str, image_size: int, hidden: int, golden: NDArray[np.uint8], precision: str = "fp32"
 ) -> Bundle:
-    """A bundle of this size with random weights and gamma away from 0: times do not depend on training.
+    """A bundle of this size with random weights, gamma and biases away from 0: times do not depend on training.
+
+    Zeros would be left out of a graph, and the time that they take in a trained network with them.
 
     It has float32 graphs, and `golden`, a camera's picture, as its golden frame.
 
@@ -60,6 +63,9 @@ def random_model(
     """
     image = preprocess(golden, Preprocessing(image_size))
     trunk = build_backbone(resolve_name(backbone))
+    for name, value in trunk.state_dict().items():
+        if name.endswith("running_mean"):
+            nn.init.normal_(value, std=0.1)
     if precision == "int8":
         trunk = quantized(trunk, [torch.from_numpy(image[None])])
     shapes = trunk.shapes(image_size)

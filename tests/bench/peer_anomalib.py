@@ -33,7 +33,12 @@ def inferencer(folder: Path, size: int, hidden: int, precision: str) -> Any:
 
 
 def _random(build: Any, **_options: Any) -> Any:
-    return build(weights=None)
+    network = build(weights=None)
+    for name, value in network.named_buffers():
+        # Zero biases would be left out, which no trained network has.
+        if name.endswith("running_mean"):
+            value.normal_(std=0.1)
+    return network
 
 
 def main() -> None:
