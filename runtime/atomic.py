@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import re
-import tempfile
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -18,19 +18,21 @@ _TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}\.tmp")
 
 
 @contextlib.contextmanager
-def atomic_file(path: Path) -> Iterator[BinaryIO]:
+def atomic_file(path: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
     """Open a temporary sibling of `path` to write and read; it takes the name `path` when the block ends well.
 
     If the block raises, `path` is as it was and the sibling is gone. Raises OSError as the file system does.
+
+    Args:
+        mode: who may read and write it, less what the umask takes away: 0o600 for a secret.
     """
     _make_directories(path.parent)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    handle, temporary = _sibling(path, mode)
     try:
         with os.fdopen(handle, "w+b") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
@@ -39,9 +41,9 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     sync_directory(path.parent)
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Replace the content of `path` by `data`, or leave it as it was and raise OSError."""
-    with atomic_file(path) as file:
+def write_atomic(path: Path, data: bytes, mode: int = 0o666) -> None:
+    """Replace the content of `path` by `data`, or leave it as it was and raise OSError; `mode` as in `atomic_file`."""
+    with atomic_file(path, mode) as file:
         file.write(data)
 
 
@@ -73,8 +75,11 @@ def _make_directories(path: Path) -> None:
         sync_directory(made.parent)
 
 
-def _umask() -> int:
-    # mkstemp creates 0600; a bundle made by one user is run by another.
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
+def _sibling(path: Path, mode: int) -> tuple[int, Path]:
+    # tempfile makes files for this user alone, and a bundle made by one is run by another. What the umask is can be
+    # asked only by setting it, for all threads: two that write at once could leave it closed.
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    while True:
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+        with contextlib.suppress(FileExistsError):
+            return os.open(temporary, flags, mode), temporary

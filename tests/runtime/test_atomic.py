@@ -29,6 +29,26 @@ def test_others_may_read_it_as_the_umask_says(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o644
 
 
+def test_the_umask_of_all_threads_is_never_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "umask", lambda _: pytest.fail("another thread may write a file just now"))
+    write_atomic(tmp_path / "a", b"")
+
+
+def test_a_secret_is_nobody_else_s_at_any_moment(tmp_path: Path) -> None:
+    with atomic_file(tmp_path / "key", 0o600) as file:
+        assert stat.S_IMODE(os.fstat(file.fileno()).st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "key").stat().st_mode) == 0o600
+
+
+def test_a_sibling_of_that_name_is_not_written_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = iter(["00000000", "00000001"])
+    monkeypatch.setattr("csflow.runtime.atomic.secrets.token_hex", lambda _: next(names))
+    (tmp_path / ".a.00000000.tmp").write_bytes(b"another's")
+    write_atomic(tmp_path / "a", b"new")
+    assert (tmp_path / ".a.00000000.tmp").read_bytes() == b"another's"
+    assert (tmp_path / "a").read_bytes() == b"new"
+
+
 def test_an_error_in_the_block_leaves_the_old_content(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"old")
@@ -38,7 +58,7 @@ def test_an_error_in_the_block_leaves_the_old_content(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["a"]
 
 
-@pytest.mark.parametrize("step", ["fsync", "chmod", "replace", "fdopen"])
+@pytest.mark.parametrize("step", ["fsync", "open", "replace", "fdopen"])
 def test_a_failing_step_leaves_the_old_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"old")

@@ -35,7 +35,7 @@ from csflow.runtime.engines.fake import FakeEngine
 from csflow.runtime.errors import CSFlowError
 from csflow.runtime.types import Frame
 
-STEPS = ("replace", "fsync", "chmod", "unlink", "mkdir", "fdopen", "open")
+STEPS = ("replace", "fsync", "unlink", "mkdir", "fdopen", "open")
 GRAPH = "graphs/fp32/flow.onnx"
 SIDE = 64
 

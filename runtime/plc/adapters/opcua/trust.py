@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import logging
-import os
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -59,8 +58,7 @@ def own_certificate(certificate: Path, key: Path, host: str) -> None:
     if certificate.exists():
         return
     made, secret = _self_signed(host)
-    write_atomic(key, secret)
-    os.chmod(key, 0o600)
+    write_atomic(key, secret, mode=0o600)
     write_atomic(certificate, made)
     log.info("opcua: a new certificate %s: clients must trust it", certificate)
 
