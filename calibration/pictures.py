@@ -89,16 +89,28 @@ def _pictures(folder: Path) -> list[Path]:
 def each(files: Iterable[Path], read: Callable[[Path], T]) -> dict[Path, T]:
     """What `read` says of each file; one DataError names all that cannot be read, so that they are mended at once."""
     done: dict[Path, T] = {}
-    failed: list[str] = []
+    failed: list[tuple[Path, str]] = []
     for file in files:
         try:
             done[file] = read(file)
         except DataError as error:
-            failed.append(str(error))
+            failed.append((file, str(error)))
     if failed:
-        more = f"; and {len(failed) - SHOWN_FILES} more" if len(failed) > SHOWN_FILES else ""
-        raise DataError("; ".join(failed[:SHOWN_FILES]) + more)
+        raise DataError(_told(failed))
     return done
+
+
+def _told(failed: Sequence[tuple[Path, str]]) -> str:
+    """Each reason once, with the other files that it is true of; `SHOWN_FILES` files at most."""
+    alike: dict[str, list[tuple[Path, str]]] = {}
+    for file, text in failed[:SHOWN_FILES]:
+        alike.setdefault(text.replace(str(file), "", 1), []).append((file, text))
+    told = []
+    for (_, text), *others in alike.values():
+        also = ", ".join(shown(str(file)) for file, _ in others)
+        told.append(f"{text}; the same of {also}" if also else text)
+    more = f"; and {len(failed) - SHOWN_FILES} more" if len(failed) > SHOWN_FILES else ""
+    return "; ".join(told) + more
 
 
 def is_good(folder: Path) -> bool:

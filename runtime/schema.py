@@ -6,6 +6,7 @@ dataclass accepts any type; this module closes both gaps in the one place where 
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
 import difflib
 import itertools
@@ -79,7 +80,9 @@ def parse_json(data: bytes) -> Any:
     except RecursionError:
         raise SchemaError("nested too deep") from None
     except ValueError as error:
-        raise SchemaError(f"not valid JSON ({error})") from None
+        mark = data.startswith(codecs.BOM_UTF8)
+        why = "it begins with a byte order mark: save it as UTF-8 without" if mark else error
+        raise SchemaError(f"not valid JSON ({why})") from None
     _check_values(value)
     return value
 

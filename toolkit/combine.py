@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,15 @@ __all__ = ["FEWEST", "Combination", "combine"]
 
 FEWEST = 10
 """Pictures that a spread is taken from, at least: of ten it is known to within a quarter."""
+SETTINGS = {
+    "image_size": "--image-size",
+    "roi": "--roi or --region",
+    "ignore": "ignored areas in --region",
+    "window": "--window",
+    "align": "--align on the same pictures, so with the same --hold-out too",
+    "tiles": "--tile and --overlap",
+}
+"""What `csflow train` sets a field of `Preprocessing` by; of the others, nothing."""
 Spread = tuple[float, float]
 
 
@@ -102,11 +111,12 @@ def _require_alike(bundles: Sequence[Bundle], models: Sequence[Model]) -> None:
     for bundle, model in zip(bundles, models, strict=True):
         if model.config.method not in METHODS:
             raise ConfigError(f"{bundle.path} is a combination itself: name the bundles that it was made from")
-        if bundle.manifest.preprocessing != bundles[0].manifest.preprocessing:
+        ours, theirs = bundle.manifest.preprocessing, bundles[0].manifest.preprocessing
+        if other := [field.name for field in fields(ours) if getattr(ours, field.name) != getattr(theirs, field.name)]:
+            options = ", ".join(dict.fromkeys(SETTINGS.get(name, "this version of csflow") for name in other))
             raise ConfigError(
-                f"{bundle.path} prepares pictures in another way than {bundles[0].path} (size, tiles, region, ignored "
-                "areas, or the mean part that it aligns on): train both with the same --image-size, --tile, --roi and "
-                "--region, and with --align on the same pictures, so with the same --hold-out too"
+                f"{bundle.path} prepares pictures in another way than {bundles[0].path}: train both with the same "
+                + options
             )
         if bool(kept_masks(model.head)) != bool(kept_masks(models[0].head)):
             raise ConfigError(

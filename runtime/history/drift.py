@@ -56,7 +56,7 @@ class Day:
     """Of rejected parts, in 0..1, on average: of parts like the calibration's, moved as far as the passed ones are."""
     above: float | None
     """Probability that a passed part scores above one of the calibration; one half while nothing changes. None: too
-    few passed."""
+    few passed, or all of the calibration lie above the threshold."""
     p_product: float | None
     p_defects: float
     p_looks: dict[str, float]
@@ -111,7 +111,7 @@ def _day(day: str, parts: Parts, calibration: Calibration, first: Mapping[str, l
     known = [math.log(s) for s in calibration.scores if s < threshold]
     passed = [math.log(s) for s in parts.scores if s <= threshold]
     rejected = len(parts.scores) - len(passed)
-    p_product, above = mann_whitney(known, passed) if len(passed) >= FEWEST else (None, None)
+    p_product, above = mann_whitney(known, passed) if known and len(passed) >= FEWEST else (None, None)
     product = p_product is not None and p_product < alpha
     # Where all parts score higher, more of them are rejected: that alone is no sign of more defects.
     lifted = math.exp(max(shift_bound(known, passed, alpha)[1], 0.0)) if product else 1.0
@@ -136,7 +136,7 @@ def _day(day: str, parts: Parts, calibration: Calibration, first: Mapping[str, l
         p_defects,
         p_looks,
         moved,
-        detectable(max(len(passed), 1), len(known), alpha),
+        detectable(len(passed), len(known), alpha),
         tuple(reason for reason, holds in found.items() if holds),
     )
 

@@ -93,7 +93,9 @@ def parts_needed(shift: float, known: int, alpha: float) -> int | None:
 
 
 def detectable(parts: int, known: int, alpha: float) -> float:
-    """The shift, in standard deviations of normal scores, that so many parts tell four times in five."""
+    """The shift, in standard deviations of normal scores, that so many parts tell four times in five; inf: none."""
+    if parts < 1 or known < 1:
+        return math.inf
     share = math.sqrt(_needed(1.0, alpha) * (parts + known) / (parts * known))
     return math.inf if share >= 0.5 else math.sqrt(2.0) * NORMAL.inv_cdf(0.5 + share)
 

@@ -27,7 +27,7 @@ def read_toml(path: Path, extra: str) -> dict[str, Any]:
     except ImportError:
         raise BackendUnavailable(f"{path.name} needs {name}: {pip_install(extra)}") from None
     try:
-        tables: dict[str, Any] = library.loads(path.read_text(encoding="utf-8"))
+        tables: dict[str, Any] = library.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from None
     except ValueError as error:

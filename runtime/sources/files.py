@@ -109,7 +109,12 @@ def _matches(uri: str) -> list[Path]:
     if path.exists():
         return [path]
     found = (Path(name) for name in glob.glob(uri, recursive=True))
-    return [p for p in found if p.suffix.lower() in IMAGE_SUFFIXES and not os.path.isdir(p)]
+    # '**' follows links to folders, and a link to a folder above gives each picture some forty names.
+    once: dict[tuple[Path, str], Path] = {}
+    for picture in sorted(found, key=lambda p: (len(p.parts), p)):
+        if picture.suffix.lower() in IMAGE_SUFFIXES and not os.path.isdir(picture):
+            once.setdefault((picture.parent.resolve(), picture.name), picture)
+    return list(once.values())
 
 
 def _nothing(path: Path, uri: str) -> str:

@@ -109,7 +109,7 @@ def test_one_wrong_value_names_its_place(key: str, value: Any) -> None:
         (b'"\\ud800"', "Unicode"),
         (b'{"\\udc00": 1}', "Unicode"),
         (b"\xff\xfe", "not valid JSON"),
-        (b"\xef\xbb\xbf{}", "not valid JSON"),
+        (b"\xef\xbb\xbf{}", r"not valid JSON \(it begins with a byte order mark: save it as UTF-8 without\)"),
         (b"", "not valid JSON"),
         (b"{", "not valid JSON"),
         (b"1" * 21, "20 digits"),

@@ -143,5 +143,7 @@ def test_another_backbone_or_preprocessing_is_refused(members: list[Bundle], tmp
     how = dataclasses.replace(second.manifest.preprocessing, roi=(0, 0, 64, 64))
     manifest = dataclasses.replace(second.manifest, preprocessing=how, files={})
     cut = Bundle.create(tmp_path / "cut", manifest, {name: second.read(name) for name in second.manifest.files})
-    with pytest.raises(ConfigError, match="prepares pictures in another way than"):
+    with pytest.raises(
+        ConfigError, match=r"prepares .* in another way than .*: train both with the same --roi or --region$"
+    ):
         combine([first, cut], target, Combination(), Silent())

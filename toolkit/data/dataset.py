@@ -17,7 +17,7 @@ from csflow.runtime.picture.images import unread
 from csflow.toolkit.data.layouts.beside import find_folder, find_kolektor, find_kolektor_2
 from csflow.toolkit.data.layouts.industrial import find_dagm, find_mtd, find_real_iad, find_visa
 from csflow.toolkit.data.layouts.mvtec import find as find_mvtec
-from csflow.toolkit.data.layouts.tree import folders
+from csflow.toolkit.data.layouts.tree import child, folders, words
 from csflow.toolkit.data.masks import check_masks, load_mask
 from csflow.toolkit.data.sample import Dataset, Sample
 
@@ -27,6 +27,8 @@ FINDERS: tuple[Callable[[Path], Dataset | None], ...] = (
     *(find_mtd, find_kolektor_2, find_dagm, find_visa, find_real_iad, find_mvtec, find_kolektor, find_folder),
 )
 """Asked in this order: what is more special comes first."""
+OWN_PLACES = ("dagm", "kolektorsdd2")
+"""Layouts with a train/ of their own, where good and defective parts lie together."""
 SHOWN = 5
 
 
@@ -60,12 +62,13 @@ def check_test(dataset: Dataset) -> None:
     labels = {sample.label for sample in dataset.test}
     if GOOD not in labels or labels == {GOOD}:
         missing, place = ("defective", "<defect>") if GOOD in labels else (GOOD, GOOD)
-        where = str(dataset.root / "test" / place)
         if dataset.layout == "folder":
-            where = f"{dataset.root / '<defect>'}, and the good ones in {dataset.root / GOOD}"
-        raise DataError(
-            f"no {missing} test pictures in {dataset.root}: evaluation compares good with defect; put some in {where}"
-        )
+            do = f"put some in {dataset.root / '<defect>'}, and the good ones in {dataset.root / GOOD}"
+        elif child(dataset.root, "train") and dataset.layout not in OWN_PLACES:
+            do = f"put some in {dataset.root / 'test' / place}"
+        else:
+            do = f"as a data set of layout {dataset.layout} it is not whole; copy it again"
+        raise DataError(f"no {missing} test pictures in {dataset.root}: evaluation compares good with defect; {do}")
     each((sample.path for sample in dataset.test), size_of)
     check_masks(dataset.test)
 
@@ -92,12 +95,12 @@ def _is_dataset(folder: Path) -> bool:
 def _check_sizes(dataset: Dataset, image_size: int) -> None:
     sizes = each((sample.path for sample in dataset.train), size_of)
     usual, _ = Counter(sizes.values()).most_common(1)[0]
-    for path, size in sizes.items():
-        if size != usual:
-            raise DataError(
-                f"{path} has {size[0]}x{size[1]} pixels, most others {usual[0]}x{usual[1]}: "
-                "remove it, or pass --any-size if that is meant"
-            )
+    if others := [f"{path} ({w}x{h})" for path, (w, h) in sizes.items() if (w, h) != usual]:
+        named = ", ".join(others[:SHOWN]) + (f" and {len(others) - SHOWN} more" if len(others) > SHOWN else "")
+        raise DataError(
+            f"{words(len(others), 'picture')} of {len(sizes)} are of another size than most, "
+            f"{usual[0]}x{usual[1]} pixels upright: {named}; remove them, or pass --any-size if that is meant"
+        )
     if min(usual) < image_size:
         far = " (and far from square: see --roi)" if max(usual) > SQUEEZED * min(usual) else ""
         raise DataError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
@@ -124,7 +125,7 @@ def _cells(day: Day) -> tuple[str, ...]:
         str(day.rejected),
         f"{day.parts * day.expected_share:.1f}",
         "" if day.above is None else f"{day.above:.0%}",
-        f"{day.tells:.2g} sd" if day.enough else "",
+        (f"{day.tells:.2g} sd" if math.isfinite(day.tells) else "none") if day.enough else "",
         *(f"{day.moved[name] - 1:+.1%}" if name in day.moved else "" for name in ("brightness", "sharpness")),
         ", ".join(day.reasons) if day.enough else "too few parts",
     )

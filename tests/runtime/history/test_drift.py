@@ -73,6 +73,15 @@ def test_where_hardly_a_part_passes_the_product_is_not_judged() -> None:
     assert found.reasons == ("defects",)
 
 
+def test_a_threshold_that_was_written_below_all_scores_leaves_nothing_to_compare_with() -> None:
+    known = calibration_of(7, 119)
+    lowered = dataclasses.replace(known, reject_threshold=known.scores[0] / 2, warn_threshold=known.scores[0] / 2)
+    days = {"a": day_of_parts(1, 60, shift_sd=-20.0), "b": day_of_parts(2, 60)}
+    low, usual = days_of(days, lowered, 0.99)
+    assert (low.rejected, low.above, low.p_product, low.tells) == (0, None, None, math.inf)
+    assert (usual.rejected, usual.reasons) == (60, ())
+
+
 def test_days_without_a_change_are_reported_no_more_than_promised() -> None:
     # Each with a calibration of its own: the promise is about both. Fewer than 20 of 400 on average; 3 deviations more.
     reported = 0

@@ -93,3 +93,10 @@ def test_a_glob_takes_pictures_only_and_descends_on_two_stars(tmp_path: Path) ->
     (tmp_path / "bad" / "labels.json").touch()
     with open_source(f"{tmp_path}/**/*") as source:
         assert [Path(f.source).name for f in drain(source)] == ["b.png", "a.png"]
+
+
+def test_a_link_to_the_folder_above_gives_no_picture_twice(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "parts")
+    (folder / "again").symlink_to(folder)
+    with open_source(f"{folder}/**/*.png") as source:
+        assert [f.source for f in drain(source)] == [str(folder / name) for name in ("p1.png", "p2.png", "p10.png")]

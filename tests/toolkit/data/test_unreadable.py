@@ -35,8 +35,11 @@ def test_what_is_damaged_inside(tmp_path: Path) -> None:
     for number in range(1, 13):
         path = tmp_path / f"{number:02d}.png"
         path.write_bytes(path.read_bytes()[:5000])
-    with pytest.raises(DataError, match=r"01\.png cannot be decoded .*; .*10\.png cannot be decoded .*; and 2 more$"):
+    with pytest.raises(
+        DataError, match=r"01\.png cannot be decoded .*; the same of .*10\.png.*; and 2 more$"
+    ) as refused:
         each(sorted(tmp_path.iterdir()), pixels_sha256)
+    assert str(refused.value).count("cannot be decoded") == 1
     assert len(each([tmp_path / "00.png"], pixels_sha256)) == 1
 
 
@@ -45,9 +48,9 @@ def test_pictures_that_do_not_fit_the_window(tmp_path: Path) -> None:
     for name in ("3.png", "4.png"):
         Image.fromarray(NOISE[..., 0].astype(np.uint16) * 256).save(tmp_path / name)
     hashes = dict.fromkeys(sorted(tmp_path.iterdir()), "x")
-    with pytest.raises(DataError, match=r"3\.png: the picture has more than 8 bits .*; .*4\.png: the picture has more"):
+    with pytest.raises(DataError, match=r"3\.png: the picture has more than 8 bits .*; the same of .*4\.png$"):
         listing(tmp_path, hashes, None)
-    with pytest.raises(DataError, match=r"1\.png: the picture has 8 bits, .*; .*2\.png: the picture has 8 bits"):
+    with pytest.raises(DataError, match=r"1\.png: the picture has 8 bits, .*; the same of .*2\.png$"):
         listing(tmp_path, hashes, (0, 65535))
 
 

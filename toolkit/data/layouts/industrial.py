@@ -37,7 +37,13 @@ def find_visa(root: Path) -> Dataset | None:
     notes = (
         [] if wanted is not None else [f"{table} is missing: every normal picture is for training, none for testing"]
     )
-    train = good if wanted is None else [p for p in good if p.relative_to(root.parent).as_posix() in wanted]
+    names = {p.relative_to(root.parent).as_posix(): p for p in good}
+    if missing := sorted((wanted or frozenset()) - names.keys()):
+        raise DataError(
+            f"{table} names {words(len(missing), 'training picture')} of {root.name} that {normal} lacks, for example "
+            f"{missing[0]}: copy the data set again"
+        )
+    train = good if wanted is None else [p for name, p in names.items() if name in wanted]
     if not train:
         raise DataError(f"{table} names no training picture of {root.name}: copy the data set again")
     chosen = set(train)
@@ -49,7 +55,7 @@ def find_visa(root: Path) -> Dataset | None:
 
 def _visa_training(table: Path, root: Path) -> frozenset[str]:
     try:
-        with table.open(newline="", encoding="utf-8") as file:
+        with table.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
         return frozenset(
             r["image"] for r in rows if (r["object"], r["split"], r["label"]) == (root.name, "train", "normal")
@@ -133,7 +139,7 @@ def find_mtd(root: Path) -> Dataset | None:
 
 def _mtd_split(root: Path) -> frozenset[str]:
     try:
-        return frozenset((root / MTD_SPLIT).read_text(encoding="utf-8").split())
+        return frozenset((root / MTD_SPLIT).read_text(encoding="utf-8-sig").split())
     except (OSError, UnicodeDecodeError):
         raise DataError(
             f"{root / MTD_SPLIT} is missing or unreadable: it must name the training pictures, one a line"

@@ -33,11 +33,19 @@ def child(path: Path | None, *names: str) -> Path | None:
 
 
 def pictures(folder: Path, depth: int = DEPTH) -> list[Path]:
-    """The pictures in `folder` and, `depth` levels deep, in the folders below it. Raises DataError."""
+    """The pictures in `folder` and, `depth` levels deep, in the folders below, each folder once. Raises DataError."""
+    return _below(folder, depth, set())
+
+
+def _below(folder: Path, depth: int, seen: set[Path]) -> list[Path]:
+    real = folder.resolve()
+    if real in seen:
+        return []
+    seen.add(real)
     found = list_images(folder)
     if depth > 0:
         for inner in folders(folder):
-            found += pictures(inner, depth - 1)
+            found += _below(inner, depth - 1, seen)
     return found
 
 

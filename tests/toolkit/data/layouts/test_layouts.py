@@ -12,7 +12,7 @@ from PIL import Image
 
 from csflow.runtime.errors import DataError
 from csflow.runtime.picture.images import image_size
-from csflow.toolkit.data.dataset import Dataset, load_dataset, load_mask
+from csflow.toolkit.data.dataset import Dataset, check_test, load_dataset, load_mask
 
 SPOT = np.zeros((40, 60), dtype=bool)
 SPOT[10:20, 30:50] = True
@@ -184,6 +184,27 @@ def test_what_a_layout_leaves_out_is_told(tmp_path: Path) -> None:
     visa_alone = load_dataset(tmp_path / "VisA" / "x")
     assert "1cls.csv is missing" in visa_alone.left_out[0]
     assert counts(visa_alone) == (5, 0, 0, 2)
+    with pytest.raises(DataError, match=r"no good test pictures .*; as a data set of layout visa it is not whole"):
+        check_test(visa_alone)
+
+
+def test_a_list_that_an_editor_saved_with_a_byte_order_mark(tmp_path: Path) -> None:
+    table = visa(tmp_path / "x").parent / "split_csv" / "1cls.csv"
+    table.write_bytes(b"\xef\xbb\xbf" + table.read_bytes().replace(b"\n", b"\r\n"))
+    assert counts(load_dataset(tmp_path / "x")) == (3, 0, 2, 2)
+
+
+def test_a_list_that_names_a_picture_which_is_not_there(tmp_path: Path) -> None:
+    (visa(tmp_path / "x") / "Data/Images/Normal/0001.JPG").unlink()
+    with pytest.raises(DataError, match=r"names 1 training picture of x that .* lacks, for example .*/0001\.JPG: copy"):
+        load_dataset(tmp_path / "x")
+
+
+def test_a_folder_that_links_lead_to_twice_counts_once(tmp_path: Path) -> None:
+    photographs(mvtec(tmp_path) / f"train/good/lot7/{i}.png" for i in range(4))
+    (tmp_path / "train/good/again").symlink_to(tmp_path / "train/good")
+    (tmp_path / "train/good/newest").symlink_to(tmp_path / "train/good/lot7")
+    assert len(load_dataset(tmp_path).train) == 7
 
 
 def test_a_folder_of_data_sets_names_them(tmp_path: Path) -> None:
