@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -68,7 +67,6 @@ class _Run:
         self._count = len(tasks)
         self._begun: dict[str, int] = {}
         self._filled: set[Path] = set()
-        self._began = time.perf_counter()
 
     def start(self) -> None:
         for task in list(self.waiting):

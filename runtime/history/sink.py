@@ -19,9 +19,11 @@ SECONDS = 300.0
 
 
 class HistorySink:
-    """Keeps rows back until 20,000 are there or the oldest is 5 minutes old: small files make questions slow.
+    """Keeps rows back until 20,000 are there or, when another comes, the oldest is 5 minutes old: small files make
+    questions slow.
 
-    A power cut costs those rows; the JSON lines of `--results` have them, and `csflow history --add` takes them.
+    A power cut costs those rows, of a line that stands still the last ones; the JSON lines of `--results` have them,
+    and `csflow history --add` takes them.
     """
 
     def __init__(self, root: Path, line: str, budget_bytes: int | None = None) -> None:

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections import deque
+from typing import TypeAlias
 
 from csflow.runtime.errors import SinkError
 from csflow.runtime.sink import OutputReport, ResultSink, TryAgain
@@ -19,6 +20,8 @@ PAUSES_S = (0.25, 8.0)
 CLOSE_S = 2.0
 PICTURE_BYTES = 256 << 20
 """Pictures that wait hold no more together; of larger ones a single one waits."""
+
+_Item: TypeAlias = "tuple[Result, Frame | None]"
 
 log = logging.getLogger("csflow.outputs")
 
@@ -57,7 +60,7 @@ class BackgroundSink:
         self._sink = sink
         self._capacity, self._pictures, self._waits, self._fatal = capacity, pictures, waits, fatal
         self._flush_s = flush_s
-        self._queue: deque[tuple[Result, Frame | None]] = deque()
+        self._queue: deque[_Item] = deque()
         self._changed = threading.Condition()
         self._written = self._failed = self._dropped = self._in_hand = 0
         self._error = ""
@@ -73,13 +76,14 @@ class BackgroundSink:
             if self._deadline_s is not None:
                 raise SinkError(f"{self.name} is closed")
             self._raise_fatal()
+            item = result, frame if self._pictures else None
             if self._waits and not self._stuck:
-                self._stuck = not self._changed.wait_for(self._has_room, PATIENCE_S)
+                self._stuck = not self._changed.wait_for(lambda: self._has_room(item), PATIENCE_S)
                 self._raise_fatal()
-            if not self._has_room():
+            while not self._has_room(item):
                 self._queue.popleft()
                 self._dropped += 1
-            self._queue.append((result, frame if self._pictures else None))
+            self._queue.append(item)
             self._changed.notify_all()
 
     def report(self) -> OutputReport:
@@ -111,9 +115,11 @@ class BackgroundSink:
                 self._error = self._error or "it did not answer until the end"
             self._raise_fatal()
 
-    def _has_room(self) -> bool:
-        held = sum(frame.image.nbytes for _, frame in self._queue if frame is not None) if self._pictures else 0
-        return len(self._queue) < self._capacity and (not self._queue or held < PICTURE_BYTES)
+    def _has_room(self, item: _Item) -> bool:
+        if not self._queue:
+            return True
+        held = sum(map(_bytes, (*self._queue, item))) if self._pictures else 0
+        return len(self._queue) < self._capacity and held <= PICTURE_BYTES
 
     def _raise_fatal(self) -> None:
         error, self._raised = self._raised, None
@@ -128,7 +134,7 @@ class BackgroundSink:
         except Exception as error:  # noqa: BLE001 - counted and told, as every failure of an output
             self._tell_failure(error)
 
-    def _take(self) -> tuple[Result, Frame | None] | None:
+    def _take(self) -> _Item | None:
         with self._changed:
             self._changed.wait_for(lambda: bool(self._queue) or self._deadline_s is not None)
             if self._deadline_s is not None and time.monotonic() >= self._deadline_s:
@@ -195,3 +201,8 @@ class BackgroundSink:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _bytes(item: _Item) -> int:
+    frame = item[1]
+    return 0 if frame is None else frame.image.nbytes + (0 if frame.levels is None else frame.levels.nbytes)

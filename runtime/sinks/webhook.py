@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import urllib.error
 import urllib.request
 from typing import Any
@@ -93,6 +94,11 @@ def _checked(url: str) -> Any:
         raise ConfigError(f"that is no web address: {expected}") from None
     if parts.scheme not in ("http", "https") or not parts.hostname or port_given == 0:
         raise ConfigError(f"{masked_url(url)!r} is no web address: {expected}")
+    if not re.fullmatch(r"[!-~]+", parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()):
+        raise ConfigError(
+            f"{masked_url(url)!r} has blanks or other characters that no web address has: write them as %20, %C3%BC; "
+            "a host's name in its xn-- form"
+        )
     return parts
 
 

@@ -57,23 +57,12 @@ class WorkerProcess:
     """A child in a session of its own, which ends when its pipe is closed."""
 
     def __init__(self, arguments: Sequence[str], wake: Callable[[], None]) -> None:
-        """Start `csflow` with these arguments and the descriptors of its pipe in place of '{pipe}'."""
-        theirs_in, self._writing = os.pipe()
-        self._reading, theirs_out = os.pipe()
+        """Start `csflow` with these arguments and the descriptors of its pipe in place of '{pipe}'.
+
+        Raises OSError where it cannot be started, SourceLost where it has ended already; nothing stays open then.
+        """
+        self._process, self._reading, self._writing = _started(arguments)
         os.set_blocking(self._writing, False)
-        given = [a.replace("{pipe}", f"pipe:{theirs_in},{theirs_out}") for a in arguments]
-        try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", LAUNCH, *given],
-                stdin=subprocess.DEVNULL,
-                stdout=sys.stderr.fileno(),
-                pass_fds=(theirs_in, theirs_out),
-                env={k: v for k, v in os.environ.items() if k not in SUPERVISED},
-                start_new_session=True,
-            )
-        finally:
-            os.close(theirs_in)
-            os.close(theirs_out)
         self._wake = wake
         self._encoder, self._decoder = Encoder(), Decoder(FROM_WORKER)
         self._inbox: queue.SimpleQueue[Message | SourceLost] = queue.SimpleQueue()
@@ -82,7 +71,11 @@ class WorkerProcess:
         self._left = self._killed = False
         self._thread = threading.Thread(target=self._read, name="csflow-worker-pipe", daemon=True)
         self._thread.start()
-        self.send(Hello(PROTOCOL, version("csflow"), os.getpid()))
+        try:
+            self.send(Hello(PROTOCOL, version("csflow"), os.getpid()))
+        except SourceLost:
+            self.kill()
+            raise
 
     @property
     def process(self) -> int:
@@ -157,6 +150,28 @@ class WorkerProcess:
         if self._open:
             self._open = False
             os.close(self._writing)
+
+
+def _started(arguments: Sequence[str]) -> tuple[subprocess.Popen[bytes], int, int]:
+    """The process, and the descriptors to read from it and to write to it."""
+    with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
+        theirs_in, writing = os.pipe()
+        theirs.callback(os.close, theirs_in)
+        ours.callback(os.close, writing)
+        reading, theirs_out = os.pipe()
+        theirs.callback(os.close, theirs_out)
+        ours.callback(os.close, reading)
+        given = [a.replace("{pipe}", f"pipe:{theirs_in},{theirs_out}") for a in arguments]
+        process = subprocess.Popen(
+            [sys.executable, "-c", LAUNCH, *given],
+            stdin=subprocess.DEVNULL,
+            stdout=sys.stderr.fileno(),
+            pass_fds=(theirs_in, theirs_out),
+            env={k: v for k, v in os.environ.items() if k not in SUPERVISED},
+            start_new_session=True,
+        )
+        ours.pop_all()
+        return process, reading, writing
 
 
 def run_arguments(recipe: Recipe, hold: bool = False) -> list[str]:

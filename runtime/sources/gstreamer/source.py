@@ -43,6 +43,7 @@ UNDECODED = re.compile(r"jpegdec|image/jpeg(,.*)?")
 NEWEST = "queue leaky=downstream max-size-buffers=1 max-size-bytes=0 max-size-time=0"
 PIPE_BYTES = 1 << 20
 STOP_S = 2.0
+PLUGINS_S = 60.0
 STDERR_LINES = 20
 _SECRET = re.compile(r"(rtspt?s?|https?)://\S*@")
 
@@ -255,8 +256,9 @@ def _leaves_jpeg(words: list[str]) -> bool:
 
 def _has(element: str) -> bool:
     try:
-        asked = subprocess.run(["gst-inspect-1.0", element], check=False, capture_output=True)
-    except OSError:
+        # Its first start looks through all plugins, of which one may load a driver that hangs.
+        asked = subprocess.run(["gst-inspect-1.0", element], check=False, capture_output=True, timeout=PLUGINS_S)
+    except (OSError, subprocess.TimeoutExpired):
         return False
     return asked.returncode == 0
 

@@ -188,6 +188,23 @@ def test_only_those_who_want_pictures_hold_them(pictures: bool) -> None:
     assert gate.frames == [frame if pictures else None]
 
 
+def test_pictures_that_wait_hold_no_more_memory_than_they_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("csflow.runtime.sinks.background.PICTURE_BYTES", 3 * IMAGE.nbytes)
+    gate = Gate(opened=False)
+    sink = BackgroundSink(gate, "out", pictures=True)
+    small, double = Frame(IMAGE), Frame(np.zeros((16, 8, 3), np.uint8))
+    of_16_bits = Frame(IMAGE, levels=np.zeros((8, 8, 3), np.uint16))
+    frames = [small, small, small, double, of_16_bits]
+    for result, frame in zip(numbered(5), frames, strict=True):
+        sink.write(result, frame)
+        assert gate.entered.wait(60.0), "the first is in hand, and waits no more"
+        if frame is double:
+            assert sink.report().dropped == 1
+    gate.opened.set()
+    sink.close()
+    assert gate.indices() == [0, 4]
+
+
 def test_a_closed_queue_refuses_results() -> None:
     sink = BackgroundSink(MemorySink(), "out")
     sink.close()

@@ -76,9 +76,10 @@ def test_a_server_that_comes_back_gets_what_waited(hook: Hook, monkeypatch: pyte
     assert (sink.report().failed, sink.report().dropped) == (0, 0)
 
 
-@pytest.mark.parametrize(
-    "url", ["", "parts", "ftp://h/x", "http://", "http://h:99999/", "file:///etc/passwd", "http://h:0/"]
-)
+NO_ADDRESSES = ["", "parts", "ftp://h/x", "http://", "http://h:99999/", "file:///etc/passwd", "http://h:0/"]
+
+
+@pytest.mark.parametrize("url", [*NO_ADDRESSES, "http://h/line 1", "http://h/prüfung", "http://prüfer/"])
 def test_what_is_no_web_address(url: str) -> None:
     with pytest.raises(ConfigError, match="web address"):
         WebhookSink(url)

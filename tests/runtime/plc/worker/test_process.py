@@ -21,6 +21,7 @@ from csflow.runtime.plc.settings import Recipe, Settings
 from csflow.runtime.plc.settings import Station as StationSettings
 from csflow.runtime.plc.states import Command, State
 from csflow.runtime.plc.station import Station
+from csflow.runtime.plc.worker import process
 from csflow.runtime.plc.worker.process import WorkerProcess, run_arguments, start_worker
 from csflow.runtime.triggers import pipe_message as pipe
 
@@ -91,6 +92,37 @@ def test_one_that_is_stopped_takes_only_so_much(worker: WorkerProcess) -> None:
     os.kill(hello.process, signal.SIGSTOP)
     with pytest.raises(SourceLost, match=r"takes no message|does not empty"):
         flood(worker)
+
+
+def open_files() -> set[str]:
+    return set(os.listdir("/proc/self/fd"))
+
+
+def test_one_that_cannot_be_started_leaves_nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise BlockingIOError("no more processes")
+
+    before = open_files()
+    monkeypatch.setattr(process.subprocess, "Popen", refused)
+    with pytest.raises(BlockingIOError):
+        WorkerProcess([], lambda: None)
+    assert open_files() <= before
+
+
+def test_one_that_takes_no_greeting_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(worker: WorkerProcess, _: pipe.Message) -> None:
+        made.append(worker)
+        raise SourceLost("the worker takes no message")
+
+    made: list[WorkerProcess] = []
+    before = open_files()
+    monkeypatch.setattr(process, "LAUNCH", "import time; time.sleep(600)")
+    monkeypatch.setattr(WorkerProcess, "send", refused)
+    with pytest.raises(SourceLost):
+        WorkerProcess([], lambda: None)
+    assert made[0].join(LONG_S)
+    assert made[0].ended
+    assert open_files() <= before
 
 
 class Line:
