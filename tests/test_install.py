@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -23,15 +26,30 @@ def uv() -> str:
     return program
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("python", PYTHONS)
-@pytest.mark.parametrize("platform", PLATFORMS)
-def test_the_constraints_can_be_met(python: str, platform: str) -> None:
+def resolved(python: str, platform: str) -> subprocess.CompletedProcess[str]:
+    """What uv says to all of csflow's packages for a Python and a processor."""
     options = ["--extra", "dev", "--python-version", python, "--python-platform", platform, "-c", "constraints.txt"]
     # This Python resolves for the others: uv would look for each on the network, for ten seconds where there is none.
     options += ["--python", sys.executable]
     command = [uv(), "pip", "compile", "-q", "--no-header", "--no-annotate", "pyproject.toml", *options]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+
+
+@pytest.fixture(scope="module")
+def resolving() -> Iterator[dict[tuple[str, str], Future[subprocess.CompletedProcess[str]]]]:
+    """All of them side by side: each mostly waits for the package index."""
+    uv()
+    with ThreadPoolExecutor() as pool:
+        yield {(p, q): pool.submit(resolved, p, q) for p, q in itertools.product(PYTHONS, PLATFORMS)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("python", PYTHONS)
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_the_constraints_can_be_met(
+    python: str, platform: str, resolving: dict[tuple[str, str], Future[subprocess.CompletedProcess[str]]]
+) -> None:
+    done = resolving[python, platform].result()
     if done.returncode and any(word in done.stderr for word in UNREACHABLE):
         pytest.skip("no package index can be reached from here")
     assert done.returncode == 0, done.stderr
