@@ -97,17 +97,17 @@ def test_half_graphs_multiply_in_half_and_agree(bundle: Bundle) -> None:
         assert abs(score - expected.score) <= 0.1 * golden.unit(expected.score)
 
 
-@pytest.mark.parametrize("factor", [1e2, 1e4, 1e6])
-def test_half_precision_of_strong_anomalies_is_finite(bundle: Bundle, factor: float) -> None:
+def test_half_precision_of_strong_anomalies_is_finite(bundle: Bundle) -> None:
     model = Model.load(bundle)
     backbone, *heads = model_graphs(model, "fp16")
     nothing = {name: torch.zeros(2, *shape).half() for name, shape in zip(backbone.outputs, model.shapes, strict=True)}
-    strong = {name: (factor * torch.randn(x.shape)).clamp(-65504.0, 65504.0).half() for name, x in nothing.items()}
-    plain = _judged(heads, nothing)
-    found = _judged(heads, strong)
-    assert torch.isfinite(found["score"]).all()
-    assert torch.isfinite(found["anomaly_map"]).all()
-    assert (found["score"] > plain["score"]).all()
+    plain = _judged(heads, dict(nothing))
+    for factor in (1e2, 1e4, 1e6):
+        strong = {n: (factor * torch.randn(x.shape)).clamp(-65504.0, 65504.0).half() for n, x in nothing.items()}
+        found = _judged(heads, strong)
+        assert torch.isfinite(found["score"]).all(), factor
+        assert torch.isfinite(found["anomaly_map"]).all(), factor
+        assert (found["score"] > plain["score"]).all(), factor
 
 
 def _judged(heads: list[Graph], values: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
