@@ -1,9 +1,10 @@
-"""Files that are whole or absent: written to a temporary sibling, synced, renamed."""
+"""Files that are whole or absent, written to a temporary sibling, synced, renamed; and files that one process holds."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import re
 import secrets
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["atomic_file", "clear_killed", "sync_directory", "write_atomic"]
+__all__ = ["atomic_file", "clear_killed", "lock_file", "sync_directory", "write_atomic"]
 
 _TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}\.tmp")
 """As `atomic_file` names them."""
@@ -45,6 +46,21 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o666) -> None:
     """Replace the content of `path` by `data`, or leave it as it was and raise OSError; `mode` as in `atomic_file`."""
     with atomic_file(path, mode) as file:
         file.write(data)
+
+
+def lock_file(path: Path) -> BinaryIO:
+    """A file, made where it is missing, that is locked while it is open; the system unlocks it however a process ends.
+
+    Raises BlockingIOError where somebody else has it, OSError as the file system does, which may know no locks.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = path.open("ab")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise
+    return lock
 
 
 def clear_killed(folder: Path) -> None:

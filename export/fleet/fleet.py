@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from csflow.export.fleet.pools import Pool
 from csflow.export.fleet.products import Product
 from csflow.export.fleet.task import VERBS, Outcome, Task
+from csflow.runtime.atomic import lock_file
 from csflow.runtime.errors import ConfigError
 
 __all__ = ["Ending", "alone_in", "run_fleet"]
@@ -47,12 +47,11 @@ def run_fleet(
 @contextmanager
 def alone_in(work: Path) -> Iterator[None]:
     """Hold the fleet's folder. Raises ConfigError where another driver does."""
-    work.mkdir(parents=True, exist_ok=True)
-    with (work / "lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConfigError(f"another csflow fleet works in {work}: wait for it, or end it") from None
+    try:
+        lock = lock_file(work / "lock")
+    except BlockingIOError:
+        raise ConfigError(f"another csflow fleet works in {work}: wait for it, or end it") from None
+    with lock:
         yield
 
 

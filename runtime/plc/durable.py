@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import secrets
 import threading
@@ -13,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from csflow.runtime.atomic import write_atomic
+from csflow.runtime.atomic import lock_file, write_atomic
 from csflow.runtime.errors import ConfigError
 from csflow.runtime.plc.events import Counters
 from csflow.runtime.schema import SchemaError, dump_json, from_mapping, parse_json, to_mapping
@@ -156,17 +155,12 @@ class Durable:
 
 
 def _locked(folder: Path) -> BinaryIO:
-    """A file that stays locked while it is open; the system unlocks it however this process ends."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = (folder / "station.lock").open("ab")
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return lock_file(folder / "station.lock")
     except BlockingIOError:
-        lock.close()
         raise ConfigError(
             f"another csflow plc has its state in {folder}: end it, or name another folder in station.state"
         ) from None
-    return lock
 
 
 def _bytes(kept: Kept) -> bytes:

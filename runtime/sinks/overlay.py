@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import re
@@ -142,8 +143,9 @@ class OverlaySink:
 def _remove_leftovers(folder: Path) -> None:
     """Delete what a run that was killed in the middle of a picture left; young ones may be another run's work."""
     for path in folder.glob(".*.tmp"):
-        if LEFTOVER.fullmatch(path.name) and time.time() - path.stat().st_mtime > LEFTOVER_S:
-            path.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # it has its name now
+            if LEFTOVER.fullmatch(path.name) and time.time() - path.stat().st_mtime > LEFTOVER_S:
+                path.unlink()
 
 
 class _Budget:
@@ -151,8 +153,10 @@ class _Budget:
 
     def __init__(self, folder: Path, limit: int) -> None:
         self._limit = limit
-        found = sorted(p for p in folder.iterdir() if OWN_NAME.fullmatch(p.name) and p.is_file())
-        self._files = deque((p, p.stat().st_size) for p in found)
+        self._files: deque[tuple[Path, int]] = deque()
+        for path in sorted(p for p in folder.iterdir() if OWN_NAME.fullmatch(p.name) and p.is_file()):
+            with contextlib.suppress(FileNotFoundError):  # deleted meanwhile, by a person or another run
+                self._files.append((path, path.stat().st_size))
         self._total = sum(size for _, size in self._files)
 
     def check(self, size: int) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from csflow.runtime.atomic import atomic_file, clear_killed, sync_directory, write_atomic
+from csflow.runtime.atomic import atomic_file, clear_killed, lock_file, sync_directory, write_atomic
 
 
 def test_replaces_the_content_and_leaves_nothing_else(tmp_path: Path) -> None:
@@ -103,3 +103,21 @@ def test_what_killed_writers_left_is_cleared_and_nothing_else(tmp_path: Path) ->
     clear_killed(tmp_path)
     clear_killed(tmp_path / "nowhere")
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(kept)
+
+
+def test_a_lock_is_one_s_own_until_it_is_closed(tmp_path: Path) -> None:
+    path = tmp_path / "state" / "lock"
+    with lock_file(path), pytest.raises(BlockingIOError):
+        lock_file(path)
+    lock_file(path).close()
+
+
+def test_a_lock_that_cannot_be_had_leaves_nothing_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("csflow.runtime.atomic.fcntl.flock", no_locks)
+    before = set(os.listdir("/proc/self/fd"))
+    with pytest.raises(OSError, match="locks"):
+        lock_file(tmp_path / "lock")
+    assert set(os.listdir("/proc/self/fd")) <= before

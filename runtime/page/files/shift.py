@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import logging
 import threading
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from csflow.runtime.atomic import write_atomic
+from csflow.runtime.atomic import lock_file, write_atomic
 from csflow.runtime.errors import ConfigError, SinkError
 from csflow.runtime.schema import SchemaError, dump_json, from_mapping, parse_json, to_mapping
 from csflow.runtime.sink import sink_error
@@ -101,18 +101,13 @@ class ShiftFile:
 
 
 def _locked(path: Path) -> BinaryIO:
-    """A file that stays locked while it is open; the system unlocks it however this process ends."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = path.with_name(f".{path.name}.lock").open("ab")
-    except OSError as error:
-        raise sink_error(error, path) from None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return lock_file(path.with_name(f".{path.name}.lock"))
     except BlockingIOError:
-        lock.close()
         raise ConfigError(f"another csflow run counts its shift in {path}: give each run a file of its own") from None
     except OSError as error:
-        lock.close()
-        raise SinkError(f"{path} cannot be locked ({error.strerror}): name a file on a disk of this machine") from None
-    return lock
+        if error.errno in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+            raise SinkError(
+                f"{path} cannot be locked ({error.strerror}): name a file on a disk of this machine"
+            ) from None
+        raise sink_error(error, path) from None

@@ -158,6 +158,23 @@ def test_the_oldest_pictures_make_room_those_of_earlier_runs_too(tmp_path: Path)
     assert foreign.exists()
 
 
+def test_files_that_go_while_a_folder_is_read_are_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = fill(tmp_path, 1, 10**9)[0]
+    (tmp_path / f".{name}.00000000.tmp").touch()
+    real = Path.stat
+
+    def gone(path: Path, **options: bool) -> os.stat_result:
+        if path.name.endswith((".jpg", ".tmp")) and not path.is_dir():
+            os.unlink(path)
+        return real(path, **options)
+
+    monkeypatch.setattr(Path, "is_file", lambda _: True)
+    monkeypatch.setattr(Path, "is_dir", os.path.isdir)
+    monkeypatch.setattr(Path, "stat", gone)
+    OverlaySink(tmp_path, budget_bytes=10**9).close()
+    assert os.listdir(tmp_path) == []
+
+
 def test_a_picture_larger_than_the_budget_is_refused_and_nothing_deleted(tmp_path: Path) -> None:
     kept = fill(tmp_path, 2, 10**9)
     with OverlaySink(tmp_path, budget_bytes=100) as sink, pytest.raises(SinkError, match="more than the whole budget"):
