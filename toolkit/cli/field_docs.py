@@ -31,7 +31,7 @@ def first_sentence(text: str) -> str:
 def default_text(value: Any) -> str:
     """A default as a user types it."""
     if isinstance(value, tuple):
-        return ",".join(default_text(item) for item in value)
+        return ",".join(default_text(item) for item in value) or "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "estimated" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

@@ -63,8 +63,7 @@ def quantile_curve(evaluation: Evaluation) -> tuple[NDArray[np.float64], list[fl
 def _weights_png(head: GladHead, weights: list[NDArray[np.float64]], evaluation: Evaluation) -> bytes:
     figure = new_figure(11.2, 4.2)
     decay, curve = figure.subplots(1, 2)
-    started = head.config.components
-    for i, each in enumerate(weights):
+    for i, (each, started) in enumerate(zip(weights, head.config.started(len(weights)), strict=True)):
         share = np.sort(each.mean(axis=(1, 2)))[::-1]
         label = f"feature map {i}: {len(each)} of {started} Gaussians left"
         decay.semilogy(np.arange(1, len(share) + 1), np.maximum(share, 1e-6), color=_colour(i), label=label)
@@ -72,10 +71,17 @@ def _weights_png(head: GladHead, weights: list[NDArray[np.float64]], evaluation:
     decay.legend(frameon=False)
     shares, found = quantile_curve(evaluation)
     curve.semilogx(shares, found, color="black")
-    curve.axvline(head.config.quantile, color="#c8283a", linestyle="--", label=f"this bundle: {head.config.quantile:g}")
+    label = f"this bundle: {head.config.quantile:g}{_of_deepest(head)}"
+    curve.axvline(head.config.quantile, color="#c8283a", linestyle="--", label=label)
     curve.set(xlabel="share of the map above the score", ylabel="image AUROC", title="Quantile of the map as score")
     curve.legend(frameon=False)
     return png(figure)
+
+
+def _of_deepest(head: GladHead) -> str:
+    """What the bundle's score is of, where it is not the map whose curve is drawn."""
+    deepest, maps = head.config.score_maps, len(head.mixtures)
+    return "" if deepest in (0, maps) else f", of the deepest {deepest} of {maps} maps"
 
 
 def _maps_png(weights: list[NDArray[np.float64]]) -> bytes:

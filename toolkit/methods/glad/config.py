@@ -19,6 +19,12 @@ class GladConfig:
     channels). Those left with fewer are dropped. Time of fit, size and time a frame grow with it ([GLAD](glad.md))."""
     quantile: float = 0.0049
     """Share of the map's positions that may lie above the score; the paper's best."""
+    components_each: tuple[int, ...] = later(())
+    """Gaussians that each feature map's mixture starts with, finest first; empty: `components` for each."""
+    score_maps: int = later(0)
+    """How many feature maps the score is read from, the deepest; the map is the sum of all. 0: all, as in the paper. On
+    the magnetic tiles stage 5 told made defects apart better alone, and with stage 4 outlined them better
+    ([a real run](mtd.md#score-of-stage-5-map-of-stages-4-and-5))."""
     kept: tuple[int, ...] = settled(())
     """Gaussians of each feature map's mixture."""
     positions: int = settled(0)
@@ -28,9 +34,22 @@ class GladConfig:
     spread: bool = later(False, is_settled=True)
     """Whether positions are in units of their spread; those of older bundles are not."""
 
+    def started(self, maps: int) -> tuple[int, ...]:
+        """Gaussians that the mixture of each of so many feature maps starts with.
+
+        Raises ValueError where `components_each` or `score_maps` speak of other numbers of them.
+        """
+        if self.components_each and len(self.components_each) != maps:
+            raise ValueError(f"components_each has {len(self.components_each)} numbers, there are {maps} feature maps")
+        if self.score_maps > maps:
+            raise ValueError(f"the score cannot be of {self.score_maps} feature maps, there are {maps}")
+        return self.components_each or (self.components,) * maps
+
     def __post_init__(self) -> None:
-        if self.components < 1 or any(kept < 1 for kept in self.kept):
+        if min(self.components, *self.components_each, *self.kept, 1) < 1:
             raise ValueError("components must be at least 1")
+        if self.score_maps < 0:
+            raise ValueError("score_maps must not be negative")
         if self.positions < 0:
             raise ValueError("positions must not be negative")
         if not 0.0 <= self.quantile < 1.0:

@@ -8,25 +8,34 @@ at position p, the log-likelihood of a feature vector x there is
 It is enlarged bilinearly to one size, and summed over the maps. The anomaly map is 2 (Σ max_k c_k - Σ L) / ΣC,
 squared standard deviations per dimension: never negative, and in the order of -L. With `in_spread` every position is
 then put into units of its own spread over good parts (`csflow.toolkit.methods.spread`). The score is half the value
-that a share `quantile` of the positions exceeds.
+that a share `quantile` of the positions exceeds, of this map or, with `score_maps`, of the one that the deepest feature
+maps alone would give, without `in_spread`.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from csflow.runtime.bundle.manifest import Definitions
 from csflow.toolkit.methods.glad.config import GladConfig
 from csflow.toolkit.methods.ignored import KeptPlaces, enlarged
 from csflow.toolkit.methods.method import Head, Shapes
 from csflow.toolkit.methods.spread import PlaceSpread
 
-__all__ = ["MOST_SELECTED", "NEVER", "GladHead", "LayerMixture", "rank"]
+__all__ = ["DEFINITIONS", "MOST_SELECTED", "NEVER", "GladHead", "LayerMixture", "rank"]
 
+DEFINITIONS = Definitions(
+    "half the map's value that a share of positions given by quantile exceeds",
+    "twice the log-likelihood below the mixtures' peaks per dimension, summed over the feature maps",
+)
+"""Where the score is read from the map itself."""
 NEVER = -1e30
 """Logarithm of a weight of 0, a finite number: a Gaussian that no good part had at a position has no part in its
 likelihood, whatever comes."""
@@ -104,25 +113,44 @@ class GladHead(Head):
         self.finest = _finest(config, shapes)
         self.rank = rank(config, shapes)
         self.spread = PlaceSpread(*self.finest) if config.spread else nn.Identity()
-        self.dimensions = sum(c for c, _, _ in shapes)
+        self.channels = [c for c, _, _ in shapes]
 
     def forward(self, *features: Tensor) -> tuple[Tensor, Tensor]:
         """Map features (N, C_i, h_i, w_i) to score (N,) and anomaly map (N, g, g)."""
         # What is ignored becomes 0, below all that counts.
-        anomaly_map = self.kept.over(self.spread(self.likelihoods(*features)))
-        flat = anomaly_map.flatten(1)
-        selected = flat.topk(self.rank, dim=1).values[:, -1]
+        layers = self._enlarged(features)
+        anomaly_map = self.kept.over(self.spread(self._summed(layers)))
+        deepest = self.config.score_maps
+        read = self.kept.over(self._summed(layers[-deepest:])) if deepest else anomaly_map
+        selected = read.flatten(1).topk(self.rank, dim=1).values[:, -1]
         # A selection may pass over what is no number; the mean does not.
-        return selected / 2 + 0.0 * flat.mean(dim=1), anomaly_map
+        return selected / 2 + 0.0 * anomaly_map.flatten(1).mean(dim=1), anomaly_map
 
     def likelihoods(self, *features: Tensor) -> Tensor:
         """The map (N, g, g) before a position's spread, never negative; ignored positions are not masked yet."""
+        return self._summed(self._enlarged(features))
+
+    @property
+    def definitions(self) -> Definitions | None:
+        """What the score is of, where it is not the map."""
+        deepest, maps = self.config.score_maps, len(self.mixtures)
+        if deepest in (0, maps):
+            return None
+        score = f"{DEFINITIONS.score}, of the map of the deepest {deepest} of {maps}"
+        return dataclasses.replace(DEFINITIONS, score=score)
+
+    def _enlarged(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """Log-likelihoods (N, 1, g, g) of each feature map, never above 0."""
         wide = (f.to(torch.promote_types(f.dtype, torch.float32)) for f in features)
         masks = self.kept.masks or [None] * len(self.mixtures)
-        layers = [
+        return [
             enlarged(mixture(f), self.finest, mask) for mixture, f, mask in zip(self.mixtures, wide, masks, strict=True)
         ]
-        return functools.reduce(torch.add, layers).squeeze(1) * (-2.0 / self.dimensions)
+
+    def _summed(self, layers: Sequence[Tensor]) -> Tensor:
+        """The map (N, g, g) of the deepest feature maps, as many as there are `layers`."""
+        dimensions = sum(self.channels[-len(layers) :])
+        return functools.reduce(torch.add, layers).squeeze(1) * (-2.0 / dimensions)
 
     def layers(self) -> list[LayerMixture]:
         """The mixtures, one a feature map."""

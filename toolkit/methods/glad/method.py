@@ -7,11 +7,10 @@ import dataclasses
 import torch
 from torch import Tensor, nn
 
-from csflow.runtime.bundle.manifest import Definitions
 from csflow.runtime.errors import DataError
 from csflow.toolkit.features import FeatureFiles
 from csflow.toolkit.methods.glad.config import GladConfig, GladTraining
-from csflow.toolkit.methods.glad.head import GladHead, rank
+from csflow.toolkit.methods.glad.head import DEFINITIONS, GladHead, rank
 from csflow.toolkit.methods.glad.layer import LayerFit, OnStep
 from csflow.toolkit.methods.method import Fitted, OnePass, Reading, Shapes, Workplace
 from csflow.toolkit.methods.spread import PlaceSpread
@@ -28,10 +27,7 @@ class Glad(OnePass):
 
     name = "glad"
     graph = "glad"
-    definitions = Definitions(
-        "half the map's value that a share of positions given by quantile exceeds",
-        "twice the log-likelihood below the mixtures' peaks per dimension, summed over the feature maps",
-    )
+    definitions = DEFINITIONS
     reading = Reading(scales=1, stages=(2, 4, 5))
     config = GladConfig
     training = GladTraining
@@ -43,7 +39,8 @@ class Glad(OnePass):
         rank(config, shapes)
         if config.kept and len(config.kept) != len(shapes):
             raise ValueError(f"glad has mixtures of {len(config.kept)} feature maps, not {len(shapes)}")
-        return config if config.kept else dataclasses.replace(config, kept=(config.components,) * len(shapes))
+        started = config.started(len(shapes))
+        return config if config.kept else dataclasses.replace(config, kept=started)
 
     def head(self, config: GladConfig, shapes: Shapes) -> GladHead:
         """A head with empty mixtures. Raises ValueError where it reads other features."""
@@ -58,11 +55,12 @@ class Glad(OnePass):
             raise DataError("mixtures need pictures of at least 2 good parts: bring more")
         moments = features.channel_moments()
         steps = training.passes + 1
+        started = config.started(len(moments))
         layers = []
         with work.epochs(steps * len(moments)) as on_step:
             for i, (array, of_channels, mask) in enumerate(zip(features.maps, moments, features.masks, strict=True)):
                 file = work.folder / f"mixture_{i}.safetensors"
-                layer = LayerFit(array, *of_channels, config.components, training, work.device, mask)
+                layer = LayerFit(array, *of_channels, started[i], training, work.device, mask)
                 layers.append(layer.kept_in(file, work.fingerprint, _after(i * steps, on_step)))
         finest = max(features.masks, key=lambda mask: tuple(mask.shape))
         positions = int(finest.sum()) if features.kept else 0

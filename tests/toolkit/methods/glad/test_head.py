@@ -3,6 +3,7 @@
 import dataclasses
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -182,3 +183,30 @@ def test_configurations_out_of_range_are_refused(values: dict[str, float]) -> No
 def test_trainings_out_of_range_are_refused(values: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(values))):
         GladTraining(**values)  # type: ignore[arg-type]
+
+
+def test_the_score_may_be_of_the_deepest_map_alone(tmp_path: Path) -> None:
+    head, new = fit(tmp_path, config=GladConfig(components_each=(2, 1), score_maps=1)), features(5, seed=1)
+    assert head.config.kept == (2, 1)
+    score, anomaly_map = run(head, new)
+    alone = GladHead(dataclasses.replace(head.config, components_each=(), kept=(1,), score_maps=0), SHAPES[1:])
+    alone.mixtures[0].load_state_dict(head.mixtures[1].state_dict())
+    torch.testing.assert_close(score, run(alone, new[1:])[0])
+    plain = GladHead(dataclasses.replace(head.config, score_maps=0), SHAPES)
+    plain.load_state_dict(head.state_dict())
+    torch.testing.assert_close(anomaly_map, run(plain, new)[1])
+    assert head.definitions is not None
+    assert head.definitions.score.endswith("of the deepest 1 of 2")
+    assert plain.definitions is None
+
+
+def test_a_bad_value_of_the_map_that_is_not_scored_gives_no_score(tmp_path: Path) -> None:
+    head, (fine, coarse) = fit(tmp_path, config=GladConfig(components=2, score_maps=1)), features(1, seed=1)
+    fine[0, 0, 0, 0] = np.nan
+    assert torch.isnan(run(head, (fine, coarse))[0]).all()
+
+
+@pytest.mark.parametrize("values", [{"components_each": (2,)}, {"score_maps": 3}])
+def test_options_of_other_numbers_of_feature_maps_are_refused(values: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="there are 2"):
+        Glad().settle(GladConfig(**values), SHAPES)
