@@ -8,6 +8,8 @@ from typing import Any
 import click
 
 from csflow.runtime.cli.command import Command, echo_json, pixels_option
+from csflow.runtime.errors import DataError
+from csflow.runtime.machine.names import shown
 
 __all__ = ["label"]
 
@@ -15,6 +17,8 @@ EXAMPLES = (
     "csflow label parts/0173.png --results results.jsonl --wrong --reason 'only dust' --to labelled/",
     "csflow label --to labelled/",
 )
+GONE = 5
+"""Names of pictures that are not there, at most, in one message."""
 
 
 @click.command(cls=Command, examples=EXAMPLES)
@@ -68,6 +72,8 @@ def label(
         return
     if not reason or not reason.strip():
         raise click.UsageError("say why: --reason TEXT")
+    if gone := [shown(str(picture)) for picture in pictures if not picture.is_file()]:
+        raise DataError(f"there is no picture {', '.join(gone[:GONE])}: nothing was labelled; name pictures of the run")
     words = _words(pictures, results, verdict)
     made = [_add(kept, p, words[p], (right, defect, good), reason, by or user_name(), use) for p in pictures]
     if as_json:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from csflow.runtime.errors import DataError
 from csflow.runtime.history.store import duckdb
@@ -133,6 +134,9 @@ def _asked(
     pattern = root / "line=*" / "day=*" / "*.parquet"
     if not any(root.glob("line=*/day=*/*.parquet")):
         raise DataError(f"no history at {root}: 'csflow run --history DIR' makes it, and 'csflow history --add' too")
+    held = sorted(unquote(folder.name.partition("=")[2]) for folder in root.glob("line=*"))
+    if period.line is not None and period.line not in held:
+        raise DataError(f"{root} has no line {period.line!r}: it has {', '.join(map(repr, held))}")
     where, given = _where(period)
     # By name: files of an older csflow lack columns, or have one without a value as a type of its own.
     how = "hive_partitioning = true, hive_types_autocast = false, union_by_name = true"

@@ -104,18 +104,25 @@ def _records(
 
 
 def _print(days: list[Day], calibration: Calibration, confidence: float, others: int) -> None:
+    if days:
+        _print_table(days)
+        click.echo(_sizes(len(calibration.scores), confidence))
+    else:
+        click.echo("no part of these days has a verdict by this model: nothing was compared")
+    if others:
+        click.echo(f"{others} records had no verdict, or were judged by another model: left out")
+    for day in days:
+        for line in _advice(day):
+            click.echo(f"{day.day}: {line}")
+
+
+def _print_table(days: list[Day]) -> None:
     table = [HEAD, *map(_cells, days)]
     widths = [max(len(row[i]) for row in table) for i in range(len(HEAD))]
     for row in table:
         last = len(HEAD) - 1
         cells = (c.ljust(w) if i in (0, last) else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
         click.echo("  ".join(cells).rstrip())
-    click.echo(_sizes(len(calibration.scores), confidence))
-    if others:
-        click.echo(f"{others} records had no verdict, or were judged by another model: left out")
-    for day in days:
-        for line in _advice(day):
-            click.echo(f"{day.day}: {line}")
 
 
 def _cells(day: Day) -> tuple[str, ...]:

@@ -170,6 +170,16 @@ def test_the_command_reads_a_history_whose_older_files_say_nothing_of_the_light(
     assert [sorted(day["p_looks"]) for day in days] == [[], ["brightness", "sharpness"], ["brightness", "sharpness"]]
 
 
+def test_where_no_part_was_judged_by_the_model_that_is_said(
+    line: tuple[Bundle, list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    bundle, records = line
+    (tmp_path / "r.jsonl").write_text(json.dumps(records[0] | {"weights_sha256": "other"}) + "\n")
+    result = CliRunner().invoke(drift, [str(tmp_path / "r.jsonl"), "--bundle", str(bundle.path)])
+    said = "no part of these days has a verdict by this model: nothing was compared"
+    assert (result.exit_code, result.output.splitlines()[0]) == (0, said)
+
+
 @pytest.mark.parametrize("words", [("--line", "a"), ("--since", "2026-03-02", "--until", "2026-03-01")])
 def test_options_that_say_nothing_of_a_file_are_refused(tmp_path: Path, words: tuple[str, ...]) -> None:
     (tmp_path / "r.jsonl").touch()

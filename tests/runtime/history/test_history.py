@@ -18,7 +18,7 @@ from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.cli.main import main
 from csflow.runtime.errors import ConfigError, DataError, SinkError
 from csflow.runtime.history import sink as sink_module
-from csflow.runtime.history.query import Period, Row, counted, parts, since_first, wilson
+from csflow.runtime.history.query import Period, Row, counted, looks, parts, since_first, wilson
 from csflow.runtime.history.sink import HistorySink
 from csflow.runtime.history.store import Store
 from csflow.runtime.types import Result, Verdict
@@ -65,6 +65,12 @@ def test_a_period_a_line_and_a_bundle_are_chosen(root: Path) -> None:
     (row,) = counted(root, Period(date(2026, 3, 2), date(2026, 3, 2), "press 3", "a.csflow"), ())
     assert (row.group, row.parts, row.nok) == ((), 100, 10)
     assert counted(root, Period(bundle="b.csflow"), ("line",)) == []
+
+
+def test_a_line_that_the_store_has_not_is_refused_with_those_that_it_has(root: Path) -> None:
+    for asked in (lambda p: counted(root, p, ()), lambda p: list(looks(root, p))):
+        with pytest.raises(DataError, match=r"has no line 'pres 1': it has 'a', 'press 3'$"):
+            asked(Period(line="pres 1"))
 
 
 def test_the_parts_behind_a_number_are_named_newest_first(root: Path) -> None:
@@ -160,7 +166,7 @@ def test_a_file_with_a_bad_line_is_added_whole_or_not(
     (tmp_path / "r.jsonl").write_text("\n".join([*good, last]))
     done = CliRunner().invoke(main, ["history", str(root), "--add", str(tmp_path / "r.jsonl"), "--line", "new"])
     assert done.exit_code == 1
-    assert counted(root, Period(line="new"), ())[0].parts == 0
+    assert not (root / "line=new").exists()
 
 
 def test_a_name_that_is_not_unicode_costs_nobody_a_row(tmp_path: Path) -> None:

@@ -203,3 +203,11 @@ def test_a_raw_picture_of_the_line_tells_its_own_verdict(tmp_path: Path) -> None
     assert (label.verdict, label.truth, label.result["score"]) == ("NOK", "good", 0.9)
     refused = run(silent, "--wrong", "--reason", "dust", "--to", tmp_path / "labelled")
     assert (refused.exit_code, "--results FILE" in refused.output) == (2, True)
+
+
+def test_where_one_picture_is_not_there_none_is_labelled(tmp_path: Path) -> None:
+    told = tmp_path / "told.png"
+    told.write_bytes(raw_png(np.full((8, 8, 3), 90, np.uint8), "Pillow", RESULT, {"verdict": "NOK", "score": 0.9}))
+    done = run(told, tmp_path / "gone.png", "--wrong", "--reason", "dust", "--to", tmp_path / "labelled")
+    assert (done.exit_code, "there is no picture" in done.output, "gone.png" in done.output) == (1, True, True)
+    assert not (tmp_path / "labelled").exists()
