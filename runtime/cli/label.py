@@ -9,7 +9,6 @@ import click
 
 from csflow.runtime.cli.command import Command, echo_json, pixels_option
 from csflow.runtime.errors import DataError
-from csflow.runtime.machine.names import shown
 
 __all__ = ["label"]
 
@@ -61,6 +60,7 @@ def label(
     Without PICTURES the counts of the folder are printed.
     """
     from csflow.runtime.labels.folder import LabelFolder
+    from csflow.runtime.machine.names import shown
     from csflow.runtime.machine.user import user_name
 
     kept = LabelFolder(folder)

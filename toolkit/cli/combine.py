@@ -59,4 +59,5 @@ def combine(
     made = run(opened, Path(bundle), Combination(rule, chosen, good), TerminalReporter())
     factors = ", ".join(f"{name} {value:.4g}" for name, value in made.manifest.provenance["fit"].items())
     click.echo(f"joined {', '.join(b.manifest.method for b in opened)} by the {rule} of standardised scores: {factors}")
-    click.echo(f"wrote {bundle}; next: csflow calibrate GOOD_PICTURES --bundle {bundle}")
+    click.echo(f"wrote {bundle}; next, with the engine that the line will use:")
+    click.echo(f"  csflow export --bundle {bundle}\n  csflow calibrate GOOD_PICTURES --bundle {bundle}")

@@ -72,4 +72,5 @@ def import_command(
     plan = ImportPlan(source, backbone_weights, padding, image_size, clamp, mean, std)
     for line in import_model(file, Path(bundle), plan).lines:
         click.echo(line)
-    click.echo(f"wrote {bundle}; next: csflow calibrate GOOD_PICTURES --bundle {bundle}")
+    click.echo(f"wrote {bundle}; next, with the engine that the line will use:")
+    click.echo(f"  csflow export --bundle {bundle}\n  csflow calibrate GOOD_PICTURES --bundle {bundle}")

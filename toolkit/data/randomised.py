@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -53,7 +54,8 @@ def randomised(dataset: Dataset, seed: int | None, *splits: str) -> Iterator[Dat
         )
         told = f"every picture is turned by up to {MOST_DEGREES:g} degrees and cropped, seed {seed}"
         left_out = (*dataset.left_out, told)
-        yield Dataset(root, dataset.layout, train, calibration, test, left_out, dataset.any_size, dataset.set_aside)
+        made = replace(dataset, root=root, train=train, calibration=calibration, test=test)
+        yield replace(made, left_out=left_out, made_from=dataset.place)
 
 
 def turned_and_cropped(picture: NDArray[np.uint8], seed: int, name: str) -> NDArray[np.uint8]:
@@ -75,7 +77,7 @@ def turned_and_cropped(picture: NDArray[np.uint8], seed: int, name: str) -> NDAr
 def _written(sample: Sample, before: Path, root: Path, seed: int) -> Sample:
     name = sample.path.relative_to(before).as_posix()
     image = read_picture(sample.path)
-    path = root / f"{name}.png"
+    path = root / (name if name.endswith(".png") else f"{name}.png")
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(turned_and_cropped(image, seed, name)).save(path, compress_level=1)
     mask = None

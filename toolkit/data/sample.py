@@ -38,6 +38,13 @@ class Dataset:
     """Whether its pictures differ in size by nature."""
     set_aside: int = 0
     """How many of the pictures for thresholds csflow itself took from the good ones (`split.with_set_aside`)."""
+    made_from: Path | None = None
+    """The user's folder, where `root` is a temporary one with changed pictures (`randomised`)."""
+
+    @property
+    def place(self) -> Path:
+        """The user's folder: what terminal and reports name."""
+        return self.made_from or self.root
 
     def lines(self) -> list[str]:
         """The layout, how many pictures are for what, and what was left out, for a terminal."""
@@ -46,4 +53,4 @@ class Dataset:
             f"{len(self.train)} good pictures to train with, {len(self.calibration)} for thresholds, "
             f"{good} good and {len(self.test) - good} defective ones to test"
         )
-        return [f"{self.root}: layout {self.layout}, {counts}", *(f"  {line}" for line in self.left_out)]
+        return [f"{self.place}: layout {self.layout}, {counts}", *(f"  {line}" for line in self.left_out)]

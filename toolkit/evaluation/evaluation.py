@@ -172,7 +172,7 @@ def evaluate(
         rates=None if calibration is None else rates(*every, calibration),
         defects=defect_table(scores, labels, calibration),
         left_out=dataset.left_out,
-        labels=LabelFolder(dataset.root).counts() if (dataset.root / LABELS).is_file() else None,
+        labels=LabelFolder(dataset.place).counts() if (dataset.place / LABELS).is_file() else None,
         warnings=tuple(filter(None, odd)),
         not_found=lost,
     )
@@ -204,7 +204,7 @@ def glance(bundle: Bundle, dataset: Dataset, good: Sequence[Sample], engine: Eng
 def _what(bundle: Bundle, dataset: Dataset, engine: Engine) -> dict[str, Any]:
     """Which pictures were scored by what, and when: fields of `Evaluation`."""
     return {
-        "root": dataset.root,
+        "root": dataset.place,
         "layout": dataset.layout,
         "bundle": str(bundle.path),
         "weights_sha256": bundle.weights_sha256,

@@ -31,7 +31,7 @@ def dataset(tmp_path: Path) -> Dataset:
 def test_pictures_keep_their_folders_and_masks_follow_what_they_mark(dataset: Dataset) -> None:
     with randomised(dataset, 3, "train", "test") as changed:
         plain, disc = changed.test
-        assert disc.path.relative_to(changed.root).as_posix() == "test/disc.png.png"
+        assert disc.path.relative_to(changed.root).as_posix() == "test/disc.png"
         assert len(changed.train) == 1
         image = read_image(disc.path)
         assert image.shape == (56, 84, 3)
@@ -39,6 +39,7 @@ def test_pictures_keep_their_folders_and_masks_follow_what_they_mark(dataset: Da
         assert (mask ^ (image[..., 0] > 170)).mean() < 0.01
         assert (read_image(plain.path) == 90).all(), "the edges are mirrored, no corner is empty"
         assert "seed 3" in changed.lines()[-1]
+        assert changed.lines()[0].startswith(f"{dataset.root}: layout"), "the user's folder, not the temporary one"
     assert not changed.root.exists()
 
 
