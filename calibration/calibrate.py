@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from csflow.calibration.outliers import refuse_outliers
 from csflow.calibration.pictures import check_sizes, find_pictures, lost_line, refuse_seen, unseen_of
 from csflow.calibration.thresholds import (
     check_rate,
@@ -41,10 +42,9 @@ from csflow.runtime.picture.images import image_size, unread
 from csflow.runtime.picture.origin import decoder_in
 from csflow.runtime.picture.preprocess import Pieces, pieces_if_found
 
-__all__ = ["CalibrationReport", "Thresholds", "calibrate", "check_parts", "choose_thresholds", "outliers_of"]
+__all__ = ["CalibrationReport", "Thresholds", "calibrate", "check_parts", "choose_thresholds"]
 
 SHOWN_HIGHEST = 5
-FEWEST, FENCE = 8, 5.0
 
 
 class Thresholds(NamedTuple):
@@ -121,14 +121,12 @@ def calibrate(
         InferenceError: the engine failed.
     """
     warn_rate = _warn_rate(rate, warn_rate)
-    found = find_pictures(paths)
-    files = unseen_of(bundle, found)
+    files = unseen_of(bundle, found := find_pictures(paths))
     _rank(len(files), rate, confidence)
     measured = [image_size(file) for file in files]
     if not any_size:
         check_sizes(bundle, files)
-    folders = [path for path in map(Path, paths) if path.is_dir()]
-    odd = (squeezed(measured, bundle.manifest.preprocessing), unread(p for f in folders for p in sorted(f.iterdir())))
+    odd = _odd(bundle, paths, measured)
     training_checked = refuse_seen(bundle, files)
     look = Look()
     scored = _score(files, engine, bundle.manifest.preprocessing, look, progress)
@@ -136,14 +134,35 @@ def calibrate(
     lost = lost_line(not_found)
     _rank(len(scored), rate, confidence, lost)
     if not keep_outliers:
-        _refuse_outliers(scored)
+        refuse_outliers(scored)
     scores = sorted(scored.values())
     thresholds = choose_thresholds(scores, rate, confidence, warn_rate)
-    calibration = Calibration(
+    calibration = _calibration(bundle, engine, scores, thresholds, (rate, confidence))
+    _write(bundle, calibration, look, measured, list(scored))
+    highest = sorted(scored.items(), key=lambda item: -item[1])[:SHOWN_HIGHEST]
+    warnings = tuple(filter(None, (*odd, lost)))
+    left_out = len(found) - len(files)
+    return CalibrationReport(calibration, thresholds.k, tuple(highest), training_checked, warnings, left_out, not_found)
+
+
+def _odd(
+    bundle: Bundle, paths: Sequence[Path | str], sizes: Sequence[tuple[int, int]]
+) -> tuple[str | None, str | None]:
+    """What is odd about the pictures, and what lies beside them and is none."""
+    folders = [path for path in map(Path, paths) if path.is_dir()]
+    beside = unread(path for folder in folders for path in sorted(folder.iterdir()))
+    return squeezed(sizes, bundle.manifest.preprocessing), beside
+
+
+def _calibration(
+    bundle: Bundle, engine: Engine, scores: Sequence[float], thresholds: Thresholds, promise: tuple[float, float]
+) -> Calibration:
+    """The record of thresholds for scores in ascending order; `promise` is the rate and the confidence asked for."""
+    return Calibration(
         reject_threshold=thresholds.reject,
         warn_threshold=thresholds.warn,
-        false_reject_rate=rate,
-        confidence=confidence,
+        false_reject_rate=promise[0],
+        confidence=promise[1],
         bound=thresholds.bound,
         warn_rate=(1 + sum(s > thresholds.warn for s in scores)) / (len(scores) + 1),
         scores=tuple(scores),
@@ -151,16 +170,16 @@ def calibrate(
         backend=engine.name,
         created_utc=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )
+
+
+def _write(
+    bundle: Bundle, calibration: Calibration, look: Look, sizes: Sequence[tuple[int, int]], files: Sequence[Path]
+) -> None:
     if not knows_training(bundle):
-        bundle = bundle.update(
-            {CALIBRATION_PICTURES: schema.dump_json(schema.to_mapping(look.record(PictureSizes.of(measured))))}
-        )
-    bundle = _remember_decoders(bundle, list(scored))
+        seen = look.record(PictureSizes.of(sizes))
+        bundle = bundle.update({CALIBRATION_PICTURES: schema.dump_json(schema.to_mapping(seen))})
+    bundle = _remember_decoders(bundle, files)
     bundle.write_calibration(schema.dump_json(schema.to_mapping(calibration)))
-    highest = sorted(scored.items(), key=lambda item: -item[1])[:SHOWN_HIGHEST]
-    left_out = len(found) - len(files)
-    warnings = tuple(filter(None, (*odd, lost)))
-    return CalibrationReport(calibration, thresholds.k, tuple(highest), training_checked, warnings, left_out, not_found)
 
 
 def _remember_decoders(bundle: Bundle, files: Sequence[Path]) -> Bundle:
@@ -235,35 +254,6 @@ def _too_few(n: int, rate: float, confidence: float) -> str:
     if best > 0.5:
         return text
     return f"{text} or pass --false-reject-rate {reachable(n, confidence)}"
-
-
-def outliers_of(scores: Sequence[float]) -> list[int]:
-    """Positions of scores that lie above the upper quartile by more than five times the quartiles' distance, both on
-    the logarithms (7.4 standard deviations of a normal distribution): defects, or pictures of something else.
-
-    Fewer than eight scores have no outliers.
-    """
-    if len(scores) < FEWEST:
-        return []
-    logs = np.log(np.maximum(np.asarray(scores, dtype=np.float64), np.finfo(np.float64).tiny))
-    low, high = np.quantile(logs, (0.25, 0.75))
-    # Scores that agree to some percent have outliers at any factor: those that double the highest of the rest count.
-    far = (logs > high + FENCE * (high - low)) & (logs > high + np.log(2.0))
-    return [int(i) for i in np.flatnonzero(far)]
-
-
-def _refuse_outliers(scored: dict[Path, float]) -> None:
-    files, scores = list(scored), list(scored.values())
-    if not (far := outliers_of(scores)):
-        return
-    middle = float(np.median(scores))
-    worst = sorted(far, key=lambda i: -scores[i])[:SHOWN_HIGHEST]
-    listed = "; ".join(f"{files[i]} scores {scores[i]:.4g}" for i in worst)
-    raise CalibrationError(
-        f"{len(far)} of {len(scores)} pictures lie far outside of the others, whose median is {middle:.4g}: {listed}. "
-        "Nothing was written. Look at them: a defect, or a picture of something else, spoils the threshold. Remove "
-        "them, or pass --keep-outliers where they are good parts"
-    )
 
 
 def _score(

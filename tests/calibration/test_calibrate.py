@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from csflow.calibration.calibrate import calibrate, choose_thresholds, outliers_of
+from csflow.calibration.calibrate import calibrate, choose_thresholds
 from csflow.calibration.pictures import TRAINING_PIXELS, pixels_sha256
 from csflow.runtime import schema
 from csflow.runtime.bundle.calibration import load_calibration
@@ -79,15 +79,6 @@ def test_a_picture_far_outside_of_the_others_ends_before_anything_is_written(
     assert load_calibration(bundle) is None
     made = calibrate(bundle, [folder], FakeEngine(bundle), 0.05, keep_outliers=True).calibration
     assert made.reject_threshold == pytest.approx(700 / 765, abs=1e-6)
-
-
-def test_scores_of_good_parts_have_no_outliers() -> None:
-    draw = np.random.default_rng(5)
-    found = sum(bool(outliers_of(list(np.exp(draw.normal(0.0, 0.5, 60))))) for _ in range(500))
-    assert found <= 2
-    assert outliers_of([1.0, 1.01, 1.02, 1.0, 1.01, 1.02, 1.0, 1.5]) == []
-    assert outliers_of([1.0, 1.01, 1.02, 1.0, 1.01, 1.02, 1.0, 2.5]) == [7]
-    assert outliers_of([1.0, 1.0, 9.0]) == []
 
 
 def test_pictures_that_tell_by_what_they_were_decoded_are_remembered_as_long_as_all_do(
