@@ -19,8 +19,9 @@ class Strip:
     """Joins the pictures of a source, in their order, and cuts the strip into pieces.
 
     Every piece begins with the last `overlap` rows of the one before, so that what lies on a border is whole in one of
-    them. At the end of a source that ends the last piece reaches back. Where a picture is missing or damaged there is
-    one FrameError, and the strip begins anew: no piece joins what did not follow one another.
+    them. At the end of a source that ends the last piece reaches back; rows that are too few for one are a FrameError.
+    Where a picture is missing or damaged there is one FrameError, and the strip begins anew: no piece joins what did
+    not follow one another.
     """
 
     def __init__(self, source: FrameSource, height: int, overlap: int) -> None:
@@ -56,10 +57,12 @@ class Strip:
                 self._begin_anew()
                 raise FrameError(str(error), self._counted(), error.source, error.fault) from None
             except EndOfStream:
-                if self._ended < self._waiting and self._waiting >= self._height:
-                    self._begin = self._waiting - self._height
-                    break
-                raise
+                if self._ended == self._waiting:
+                    raise
+                if self._waiting < self._height:
+                    raise self._too_short() from None
+                self._begin = self._waiting - self._height
+                break
             if frame is None:
                 return None
             self._add(frame)
@@ -74,6 +77,12 @@ class Strip:
         self._waiting += len(frame.image)
         if problem is not None:
             raise FrameError(problem, self._counted(), frame.source, "truncated")
+
+    def _too_short(self) -> FrameError:
+        rows, source = self._waiting, self._frames[-1].source
+        self._begin_anew()
+        reason = f"the strip ended after {rows} rows, before a piece of {self._height} was whole: nobody saw them"
+        return FrameError(reason, self._counted(), source, "truncated")
 
     def _piece(self) -> Frame:
         end = self._begin + self._height

@@ -18,7 +18,8 @@ export async function speak(name) {
 }
 
 export function t(key, values = {}) {
-  const text = key in words ? words[key] : key;
+  // Until the words are there nothing is said: names of words mean nothing to anybody.
+  const text = key in words ? words[key] : Object.keys(words).length ? key : "";
   return text.replace(/\{(\w+)\}/g, (_, name) => String(values[name]));
 }
 

@@ -47,6 +47,13 @@ def test_line_and_clock_are_those_of_the_machine_that_inspects(fresh: Any, monke
         assert fresh.value("document.title").endswith(" – Cap line 2")
 
 
+def test_before_its_words_are_there_the_page_shows_no_names_of_words(fresh: Any) -> None:
+    with PageSink("127.0.0.1:0", ONE) as page:
+        open_page(fresh, page.url)
+        fresh.value("import('./words.js?fresh').then(words => { window.said = [words.t('chart.limit')] })")
+        assert fresh.wait("window.said && window.said.join() + '.'") == "."
+
+
 def test_the_operator_begins_a_shift_by_asking_twice(fresh: Any) -> None:
     with PageSink("127.0.0.1:0", ONE, operator_token=OPERATOR) as page:
         page.write(NOK, None)

@@ -42,13 +42,17 @@ def test_every_row_lies_in_a_piece_and_neighbours_share_what_was_asked_for(
     starts = np.cumsum([0, *heights])
     total = int(starts[-1])
     camera = FakeSource([rows(int(first), count) for first, count in zip(starts, heights, strict=False)])
-    found = list(pieces(Strip(camera, height, overlap)))
+    strip = Strip(camera, height, overlap)
+    if total < height:
+        with pytest.raises(FrameError, match=f"ended after {total} rows, before a piece of {height} was whole"):
+            strip.read(0.0)
+    found = list(pieces(strip))
     begins = [int(frame.image[0, 0, 0]) for frame in found]
     expected = [*range(0, total - height + 1, height - overlap)]
     if total >= height and expected[-1] + height < total:
         expected.append(total - height)
     assert begins == (expected if total >= height else [])
-    assert [frame.index for frame in found] == list(range(len(found)))
+    assert [frame.index for frame in found] == list(range(total < height, len(found) + (total < height)))
     for begin, frame in zip(begins, found, strict=True):
         np.testing.assert_array_equal(frame.image, rows(begin, height))
 
@@ -63,6 +67,27 @@ def test_a_gap_is_told_once_and_the_strip_begins_anew() -> None:
         source.read(0.0)
     assert (told.value.index, told.value.fault) == (1, "truncated")
     assert [(frame.index, int(frame.image[0, 0, 0])) for frame in pieces(source)] == [(2, 30), (3, 40)]
+
+
+def test_rows_behind_a_gap_that_are_no_piece_at_the_end_are_told() -> None:
+    strip = Strip(FakeSource([Frame(rows(10 * i, 10), i) for i in (0, 1, 3)]), 20, 0)
+    assert strip.read(0.0) is not None
+    for told in ("1 pictures of the strip are missing", "the strip ended after 10 rows"):
+        with pytest.raises(FrameError, match=told):
+            strip.read(0.0)
+    with pytest.raises(EndOfStream):
+        strip.read(0.0)
+
+
+def test_a_camera_is_given_the_time_that_is_left() -> None:
+    class Slow(FakeSource):
+        def read(self, timeout_s: float) -> Frame | None:
+            given.append(timeout_s)
+            return super().read(timeout_s)
+
+    given: list[float] = []
+    assert Strip(Slow([rows(0, 10), rows(10, 10)]), 20, 0).read(900.0) is not None
+    assert 900.0 >= given[0] >= given[1] > 0.0
 
 
 @pytest.mark.parametrize("odd", [np.zeros((10, 5, 3), np.uint8), np.zeros((10, 4, 3), np.uint16)])
