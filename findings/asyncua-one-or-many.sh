@@ -2,9 +2,9 @@
 # asyncua raises an exception for a value that is merely uncertain, and hides a bad one when several are read at once.
 #
 # Version:  asyncua 2.1.0, client and server
-# Expected: A value of status Uncertain is there to be used with care (OPC UA part 8: the sensor's last usable value, one
-#           of reduced accuracy); read_data_value raises "on bad status", as its argument raise_on_bad_status says. Read
-#           alone or with others, a value is treated alike.
+# Expected: A value of status Uncertain is there to be used with care (OPC UA part 8: the sensor's last usable value,
+#           one of reduced accuracy); read_data_value raises "on bad status", as its argument raise_on_bad_status says.
+#           Read alone or with others, a value is treated alike.
 # Seen:     read_value and read_data_value raise UaStatusCodeError for every Uncertain status. read_values of the client
 #           raises for none: an uncertain value comes like a good one, a bad one as None, without its status.
 # Costs:    A lamp whose value is "last usable value" for a second looks like a lost server to the loop that reads it;
