@@ -75,6 +75,7 @@ def calibrate(
     from csflow.runtime.engines.opening import open_engine
 
     opened = Bundle.open(bundle)
+    opened.require_writable()
     with (
         open_engine(opened, backend) as engine,
         click.progressbar(length=len(paths), label="Scoring good parts", file=sys.stderr) as bar,

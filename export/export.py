@@ -121,6 +121,7 @@ def export_bundle(
         BundleError, DataError, EngineError, SinkError: as the steps do.
     """
     bundle = Bundle.open(path)
+    bundle.require_writable()
     request.gate.require_possible(bundle)
     missing = tuple(name for name in GRAPH_LIBRARIES if find_spec(name) is None)
     builders = {precision: prepare_engines(precision, request.engines) for precision in request.plans}

@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["atomic_file", "clear_killed", "lock_file", "sync_directory", "write_atomic"]
+__all__ = ["atomic_file", "clear_killed", "final_path", "lock_file", "sync_directory", "write_atomic"]
 
 _TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}\.tmp")
 """As `atomic_file` names them."""
+_HIDDEN = re.compile(r"\.(.+?)(?:\.[a-z0-9_]{8}\.tmp|\.staged)")
 
 
 @contextlib.contextmanager
@@ -46,6 +47,14 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o666) -> None:
     """Replace the content of `path` by `data`, or leave it as it was and raise OSError; `mode` as in `atomic_file`."""
     with atomic_file(path, mode) as file:
         file.write(data)
+
+
+def final_path(path: str) -> str:
+    """What a temporary or staged file is to be called when it is whole; any other path as it is."""
+    folder, name = os.path.split(path)
+    while found := _HIDDEN.fullmatch(name):
+        name = found[1]
+    return os.path.join(folder, name)
 
 
 def lock_file(path: Path) -> BinaryIO:

@@ -5,6 +5,7 @@ What it does is tested elsewhere; here it is parsed as the program would, and no
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.cli.main import main
 
 from .docs.blocks import BLOCKS, PAGES, ROOT, blocks_of, commands, program
@@ -118,3 +120,12 @@ def test_an_option_that_would_be_passed_over_is_refused(
     done = CliRunner().invoke(main, words)
     assert done.exit_code == 2, done.output
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("command", [("calibrate", "."), ("export",), ("verify",)])
+def test_a_bundle_that_may_not_be_written_is_refused_before_any_work(
+    calibrated_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, *_: Path(path) != calibrated_bundle.path)
+    done = CliRunner().invoke(main, [*command, "--bundle", str(calibrated_bundle.path)])
+    assert (done.exit_code, "may not be written" in done.stderr) == (3, True)

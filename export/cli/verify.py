@@ -57,6 +57,7 @@ def verify(
     from csflow.toolkit.evaluation.report import prepare_directory
 
     opened = Bundle.open(bundle)
+    opened.require_writable()
     calibration = load_calibration(opened)
     reporter, dataset = TerminalReporter(), load_dataset(images) if images else None
     for line in dataset.lines() if dataset else ():

@@ -109,6 +109,14 @@ class Bundle:
         _require_vacant(path)
         return set()
 
+    def require_writable(self) -> None:
+        """Raises BundleError where files of the bundle cannot be replaced: asked before minutes of work."""
+        if not os.access(self.path, os.W_OK | os.X_OK):
+            raise BundleError(
+                f"{self.path} may not be written, and what comes out belongs into it: correct its permissions, or copy "
+                "it to where you may write"
+            )
+
     def update(self, files: Mapping[str, bytes], remove: tuple[str, ...] = ()) -> Bundle:
         """Add, replace and remove hashed files; returns the bundle as it is now.
 

@@ -21,6 +21,7 @@ from typing import Any, NoReturn
 
 import click
 
+from csflow.runtime.atomic import final_path
 from csflow.runtime.errors import BackendUnavailable, CSFlowError, SinkError
 from csflow.runtime.machine.install import pip_install
 from csflow.runtime.machine.writable import writable
@@ -43,6 +44,8 @@ PATIENCE_S = 1.0
 SENTENCE = 200
 """Characters of a command's first sentence that the list of commands shows."""
 INTERRUPTED = 130
+PATHS = (errno.EACCES, errno.EISDIR, errno.ENOENT, errno.ENOTDIR, errno.EPERM, errno.EROFS)
+"""What a path is wrong by, and not the disk behind it."""
 GROUP = "csflow.commands"
 BACKENDS = (
     "One of auto, openvino[-fp32|-fp32+bf16|-bf16|-int8|-bf16+int8], tensorrt[-fp16|-fp32], "
@@ -233,10 +236,11 @@ def _leave_hanging_threads(code: object) -> None:
 
 
 def _described(error: OSError) -> tuple[str, int]:
-    target = error.filename or "the output"
+    target = final_path(os.fsdecode(error.filename)) if error.filename else "the output"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"disk full while writing {target}: free space, then start again", SinkError.exit_code
-    return f"{error.strerror or error}: {target}", 1
+    advice = "; correct the path or its permissions" if error.errno in PATHS else ""
+    return f"{error.strerror or error}: {target}{advice}", SinkError.exit_code if error.errno == errno.EROFS else 1
 
 
 def _end(message: str, code: int) -> NoReturn:

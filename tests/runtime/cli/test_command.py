@@ -43,8 +43,14 @@ def test_each_error_is_one_line_and_its_exit_code(kind: type[errors.CSFlowError]
 
 
 def test_file_system_errors_name_the_file() -> None:
-    done = run(OSError(errno.EACCES, "Permission denied", "/x/y"))
-    assert (done.stderr, done.exit_code) == ("Error: Permission denied: /x/y\n", 1)
+    advice = "; correct the path or its permissions"
+    for name in ("/x/y", "/x/.y.43fd9e2e.tmp", "/x/..y.staged.43fd9e2e.tmp"):
+        done = run(OSError(errno.EACCES, "Permission denied", name))
+        assert (done.stderr, done.exit_code) == (f"Error: Permission denied: /x/y{advice}\n", 1)
+    done = run(OSError(errno.EROFS, "Read-only file system", "/x/y"))
+    assert (done.stderr, done.exit_code) == (f"Error: Read-only file system: /x/y{advice}\n", 7)
+    done = run(OSError(errno.EIO, "Input/output error", "/x/y"))
+    assert (done.stderr, done.exit_code) == ("Error: Input/output error: /x/y\n", 1)
 
 
 def test_ctrl_c() -> None:

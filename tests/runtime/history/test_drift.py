@@ -82,6 +82,50 @@ def test_a_threshold_that_was_written_below_all_scores_leaves_nothing_to_compare
     assert (usual.rejected, usual.reasons) == (60, ())
 
 
+@pytest.mark.parametrize(
+    ("look", "gain", "reasons"),
+    [
+        ("brightness", 1.04, ("light",)),
+        ("brightness", 0.96, ("light",)),
+        ("brightness", 1.02, ()),
+        ("sharpness", 1.15, ("light",)),
+        ("sharpness", 0.85, ("light",)),
+        ("sharpness", 1.05, ()),
+    ],
+)
+def test_each_look_alone_is_light_from_its_least_change_on(look: str, gain: float, reasons: tuple[str, ...]) -> None:
+    day = day_of_parts(1, 60)
+    day.looks[look] = [gain * value for value in day.looks[look]]
+    found = judged(day)
+    assert found.p_looks[look] < 0.0025, "only the size of the change keeps the smaller ones from being told"
+    assert found.reasons == reasons
+
+
+def test_ten_parts_are_enough_to_say_something_and_nine_are_not() -> None:
+    ten = judged(day_of_parts(8, 10, shift_sd=-5.0, gain=2.0))
+    assert (ten.enough, ten.reasons) == (True, ("light", "product"))
+    assert judged(day_of_parts(8, 10, defects=10)).reasons == ("defects",)
+    nine = judged(day_of_parts(8, 9, shift_sd=-5.0, gain=2.0))
+    assert (nine.above, nine.p_product, nine.p_looks) == (None, None, {})
+    first = {"a": day_of_parts(3, 9), "b": day_of_parts(4, 60, gain=2.0)}
+    assert days_of(first, calibration_of(7, 9), 0.99)[1].p_looks == {}, "nine first parts tell no light"
+    assert days_of(first, calibration_of(7, 10), 0.99)[1].p_looks.keys() == {"brightness", "sharpness"}
+
+
+def test_what_is_expected_and_how_far_medians_moved() -> None:
+    known = calibration_of(7, 12, 2)
+    days = {
+        "a": Parts([1.0] * 3, {"brightness": [0.1, 0.4, 0.9] * 4, "sharpness": [1.0, 3.0] * 6}),
+        "b": Parts([known.reject_threshold] * 12, {"brightness": [0.5] * 12, "sharpness": [5.0] * 12}),
+    }
+    found = days_of(days, known, 0.99)[1]
+    assert found.moved == {"brightness": pytest.approx(0.5 / 0.4), "sharpness": pytest.approx(5.0 / 2.0)}
+    assert (found.parts, found.rejected) == (12, 0), "a score at the threshold is passed"
+    assert found.above == 1.0, "the calibration is taken below its threshold alone"
+    usual = judged(day_of_parts(1, 60))
+    assert usual.expected_share == pytest.approx(2 / 120), "the threshold is the second highest of 119"
+
+
 def test_days_without_a_change_are_reported_no_more_than_promised() -> None:
     # Each with a calibration of its own: the promise is about both. Fewer than 20 of 400 on average; 3 deviations more.
     reported = 0
@@ -108,11 +152,12 @@ def test_records_of_other_models_and_errors_are_counted_and_left_out() -> None:
         record("2026-03-01T00:00:00.000Z", 9.0, "w", verdict="NOK"),
         record("2026-03-01T00:00:00.000Z", 1.0, "other"),
         record("2026-03-01T00:00:00.000Z", -1.0, "w"),
+        record("2026-03-01T00:00:00.000Z", 0.0, "w"),
         record("2026-03-01T00:00:00.000Z", 1.0, "w") | {"verdict": "ERROR", "score": None},
     ]
     days, others = by_day(records, "w")
     assert list(days) == ["2026-03-01", "2026-03-02"]
-    assert others == 3
+    assert others == 4
     assert days["2026-03-01"].scores == [1.0, 9.0], "a defect is a part, but tells nothing about the light"
     assert (days["2026-03-01"].looks["brightness"], len(days["2026-03-02"].looks["sharpness"])) == ([], 1)
 
