@@ -32,6 +32,8 @@ MOST_CAMERAS = 16
 MOST_BYTES = 1 << 20
 PICTURE_BYTES = 4 << 20
 PICTURES_AT_ONCE = 4
+NO_ANSWER = (OSError, http.client.HTTPException, UnicodeError)
+"""What a question may end with; the last is a host's name that no resolver is asked for, such as one too long."""
 KINDS = ("raw", "overlay", "thumbnail")
 
 T = TypeVar("T")
@@ -154,7 +156,7 @@ class OtherRun:
             return b""
         try:
             jpeg = self._get(f"/part/{number}/{kind}.jpg", PICTURE_BYTES)
-        except (OSError, http.client.HTTPException):
+        except NO_ANSWER:
             return b""
         finally:
             self._busy.release()
@@ -175,7 +177,7 @@ class OtherRun:
         """Ask once."""
         try:
             answer = _Answer.parse(self._get(f"/state?since={self._last_number}", MOST_BYTES))
-        except (OSError, http.client.HTTPException) as error:
+        except NO_ANSWER as error:
             self._fails(getattr(error, "strerror", None) or str(error) or "no answer")
         except SchemaError as error:
             self._fails(f"its answer is not csflow's: {error}")

@@ -80,7 +80,10 @@ def read_part(path: Path) -> NDArray[Any]:
     Raises DataError.
     """
     image_size(path)  # refuses what is no file, no picture, or too large
-    data = path.read_bytes() if find_spec("simplejpeg") is not None and _is_jpeg(path) else b""
+    try:
+        data = path.read_bytes() if find_spec("simplejpeg") is not None and _is_jpeg(path) else b""
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from None
     if not is_rgb_or_grey(data):
         return read_picture(path)
     try:

@@ -164,6 +164,13 @@ def test_an_answer_is_what_the_page_knows_or_is_told(body: bytes, why: str) -> N
         assert run.picture(1, "raw") == b""
 
 
+def test_a_host_that_no_resolver_is_asked_for_is_told() -> None:
+    with closing(OtherRun(f"http://{'a' * 64}:80", None)) as run:
+        run.ask()
+        assert "label" in run.watch(0)[1]["gone"]
+        assert run.picture(1, "raw") == b""
+
+
 @pytest.mark.parametrize(
     "texts",
     [

@@ -11,6 +11,7 @@ from PIL import Image
 from csflow.runtime.errors import FrameError, SourceError
 from csflow.runtime.picture.images import read_image
 from csflow.runtime.source import open_source
+from csflow.runtime.sources import files
 from csflow.runtime.sources.files import natural_key
 from csflow.runtime.synthetic.product import part_at
 
@@ -68,6 +69,16 @@ def test_a_jpeg_with_a_gap_is_an_error_in_its_place_and_every_whole_one_is_pillo
     for frame in (first, *rest):
         assert np.array_equal(frame.image, read_image(Path(frame.source)))
     assert len(rest) == 2
+
+
+def test_a_picture_that_goes_while_it_is_read_is_an_error_in_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "p.jpg"
+    Image.new("RGB", (8, 8)).save(path)
+    monkeypatch.setattr(files, "image_size", lambda _: path.unlink())
+    with files.FileSource("p", [path]) as source, pytest.raises(FrameError, match=r"cannot read .*p\.jpg"):
+        source.read(1.0)
 
 
 @pytest.mark.parametrize("pattern", ["", "*.png"])
