@@ -7,9 +7,10 @@ function. A fault without a test stands in `UNTESTED` with the reason; there is 
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -115,8 +116,9 @@ class Proof(NamedTuple):
     name: str
 
 
-def proofs() -> dict[str, list[Proof]]:
-    """The tests of each fault, by file and place. Raises ValueError for a fault that is not in the list."""
+@functools.cache
+def proofs() -> Mapping[str, list[Proof]]:
+    """The tests of each fault, by file and place; reads all tests. Raises ValueError for a fault that is not listed."""
     found: dict[str, list[Proof]] = defaultdict(list)
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
         for function in _functions(ast.parse(path.read_text())):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ CAPABILITY_TABLE = ROOT / "runtime" / "engines" / "tensorrt" / "capabilities.py"
 SOURCES = sorted(p for package in ("runtime", "export") for p in (ROOT / package).rglob("*.py"))
 
 
+@functools.cache
 def tree_of(path: Path) -> ast.Module:
     return ast.parse(path.read_text())
 
