@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import sys
 from collections import Counter
@@ -40,6 +41,11 @@ LIGHT_MODULES = [
 ]
 COMMAND_MODULES = [p for p in MODULES if (p.parent.name == "cli" and p.stem not in NO_COMMANDS) or p.stem == "cli"]
 by_module = pytest.mark.parametrize("path", MODULES, ids=relative)
+
+
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
 
 
 def dotted(path: Path) -> str:
@@ -85,7 +91,7 @@ def top_level(tree: ast.Module) -> Iterator[ast.stmt]:
 
 
 def names_at_import(path: Path) -> set[str]:
-    tree = ast.parse(path.read_text())
+    tree = parsed(path)
     return {name for node in top_level(tree) for name in imports(ast.Module([node], []), path)}
 
 
@@ -96,7 +102,7 @@ def test_there_are_modules_to_judge() -> None:
 @by_module
 def test_imports_point_left(path: Path) -> None:
     allowed = {f"csflow.{name}" for name in ORDER[: ORDER.index(package_of(path)) + 1]}
-    for name in imports(ast.parse(path.read_text()), path):
+    for name in imports(parsed(path), path):
         if name.split(".")[0] == "csflow":
             assert ".".join(name.split(".")[:2]) in allowed, f"{path} imports {name}"
 
@@ -142,7 +148,7 @@ def test_the_search_for_circles_finds_them() -> None:
 
 def test_no_module_imports_itself_round_a_circle() -> None:
     # Imports in functions and under TYPE_CHECKING count: who needs whom is the same question there.
-    graph = {n: modules_in(imports(ast.parse(p.read_text()), p)) - {n} for n, p in NAMES.items()}
+    graph = {n: modules_in(imports(parsed(p), p)) - {n} for n, p in NAMES.items()}
     assert cycles(graph) == []
 
 
@@ -154,14 +160,14 @@ def wing(name: str) -> str:
 def test_no_wing_needs_itself_round_a_circle() -> None:
     graph: dict[str, set[str]] = {wing(n): set() for n in NAMES}
     for name, path in NAMES.items():
-        graph[wing(name)] |= {wing(n) for n in modules_in(imports(ast.parse(path.read_text()), path))} - {wing(name)}
+        graph[wing(name)] |= {wing(n) for n in modules_in(imports(parsed(path), path))} - {wing(name)}
     assert cycles(graph) == []
 
 
 @by_module
 def test_no_string_names_a_module_of_a_package_above(path: Path) -> None:
     above = tuple(f"csflow.{name}." for name in ORDER[ORDER.index(package_of(path)) + 1 :])
-    texts = [n.value for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Constant)]
+    texts = [n.value for n in ast.walk(parsed(path)) if isinstance(n, ast.Constant)]
     assert not [t for t in texts if isinstance(t, str) and above and t.startswith(above)]
 
 
@@ -177,7 +183,7 @@ def test_a_folder_holds_few_modules(folder: Path) -> None:
 @by_module
 def test_no_import_by_folder_name(path: Path) -> None:
     # `import runtime` would load a second copy of each class beside csflow.runtime.
-    folders = {name.split(".")[0] for name in imports(ast.parse(path.read_text()), path)} & set(ORDER)
+    folders = {name.split(".")[0] for name in imports(parsed(path), path)} & set(ORDER)
     assert not folders, f"{path} imports {folders} without 'csflow.'"
 
 
@@ -213,7 +219,7 @@ def public_definitions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.Async
 
 @by_module
 def test_public_names_are_documented(path: Path) -> None:
-    tree = ast.parse(path.read_text())
+    tree = parsed(path)
     assert ast.get_docstring(tree), f"{path} has no docstring"
     bare = [n.name for n in public_definitions(tree) if not ast.get_docstring(n)]
     assert not bare, f"{path}: no docstring on {bare}"
@@ -250,7 +256,7 @@ def sort_key(name: str) -> tuple[int, str]:
 
 @by_module
 def test_all_is_sorted_and_complete(path: Path) -> None:
-    tree = ast.parse(path.read_text())
+    tree = parsed(path)
     listed = all_of(tree)
     public = {n.name for n in public_definitions(tree) if n in tree.body}
     assert listed == sorted(set(listed), key=sort_key)
@@ -265,6 +271,19 @@ def test_no_text_cites_a_page_that_users_do_not_have(folder: str) -> None:
     files = [p for p in (ROOT / folder).rglob("*") if p.suffix in (".py", ".md", ".h", ".cpp", ".txt", ".toml")]
     cited = {(str(p.relative_to(ROOT)), m[0]) for p in files for m in absent.finditer(p.read_text(errors="replace"))}
     assert not {(file, page) for file, page in cited if page not in pages and file != "tests/test_layers.py"}
+
+
+def test_the_page_on_architecture_names_every_wing() -> None:
+    table = [line for line in (ROOT / "docs/architecture.md").read_text().splitlines() if line.startswith("| `")]
+    named: set[str] = set()
+    for line in table:
+        words = re.findall(r"`([a-z/]+)`", line.split("|")[1])
+        package = words[0].partition("/")[0]
+        named |= {word if "/" in word else f"{package}/{word}" for word in words}
+    wings = {p.relative_to(ROOT) for package in ORDER for p in (ROOT / package).iterdir() if any(p.glob("*[a-z]*"))}
+    absent = {str(wing) for wing in wings if wing.name not in ("__pycache__", "cli")} - named
+    assert absent == {"runtime/native"}, "whose wings have a row of their own"
+    assert "runtime/native/src" in named
 
 
 @pytest.mark.parametrize("folder", [*ORDER, "docs", "README.md", "CONTRIBUTING.md"])

@@ -31,6 +31,9 @@ from csflow.runtime.engines.stages import engine_files
 
 ROOT = Path(__file__).resolve().parents[2]
 HEADERS = {"nlohmann-json3-dev": "nlohmann/json.hpp", "libstb-dev": "stb/stb_image.h"}
+UNITY = ("-DCMAKE_UNITY_BUILD=ON", "-DCMAKE_UNITY_BUILD_BATCH_SIZE=20")
+"""For builds beside the plain one: sources are compiled together, as most of a compiler's time goes into headers. The
+plain build keeps them apart, so that each must include what it needs."""
 CHANNELS = {"RGB8": 3, "BGR8": 3, "GRAY8": 1, "BGRX8": 4}
 
 Run = Callable[..., str]

@@ -14,6 +14,8 @@ import pytest
 
 from csflow.runtime.bundle.directory import Bundle
 
+from .conftest import UNITY
+
 NATIVE = Path(__file__).resolve().parents[2] / "runtime" / "native"
 AARCH64 = 183
 IEC_BYTES = {"BOOL": 1, "BYTE": 1, "UINT": 2, "UDINT": 4, "DINT": 4, "LREAL": 8, "ULINT": 8}
@@ -97,7 +99,7 @@ def for_aarch64(build: Build) -> Callable[..., Path]:
     )
     headers = ("-DCSFLOW_JSON_INCLUDE=/usr/include", "-DCSFLOW_STB_INCLUDE=/usr/include/stb")
     emulator = "-DCMAKE_CROSSCOMPILING_EMULATOR=qemu-aarch64;-L;/usr/aarch64-linux-gnu"
-    return lambda *targets: build("aarch64", *system, *tools, *headers, emulator, targets=targets)
+    return lambda *targets: build("aarch64", *system, *tools, *headers, emulator, *UNITY, targets=targets)
 
 
 @pytest.mark.slow

@@ -17,6 +17,8 @@ import pytest
 
 from csflow.runtime import errors
 
+from .conftest import UNITY
+
 ROOT = Path(__file__).resolve().parents[2]
 HEADER = ROOT / "runtime" / "native" / "include" / "csflow.h"
 C_ALONE = {
@@ -86,7 +88,7 @@ def sanitized(build: Build) -> Build:
     def make(name: str) -> Path:
         flags = f"-O0 -g1 -fsanitize={kinds[name]} -fno-sanitize-recover=all"
         options = [f"-DCMAKE_{language}_FLAGS_DEBUG={flags}" for language in ("C", "CXX")]
-        return build(name, "-DCMAKE_BUILD_TYPE=Debug", *options, targets=("csflow_tests",))
+        return build(name, "-DCMAKE_BUILD_TYPE=Debug", *UNITY, *options, targets=("csflow_tests",))
 
     return make
 
@@ -225,7 +227,7 @@ def wheel(checkout: Path, run: Run, native: str) -> tuple[str, dict[str, int]]:
     pytest.importorskip("scikit_build_core", reason="the build backend is not installed")
     options = ("--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", checkout / "dist")
     # What is in it is asked, not how fast it is: it is compiled without optimisation.
-    debug = {"SKBUILD_CMAKE_BUILD_TYPE": "Debug", "CMAKE_ARGS": "-DCMAKE_CXX_FLAGS_DEBUG=-O0"}
+    debug = {"SKBUILD_CMAKE_BUILD_TYPE": "Debug", "CMAKE_ARGS": " ".join(("-DCMAKE_CXX_FLAGS_DEBUG=-O0", *UNITY))}
     settings = {**debug, "CMAKE_BUILD_PARALLEL_LEVEL": "2"}
     run(sys.executable, "-m", "pip", "wheel", *options, checkout, CSFLOW_NATIVE=native, **settings)
     (made,) = (checkout / "dist").glob("*.whl")

@@ -5,9 +5,12 @@
 #if defined(__APPLE__)
 #include <xlocale.h>
 #endif
+#include <limits>
 #include <string>
 
 namespace csflow {
+
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 /// The C locale on this thread, for as long as it lives: Qt and GTK set the user's, in which a comma may end the whole
 /// part of a number. What other threads of the host do with their locale meanwhile changes nothing here.

@@ -11,7 +11,6 @@ namespace {
 using namespace csflow;
 
 constexpr std::int32_t kDefaultMaxSide = 8192;
-constexpr std::int32_t kMaxSide = 65535;
 constexpr std::int32_t kDefaultDeadlineMs = 10000;
 constexpr std::int32_t kMaxDeadlineMs = 3600000;
 

@@ -5,10 +5,6 @@
 namespace csflow {
 namespace {
 
-constexpr const char *kManifest = "manifest.json";
-constexpr const char *kCalibration = "calibration.json";
-constexpr const char *kCopyAgain = "copy the bundle again";
-
 std::string read_settings(const std::string &root, const char *name) {
     return File(root, name).read(kMaxSettings);
 }

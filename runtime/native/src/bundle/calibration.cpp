@@ -7,7 +7,6 @@
 namespace csflow {
 namespace {
 
-constexpr std::size_t kMaxScores = 100000;
 constexpr const char *kRemedy = "correct the file or run 'csflow calibrate' again";
 
 std::vector<double> parse_scores(const Object &in) {

@@ -7,6 +7,8 @@
 
 namespace csflow {
 
+constexpr std::size_t kMaxScores = 100000;
+
 struct Calibration {
     double reject_threshold = 0.0, warn_threshold = 0.0;
     std::vector<double> scores; // of the good calibration parts, ascending

@@ -12,7 +12,7 @@
 namespace csflow {
 namespace {
 
-constexpr std::size_t kBlockBytes = 1 << 20;
+constexpr std::size_t kReadBytes = 1 << 20;
 constexpr std::uint64_t kSolidBytes = 1 << 20;  // smaller files are not asked for holes
 constexpr std::uint64_t kMaxRecords = 64 << 20; // golden frames' scores, the gate's records and page
 constexpr std::uint64_t kMaxGraph = (std::uint64_t{1} << 31) - 1; // protobuf's own limit
@@ -129,7 +129,7 @@ std::string File::read(std::uint64_t most) const {
 
 std::string File::sha256() const {
     Sha256 hash;
-    std::vector<char> block(kBlockBytes);
+    std::vector<char> block(kReadBytes);
     for (std::uint64_t left = size_; left > 0;) {
         const auto bytes = static_cast<std::size_t>(std::min<std::uint64_t>(left, block.size()));
         read_some(block.data(), bytes);

@@ -7,12 +7,8 @@
 namespace csflow {
 namespace {
 
-constexpr const char *kManifest = "manifest.json";
-constexpr const char *kCalibration = "calibration.json";
 constexpr const char *kSelfHash = "manifest_sha256";
-constexpr const char *kCopyAgain = "copy the bundle again";
 constexpr std::int32_t kMaxVersion = 2;
-constexpr std::int32_t kMaxSide = 65535;
 constexpr std::size_t kMaxIgnored = 4096;
 constexpr std::int64_t kMaxLevel = 65535;
 constexpr std::size_t kMaxGraphs = 8;

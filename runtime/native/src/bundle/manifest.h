@@ -10,6 +10,11 @@
 
 namespace csflow {
 
+constexpr const char *kManifest = "manifest.json";
+constexpr const char *kCalibration = "calibration.json";
+constexpr const char *kCopyAgain = "copy the bundle again";
+constexpr std::int32_t kMaxSide = 65535; // pixels of a picture
+
 struct Roi {
     std::int32_t x, y, width, height; // pixels of the picture; width 0: the whole picture
 };

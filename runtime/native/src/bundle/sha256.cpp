@@ -9,7 +9,7 @@ namespace {
 using Block = std::array<std::uint32_t, 64>;
 using State = std::array<std::uint32_t, 8>;
 
-constexpr Block kRounds = {
+constexpr Block kRoundConstants = {
     0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5, 0xd807aa98,
     0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174, 0xe49b69c1, 0xefbe4786,
     0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da, 0x983e5152, 0xa831c66d, 0xb00327c8,
@@ -49,7 +49,7 @@ void compress(State &hash, const std::uint8_t *bytes) noexcept {
         const std::uint32_t e = s[4];
         const std::uint32_t a = s[0];
         const std::uint32_t t1 = s[7] + (rotated(e, 6) ^ rotated(e, 11) ^ rotated(e, 25)) +
-                                 ((e & s[5]) ^ (~e & s[6])) + kRounds[t] + w[t];
+                                 ((e & s[5]) ^ (~e & s[6])) + kRoundConstants[t] + w[t];
         const std::uint32_t t2 = (rotated(a, 2) ^ rotated(a, 13) ^ rotated(a, 22)) +
                                  ((a & s[1]) ^ (a & s[2]) ^ (s[1] & s[2]));
         s = {t1 + t2, a, s[1], s[2], s[3] + t1, e, s[5], s[6]};

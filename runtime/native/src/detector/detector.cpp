@@ -3,6 +3,7 @@
 #include "detector/reasons.h"
 #include "engine/finite.h"
 #include "engine/trust.h"
+#include "numbers.h"
 #include "picture/render.h"
 #include "thread.h"
 
@@ -16,8 +17,6 @@
 
 namespace csflow {
 namespace {
-
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 std::int32_t widest(const PictureLimits &limits, std::int32_t region, std::int32_t most) {
     return limits.roi.width == 0 ? most : region;

@@ -3,14 +3,14 @@
 namespace csflow {
 namespace {
 
-constexpr const char *kRemedy = "install NVIDIA's driver, or open another device";
+constexpr const char *kInstallDriver = "install NVIDIA's driver, or open another device";
 constexpr int kMajor = 75; // CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, _MINOR
 constexpr int kMinor = 76;
 
 } // namespace
 
 CudaDriver::CudaDriver()
-    : library({"libcuda.so.1"}, "NVIDIA's driver", kRemedy),
+    : library({"libcuda.so.1"}, "NVIDIA's driver", kInstallDriver),
       init(library.function<decltype(init)>("cuInit")),
       device_count(library.function<decltype(device_count)>("cuDeviceGetCount")),
       device(library.function<decltype(device)>("cuDeviceGet")),

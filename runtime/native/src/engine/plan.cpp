@@ -22,7 +22,7 @@ std::uint64_t little_endian(std::string_view bytes) {
 std::int32_t byte_at(std::string_view bytes, std::size_t at) { return static_cast<unsigned char>(bytes[at]); }
 
 /// The fields of a plan's record that decide whether it may run.
-struct Record {
+struct PlanRecord {
     std::string onnx_sha256, plan_sha256;
     std::uint64_t plan_size;
     std::vector<std::string> compute_capabilities;
@@ -45,13 +45,13 @@ std::uint64_t size_at(const Json &record, const std::string &where) {
 }
 
 // Not strict: what else the builder writes down is of no consequence here.
-Record parse_record(const std::string &text, const std::string &where) {
+PlanRecord parse_plan_record(const std::string &text, const std::string &where) {
     const Json json = parse_json(text, CSFLOW_ENGINE_ERROR, where, kRebuild);
     const Json *version = json.find("format_version");
     if (version != nullptr && !(version->kind == Json::WHOLE && version->whole == 1)) {
         fail(CSFLOW_ENGINE_ERROR, "%s is of a version that this libcsflow does not read: update csflow", where.c_str());
     }
-    Record record{text_at(json, "onnx_sha256", where), text_at(json, "plan_sha256", where), size_at(json, where), {}};
+    PlanRecord record{text_at(json, "onnx_sha256", where), text_at(json, "plan_sha256", where), size_at(json, where), {}};
     if (const Json *listed = json.find("compute_capabilities")) {
         for (const Json &item : listed->items) {
             record.compute_capabilities.push_back(item.text);
@@ -98,7 +98,7 @@ Plan load_plan(const Bundle &bundle, const EngineName &engine, const Stage &stag
         fail(CSFLOW_BUNDLE_ERROR, "there is no %s: run 'csflow export --%s' on this machine", where.c_str(),
              engine.precision.c_str());
     }
-    const Record record = parse_record(File(bundle.path(), name + ".json").read(kMaxSettings), where + ".json");
+    const PlanRecord record = parse_plan_record(File(bundle.path(), name + ".json").read(kMaxSettings), where + ".json");
     const File file(bundle.path(), name);
     file.require_size(record.plan_size, kMaxPlan);
     Plan plan{file.read(kMaxPlan), {}, record.compute_capabilities};

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 namespace csflow {
 namespace {
@@ -12,9 +11,7 @@ namespace {
 using Files = std::map<std::string, std::string>;
 
 constexpr const char *kVerification = "verification.json";
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 constexpr double kTiny = 1e-12;
-constexpr std::size_t kMaxScores = 100000;
 
 std::vector<double> parse_scores(const Object &in, const char *name, bool may_lack) {
     std::vector<double> scores;

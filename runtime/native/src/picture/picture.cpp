@@ -7,7 +7,6 @@
 namespace csflow {
 namespace {
 
-constexpr std::int32_t kMaxSide = 65535;
 constexpr std::int64_t kMaxStride = std::int64_t{1} << 40;
 
 struct Layout {

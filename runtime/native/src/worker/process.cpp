@@ -17,7 +17,7 @@ namespace {
 
 constexpr int kStartMs = 300000; // a back end may compile for minutes
 constexpr int kEndMs = 1000;     // from a closed socket to the end of its process
-constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
+constexpr float kNoValue = std::numeric_limits<float>::quiet_NaN();
 
 [[noreturn]] void fail_resources(const char *what) {
     fail(CSFLOW_OUT_OF_MEMORY, "cannot make %s for csflow-worker (%s): raise the limit, or free memory", what,
@@ -71,12 +71,12 @@ void WorkerProcess::check_ready(const WorkerMessage &ready) {
     }
     width_ = ready.map_width;
     height_ = ready.map_height;
-    values_.assign(map().size(), kNaN);
+    values_.assign(map().size(), kNoValue);
 }
 
 float WorkerProcess::infer() {
     // A worker that does not write the map has none: not the last picture's.
-    std::fill_n(frame_.map(), values_.size(), kNaN);
+    std::fill_n(frame_.map(), values_.size(), kNoValue);
     if (!send_message(socket_.get(), worker_message(WORKER_PICTURE, ++sequence_))) {
         fail_ended();
     }
