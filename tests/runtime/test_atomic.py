@@ -11,6 +11,14 @@ import pytest
 
 from csflow.runtime.atomic import atomic_file, clear_killed, lock_file, sync_directory, write_atomic
 
+from ..conftest import REAL_FSYNC  # noqa: TID252 - tests are no package that could be named
+
+
+@pytest.fixture(autouse=True)
+def syncs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here they are real."""
+    monkeypatch.setattr(os, "fsync", REAL_FSYNC)
+
 
 def test_replaces_the_content_and_leaves_nothing_else(tmp_path: Path) -> None:
     write_atomic(tmp_path / "a" / "b", b"old")

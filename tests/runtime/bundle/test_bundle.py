@@ -24,11 +24,6 @@ def manifest(name: str = "old") -> Manifest:
     return Manifest(Preprocessing(64), Definitions(), {"name": name}, {}, {})
 
 
-@pytest.fixture(autouse=True)
-def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fsync", lambda _: None)
-
-
 @pytest.fixture
 def old(tmp_path: Path) -> Bundle:
     made = Bundle.create(tmp_path / "b", manifest(), {WEIGHTS: b"old", GRAPH: b"graph"})

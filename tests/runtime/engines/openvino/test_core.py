@@ -62,7 +62,7 @@ def test_pages_of_cached_graphs_leave_memory_and_come_back_when_read(tmp_path: P
     for file in (blob, other):
         with file.open("wb") as written:
             written.write(content)
-            os.fsync(written.fileno())
+            os.fdatasync(written.fileno())  # `os.fsync` does nothing in tests
     with contextlib.ExitStack() as stack:
         ours, theirs = (stack.enter_context(file.open("rb")) for file in (blob, other))
         mapped, untouched = (
