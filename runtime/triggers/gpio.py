@@ -93,8 +93,10 @@ class GpioTrigger(PendingTrigger):
     def _take(self, events: list[gpiod.EdgeEvent]) -> None:
         for event in events:
             for _ in range(event.line_seqno - self._seen - 1):
+                self._pending.wait_for_room()
                 self._pending.add("", event.timestamp_ns, missed=True)
             self._seen = event.line_seqno
+            self._pending.wait_for_room()
             self._pending.add("", event.timestamp_ns)
 
     def close(self) -> None:

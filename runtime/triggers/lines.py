@@ -56,6 +56,7 @@ class LineTrigger(PendingTrigger):
             lines.pop()  # the end of all, which was no key
         for line in lines:
             if (name := line[:MAX_LINE].decode("utf-8", "replace").strip()) or self._blank:
+                self._pending.wait_for_room()
                 self._pending.add(name)
         return bool(chunk)
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
+from collections import deque
 
 from csflow.runtime.errors import EndOfStream
 from csflow.runtime.trigger import Request
 from csflow.runtime.types import Frame, Result
 
-__all__ = ["MAX_ID", "MAX_PENDING", "Pending", "PendingTrigger", "short"]
+__all__ = ["MAX_ID", "MAX_PENDING", "MAX_WAITING", "Pending", "PendingTrigger", "short"]
 
 MAX_PENDING = 16
 """Requests that may wait; a further one is missed."""
+MAX_WAITING = 1000
+"""Missed ones with them; of a flood no more are read before some were answered."""
 MAX_ID = 64
 """Longest id of a request or a part in characters; what is longer is cut."""
 
@@ -22,9 +24,14 @@ class Pending:
     """Requests in the order of their arrival, from one thread to another."""
 
     def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[Request | Exception] = queue.SimpleQueue()
+        self._waiting: deque[Request] = deque()
+        self._end: Exception | None = None
         self._count = 0
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
+
+    def __len__(self) -> int:
+        """How many wait."""
+        return len(self._waiting)
 
     def add(
         self,
@@ -36,29 +43,36 @@ class Pending:
         missed: bool = False,
     ) -> Request:
         """A new request, with its number as id where it has no name; missed also where too many wait."""
-        with self._lock:
-            self._count += 1
-            number = self._count
-        missed = missed or self._queue.qsize() >= MAX_PENDING
         since_ns = time.monotonic_ns() if since_ns is None else since_ns
-        request = Request(short(name) or str(number), since_ns, short(part), deadline_s, missed)
-        self._queue.put(request)
+        with self._changed:
+            self._count += 1
+            missed = missed or len(self._waiting) >= MAX_PENDING
+            request = Request(short(name) or str(self._count), since_ns, short(part), deadline_s, missed)
+            self._waiting.append(request)
+            self._changed.notify_all()
         return request
 
+    def wait_for_room(self) -> None:
+        """For a thread that reads requests, before each: one that is flooded reads no faster than they are answered."""
+        with self._changed:
+            self._changed.wait_for(lambda: len(self._waiting) < MAX_WAITING or self._end is not None)
+
     def end(self, why: Exception | None = None) -> None:
-        """No more will come; `next` raises the reason, EndOfStream where there is none."""
-        self._queue.put(why or EndOfStream())
+        """No more will come; `next` raises the first reason, EndOfStream where there is none."""
+        with self._changed:
+            self._end = self._end or why or EndOfStream()
+            self._changed.notify_all()
 
     def next(self, timeout_s: float) -> Request | None:
         """As `Trigger.next`."""
-        try:
-            request = self._queue.get(timeout=timeout_s)
-        except queue.Empty:
-            return None
-        if isinstance(request, Exception):
-            self._queue.put(request)
-            raise request
-        return request
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._end is not None, timeout_s)
+            if self._waiting:
+                self._changed.notify_all()
+                return self._waiting.popleft()
+            if self._end is not None:
+                raise self._end
+        return None
 
 
 class PendingTrigger:

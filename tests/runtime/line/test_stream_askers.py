@@ -26,7 +26,7 @@ from .playing import detector, endless, run
 def test_requests_beyond_the_limit_are_answered_as_missed(calibrated_bundle: Bundle, pipe: tuple[int, int]) -> None:
     count = MAX_PENDING + 4
     trigger = given(pipe, b"x\n" * count)
-    while trigger._pending._queue.qsize() <= count:
+    while len(trigger._pending) < count:
         time.sleep(0.005)
     results, summary = run(calibrated_bundle, FakeSource(endless(), live=True), trigger)
     assert len(results) == count

@@ -6,6 +6,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.errors import ConfigError, EndOfStream
 from csflow.runtime.trigger import open_trigger
 from csflow.runtime.triggers.lines import MAX_LINE, LineTrigger
+from csflow.runtime.triggers.pending import MAX_WAITING
 
 from ..asked import given  # noqa: TID252 - tests are no package that could be named
 
@@ -52,6 +54,26 @@ def test_a_line_that_comes_in_parts_is_one_request_when_it_ends(pipe: tuple[int,
         request = trigger.next(30.0)
         assert request is not None
         assert request.id == "part-9"
+
+
+def test_a_flood_is_read_no_faster_than_it_is_answered(pipe: tuple[int, int]) -> None:
+    os.set_blocking(pipe[1], False)
+
+    def full(trigger: LineTrigger) -> bool:
+        try:
+            os.write(pipe[1], b"x\n" * 1000)
+        except BlockingIOError:
+            return len(trigger._pending) >= MAX_WAITING
+        return False
+
+    with LineTrigger(pipe[0]) as trigger:
+        for taken in (0, 5):
+            for _ in range(taken):
+                assert trigger.next(30.0) is not None
+            until_s = time.monotonic() + 60.0
+            while not full(trigger):
+                assert time.monotonic() < until_s
+            assert len(trigger._pending) == MAX_WAITING
 
 
 def test_without_a_standard_input_it_is_refused_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
