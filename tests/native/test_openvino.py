@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -162,3 +163,29 @@ def test_a_damaged_graph_is_found_before_it_is_parsed(calibrated: Path, binding:
     with pytest.raises(binding.LibraryError, match="SHA-256 differs") as caught:
         openvino(calibrated, "openvino-fp32")
     assert caught.value.status == -6
+
+
+def test_what_was_damaged_in_the_cache_is_compiled_again(calibrated: Path, openvino: Any, tmp_path: Path) -> None:
+    cache, device = tmp_path / "compiled", "openvino-fp32"
+
+    def errors() -> tuple[float, float]:
+        with openvino(calibrated, device, cache=str(cache).encode()) as detector:
+            found = detector.self_test()
+        return found.score_error, found.map_error
+
+    sound = errors()
+    blobs = {blob: blob.read_bytes() for blob in cache.rglob("*.blob")}
+    assert len(blobs) == 2
+    for blob, data in blobs.items():
+        blob.write_bytes(data[: len(data) // 2] + bytes(4096) + data[len(data) // 2 + 4096 :])
+    assert errors() == sound
+    seals = [(blob, blob.with_name(f"{blob.name}.sha256")) for blob in cache.rglob("*.blob")]
+    assert all(hashlib.sha256(b.read_bytes()).hexdigest() + f"  {b.name}\n" == s.read_text() for b, s in seals)
+    times = [blob.stat().st_mtime_ns for blob, _ in seals]
+    assert errors() == sound
+    assert [blob.stat().st_mtime_ns for blob, _ in seals] == times, "what is sound stays"
+    (*_, (blob, seal)) = seals
+    seal.unlink()
+    assert errors() == sound
+    assert seal.exists()
+    assert blob.exists()

@@ -19,6 +19,7 @@ from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.engine import Layer
 from csflow.runtime.engines.finite import all_finite, no_score
 from csflow.runtime.engines.name import EngineName
+from csflow.runtime.engines.openvino.blobs import seal_blobs, sound_folder
 from csflow.runtime.engines.openvino.core import has_bf16, new_core, return_free_memory, return_mapped_pages
 from csflow.runtime.engines.stages import Stage, stages
 from csflow.runtime.errors import BackendUnavailable, BundleCorrupted, BundleError, ConfigError, InferenceError
@@ -136,17 +137,20 @@ class OpenVINOEngine:
         return model
 
     def _compile(self, model: Any, stage: Stage, config: dict[str, str | int]) -> Any:
-        config = {**config, "INFERENCE_PRECISION_HINT": "bf16" if stage.precision == "bf16" else "f32"}
-        if self._cache is not None:
-            config["CACHE_DIR"] = str(self._cache)
+        hint, entry = "bf16" if stage.precision == "bf16" else "f32", self._bundle.manifest.files[stage.file]
+        config = {**config, "INFERENCE_PRECISION_HINT": hint}
+        folder = sound_folder(self._cache, entry.sha256, hint) if self._cache is not None else None
+        if folder is not None:
+            config["CACHE_DIR"] = str(folder)
         try:
             compiled = self._core.compile_model(model, "CPU", config)
-            large = self._bundle.manifest.files[stage.file].size >= LARGE
-            if self._cache is not None and large and not compiled.get_property("LOADED_FROM_CACHE"):
-                # What was compiled just now keeps the graph's weights beside its own. What comes from the cache has
-                # them in a mapped file, which need not stay in memory.
-                del compiled
-                compiled = self._core.compile_model(model, "CPU", config)
+            if folder is not None and not compiled.get_property("LOADED_FROM_CACHE"):
+                seal_blobs(folder)
+                if entry.size >= LARGE:
+                    # What was compiled just now keeps the graph's weights beside its own. What comes from the cache has
+                    # them in a mapped file, which need not stay in memory.
+                    del compiled
+                    compiled = self._core.compile_model(model, "CPU", config)
         except Exception as error:  # noqa: BLE001 - whatever its parsers raise on a damaged graph
             raise InferenceError(f"OpenVINO cannot compile the graphs: {_first_line(error)}") from None
         return compiled

@@ -1,5 +1,6 @@
 // OpenVINO on the CPU, through its C API, loaded when a detector is opened. As csflow.runtime.engines.openvino: one
 // compiled model for each graph; what a graph reads are the output buffers of those before it.
+#include "engine/blobs.h"
 #include "engine/engine.h"
 #include "engine/finite.h"
 #include "engine/memory.h"
@@ -19,14 +20,6 @@ namespace {
 
 constexpr const char *kExportAgain = "run 'csflow export' again";
 constexpr std::uint64_t kLarge = std::uint64_t{64} << 20; // bytes of a graph that is compiled twice at a first start
-
-std::unique_ptr<File> graph_of(const Bundle &bundle, const Stage &stage) {
-    if (stage.precision == "int8" && !bundle.has(stage.file)) {
-        fail(CSFLOW_BUNDLE_ERROR, "bundle %s has no %s: run 'csflow export --int8 --bundle %s'", bundle.path().c_str(),
-             stage.file.c_str(), bundle.path().c_str());
-    }
-    return bundle.checked(stage.file);
-}
 
 /// What a later graph reads of an earlier one.
 struct Features {
@@ -113,22 +106,27 @@ private:
         api_.check(api_.ov_core_read_model(core_.get(), graph->readable().c_str(), nullptr, model.out()),
                    CSFLOW_BUNDLE_CORRUPTED, ("read " + running.stage.file).c_str());
         prepare_inputs(running, *model.get());
-        build(running, *model.get(), cache);
-        if (!cache.empty() && bundle.manifest().files.at(running.stage.file).size >= kLarge && !is_cached(running)) {
-            // What was compiled just now keeps the graph's weights beside its own. What comes from the cache has them
-            // in a mapped file, which need not stay in memory.
-            running.compiled.reset();
-            build(running, *model.get(), cache);
+        const FileEntry &entry = bundle.manifest().files.at(running.stage.file);
+        const char *hint = bf16 ? "bf16" : "f32";
+        const std::string folder = sound_folder(cache, entry.sha256, hint);
+        build(running, *model.get(), hint, folder);
+        if (!folder.empty() && !is_cached(running)) {
+            seal_blobs(folder);
+            if (entry.size >= kLarge) {
+                // What was compiled just now keeps the graph's weights beside its own. What comes from the cache has
+                // them in a mapped file, which need not stay in memory.
+                running.compiled.reset();
+                build(running, *model.get(), hint, folder);
+            }
         }
         api_.check(api_.ov_compiled_model_create_infer_request(running.compiled.get(), running.request.out()),
                    CSFLOW_INFERENCE_ERROR, "prepare the graphs");
     }
 
-    void build(Running &running, const ov_model_t &model, const std::string &cache) {
-        const char *precision = running.stage.precision == "bf16" ? "bf16" : "f32";
+    void build(Running &running, const ov_model_t &model, const char *hint, const std::string &cache) {
         const std::size_t words = cache.empty() ? 4 : 6;
         api_.check(api_.ov_core_compile_model(core_.get(), &model, "CPU", words, running.compiled.out(),
-                                              "INFERENCE_PRECISION_HINT", precision, "PERFORMANCE_HINT", "LATENCY",
+                                              "INFERENCE_PRECISION_HINT", hint, "PERFORMANCE_HINT", "LATENCY",
                                               "CACHE_DIR", cache.c_str()),
                    CSFLOW_INFERENCE_ERROR, "compile the graphs");
     }

@@ -53,6 +53,14 @@ std::vector<Stage> stages(const Manifest &manifest, const EngineName &name) {
     return found;
 }
 
+std::unique_ptr<File> graph_of(const Bundle &bundle, const Stage &stage) {
+    if (stage.precision == "int8" && !bundle.has(stage.file)) {
+        fail(CSFLOW_BUNDLE_ERROR, "bundle %s has no %s: run 'csflow export --int8 --bundle %s'", bundle.path().c_str(),
+             stage.file.c_str(), bundle.path().c_str());
+    }
+    return bundle.checked(stage.file);
+}
+
 std::string plan_file(const EngineName &name, const std::string &graph) {
     return plan_folder(name) + "/" + graph + ".plan";
 }

@@ -20,6 +20,9 @@ struct Stage {
 /// CONFIG_ERROR where the name has another number of precisions than the bundle has graphs.
 std::vector<Stage> stages(const Manifest &manifest, const EngineName &name);
 
+/// A stage's graph, whose content was checked. BUNDLE_ERROR where the bundle has none.
+std::unique_ptr<File> graph_of(const Bundle &bundle, const Stage &stage);
+
 /// The plan of a graph inside the bundle: engines/<backend>/<precision>/<graph>.plan.
 std::string plan_file(const EngineName &name, const std::string &graph);
 
