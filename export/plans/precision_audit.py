@@ -1,7 +1,8 @@
 """Whether a plan multiplies in half precision and INT8 where its graph says so: what silently became wider is refused.
 
 A product of the graph counts as half where a layer made from it reads half tensors and half weights, and as float
-where one reads float tensors and float weights. Layers that only convert or pad decide nothing.
+where one reads float tensors and float weights. Layers that only convert or pad decide nothing. Kernels that TensorRT
+generates decide only where no other does the product: they convert, clamp and pad before one, and bear its name too.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ COVERED = 0.9
 """Least share of the graph's multiply-accumulates that must be found in the layers for them to count as evidence."""
 
 
+GENERATED = "kgen"
+"""Kind of the kernels that TensorRT writes for what lies between its own."""
 _AS_ASKED = {"INT8": ("int8",), "FLOAT16": ("half",)}
 """Types of a layer that fit a narrow product; of a wide one, narrow layers are found all the same."""
 
@@ -100,12 +103,17 @@ def audit_plan(products: Sequence[Product], layers: Sequence[EngineLayer], sourc
 
 def _type_in(product: Product, layers: Sequence[EngineLayer]) -> str:
     """'half', 'float', another type, or '' where no layer tells."""
-    found = {_reads(layer) for layer in layers if product.name in layer.nodes} - {""}
+    named = [layer for layer in layers if product.name in layer.nodes]
+    found = _types(layer for layer in named if layer.kind != GENERATED) or _types(named)
     if product.type == "INT8" and "int8" in found:
         # What rounds before it and scales after it bears its name too, and reads float.
         return "int8"
     # Where a product was split, the wider half decides.
     return "float" if "float" in found else next(iter(sorted(found)), "")
+
+
+def _types(layers: Iterable[EngineLayer]) -> set[str]:
+    return {_reads(layer) for layer in layers} - {""}
 
 
 def _reads(layer: EngineLayer) -> str:

@@ -7,7 +7,9 @@ import pytest
 
 from csflow.export.graphs.graph import backbone_graph
 from csflow.export.graphs.onnx_export import to_onnx
+from csflow.export.plans.graph_products import graph_products
 from csflow.export.plans.plan import build_plan
+from csflow.export.plans.precision_audit import audit_plan
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.engines.tensorrt.library import Library
 from csflow.runtime.engines.tensorrt.plan_record import BuildOptions
@@ -17,8 +19,10 @@ from csflow.toolkit.backbones.networks import build_backbone, resolve_name
 def test_every_graph_behind_the_backbone_becomes_a_plan(rtx: Library, method_bundle: Path) -> None:
     bundle = Bundle.open(method_bundle)
     for name in bundle.manifest.graphs[1:]:
-        built = build_plan(rtx, name, bundle.read(f"graphs/fp16/{name}.onnx"), BuildOptions(), lambda *_: None)
+        graph = bundle.read(f"graphs/fp16/{name}.onnx")
+        built = build_plan(rtx, name, graph, BuildOptions(), lambda *_: None)
         assert len(built.data) > 0
+        audit_plan(graph_products(graph, name), built.layers, built.source, name)
 
 
 @pytest.mark.parametrize(

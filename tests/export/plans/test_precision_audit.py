@@ -202,6 +202,16 @@ def test_a_product_that_is_float_in_one_of_its_layers_is_float() -> None:
         audit_plan((BIG,), [layer("big", HALF), layer("big", FLOAT, weights=FLOAT)], "build log", "plan")
 
 
+def test_what_clamps_and_pads_before_a_product_is_not_the_product() -> None:
+    # As TensorRT for RTX 1.7.1 prepares the features of PaDiM's triangles: float numbers below float bounds.
+    prepared = EngineLayer("MinConcCastSlic", "kgen", ("big", "clamp"), (FLOAT,), (FLOAT, Tensor("half", 8)))
+    assert audit_plan((BIG,), [prepared, layer("big", HALF)], "build log", "plan").half_in_plan == 1.0
+    with pytest.raises(EngineError, match="'big'"):
+        audit_plan((BIG,), [prepared, layer("big", FLOAT, weights=FLOAT)], "build log", "plan")
+    with pytest.raises(EngineError, match="'big'"):
+        audit_plan((BIG,), [prepared], "build log", "plan")
+
+
 @pytest.mark.parametrize(
     "layers",
     [
