@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,6 +23,15 @@ FIGURES = Figures(0, 2, 0.0, 0.0, None, 1.0, None, None, 0.0, None, None, 0.0, 0
 SECONDS = {"fp32": 0.02, "bf16": 0.005, "int8": 0.01}
 
 
+clock = SimpleNamespace(now=0.0)
+"""Seconds as the choice sees them: real ones depend on what else a machine does."""
+
+
+@pytest.fixture(autouse=True)
+def _own_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("csflow.runtime.engines.precision.time", SimpleNamespace(perf_counter=lambda: clock.now))
+
+
 class Timed(FakeEngine):
     """The fake engine, as slow as a precision and as far off."""
 
@@ -33,7 +42,7 @@ class Timed(FakeEngine):
 
     def infer(self, frames: Sequence[Frame]) -> list[Prediction]:
         """Predict after a while."""
-        time.sleep(self._seconds)
+        clock.now += self._seconds
         return [Prediction(p.score * (1 + self._error), p.anomaly_map) for p in super().infer(frames)]
 
 
