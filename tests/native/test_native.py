@@ -55,6 +55,16 @@ def test_every_python_error_has_a_status_and_the_other_way_round() -> None:
     assert len(set(statuses.values())) == len(statuses)
 
 
+def test_a_long_path_hides_neither_what_happened_nor_what_to_do(library: ctypes.CDLL, binding: ModuleType) -> None:
+    for path in ("/no/" + "x" * 430, "/no/" + "/".join(["ü" * 100] * 18), "/no/" + "x" * 200 + "/y" * 1950):
+        with pytest.raises(binding.LibraryError) as caught:
+            binding.Detector(library, path, device=b"fake")
+        words = str(caught.value)
+        known = words.startswith("no bundle at /no/") and words.endswith(": name one, or set CSFLOW_BUNDLE")
+        assert known or (words.startswith("cannot read /no/") and words.endswith(": File name too long"))
+        assert 400 < len(words.encode()) < 512
+
+
 def test_every_function_has_a_page_with_its_synopsis() -> None:
     text = " ".join(HEADER.read_text().split())
     declared = re.findall(r"CSFLOW_API ([^;]*?) ?CSFLOW_CALL (csflow_\w+)(\([^;]*\);)", text)

@@ -155,6 +155,21 @@ def test_openvino_out_of_process(calibrated: Path, openvino: Any, picture: Any, 
         assert same()
 
 
+def test_an_unverified_engine_comes_back_as_it_was(
+    trained_copy: Path, openvino: Any, picture: Any, binding: ModuleType
+) -> None:
+    image = picture(np.full((128, 128, 3), 90, np.uint8), "RGB8")
+    others = children(os.getpid()).keys()
+    with openvino(trained_copy, "worker", unverified=1) as detector:
+        before = detector.detect(image)
+        (worker,) = children(os.getpid()).keys() - others
+        os.kill(worker, signal.SIGKILL)
+        wait_until(lambda: children(os.getpid()).keys() - others - {worker} and accepts(detector, image, binding))
+        after = detector.detect(image)
+    assert (before.verified, after.verified) == (0, 0)
+    assert before.score == after.score
+
+
 def test_a_worker_killed_between_pictures_is_back_before_it_is_missed(line: Callable[..., Line]) -> None:
     box = line()
     before = box.score()

@@ -9,18 +9,38 @@ namespace csflow {
 namespace {
 
 // Plain bytes: a thread-local with a destructor would tie the library to the life of foreign threads.
-thread_local char last_error[512] = "";
+thread_local char last_error[kErrorBytes] = "";
+
+constexpr std::size_t kErrorLongest = 5120; // before it is cut: a path may have 4096 bytes
+constexpr std::size_t kErrorHead = 160;
+constexpr const char *kErrorGap = " ... ";
+
+bool is_inside_character(char c) noexcept { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
 
 } // namespace
 
-void store_error(const char *message) noexcept { std::snprintf(last_error, sizeof last_error, "%s", message); }
+// What happened stands at the beginning, why and what to do at the end; a long path between them gives way.
+void store_error(const char *message) noexcept {
+    const std::size_t length = std::strlen(message);
+    if (length < kErrorBytes) {
+        std::memmove(last_error, message, length + 1);
+        return;
+    }
+    const char *tail = message + length - (kErrorBytes - kErrorHead - std::strlen(kErrorGap));
+    while (is_inside_character(*++tail)) {
+    }
+    copy_text(message, last_error, kErrorHead);
+    std::strcat(std::strcat(last_error, kErrorGap), tail);
+}
 
 void fail(csflow_status status, const char *format, ...) {
     const PlainNumbers plain;
     va_list arguments;
     va_start(arguments, format);
-    std::vsnprintf(last_error, sizeof last_error, format, arguments);
+    char whole[kErrorLongest];
+    std::vsnprintf(whole, sizeof whole, format, arguments);
     va_end(arguments);
+    store_error(whole);
     throw Failure{status};
 }
 
@@ -30,7 +50,7 @@ std::size_t copy_text(const char *from, char *to, std::size_t size) noexcept {
     const std::size_t length = std::strlen(from);
     if (size > 0) {
         std::size_t cut = length < size ? length : size - 1;
-        while (cut < length && cut > 0 && (static_cast<unsigned char>(from[cut]) & 0xC0) == 0x80) {
+        while (cut < length && cut > 0 && is_inside_character(from[cut])) {
             --cut;
         }
         std::memcpy(to, from, cut);

@@ -3,10 +3,14 @@
 
 #include "csflow.h"
 
+#include <cstddef>
 #include <exception>
 #include <new>
 
 namespace csflow {
+
+/// Room for an error's words with their final zero, wherever they are kept.
+constexpr std::size_t kErrorBytes = 512;
 
 /// Thrown inside the library only. The message has been stored by `fail` already.
 struct Failure {
@@ -16,7 +20,7 @@ struct Failure {
 /// Store the message (printf) as this thread's last error and throw.
 [[noreturn, gnu::format(printf, 2, 3)]] void fail(csflow_status status, const char *format, ...);
 
-/// Store `message` as this thread's last error. Neither allocates nor throws.
+/// Store `message` as this thread's last error; one that is too long loses its middle. Neither allocates nor throws.
 void store_error(const char *message) noexcept;
 
 /// This thread's last error; valid until its next one.

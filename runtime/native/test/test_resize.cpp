@@ -1,8 +1,11 @@
-// Every form of the resize gives the same bytes, on every processor. Rounds: the argument, or few.
+// Every form of the resize gives the same bytes, on every processor; what is no number in the map of a tile stays it.
+// Rounds: the argument, or few.
 #include "check.h"
 #include "picture/resize_kernels.h"
+#include "picture/tiles.h"
 #include "bundle/sha256.h"
 
+#include <cmath>
 #include <random>
 #include <string>
 
@@ -45,9 +48,30 @@ std::vector<std::uint8_t> resized(const Picture &picture, std::int32_t size, con
     return out;
 }
 
+// Whichever of two tiles that overlap comes first.
+void test_what_is_no_number_stays_it() {
+    const csflow::Tiles tiles{4, 2};
+    const csflow::TileGrid grid(tiles, {0, 0, 6, 4});
+    const std::vector<float> odd(4, std::nanf("")), large(4, 9.0F);
+    const csflow::Map maps[] = {{odd.data(), 2, 2}, {large.data(), 2, 2}};
+    csflow::Stitched stitched(tiles, 6, 4, maps[0]);
+    for (int first : {0, 1}) {
+        stitched.begin(grid, maps[0]);
+        stitched.add(grid.box(0), maps[first]);
+        stitched.add(grid.box(1), maps[1 - first]);
+        const csflow::Map all = stitched.map();
+        CHECK(grid.size() == 2 && all.width == 3 && all.height == 2);
+        for (int column = 0; column < 3; ++column) {
+            const bool alone = column == (first == 0 ? 2 : 0);
+            CHECK(alone ? all.values[column] == 9.0F : std::isnan(all.values[column]));
+        }
+    }
+}
+
 } // namespace
 
 int main(int count, char **arguments) {
+    test_what_is_no_number_stays_it();
     const int rounds = count > 1 ? std::atoi(arguments[1]) : kRounds;
     const std::vector<csflow::Kernels> forms = csflow::kernels_of_this_processor();
     std::string hashes;

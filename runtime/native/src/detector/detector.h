@@ -93,7 +93,7 @@ private:
     Map map_{}; // in the picture as it came: the engine's, moved back or stitched
 
     std::mutex error_mutex_;
-    char error_[512] = "";
+    char error_[kErrorBytes] = "";
 };
 
 /// CLOCK_MONOTONIC in nanoseconds.

@@ -2,6 +2,8 @@
 // memory. The host trusts nothing that it receives.
 #pragma once
 
+#include "status.h"
+
 #include <cstddef>
 #include <cstdint>
 
@@ -24,9 +26,9 @@ struct WorkerMessage {
     std::int32_t map_width, map_height;
     std::uint32_t reserved;
     char bundle_sha256[72];
-    char text[400]; // READY: version of the worker; FAILURE: what happened
+    char text[kErrorBytes]; // READY: version of the worker; FAILURE: what happened
 };
-static_assert(sizeof(WorkerMessage) == 512, "no padding");
+static_assert(sizeof(WorkerMessage) == 112 + kErrorBytes, "no padding");
 
 // Where the worker finds its two descriptors, and how it ends when the engine fails.
 constexpr int kWorkerSocket = 3;

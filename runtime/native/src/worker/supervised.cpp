@@ -216,7 +216,7 @@ private:
     std::unique_ptr<WorkerProcess> worker_;
     csflow_status lost_ = CSFLOW_OK; // why there is no worker
     bool latched_ = false;
-    char words_[400] = "";
+    char words_[kErrorBytes] = "";
 };
 
 } // namespace
