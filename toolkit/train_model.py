@@ -68,11 +68,10 @@ def train_model(
         shared: where features lie, or are to lie, that other trainings read too; in `path` + ".training" unless given.
 
     Raises:
-        DataError: the pictures cannot be used, or more than a tenth of the good ones do not show the part that is to be
-            aligned. Fewer are left out, and told.
+        DataError: the pictures cannot be used, or of the good ones over a tenth do not show the part to align.
         ConfigError: the backbone or its weights cannot be had, the method cannot work with its features, or the
             checkpoint is of another training.
-        BundleError: `path` exists and is no bundle, or may not be written.
+        BundleError: `path` is no bundle or may not be written, or another training works for it.
         SinkError: there is no room for the features or the bundle.
     """
     Bundle.check_target(path)
@@ -87,28 +86,29 @@ def train_model(
     training_images = listing(dataset.root, job.hashes, how.window, before)
     golden = golden_pictures(how, job.golden, defects)
     require_room(path, job.backbone.trunk, job.empty_head())
-    if fresh:
+    with job.unfinished.alone():
+        if fresh:
+            job.discard_progress()
+        if not job.progress.exists():
+            reporter.say(job.forecast())
+        job.unfinished.begin()
+        job, learnt = job.learnt()
+        features = job.features(shared)
+        fitted = job.fit(features)
+        scores_of, good_scores = job.good_scores(fitted, features)
+        model = Model(job.backbone, fitted.head, dataclasses.replace(job.model, head=fitted.head.config))
+        manifest = Manifest(
+            job.extraction.how,
+            plan.start.bundle.manifest.definitions if plan.start else model.definitions,
+            model.config.to_mapping(),
+            {**job.provenance(scores_of, dataset.set_aside), "fit": {**learnt, **fitted.facts}},
+            {},
+            model.method.name,
+            model.graphs,
+        )
+        scored = score_golden(model, golden, good_scores)
+        bundle = Bundle.create(path, manifest, {**model.weight_files(manifest.provenance), **scored, **training_images})
         job.discard_progress()
-    if not job.progress.exists():
-        reporter.say(job.forecast())
-    job.unfinished.begin()
-    job, learnt = job.learnt()
-    features = job.features(shared)
-    fitted = job.fit(features)
-    scores_of, good_scores = job.good_scores(fitted, features)
-    model = Model(job.backbone, fitted.head, dataclasses.replace(job.model, head=fitted.head.config))
-    manifest = Manifest(
-        job.extraction.how,
-        plan.start.bundle.manifest.definitions if plan.start else model.definitions,
-        model.config.to_mapping(),
-        {**job.provenance(scores_of, dataset.set_aside), "fit": {**learnt, **fitted.facts}},
-        {},
-        model.method.name,
-        model.graphs,
-    )
-    scored = score_golden(model, golden, good_scores)
-    bundle = Bundle.create(path, manifest, {**model.weight_files(manifest.provenance), **scored, **training_images})
-    job.discard_progress()
     return bundle
 
 

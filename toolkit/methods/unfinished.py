@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,13 +12,15 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from csflow.runtime import schema
-from csflow.runtime.atomic import write_atomic
-from csflow.runtime.errors import ConfigError, SinkError
+from csflow.runtime.atomic import lock_file, write_atomic
+from csflow.runtime.errors import BundleError, ConfigError, SinkError
 from csflow.runtime.machine.names import shown
 
 __all__ = ["Unfinished", "require_fingerprint"]
 
 SETTINGS = "settings.json"
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
+"""Of file systems that know no locks: there nobody can be kept out."""
 SHOWN = 4
 LONG = 40
 """Characters beyond which a value, a hash or a picture, tells nobody anything."""
@@ -42,15 +46,32 @@ class Unfinished:
                 raise ConfigError(f"{file} is damaged, or cannot be read: start over with --fresh") from None
             require_fingerprint(file, metadata, self.fingerprint, self._differences())
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the place of the work. Raises BundleError where another training has it, SinkError where it cannot be.
+
+        Two would write features and checkpoint over each other's.
+        """
+        work = self.folder.parent
+        try:
+            lock = lock_file(work / "lock")
+        except BlockingIOError:
+            raise BundleError(f"another training works in {work}: wait for it, or name another --bundle") from None
+        except OSError as error:
+            if error.errno in NO_LOCKS:
+                yield
+                return
+            raise _unwritable(work, error) from None
+        with lock:
+            yield
+
     def begin(self) -> None:
         """Write down whose progress the folder will hold; raises SinkError where it cannot be written."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             write_atomic(self.folder / SETTINGS, schema.dump_json(dict(self.settings)))
         except OSError as error:
-            raise SinkError(
-                f"cannot write {self.folder} ({error.strerror or error}): free the disk or name another --bundle"
-            ) from None
+            raise _unwritable(self.folder, error) from None
 
     def _differences(self) -> str:
         """What was another setting, in words; empty where nobody wrote it down."""
@@ -63,6 +84,11 @@ class Unfinished:
         told = [_told(name, before.get(name), now.get(name)) for name in names[:SHOWN]]
         more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
         return f"{', '.join(told)}{more}" if told else ""
+
+
+def _unwritable(folder: Path, error: OSError) -> SinkError:
+    why = error.strerror or error
+    return SinkError(f"cannot write {folder} ({why}): free the disk or name another --bundle")
 
 
 def require_fingerprint(file: Path, metadata: Mapping[str, str], fingerprint: str, differences: str = "") -> None:

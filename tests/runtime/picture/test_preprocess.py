@@ -13,7 +13,7 @@ from PIL import Image
 
 from csflow.runtime.bundle.manifest import Preprocessing
 from csflow.runtime.errors import SourceError
-from csflow.runtime.picture.preprocess import preprocess
+from csflow.runtime.picture.preprocess import pieces_of, preprocess
 
 
 def noise(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
@@ -126,3 +126,44 @@ def test_a_picture_of_the_models_size_comes_back_as_pillow_would_give_it(flipped
     np.testing.assert_array_equal(made, preprocess(Image.fromarray(image), Preprocessing(64)))
     assert made.flags["C_CONTIGUOUS"]
     assert not np.shares_memory(made, image), "a camera's buffer may be written again"
+
+
+def test_a_picture_without_tiles_is_one_piece_which_is_itself_prepared() -> None:
+    image, how = noise(40, 50), Preprocessing(32, (5, 4, 40, 30))
+    pieces = pieces_of(image, how)
+    assert (len(pieces), pieces.grid, pieces.pose) == (1, None, None)
+    np.testing.assert_array_equal(pieces[0], preprocess(image, how))
+    for index in (-1, 1):
+        with pytest.raises(IndexError):
+            pieces[index]
+    assert [piece is pieces[0] for piece in pieces.some()] == [True]
+
+
+def test_tiles_are_cut_from_the_region_and_a_few_are_spread_over_it() -> None:
+    image, how = noise(160, 100), Preprocessing(32, (4, 6, 96, 150), tiles=(40, 10))
+    pieces = pieces_of(image, how)
+    assert len(pieces) == 15
+    for index in (0, 7, 14):
+        x, y, w, h = pieces.grid.box(index) if pieces.grid else (0, 0, 0, 0)
+        assert (x >= 4, y >= 6, x + w <= 100, y + h <= 156) == (True,) * 4
+        np.testing.assert_array_equal(pieces[index], preprocess(image[y : y + h, x : x + w], Preprocessing(32)))
+    chosen = [next(i for i in range(15) if np.array_equal(pieces[i], piece)) for piece in pieces.some()]
+    assert chosen == [0, 2, 4, 5, 7, 9, 10, 12, 14]
+
+
+@pytest.mark.parametrize("image", [noise(30, 100)[..., 0], noise(160, 100).astype(np.float32), noise(155, 100)])
+def test_tiles_of_what_is_no_such_picture_are_refused_at_once(image: Any) -> None:
+    with pytest.raises(SourceError, match=r"expected an image|leaves the image of 100x155"):
+        pieces_of(image, Preprocessing(32, (4, 6, 96, 150), tiles=(40, 10)))
+
+
+def test_ignored_areas_are_painted_over_to_their_last_pixel_and_no_farther() -> None:
+    image = np.full((64, 64, 3), 200, np.uint8)
+    painted = preprocess(image, Preprocessing(64, ignore=((10, 20, 5, 7), (60, 60, 4, 4))))
+    changed = (painted != 200).any(axis=2)
+    expected = np.zeros((64, 64), bool)
+    expected[20:27, 10:15] = expected[60:, 60:] = True
+    np.testing.assert_array_equal(changed, expected)
+    inside = preprocess(image, Preprocessing(32, (12, 22, 32, 32), ignore=((10, 20, 5, 7),)))
+    assert (inside != 200).any(axis=2).nonzero()[0].max() == 4
+    assert (inside != 200).any(axis=2).nonzero()[1].max() == 2

@@ -10,10 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from csflow.runtime.plc.process_image import (
+    MAP_VERSION,
+    NO_SHARE,
     ORDER_REGISTERS,
     REPORT_REGISTERS,
+    Control,
     Orders,
     Report,
+    Status,
     pack,
     registers,
     unpack,
@@ -40,22 +44,32 @@ def test_a_report_comes_back_as_it_went(score: float, number: int, part: str, lo
     assert unpack(Report, data, low_word_first) == report
 
 
-def test_the_places_that_programs_in_controllers_know() -> None:
+def test_the_bits_and_sizes_that_programs_in_controllers_know() -> None:
+    control = "ENABLE TRIGGER RESULT_ACK BUFFER_RESULTS EXECUTE CLEAR_ERROR SET_OFFLINE"
+    status = (
+        "ONLINE READY TRIGGER_ACK BUSY ACQ_DONE RESULT_VALID RESULT_TOGGLE OVERRUN CMD_EXECUTING CMD_DONE CMD_FAILED "
+        "WARNING ERROR MISSED_TRIGGER RECIPE_READY"
+    )
+    for bits, names in ((Control, control), (Status, status)):
+        assert {bit.name: bit.value for bit in bits} == {name: 2**i for i, name in enumerate(names.split())}
+    assert (MAP_VERSION, ORDER_REGISTERS, REPORT_REGISTERS, NO_SHARE) == (256, 32, 128, 65535)
+    assert Report().map_version == 256
+
+
+def test_every_register_keeps_its_place() -> None:
     """A change of this list needs another MAP_VERSION."""
-    places = {name: place for place, _, _, name, _ in registers(Orders)}
-    assert places == {
-        "CONTROL": 0,
-        "HEARTBEAT": 1,
-        "TRIGGER_ID": 2,
-        "COMMAND": 4,
-        "ARGUMENT": 5,
-        "DEADLINE_MS": 6,
-        "PART_ID": 8,
-    }
-    known = {"STATUS": 0, "STATE": 2, "BOOT_ID": 8, "MAP_VERSION": 10, "SEQUENCE_BEGIN": 16, "VERDICT": 17}
-    known |= {"RESULT_TRIGGER_ID": 18, "RESULT_ID": 20, "SCORE": 24, "RESULT_BOOT_ID": 57, "SEQUENCE_END": 63}
-    known |= {"TRIGGERS": 64, "MISSED": 76}
-    assert known.items() <= {name: place for place, _, _, name, _ in registers(Report)}.items()
+    orders = "0 CONTROL 1 HEARTBEAT 2 TRIGGER_ID 4 COMMAND 5 ARGUMENT 6 DEADLINE_MS 8 PART_ID"
+    report = (
+        "0 STATUS 1 HEARTBEAT 2 STATE 3 ERROR_CODE 4 WARNING_CODE 5 RECIPE 6 RECIPE_CRC 8 BOOT_ID 10 MAP_VERSION "
+        "11 ACQUIRED_ID 12 REFUSED_ID 16 SEQUENCE_BEGIN 17 VERDICT 18 RESULT_TRIGGER_ID 20 RESULT_ID 22 QUALITY "
+        "23 REASON 24 SCORE 26 THRESHOLD 28 RATIO_X1000 29 P_X10000 30 RECIPE_USED 31 ACQUISITION_MS "
+        "32 PROCESSING_MS 33 TOTAL_MS 34 FRAME_AGE_MS 36 PEAK_X 37 PEAK_Y 40 PENDING 41 RESULT_PART_ID "
+        "57 RESULT_BOOT_ID 59 RECIPE_CRC_USED 63 SEQUENCE_END 64 TRIGGERS 66 COMPLETED 68 OK 70 NOK 72 UNCERTAIN "
+        "74 ERROR 76 MISSED 78 OVERRUNS 80 CAMERA_RECONNECTS 82 WORKER_RESTARTS 86 UPTIME_S 96 TEMPERATURE_X10 "
+        "99 FREE_DISK_MB"
+    )
+    for block, places in ((Orders, orders), (Report, report)):
+        assert " ".join(f"{place} {name}" for place, _, _, name, _ in registers(block)) == places
 
 
 def test_words_lie_big_endian_and_the_high_word_first_unless_asked() -> None:

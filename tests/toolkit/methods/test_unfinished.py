@@ -1,13 +1,16 @@
 """Whose an unfinished training is, and what is said where it is another's."""
 
 import dataclasses
+import errno
+import os
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from csflow.runtime.errors import ConfigError
+from csflow.runtime.errors import BundleError, ConfigError, SinkError
 from csflow.toolkit.methods.unfinished import Unfinished
 
 SETTINGS = {"pictures": "a" * 64, "method": "glad", "head": {"components": 50}, "window": None}
@@ -29,6 +32,26 @@ def test_progress_of_the_same_training_is_gone_on_with(unfinished: Unfinished) -
 def test_where_nothing_was_kept_other_settings_may_begin(tmp_path: Path) -> None:
     Unfinished(tmp_path, "mine", SETTINGS).begin()
     Unfinished(tmp_path, "other", {"method": "padim"}).require_same()
+
+
+def test_two_trainings_for_one_bundle_do_not_work_at_once(unfinished: Unfinished) -> None:
+    refused = pytest.raises(BundleError, match=r"another training works in .*: wait for it")
+    with unfinished.alone(), refused, unfinished.alone():
+        raise AssertionError("two at once")
+    with unfinished.alone():
+        pass
+
+
+@pytest.mark.parametrize(("number", "refused"), [(errno.ENOLCK, False), (errno.EROFS, True)])
+def test_without_locks_work_goes_on_and_without_a_disk_it_does_not(
+    unfinished: Unfinished, monkeypatch: pytest.MonkeyPatch, number: int, refused: bool
+) -> None:
+    def fail(_path: Path) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("csflow.toolkit.methods.unfinished.lock_file", fail)
+    with pytest.raises(SinkError, match="cannot write") if refused else nullcontext(), unfinished.alone():
+        assert not refused
 
 
 def test_what_differs_is_said(unfinished: Unfinished) -> None:
