@@ -59,10 +59,11 @@ def test_recipes_change_between_parts_and_no_trigger_is_lost(over: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("over", ["modbus", "lines", "opcua"])
 def test_a_controller_without_checks_lets_defects_pass(over: str) -> None:
-    plan = Plan(Faults(frozen=0.02, frozen_ms=200), guards=Guards(fresh=False, id_echo=False, boot_id=False))
+    handshakes, frozen = (20, 0.2) if over == SLOW else (100, 0.02)
+    plan = Plan(Faults(frozen=frozen, frozen_ms=200), guards=Guards(fresh=False, id_echo=False, boot_id=False))
     account = Account()
-    for seed in range(30):
-        account = rehearse(100, OVER[over], seed, plan)
+    for seed in range(3000 // handshakes):
+        account = rehearse(handshakes, OVER[over], seed, plan)
         if account.escapes:
             break
     assert account.escapes > 0
