@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from csflow.calibration.cli import rate
 from csflow.runtime.cli.command import Command, backend_option, echo_json, pixels_option, require
 
 __all__ = ["compare"]
@@ -26,7 +27,10 @@ EXAMPLES = ("csflow compare images/ --methods cs-flow,mahalanobis --backbone tf_
     "combined judgement of two that are named.",
 )
 @click.option(
-    "--backbone", default="tf_efficientnet_b5.aa_in1k", show_default=True, help="timm name of an EfficientNet."
+    "--backbone",
+    default="tf_efficientnet_b5.aa_in1k",
+    show_default=True,
+    help="timm name of a network with feature maps.",
 )
 @click.option(
     "--backbone-weights", default="auto", show_default=True, metavar="WHERE", help="As csflow train takes it."
@@ -35,8 +39,8 @@ EXAMPLES = ("csflow compare images/ --methods cs-flow,mahalanobis --backbone tf_
 @click.option("--any-size", is_flag=True, help="Take pictures of different sizes, or smaller than the model input.")
 @click.option(
     "--false-reject-rate",
-    type=click.FloatRange(0.0, 1.0, min_open=True, max_open=True),
-    default=0.01,
+    type=rate,
+    default="1%",
     show_default=True,
     help="At most this share of good parts may be rejected, as csflow calibrate takes it.",
 )

@@ -18,7 +18,9 @@ LINKS = ("null", "modbus")
 
 @click.command(cls=Command, examples=EXAMPLES)
 @click.option("--over", type=click.Choice(LINKS), default="modbus", show_default=True, help="Which adapter carries it.")
-@click.option("--handshakes", type=click.IntRange(1, 10_000_000), default=1000, show_default=True, metavar="N")
+@click.option(
+    "--handshakes", type=click.IntRange(1, 10_000_000), default=1000, show_default=True, metavar="N", help="Parts."
+)
 @click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Of everything random.")
 @click.option(
     "--recipe-every", type=click.IntRange(0), default=0, metavar="N", help="Change the recipe after each N parts."

@@ -57,7 +57,7 @@ def test_each_method_has_a_bundle_and_a_row(
 
 
 def test_too_few_pictures_for_thresholds_are_told_before_a_training(product_line: Path, tmp_path: Path) -> None:
-    words = [*SMALL[:-1], "0.001", "--methods", "mahalanobis", "--bundles", str(tmp_path / "made")]
+    words = [*SMALL[:-1], "0.1%", "--methods", "mahalanobis", "--bundles", str(tmp_path / "made")]
     result = CliRunner().invoke(compare, [str(product_line), *words])
     assert "need 2995 good parts" in result.output
     assert not (tmp_path / "made").exists()

@@ -107,6 +107,12 @@ def test_a_region_that_leaves_the_image_is_refused(roi: tuple[int, int, int, int
         preprocess(noise(40, 50), Preprocessing(32, roi))
 
 
+@pytest.mark.parametrize("area", [(0, 0, 51, 40), (0, 0, 50, 41), (49, 39, 2, 1)])
+def test_an_ignored_area_that_leaves_the_image_is_refused(area: tuple[int, int, int, int]) -> None:
+    with pytest.raises(SourceError, match=r"ignored rectangle .* leaves the image of 50x40"):
+        preprocess(noise(40, 50), Preprocessing(32, ignore=(area,)))
+
+
 def test_a_region_may_touch_the_border() -> None:
     assert preprocess(noise(40, 50), Preprocessing(32, (10, 8, 40, 32))).shape == (32, 32, 3)
 
