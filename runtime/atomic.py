@@ -12,8 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["atomic_file", "clear_killed", "final_path", "lock_file", "sync_directory", "write_atomic"]
+__all__ = ["NO_LOCKS", "atomic_file", "clear_killed", "final_path", "lock_file", "sync_directory", "write_atomic"]
 
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
+"""What file systems say that know no locks: there nobody can be kept out."""
 _TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}\.tmp")
 """As `atomic_file` names them."""
 _HIDDEN = re.compile(r"\.(.+?)(?:\.[a-z0-9_]{8}\.tmp|\.staged)")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,15 +11,13 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from csflow.runtime import schema
-from csflow.runtime.atomic import lock_file, write_atomic
+from csflow.runtime.atomic import NO_LOCKS, lock_file, write_atomic
 from csflow.runtime.errors import BundleError, ConfigError, SinkError
 from csflow.runtime.machine.names import shown
 
 __all__ = ["Unfinished", "require_fingerprint"]
 
 SETTINGS = "settings.json"
-NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
-"""Of file systems that know no locks: there nobody can be kept out."""
 SHOWN = 4
 LONG = 40
 """Characters beyond which a value, a hash or a picture, tells nobody anything."""

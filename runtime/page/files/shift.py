@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import threading
 from collections.abc import Callable
@@ -11,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from csflow.runtime.atomic import lock_file, write_atomic
+from csflow.runtime.atomic import NO_LOCKS, lock_file, write_atomic
 from csflow.runtime.errors import ConfigError, SinkError
 from csflow.runtime.schema import SchemaError, dump_json, from_mapping, parse_json, to_mapping
 from csflow.runtime.sink import sink_error
@@ -106,7 +105,7 @@ def _locked(path: Path) -> BinaryIO:
     except BlockingIOError:
         raise ConfigError(f"another csflow run counts its shift in {path}: give each run a file of its own") from None
     except OSError as error:
-        if error.errno in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+        if error.errno in NO_LOCKS:
             raise SinkError(
                 f"{path} cannot be locked ({error.strerror}): name a file on a disk of this machine"
             ) from None
