@@ -210,7 +210,12 @@ def left_out_scores(z: Tensor, shrinkage: float, variants: int = 1) -> Tensor:
 
 
 def ledoit_wolf(samples: Tensor) -> float:
-    """Ledoit and Wolf's share of the identity for centred samples (N, D) (J. of Multivariate Analysis 88, 2004)."""
+    """Ledoit and Wolf's share of the identity for centred samples (N, D) (J. of Multivariate Analysis 88, 2004).
+
+    1 below three samples: two lie on a line, and their products, which are equal, seem to be known without error.
+    """
+    if len(samples) < 3:
+        return 1.0
     from sklearn.covariance import ledoit_wolf_shrinkage
 
     return max(float(ledoit_wolf_shrinkage(samples.numpy(), assume_centered=True)), 1e-6)

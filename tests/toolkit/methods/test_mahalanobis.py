@@ -9,7 +9,7 @@ import torch
 
 from csflow.runtime.errors import DataError
 from csflow.toolkit.features import FeatureFiles
-from csflow.toolkit.methods.gaussian import PLACE_SHRINKAGE, left_out_scores, pooled
+from csflow.toolkit.methods.gaussian import PLACE_SHRINKAGE, ledoit_wolf, left_out_scores, pooled
 from csflow.toolkit.methods.mahalanobis import Mahalanobis, MahalanobisConfig, MahalanobisHead, MahalanobisTraining
 from csflow.toolkit.methods.method import SCORE_FLOOR, Workplace
 
@@ -117,3 +117,10 @@ def test_two_equal_pictures_still_give_a_score_and_one_is_too_few() -> None:
     assert 0.0 < score[0] < float("inf")
     with pytest.raises(DataError, match="at least 2"):
         fit(features(1))
+
+
+def test_of_two_samples_no_correlation_is_believed() -> None:
+    samples = torch.randn(4, 50, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    centred = [part - part.mean(dim=0) for part in (samples[:2], samples[:3])]
+    assert ledoit_wolf(centred[0]) == 1.0
+    assert 0.1 < ledoit_wolf(centred[1]) <= 1.0
