@@ -1,5 +1,7 @@
 """The GLAD graph: a logarithm of a sum that every runtime takes alike, a selection, and no number out of no number."""
 
+import dataclasses
+
 import numpy as np
 import onnx
 import pytest
@@ -30,6 +32,13 @@ def head() -> GladHead:
     return made.eval()
 
 
+def scored_by(head: GladHead, deepest: int) -> GladHead:
+    """The same head, its score read from so many maps."""
+    made = GladHead(dataclasses.replace(head.config, score_maps=deepest), SHAPES)
+    made.load_state_dict(head.state_dict())
+    return made.eval()
+
+
 def features() -> list[np.ndarray]:
     draw = np.random.default_rng(1)
     return [draw.normal(size=(2, *shape)).astype(np.float32) for shape in SHAPES]
@@ -46,7 +55,9 @@ def test_the_sum_of_exponentials_is_written_out_and_one_selection_is_in_the_grap
     assert operators.count("MatMul") == 1 + 4
 
 
-def test_openvino_gives_what_torch_gives_and_no_score_for_what_is_no_number(head: GladHead) -> None:
+@pytest.mark.parametrize("deepest", [0, 1])
+def test_openvino_gives_what_torch_gives_and_no_score_for_what_is_no_number(head: GladHead, deepest: int) -> None:
+    head = scored_by(head, deepest)
     openvino = pytest.importorskip("openvino", reason="OpenVINO is not installed")
     core = openvino.Core()
     model = core.read_model(to_onnx(glad_graph(head, SHAPES)))
