@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # SciPy's distance to the nearest defect is small in one corner of a picture that has no defect.
 #
-# Version:  scipy 1.17.1, ndimage.distance_transform_edt, beside opencv-python-headless 5.0.0.93; SciPy's issue 1616, open
+# Version:  scipy 1.17.1, ndimage.distance_transform_edt, beside opencv-python-headless 5.0.0.93; SciPy's issue 1616,
+#           open
 # Expected: Distances to the nearest zero of a mask without zeros are infinite, or very large, or an error.
-# Seen:     They are those to a pixel outside of the picture, in row -1 and column 0: 1 in the upper left corner, growing
+# Seen:     They are those to a pixel outside of the picture, in row -1 and column 0: 1 in the upper left corner, more
 #           to the right and down. distance_transform_cdt gives -1 everywhere, OpenCV's distanceTransform 1.8e19.
 # Costs:    A tolerance zone round labelled defects, "pixels within 20 of a defect do not count as false alarms", puts
 #           one into the upper left corner of every good picture; weights by distance are wrong in good pictures alone.
