@@ -4,8 +4,8 @@ from __future__ import annotations
 
 __all__ = ["edges"]
 
-BLOCKS = 4
-"""Blocks of as many rows take 10/16 of the products and of the memory of the whole matrix."""
+BLOCKS = 8
+"""Blocks of as many rows take 9/16 of the products and of the memory of the whole matrix."""
 ALIGNED = 16
 """Rows of a block are a multiple: float32 numbers of one AVX-512 register."""
 

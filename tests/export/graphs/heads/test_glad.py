@@ -51,8 +51,8 @@ def test_the_sum_of_exponentials_is_written_out_and_one_selection_is_in_the_grap
     operators = [node.op_type for node in graph.node]
     assert "ReduceLogSumExp" not in operators
     assert operators.count("TopK") == 1
-    # Of 70 channels blocks of 16, 32, 48 and 70 are multiplied, of 6 all at once.
-    assert operators.count("MatMul") == 1 + 4
+    # Of 70 channels blocks of 16, 32, 48, 64 and 70 are multiplied, of 6 all at once.
+    assert operators.count("MatMul") == 1 + 5
 
 
 @pytest.mark.parametrize("deepest", [0, 1])
