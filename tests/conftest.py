@@ -25,6 +25,8 @@ from csflow.runtime.engines.fake import FakeEngine
 from csflow.runtime.picture.align import grey_levels
 from csflow.runtime.types import Frame
 
+from .large_files import large_files, with_large_files_shared
+
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Before torch is loaded: two processes with a thread for each core each would wait for one another.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -83,30 +85,6 @@ def made_once(of_this_run: Path) -> MakeOnce:
         return folder
 
     return give
-
-
-LARGE = 1 << 20
-
-
-def with_large_files_shared(source: Path, target: Path) -> Path:
-    """A copy of a folder whose files of a megabyte and more are the same files under another name.
-
-    csflow replaces files and never writes into one. A test that does takes `shutil.copytree`.
-    """
-
-    def copy(one: str, other: str) -> str:
-        if os.stat(one).st_size < LARGE:
-            return str(shutil.copy2(one, other))
-        os.link(one, other)
-        return other
-
-    return Path(shutil.copytree(source, target, copy_function=copy))
-
-
-def large_files(folder: Path) -> dict[Path, tuple[int, int]]:
-    """Size and time of change of each."""
-    found = {path: path.stat() for path in folder.rglob("*") if path.is_file()}
-    return {path: (at.st_size, at.st_mtime_ns) for path, at in found.items() if at.st_size >= LARGE}
 
 
 def golden_for_fake_engine(bundle: Bundle) -> dict[str, bytes]:

@@ -33,7 +33,8 @@ from csflow.toolkit.methods.flow.flow import CrossScaleFlow, Standardise
 from csflow.toolkit.methods.flow.whiten import Whiten
 from csflow.toolkit.methods.method import Shapes
 
-from ..conftest import MakeOnce, with_large_files_shared  # noqa: TID252 - tests are no package that could be named
+from ..conftest import MakeOnce  # noqa: TID252 - tests are no package that could be named
+from ..large_files import with_large_files_shared  # noqa: TID252 - tests are no package that could be named
 from . import fake_tensorrt
 
 MakeFlow = Callable[..., tuple[CrossScaleFlow, Shapes]]

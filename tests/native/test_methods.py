@@ -10,7 +10,7 @@ from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.golden import load_golden
 from csflow.runtime.detector import Detector
 
-from ..conftest import with_large_files_shared  # noqa: TID252 - tests are no package that could be named
+from ..large_files import with_large_files_shared  # noqa: TID252 - tests are no package that could be named
 from .conftest import write_thresholds
 
 

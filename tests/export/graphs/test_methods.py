@@ -20,7 +20,8 @@ from csflow.runtime.engines.opening import load_engine
 from csflow.toolkit.methods.table import METHODS
 from csflow.toolkit.model import Model
 
-from ...conftest import WITH_GRAPHS, with_large_files_shared  # noqa: TID252 - tests are no package
+from ...conftest import WITH_GRAPHS  # noqa: TID252 - tests are no package that could be named
+from ...large_files import with_large_files_shared  # noqa: TID252 - tests are no package that could be named
 from .bounds import FLOAT32_MAX, Bounds, Interval
 
 

@@ -21,7 +21,7 @@ from csflow.runtime.engines.tensorrt.plan_record import BuildOptions, PlanAudit,
 from csflow.runtime.engines.triton.engine import PRECISION, WEIGHTS
 from csflow.runtime.errors import BundleError, ConfigError
 
-from ...conftest import with_large_files_shared  # noqa: TID252 - tests are no package that could be named
+from ...large_files import with_large_files_shared  # noqa: TID252 - tests are no package that could be named
 from ..conftest import graph_file  # noqa: TID252 - tests are no package that could be named
 
 pytest.importorskip("tritonclient", reason="needs the extra triton")
