@@ -40,9 +40,9 @@ class GladConfig:
         Raises ValueError where `components_each` or `score_maps` speak of other numbers of them.
         """
         if self.components_each and len(self.components_each) != maps:
-            raise ValueError(f"components_each has {len(self.components_each)} numbers, there are {maps} feature maps")
+            raise ValueError(f"components_each={self.components_each}, there are {maps} feature maps: give {maps}")
         if self.score_maps > maps:
-            raise ValueError(f"the score cannot be of {self.score_maps} feature maps, there are {maps}")
+            raise ValueError(f"score_maps={self.score_maps}, there are {maps} feature maps: give {maps} at most")
         return self.components_each or (self.components,) * maps
 
     def __post_init__(self) -> None:
