@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import subprocess
 import sys
@@ -23,13 +22,14 @@ from bench_low import OnnxRuntime, machine, resident_mb
 from bench_model import CAMERA_PX, NullEngine, pictures, random_bundle
 from bench_peer import beside_peer, require_peer
 from bench_plc import handshakes, swaps
+from bench_report import Report
 from bench_rows import CameraRow, Overhead, Row, in_turn
 
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.engine import BatchEngine, Engine
 from csflow.runtime.engines.opening import load_engine
 from csflow.runtime.engines.stages import OPENVINO
-from csflow.runtime.errors import BackendUnavailable
+from csflow.runtime.errors import BackendUnavailable, CSFlowError
 from csflow.runtime.picture.preprocess import preprocess
 from csflow.runtime.types import Frame
 from csflow.toolkit.backbones.networks import build_backbone, resolve_name
@@ -123,8 +123,9 @@ def camera_rows(
     return sorted(rows, key=lambda row: list(engines).index(row.engine))
 
 
-def training_rows(channels: int, side: int, hidden: int) -> list[Row]:
+def training_rows(backbone: str, image_size: int, hidden: int) -> list[Row]:
     """One forward and backward pass of a batch of 16, in float32 and with bfloat16 autocast."""
+    channels, side = build_backbone(resolve_name(backbone)).shapes(image_size)[0][0], image_size // 32
     flow = CrossScaleFlow(FlowConfig(channels, hidden=hidden))
     x = tuple(torch.randn(16, channels, side >> i, side >> i) for i in range(3))
 
@@ -155,6 +156,60 @@ def help_row() -> Row:
     return Row.of_times("csflow run --help", in_turn({"help": action}, 5)["help"])
 
 
+def frame_for(bundle: Bundle, images: Sequence[np.ndarray]) -> Frame:
+    """The first picture at the model's size."""
+    return Frame(preprocess(images[0], bundle.manifest.preprocessing))
+
+
+def measure_memory(report: Report, bundle: Bundle, cache: Path) -> None:
+    """What an engine keeps in memory, each in a process of its own."""
+    report.going_on("resident memory")
+    found = {}
+    for name in RESIDENT:
+        try:
+            found[name] = resident_mb(bundle, name, cache)
+        except subprocess.CalledProcessError as error:
+            click.echo(f"{name} left out: {error.stderr.strip().rpartition(chr(10))[2]}", err=True)
+    words = ", ".join(f"{name} {size:.0f} MB" for name, size in found.items())
+    report.fact("resident_mb", found, f"resident memory: {words}")
+
+
+def measure_engines(
+    report: Report, bundle: Bundle, int8: Bundle, images: Sequence[np.ndarray], repeats: int, fps: float
+) -> float:
+    """Engines alone, the fastest in a line, and with several cameras; seconds of its frame in the line."""
+    frame = frame_for(bundle, images)
+    report.going_on("opening engines")
+    with opened(bundle, ENGINES) as engines:
+        report.going_on(f"engines alone, in turn, {repeats} frames each")
+        alone, fastest = alone_rows(bundle, int8, engines, frame, repeats)
+        modes = [fastest + THROUGHPUT] if fastest.startswith("openvino") else []
+        with opened(bundle, modes) as other:
+            both = {fastest: engines[fastest], **other}
+            report.table("engines", alone + engine_rows(both, frame, repeats)[1:])
+            report.going_on(f"a line with {fastest}")
+            line, overhead = line_rows(bundle, engines[fastest], images, repeats)
+            report.table("line", line)
+            report.fact("overhead", asdict(overhead), f"overhead: {overhead.text()}")
+            report.going_on("several cameras")
+            report.table("cameras", camera_rows(bundle, both, images, repeats, fps))
+    return line[0].median_s
+
+
+def load() -> float:
+    """Of the last minute."""
+    return round(os.getloadavg()[0], 1)
+
+
+@contextlib.contextmanager
+def in_one_line() -> Iterator[None]:
+    """What csflow says went wrong, without a traceback."""
+    try:
+        yield
+    except CSFlowError as error:
+        raise click.ClickException(str(error)) from error
+
+
 @click.command()
 @click.option("--backbone", default="tf_efficientnet_lite2", show_default=True)
 @click.option("--image-size", default=384, show_default=True)
@@ -162,62 +217,43 @@ def help_row() -> Row:
 @click.option("--repeats", type=click.IntRange(1), default=30, show_default=True, help="Frames of each measurement.")
 @click.option("--fps", default=30.0, show_default=True, help="Pace of each camera.")
 @click.option("--training/--no-training", default=True, show_default=True)
-@click.option("--peer", default="", metavar="PYTHON", help="One that has anomalib 2: its export is timed too.")
+@click.option("--peer", default="", metavar="PYTHON", help="One that has anomalib[openvino]: its export is timed too.")
 @click.option("--json", "as_json", is_flag=True)
 def bench(
     backbone: str, image_size: int, hidden: int, repeats: int, fps: float, training: bool, peer: str, as_json: bool
 ) -> None:
     """Time engines, the work around them, a PLC's handshake, cameras, training, and the start of the command line."""
     require_peer(peer, backbone)
-    load = os.getloadavg()[0]
-    if load > BUSY_LOAD:
-        click.echo(f"WARNING: the load is {load:.1f}; these numbers are those of a busy machine", err=True)
+    if load() > BUSY_LOAD:
+        click.echo(f"WARNING: the load is {load()}; these numbers are those of a busy machine", err=True)
     images = pictures(PICTURES)
-    with tempfile.TemporaryDirectory() as folder:
+    model = f"{backbone}, {image_size} px, hidden {hidden}, batch 1, random weights"
+    with in_one_line(), Report(as_json) as report, tempfile.TemporaryDirectory() as folder:
         # Compiled models of random weights are of no use to anybody later.
         os.environ["CSFLOW_CACHE"] = str(Path(folder) / "cache")
         where = Path(folder)
+        about = {"machine": machine(), "model": model, "repeats": repeats, "camera_fps": fps, "load_before": load()}
+        for name, value in about.items():
+            report.fact(name, value)
+        report.going_on("making graphs of random weights")
         bundle = random_bundle(where / "model.csflow", backbone, image_size, hidden, images[0])
         int8 = random_bundle(where / "int8.csflow", backbone, image_size, hidden, images[0], "int8")
-        memory = {name: resident_mb(bundle, name, where / "memory") for name in RESIDENT}
-        with opened(bundle, ENGINES) as engines:
-            frame = Frame(preprocess(images[0], bundle.manifest.preprocessing))
-            alone, fastest = alone_rows(bundle, int8, engines, frame, repeats)
-            line, overhead = line_rows(bundle, engines[fastest], images, repeats)
-            modes = [fastest + THROUGHPUT] if fastest.startswith("openvino") else []
-            with opened(bundle, modes) as other:
-                both = {fastest: engines[fastest], **other}
-                alone += engine_rows(both, frame, repeats)[1:]
-                cameras = camera_rows(bundle, both, images, repeats, fps)
+        measure_memory(report, bundle, where / "memory")
+        engine_s = measure_engines(report, bundle, int8, images, repeats, fps)
+        report.going_on("a PLC station")
+        report.table("plc", plc_rows(repeats, engine_s))
+        report.going_on("training steps, and the start of the command line" if training else "the command line's start")
+        report.table("rest", [*(training_rows(backbone, image_size, hidden) if training else ()), help_row()])
         if peer:
+            # Last, for what fails there is not csflow's; and alone, as not every memory holds all engines together.
+            report.going_on("the peer's export, minutes at the paper's settings")
             with beside_peer(peer, bundle, int8, where / "peer", (image_size, hidden)) as beside:
-                alone += engine_rows(beside, frame, repeats)
-    plc = plc_rows(repeats, line[0].median_s)
-    channels = build_backbone(resolve_name(backbone)).shapes(image_size)[0][0]
-    rest = [*(training_rows(channels, image_size // 32, hidden) if training else ()), help_row()]
-    about: dict[str, object] = {
-        "machine": machine(),
-        "model": f"{backbone}, {image_size} px, hidden {hidden}, batch 1, random weights",
-        "repeats": repeats,
-        "camera_fps": fps,
-        "load_before": round(load, 1),
-        "load_after": round(os.getloadavg()[0], 1),
-    }
-    others = elsewhere(bool(peer))
-    if as_json:
-        about |= {"overhead": asdict(overhead), "resident_mb": memory, "elsewhere": [asdict(row) for row in others]}
-        parts = {"engines": alone, "line": line, "plc": plc, "cameras": cameras, "rest": rest}
-        about |= {name: [asdict(row) for row in rows] for name, rows in parts.items()}
-        click.echo(json.dumps(about, indent=2))
-        return
-    click.echo("\n".join(f"{name}: {value}" for name, value in about.items()))
-    click.echo("\n| what | median ms | p95 ms | p99 ms | ratio |\n|---|---|---|---|---|")
-    click.echo("\n".join(row.text() for row in (*alone, *line, *plc, *rest)))
-    click.echo("\n| engine | cameras | frames a call | frames/s | ratio | latency p50 ms | p95 ms | p99 ms |")
-    click.echo("|---|---|---|---|---|---|---|---|\n" + "\n".join(row.text() for row in cameras))
-    click.echo("\nresident memory: " + ", ".join(f"{name} {size:.0f} MB" for name, size in memory.items()))
-    click.echo(f"overhead: {overhead.text()}")
-    click.echo("\nnot measured here:\n" + "\n".join(row.text() for row in others))
+                report.going_on(f"beside the peer, in turn: {len(beside)} engines, {repeats} frames each")
+                report.table("peer", engine_rows(beside, frame_for(bundle, images), repeats))
+        report.fact("load_after", load())
+        others = elsewhere(bool(peer))
+        words = "\n".join(("not measured here:", *(row.text() for row in others)))
+        report.fact("elsewhere", [asdict(row) for row in others], words)
 
 
 if __name__ == "__main__":

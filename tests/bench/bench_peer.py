@@ -2,14 +2,14 @@
 
     make bench BENCH='--backbone tf_efficientnet_b5 --image-size 768 --hidden 1024 --peer PYTHON'
 
-PYTHON has anomalib 2 and OpenVINO: in a virtual environment of its own, for anomalib asks for versions of its own.
+PYTHON has `anomalib[openvino]`, 2.7 or newer, in a virtual environment of its own: it asks for versions of its own.
 """
 
 from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import click
@@ -26,16 +26,29 @@ BACKBONE = "tf_efficientnet_b5"
 """The only one that anomalib's CS-Flow has."""
 HINTS = ("f32", "")
 """OpenVINO's precisions of the peer; without one it computes as anomalib lets it."""
+NEEDED = ("anomalib", "openvino", "onnx", "onnxscript")
+"""Packages that its export to OpenVINO imports; the extra `openvino` of anomalib 2.7 brings the last three."""
+LACKING = f"""
+import sys
+from importlib.util import find_spec
+sys.exit(", ".join(name for name in {NEEDED} if find_spec(name) is None) or None)
+"""
 OURS = ("openvino-fp32", "openvino-fp32+bf16", "openvino-int8")
 
 
 def require_peer(python: str, backbone: str) -> None:
-    """Raise UsageError where this Python has no anomalib, or anomalib not this backbone; '' asks for nothing."""
+    """Raise UsageError where this Python lacks a package, or anomalib this backbone; '' asks for nothing."""
     if not python:
         return
     if backbone != BACKBONE:
         raise click.UsageError(f"anomalib has one backbone alone: give --peer with --backbone {BACKBONE}")
-    _version(python)
+    try:
+        asked = subprocess.run([python, "-c", LACKING], capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise click.UsageError(f"--peer {python}: {error.strerror}; name the python of a virtual environment") from None
+    if asked.returncode != 0:
+        lacking = asked.stderr.strip().rpartition("\n")[2]
+        raise click.UsageError(f"{python} lacks {lacking}: {python} -m pip install 'anomalib[openvino]>=2.7'")
 
 
 @contextmanager
@@ -78,23 +91,22 @@ class Peer:
     def __init__(self, python: str, folder: Path, image_size: int, hidden: int, hint: str) -> None:
         self.name = f"{_version(python)}, OpenVINO in {hint or 'its default'}"
         folder.mkdir(exist_ok=True)
+        self._told = folder / f"stderr-{hint or 'default'}.txt"
         command = [python, str(Path(__file__).with_name("peer_anomalib.py")), str(folder), str(image_size), str(hidden)]
         # It leaves a folder of OpenVINO's cache where it runs.
-        self._process = subprocess.Popen(
-            [*command, hint],
-            cwd=folder,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
+        with self._told.open("w") as told:
+            self._process = subprocess.Popen(
+                [*command, hint], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=told, text=True
+            )
         self._await("ready")
 
     def infer(self, _frames: Sequence[Frame]) -> list[Prediction]:
         """Judge a picture of its own; what comes out is not looked at."""
         assert self._process.stdin is not None
-        self._process.stdin.write("\n")
-        self._process.stdin.flush()
+        # One that has ended is told by what it left.
+        with suppress(BrokenPipeError):
+            self._process.stdin.write("\n")
+            self._process.stdin.flush()
         self._await("done")
         return []
 
@@ -112,13 +124,10 @@ class Peer:
         assert self._process.stdout is not None
         if self._process.stdout.readline().strip() != word:
             self.close()
-            status = self._process.returncode
-            raise BackendUnavailable(f"the peer ended with status {status}: run peer_anomalib.py by hand to see why")
+            last = self._told.read_text(errors="replace").strip().rpartition("\n")[2] or "it said nothing"
+            raise BackendUnavailable(f"the peer ended with status {self._process.returncode}: {last}")
 
 
 def _version(python: str) -> str:
     asked = "from importlib.metadata import version; print('anomalib', version('anomalib'))"
-    done = subprocess.run([python, "-c", asked], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise click.UsageError(f"{python} has no anomalib: make a virtual environment that has, and name its python")
-    return done.stdout.strip()
+    return subprocess.run([python, "-c", asked], capture_output=True, text=True, check=True).stdout.strip()
