@@ -50,7 +50,9 @@ def elsewhere(peer_was_timed: bool) -> tuple[Elsewhere, ...]:
     )
     soon = (f"time {TILES}", "csflow export --no-engines", "csflow evaluate mtd/ --backend openvino-fp32")
     peer = Elsewhere(
-        "beside anomalib's export", "a Python with anomalib[openvino], and EfficientNet-B5", (f"make bench BENCH='{PEER}'",)
+        "beside anomalib's export",
+        "a Python with anomalib[openvino], and EfficientNet-B5",
+        (f"make bench BENCH='{PEER}'",),
     )
     return (
         *(() if peer_was_timed else (peer,)),
