@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,11 +51,12 @@ def verify(
     from csflow.export.gate.pictures import choose_samples
     from csflow.export.gate.report import gate_files, kept_lines, summary_lines, to_json, untried_lines
     from csflow.export.gate.verify import verify as run
+    from csflow.runtime.atomic import write_atomic
     from csflow.runtime.bundle.calibration import load_calibration
     from csflow.runtime.bundle.directory import Bundle
     from csflow.toolkit.cli.progress import TerminalReporter
     from csflow.toolkit.data.dataset import load_dataset
-    from csflow.toolkit.evaluation.report import prepare_directory
+    from csflow.toolkit.evaluation.report import report_folder
 
     opened = Bundle.open(bundle)
     opened.require_writable()
@@ -63,25 +65,17 @@ def verify(
     for line in dataset.lines() if dataset else ():
         reporter.say(line)
     samples = choose_samples(dataset, limit) if dataset else ()
-    if directory:
-        prepare_directory(directory)
-    report = run(opened, calibration, backend, samples, str(images or ""), reporter.images)
-    kept, files = kept_lines(opened, report), gate_files(opened, report)
-    opened.update(files)
-    if directory:
-        _copy(files, directory)
+    with report_folder(directory) if directory else nullcontext() as folder:
+        report = run(opened, calibration, backend, samples, str(images or ""), reporter.images)
+        kept, files = kept_lines(opened, report), gate_files(opened, report)
+        opened.update(files)
+        for name, data in files.items() if folder else ():
+            write_atomic(folder / name, data)
     if as_json:
         echo_json(to_json(report))
     else:
         click.echo("\n".join([*summary_lines(report), *untried_lines(report), *kept]))
     _require_passed(report)
-
-
-def _copy(files: dict[str, bytes], directory: Path) -> None:
-    from csflow.runtime.atomic import write_atomic
-
-    for name, data in files.items():
-        write_atomic(directory / name, data)
 
 
 def _require_passed(report: GateReport) -> None:

@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 
 import click
 
-from csflow.runtime.atomic import final_path
+from csflow.runtime.atomic import FULL, final_path
 from csflow.runtime.errors import BackendUnavailable, CSFlowError, SinkError
 from csflow.runtime.machine.install import pip_install
 from csflow.runtime.machine.writable import writable
@@ -237,7 +237,7 @@ def _leave_hanging_threads(code: object) -> None:
 
 def _described(error: OSError) -> tuple[str, int]:
     target = final_path(os.fsdecode(error.filename)) if error.filename else "the output"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in FULL:
         return f"disk full while writing {target}: free space, then start again", SinkError.exit_code
     advice = "; correct the path or its permissions" if error.errno in PATHS else ""
     return f"{error.strerror or error}: {target}{advice}", SinkError.exit_code if error.errno == errno.EROFS else 1

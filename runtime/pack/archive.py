@@ -7,16 +7,12 @@ there.
 
 from __future__ import annotations
 
-import glob
 import os
 import shutil
-import tempfile
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from csflow.runtime.atomic import atomic_file, sync_directory, write_atomic
+from csflow.runtime.atomic import atomic_file, whole_folder, write_atomic
 from csflow.runtime.bundle.directory import CALIBRATION, MANIFEST, Bundle
 from csflow.runtime.bundle.files import CHUNK, MAX_SETTINGS, open_plain
 from csflow.runtime.bundle.manifest import Manifest
@@ -60,16 +56,11 @@ def unpack(source: Path, target: Path, trusted: TrustList, allow_unsigned: bool 
     seal = check_seal(source, trusted, allow_unsigned)
     if os.path.lexists(target):
         raise BundleError(f"{target} exists: name another folder with --bundle, or remove it")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    for left in target.parent.glob(f"{glob.escape(f'.{target.name}.')}????????.tmp"):
-        shutil.rmtree(left, ignore_errors=True)  # of an unpacking that was killed; two at a time are not meant
-    with _staging(target) as folder:
+    with whole_folder(target) as folder:
         _extract(source, folder)
         bundle = Bundle.open(folder)
         bundle.verify()
         write_origin(bundle, Origin(bundle.weights_sha256, seal.sha256, seal.signer))
-        os.rename(folder, target)
-        sync_directory(target.parent)
     return Bundle.open(target), seal
 
 
@@ -84,16 +75,6 @@ def _add(archive: zipfile.ZipFile, name: str, root: Path) -> None:
         entry.file_size = os.fstat(handle).st_size
         with archive.open(entry, "w") as stored:
             shutil.copyfileobj(file, stored, CHUNK)
-
-
-@contextmanager
-def _staging(target: Path) -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
-    try:
-        folder.chmod(0o755)
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _extract(source: Path, folder: Path) -> None:

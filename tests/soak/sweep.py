@@ -2,9 +2,9 @@
 
     sweep.py ACTION FOLDER END [POINTS]
 
-ACTION is calibrate, export, verify, train or import; END is kill, or an errno's name; POINTS limits how many steps are
-tried, evenly spread. After each the bundle must open and be whole, old or new; the same command then ends well and
-leaves nothing hidden behind.
+ACTION is calibrate, export, verify, train, import or synthetic; END is kill, or an errno's name; POINTS limits how many
+steps are tried, evenly spread. After each the bundle must open and be whole, old or new, and a folder of results whole
+or absent; the same command then ends well and leaves nothing hidden behind.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from csflow.runtime.types import Frame
 
 STEPS = ("replace", "fsync", "unlink", "mkdir", "fdopen", "open")
 GRAPH = "graphs/fp32/flow.onnx"
+REPORT = (VERIFICATION, "verification.html")
 SIDE = 64
 
 
@@ -102,7 +103,7 @@ def run_verify(root: Path) -> None:
     with (
         mock.patch("csflow.export.gate.verify.verify", return_value=found),
         mock.patch("csflow.runtime.bundle.calibration.load_calibration", return_value=None),
-        mock.patch.multiple(report, gate_files=lambda *_: {VERIFICATION: b"new"}, summary_lines=lambda _: []),
+        mock.patch.multiple(report, gate_files=lambda *_: dict.fromkeys(REPORT, b"new"), summary_lines=lambda _: []),
     ):
         module.verify.main(["--bundle", str(root / "bundle"), "--report", str(root / "page")], standalone_mode=False)
 
@@ -169,12 +170,21 @@ def run_import(root: Path) -> None:
     import_model(root.parent / "model.ckpt", root / "bundle", ImportPlan())
 
 
+def run_synthetic(root: Path) -> None:
+    from csflow.toolkit.data.synthetic import write_dataset
+
+    if not (root / "images").exists():
+        write_dataset(root / "images", train=1, calibration=1, test_good=1, test_defects_each=1, size=SIDE, seed=0)
+    assert len([*(root / "images").rglob("*.png")]) == 11, "half a data set trains like a whole one"
+
+
 ACTIONS: dict[str, tuple[Callable[[Path], None], Callable[[Path], None]]] = {
     "calibrate": (prepare_calibrate, run_calibrate),
     "export": (prepare_export, run_export),
     "verify": (prepare_verify, run_verify),
     "train": (prepare_train, run_train),
     "import": (prepare_import, run_import),
+    "synthetic": (lambda _: None, run_synthetic),
 }
 
 
@@ -240,6 +250,8 @@ def check(root: Path, run: Callable[[Path], None], limit: int) -> None:
         assert contents.get(name, b"old") in (b"old", b"new"), f"step {limit}: {name} is {contents[name]!r}"
     thresholds = bundle.read_calibration()
     assert thresholds in (None, b"old") or thresholds.startswith(b"{"), f"step {limit}: {CALIBRATION} is {thresholds!r}"
+    page = root / "page"
+    assert not page.exists() or set(os.listdir(page)) == set(REPORT), f"step {limit}: half a report"
     child = os.fork()
     if child == 0:
         try:

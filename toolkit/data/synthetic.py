@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import io
 import itertools
-import shutil
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from csflow.runtime.atomic import write_atomic
+from csflow.runtime.atomic import is_vacant, whole_folder, write_atomic
 from csflow.runtime.errors import ConfigError, DataError
 from csflow.runtime.synthetic.product import DEFECTS, render_part
 
 __all__ = ["write_dataset"]
-
-FOLDERS = ("train", "calibration", "test", "ground_truth")
 
 
 def write_dataset(
@@ -29,19 +26,15 @@ def write_dataset(
     Raises:
         ConfigError: a count below 1 or a size below 64.
         DataError: `directory` exists and is not empty.
-        OSError: as the file system does; like Ctrl-C it leaves no pictures behind.
+        OSError: as the file system does; like Ctrl-C, or the end of the process, it leaves no pictures behind.
     """
     if min(train, calibration, test_good, test_defects_each) < 1 or not 64 <= size <= 4096:
         raise ConfigError("every count must be at least 1 and the size 64 to 4096 pixels")
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+    if not is_vacant(directory):
         raise DataError(f"{directory} exists and is not empty: name a new folder")
-    try:
-        _write_pictures(directory, (train, calibration, test_good), test_defects_each, size, seed)
-    except BaseException:
-        # Part of a data set would train and calibrate like a whole one.
-        for folder in FOLDERS:
-            shutil.rmtree(directory / folder, ignore_errors=True)
-        raise
+    # Part of a data set would train and calibrate like a whole one.
+    with whole_folder(directory) as folder:
+        _write_pictures(folder, (train, calibration, test_good), test_defects_each, size, seed)
 
 
 def _write_pictures(directory: Path, good: tuple[int, int, int], defects_each: int, size: int, seed: int) -> None:

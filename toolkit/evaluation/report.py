@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import base64
 import csv
-import errno
 import io
-import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -17,7 +16,7 @@ from PIL import Image
 
 from csflow.calibration.metrics import GOOD
 from csflow.runtime import schema
-from csflow.runtime.atomic import clear_killed, write_atomic
+from csflow.runtime.atomic import whole_folder, write_atomic
 from csflow.runtime.errors import SinkError
 from csflow.runtime.machine.names import shown
 from csflow.toolkit.evaluation.evaluation import Evaluation, ScoredSample
@@ -27,7 +26,7 @@ from csflow.toolkit.evaluation.sheet import panels, sheet
 from csflow.toolkit.evaluation.summary import to_json
 from csflow.toolkit.evaluation.viewer import viewer_page
 
-__all__ = ["VIEWER", "prepare_directory", "write_report"]
+__all__ = ["VIEWER", "report_folder", "write_report"]
 
 GALLERY = 12
 VIEWER = "viewer.html"
@@ -56,15 +55,18 @@ class _Gallery:
     thumbnails: tuple[_Thumbnail, ...]
 
 
-def prepare_directory(directory: Path) -> None:
-    """Make the directory of a report, before the scoring that takes minutes. Raises SinkError where it cannot be."""
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        if not os.access(directory, os.W_OK):
-            raise PermissionError(errno.EACCES, "not writable")
-        clear_killed(directory)
-    except OSError as error:
-        raise SinkError(f"cannot write into {directory} ({error.strerror}): name another with --report") from None
+@contextmanager
+def report_folder(directory: Path) -> Iterator[Path]:
+    """A folder for the files of a report, which are in `directory` when the block ends well: all of them, or none.
+
+    Raises SinkError where it cannot be written, before the scoring that takes minutes, OSError as the file system does.
+    """
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(whole_folder(directory))
+        except OSError as error:
+            raise SinkError(f"cannot write into {directory} ({error.strerror}): name another with --report") from None
+        yield folder
 
 
 def write_report(evaluation: Evaluation, directory: Path, more: Mapping[str, bytes] | None = None) -> Path:
@@ -87,13 +89,10 @@ def write_report(evaluation: Evaluation, directory: Path, more: Mapping[str, byt
         "sheet.png": _encoded(sheet(evaluation), "PNG"),
     }
     page, viewer = _page(evaluation, plots, more or {}), viewer_page(evaluation)
-    plots |= more or {}
-    for name, data in plots.items():
+    numbers = {"evaluation.json": schema.dump_json(to_json(evaluation)), "scores.csv": _csv(evaluation)}
+    pages = {VIEWER: viewer.encode(), "report.html": page.encode()}
+    for name, data in {**plots, **(more or {}), **numbers, **pages}.items():
         write_atomic(directory / name, data)
-    write_atomic(directory / "evaluation.json", schema.dump_json(to_json(evaluation)))
-    write_atomic(directory / "scores.csv", _csv(evaluation))
-    write_atomic(directory / VIEWER, viewer.encode())
-    write_atomic(directory / "report.html", page.encode())
     return directory / "report.html"
 
 

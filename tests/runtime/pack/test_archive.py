@@ -194,7 +194,7 @@ def test_what_a_trusted_key_signed_is_read_strictly_all_the_same(
     with pytest.raises(BundleCorrupted, match=r"csflow pack|pack the bundle again"):
         unpack(path, tmp_path / "deep/er/there", pair.trusted)
     assert files(tmp_path) == before
-    assert list((tmp_path / "deep/er").iterdir()) == []
+    assert not (tmp_path / "deep").exists()
 
 
 def test_a_damaged_bundle_is_not_packed(calibrated_bundle: Bundle, tmp_path: Path) -> None:

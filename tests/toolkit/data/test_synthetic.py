@@ -77,4 +77,4 @@ def test_a_full_disk_leaves_no_part_of_a_data_set(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr("csflow.toolkit.data.synthetic.write_atomic", until_full)
     with pytest.raises(OSError, match="No space"):
         write_dataset(tmp_path / "x", train=2, calibration=2, test_good=1, test_defects_each=1, size=64, seed=0)
-    assert not list((tmp_path / "x").iterdir())
+    assert not list(tmp_path.iterdir())

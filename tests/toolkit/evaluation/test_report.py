@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import errno
 import json
 import os
 import re
@@ -15,14 +16,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from csflow.runtime.atomic import write_atomic
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.engines.fake import FakeEngine
-from csflow.runtime.errors import DataError
+from csflow.runtime.errors import DataError, SinkError
 from csflow.toolkit.data.dataset import load_dataset
 from csflow.toolkit.data.synthetic import write_dataset
 from csflow.toolkit.evaluation import sheet
 from csflow.toolkit.evaluation.evaluation import Evaluation, LostPart, evaluate
-from csflow.toolkit.evaluation.report import write_report
+from csflow.toolkit.evaluation.report import report_folder, write_report
 from csflow.toolkit.evaluation.sheet import panels, sheet_samples
 
 FILES = {"evaluation.json", "histogram.png", "report.html", "roc.png", "scores.csv", "sheet.png", "viewer.html"}
@@ -190,3 +192,46 @@ def test_pictures_without_the_part_are_counted_on_the_page_and_rows_without_a_sc
     page = write_report(found, tmp_path)
     assert "1pictures without the part: ERROR, no score" in Page(page.read_text()).text
     assert (tmp_path / "scores.csv").read_text().splitlines()[-1] == "test/good/empty.png,good,,ERROR"
+
+
+def test_a_disk_that_becomes_full_leaves_no_half_report(
+    evaluation: Evaluation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = iter(range(3))
+
+    def until_full(path: Path, data: bytes) -> None:
+        if next(written, None) is None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write_atomic(path, data)
+
+    monkeypatch.setattr("csflow.toolkit.evaluation.report.write_atomic", until_full)
+    with pytest.raises(OSError, match="No space"), report_folder(tmp_path / "out/report") as folder:
+        write_report(evaluation, folder)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_report_takes_the_place_of_another(evaluation: Evaluation, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/report.html").write_text("old")
+    (tmp_path / "out/notes.txt").write_text("mine")
+    with report_folder(tmp_path / "out") as folder:
+        write_report(evaluation, folder)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {*FILES, "notes.txt"}
+    assert (tmp_path / "out/report.html").read_text() != "old"
+
+
+@pytest.mark.parametrize("name", ["file", "file/below"])
+def test_where_no_report_can_be_is_told_before_the_scoring(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SinkError, match="name another with --report"), report_folder(tmp_path / name):
+        pytest.fail("the scoring has begun")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_two_evaluations_do_not_share_a_report(tmp_path: Path) -> None:
+    with (
+        report_folder(tmp_path / "out"),
+        pytest.raises(SinkError, match="another process writes it"),
+        report_folder(tmp_path / "out"),
+    ):
+        pytest.fail("the scoring has begun")
