@@ -69,8 +69,9 @@ def verify(
         report = run(opened, calibration, backend, samples, str(images or ""), reporter.images)
         kept, files = kept_lines(opened, report), gate_files(opened, report)
         opened.update(files)
-        for name, data in files.items() if folder else ():
-            write_atomic(folder / name, data)
+        if folder:
+            for name, data in files.items():
+                write_atomic(folder / name, data)
     if as_json:
         echo_json(to_json(report))
     else:
