@@ -9,16 +9,16 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 from csflow.calibration.calibrate import calibrate, check_parts
 from csflow.calibration.metrics import GOOD
 from csflow.calibration.paired import Paired, paired
 from csflow.export.graphs.onnx_export import make_graphs
 from csflow.export.timed import Bars, Clock, Timed
+from csflow.runtime.atomic import alone_in
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.engine import Engine
 from csflow.runtime.engines.opening import open_engine
@@ -32,7 +32,7 @@ from csflow.toolkit.methods.table import chosen_method
 from csflow.toolkit.plan import BackboneChoice, SharedFeatures, TrainPlan, model_plan
 from csflow.toolkit.train_model import train_model
 
-__all__ = ["Comparison", "Failure", "Gain", "Report", "Row", "compare", "table_lines", "to_json"]
+__all__ = ["Comparison", "Failure", "Gain", "Report", "Row", "compare"]
 
 ITS_OWN = (ConfigError, CalibrationError, InferenceError, EngineMismatch)
 """What one method may fail by while others do not."""
@@ -138,7 +138,8 @@ def compare(what: Comparison, methods: Sequence[str], reporter: Bars) -> Report:
     A method that fails by itself costs none of the others hours: it is told in the report, with its combinations.
 
     Raises:
-        ConfigError: an unknown method or option, one named twice, or a combination of methods that are not named.
+        ConfigError: an unknown method or option, one named twice, a combination of methods that are not named, or
+            another comparison works in the folder.
         DataError: no good or no defective test pictures.
         CalibrationError: too few pictures for thresholds at this rate.
         Whatever `train_model`, `combine`, `make_graphs` and `open_engine` raise where no method came through, and what
@@ -151,6 +152,14 @@ def compare(what: Comparison, methods: Sequence[str], reporter: Bars) -> Report:
     combinations = {method: _members(method, plans) for method in methods if method not in alone}
     if combinations:
         plans = {name: (text, dataclasses.replace(plan, hold_out=HOLD_OUT)) for name, (text, plan) in plans.items()}
+    refusal = ConfigError(f"another csflow compare works in {what.folder}: wait for it, or name another --bundles")
+    with alone_in(what.folder, refusal):
+        return _compared(what, plans, combinations, reporter)
+
+
+def _compared(
+    what: Comparison, plans: dict[str, tuple[str, TrainPlan]], combinations: dict[str, list[str]], reporter: Bars
+) -> Report:
     shared = _shared(what, [plan.model.backbone for _, plan in plans.values()])
     clock = Clock(reporter)
     judged, failed, problem = {}, [], None
@@ -175,32 +184,6 @@ def _shared(what: Comparison, backbones: Sequence[BackboneConfig]) -> SharedFeat
     """Features that all methods read, but those that read patches; None where there are no others."""
     whole = [backbone for backbone in backbones if not backbone.patches]
     return SharedFeatures(what.folder / "features", BackboneConfig.reading_all(whole)) if whole else None
-
-
-def table_lines(report: Report) -> list[str]:
-    """The rows as a table for a terminal, and what combinations are worth."""
-    width = max(len("method"), *(len(row.method) for row in report.rows))
-    head = f"{'method':<{width}}   AUROC     PRO  false rejects  escapes  train s  graphs MB  ms a frame"
-    extracted = f"features of all methods: {report.features_s:.0f} s, not counted above"
-    lost = max((row.not_found for row in report.rows), default=0)
-    told = [f"part not found in {lost} test pictures: ERRORs, neither false rejects nor escapes"] if lost else []
-    failed = [f"{one.method} FAILED: {one.problem}" for one in report.failed]
-    return [
-        head,
-        *(_line(row, width) for row in report.rows),
-        extracted,
-        *told,
-        *map(_gain_line, report.gains),
-        *failed,
-    ]
-
-
-def to_json(report: Report) -> dict[str, Any]:
-    """The rows for programs."""
-    gains = [{**asdict(gain), "worth": gain.worth} for gain in report.gains]
-    rows, failed = [asdict(row) for row in report.rows], [asdict(one) for one in report.failed]
-    all_of_it = {"methods": rows, "combinations": gains, "failed": failed}
-    return {"format_version": 1, "features_s": report.features_s, **all_of_it}
 
 
 def _plans(what: Comparison, methods: Sequence[str]) -> dict[str, tuple[str, TrainPlan]]:
@@ -278,21 +261,3 @@ def _evaluated(what: Comparison, bundle: Bundle, engine: Engine, reporter: Bars)
 
 def _for_thresholds(dataset: Dataset) -> list[Path]:
     return [sample.path for sample in dataset.calibration if sample.label == GOOD]
-
-
-def _line(row: Row, width: int) -> str:
-    pro = "-" if row.pro is None else f"{row.pro:.3f}"
-    rejects, escapes = ("-" if share is None else f"{share:.1%}" for share in (row.false_reject_rate, row.escape_rate))
-    return (
-        f"{row.method:<{width}}  {row.image_auroc:6.4f}  {pro:>6}  {rejects:>13}  {escapes:>7}  {row.train_s:7.0f}  "
-        f"{row.graph_bytes / 1e6:9.1f}  {row.frame_ms:10.1f}"
-    )
-
-
-def _gain_line(gain: Gain) -> str:
-    found = gain.auroc
-    verdict = "worth its time" if gain.worth else "not worth its time: the interval is no gain throughout"
-    return (
-        f"{gain.method}: AUROC {found.difference:+.4f} [{found.low:+.4f}, {found.high:+.4f}] against {gain.better}, "
-        f"the better member, at {gain.time_ratio:.2f} times the time of the slower: {verdict}"
-    )

@@ -16,6 +16,7 @@ from typing import BinaryIO
 __all__ = [
     "FULL",
     "NO_LOCKS",
+    "alone_in",
     "atomic_file",
     "clear_killed",
     "final_path",
@@ -129,6 +130,24 @@ def lock_file(path: Path) -> BinaryIO:
         lock.close()
         raise
     return lock
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path, refusal: Exception) -> Iterator[None]:
+    """Hold a folder, made where it is missing, that commands work in. Raises `refusal` where another process has it.
+
+    Raises OSError as the file system does; one that knows no locks keeps nobody out.
+    """
+    lock: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
+    try:
+        lock = lock_file(folder / "lock")
+    except BlockingIOError:
+        raise refusal from None
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+    with lock:
+        yield
 
 
 def clear_killed(folder: Path) -> None:

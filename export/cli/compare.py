@@ -89,8 +89,9 @@ def compare(
     where a method failed; the others have their rows.
     """
     require("export", "onnx", "onnxscript", "torch", "timm", "safetensors", "sklearn", "scipy", "tqdm")
-    from csflow.export.compare import Comparison, table_lines, to_json
+    from csflow.export.compare import Comparison
     from csflow.export.compare import compare as run
+    from csflow.export.table import table_lines, to_json
     from csflow.toolkit.cli.progress import TerminalReporter
     from csflow.toolkit.data.dataset import load_dataset
     from csflow.toolkit.data.randomised import randomised

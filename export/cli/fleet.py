@@ -63,19 +63,21 @@ def fleet(
     if address and cores:
         raise click.UsageError("--cores is for this machine: a cluster at --address has its own")
     require("export", "torch", "torchvision", "timm", "safetensors", "sklearn", "scipy", "jinja2", "tqdm")
-    from csflow.export.fleet.fleet import alone_in, run_fleet
+    from csflow.export.fleet.fleet import run_fleet
     from csflow.export.fleet.products import read_products
     from csflow.export.fleet.sharing import shared_by
     from csflow.export.fleet.table import fleet_page, rows_of, table_lines, to_json
     from csflow.export.fleet.task import VERBS, Task
-    from csflow.runtime.atomic import write_atomic
+    from csflow.runtime.atomic import alone_in, write_atomic
+    from csflow.runtime.errors import ConfigError
 
     known = read_products(products)
     chosen = _chosen(known, only)
     shared = shared_by(chosen, known.work)
     tasks = [Task(what, product, known.work, fresh, shared.get(product.name)) for product in chosen]
     shares = {name: folder for name, (folder, _) in shared.items()} if what == "train" else {}
-    with alone_in(known.work):
+    refusal = ConfigError(f"another csflow fleet works in {known.work}: wait for it, or end it")
+    with alone_in(known.work, refusal):
         pool = _pool(known, chosen, address, cores, one_by_one)
         try:
             endings = run_fleet(tasks, pool, tries, tell, shares)

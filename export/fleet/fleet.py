@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from csflow.export.fleet.pools import Pool
 from csflow.export.fleet.products import Product
 from csflow.export.fleet.task import VERBS, Outcome, Task
-from csflow.runtime.atomic import lock_file
-from csflow.runtime.errors import ConfigError
 
-__all__ = ["Ending", "alone_in", "run_fleet"]
+__all__ = ["Ending", "run_fleet"]
 
 
 @dataclass(frozen=True)
@@ -42,17 +39,6 @@ def run_fleet(
         run.start()
         run.end(*pool.ended())
     return [run.endings[task.product.name] for task in tasks]
-
-
-@contextmanager
-def alone_in(work: Path) -> Iterator[None]:
-    """Hold the fleet's folder. Raises ConfigError where another driver does."""
-    try:
-        lock = lock_file(work / "lock")
-    except BlockingIOError:
-        raise ConfigError(f"another csflow fleet works in {work}: wait for it, or end it") from None
-    with lock:
-        yield
 
 
 class _Run:

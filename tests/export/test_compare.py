@@ -10,7 +10,9 @@ from click.testing import CliRunner
 
 from csflow.calibration.paired import Paired
 from csflow.export.cli.compare import compare
-from csflow.export.compare import Failure, Gain, Report, Row, table_lines, to_json
+from csflow.export.compare import Failure, Gain, Report, Row
+from csflow.export.table import table_lines, to_json
+from csflow.runtime.atomic import lock_file
 from csflow.runtime.bundle.calibration import load_calibration
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.errors import CalibrationError
@@ -81,6 +83,15 @@ def test_what_cannot_be_is_refused_before_a_training(
     assert result.exit_code != 0
     assert words in result.output
     assert not folder.exists()
+
+
+def test_two_comparisons_do_not_share_a_folder(product_line: Path, tmp_path: Path) -> None:
+    words = [str(product_line), *SMALL, "--methods", "mahalanobis", "--bundles", str(tmp_path / "made")]
+    with lock_file(tmp_path / "made/lock"):
+        result = CliRunner().invoke(compare, words)
+    assert result.exit_code == 1
+    assert f"another csflow compare works in {tmp_path / 'made'}: wait for it, or name another" in result.output
+    assert [path.name for path in (tmp_path / "made").iterdir()] == ["lock"]
 
 
 def test_alignment_is_that_of_every_training(product_line: Path, tmp_path: Path) -> None:

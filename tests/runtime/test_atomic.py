@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
-from csflow.runtime.atomic import atomic_file, clear_killed, lock_file, sync_directory, write_atomic
+from csflow.runtime.atomic import alone_in, atomic_file, clear_killed, lock_file, sync_directory, write_atomic
 
 from ..conftest import REAL_FSYNC  # noqa: TID252 - tests are no package that could be named
 
@@ -118,6 +119,26 @@ def test_a_lock_is_one_s_own_until_it_is_closed(tmp_path: Path) -> None:
     with lock_file(path), pytest.raises(BlockingIOError):
         lock_file(path)
     lock_file(path).close()
+
+
+def test_a_folder_is_held_by_one(tmp_path: Path) -> None:
+    refused = pytest.raises(ValueError, match="mine")
+    with alone_in(tmp_path / "work", ValueError()), refused, alone_in(tmp_path / "work", ValueError("mine")):
+        pytest.fail("two at once")
+    with alone_in(tmp_path / "work", ValueError()):
+        pass
+
+
+@pytest.mark.parametrize(("number", "refused"), [(errno.ENOLCK, False), (errno.EROFS, True)])
+def test_without_locks_nobody_is_kept_out_and_without_a_disk_nothing_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, refused: bool
+) -> None:
+    def fail(_path: Path) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("csflow.runtime.atomic.lock_file", fail)
+    with pytest.raises(OSError, match="Read-only") if refused else nullcontext(), alone_in(tmp_path, ValueError()):
+        assert not refused
 
 
 def test_a_lock_that_cannot_be_had_leaves_nothing_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from csflow.runtime.errors import ConfigError
+from csflow.runtime.atomic import alone_in
+from csflow.runtime.errors import BundleError, ConfigError
 from csflow.runtime.picture.region import Region, load_region
 from csflow.toolkit.choosing.choose import Candidate, Choice, choose
 from csflow.toolkit.data.dataset import Dataset, load_dataset
@@ -128,13 +129,15 @@ class TrainSettings:
 def choose_beside(bundle: Path, dataset: Dataset, plans: Mapping[str, TrainPlan], reporter: Reporter) -> Choice:
     """The best of the plans by `choose`, worked out beside the bundle: there must be room for its features, too.
 
-    Raises as `choose` does, and OSError as the file system does.
+    Raises as `choose` does, BundleError where another training chooses for it, and OSError as the file system does.
     """
     work = bundle.with_name(f"{bundle.name}.choosing")
-    # A process that was killed leaves it.
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
-    try:
-        return choose(dataset, [Candidate(name, plan) for name, plan in plans.items()], work, reporter)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    refusal = BundleError(f"another training works in {work}: wait for it, or name another --bundle")
+    with alone_in(work, refusal):
+        # A process that was killed leaves it.
+        shutil.rmtree(work / "work", ignore_errors=True)
+        (work / "work").mkdir()
+        try:
+            return choose(dataset, [Candidate(name, plan) for name, plan in plans.items()], work / "work", reporter)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from csflow.runtime import schema
-from csflow.runtime.atomic import NO_LOCKS, lock_file, write_atomic
+from csflow.runtime.atomic import alone_in, write_atomic
 from csflow.runtime.errors import BundleError, ConfigError, SinkError
 from csflow.runtime.machine.names import shown
 
@@ -50,16 +50,12 @@ class Unfinished:
         Two would write features and checkpoint over each other's.
         """
         work = self.folder.parent
-        try:
-            lock = lock_file(work / "lock")
-        except BlockingIOError:
-            raise BundleError(f"another training works in {work}: wait for it, or name another --bundle") from None
-        except OSError as error:
-            if error.errno in NO_LOCKS:
-                yield
-                return
-            raise _unwritable(work, error) from None
-        with lock:
+        refusal = BundleError(f"another training works in {work}: wait for it, or name another --bundle")
+        with ExitStack() as held:
+            try:
+                held.enter_context(alone_in(work, refusal))
+            except OSError as error:
+                raise _unwritable(work, error) from None
             yield
 
     def begin(self) -> None:

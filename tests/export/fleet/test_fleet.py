@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from csflow.export.fleet.fleet import alone_in, run_fleet
+from csflow.export.fleet.fleet import run_fleet
 from csflow.export.fleet.pools import OneByOne, Pool
 from csflow.export.fleet.task import Outcome, Task
-from csflow.runtime.errors import ConfigError
 
 from .conftest import MakeTasks
 
@@ -140,14 +139,3 @@ def test_more_products_of_a_folder_run_side_by_side_once_it_is_filled(tasks_of: 
     pool = AtOnce(lambda _task: Outcome())
     run_fleet(tasks_of("x", "x", "x"), pool, 2, lambda _line: None, {name: Path("x") for name in "abc"})
     assert pool.most == [{"a"}, {"b"}, {"b", "c"}]
-
-
-def test_one_driver_at_a_time(tmp_path: Path) -> None:
-    with (
-        alone_in(tmp_path / "work"),
-        pytest.raises(ConfigError, match="another csflow fleet"),
-        alone_in(tmp_path / "work"),
-    ):
-        pass
-    with alone_in(tmp_path / "work"):
-        pass

@@ -25,6 +25,7 @@ from csflow.export.fleet.sheets import write_sheet
 from csflow.export.fleet.table import rows_of, table_lines
 from csflow.export.fleet.task import Outcome, Task
 from csflow.export.fleet.work import perform
+from csflow.runtime.atomic import lock_file
 from csflow.runtime.bundle.calibration import load_calibration
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.engines.opening import open_engine
@@ -250,6 +251,15 @@ def test_the_command_ends_with_a_table_and_a_page(tmp_path: Path, monkeypatch: p
     only = CliRunner().invoke(command.fleet, ["train", str(file), "--only", "good", "--json"])
     assert only.exit_code == 0
     assert [row["state"] for row in json.loads(only.stdout)["products"]] == ["not trained", "not trained"]
+
+
+def test_one_driver_at_a_time(tmp_path: Path) -> None:
+    file = tmp_path / "products.toml"
+    file.write_text('[products.a]\nimages = "x"\n')
+    with lock_file(tmp_path / "products.fleet/lock"):
+        result = CliRunner().invoke(command.fleet, ["train", str(file)])
+    assert result.exit_code == 1
+    assert "another csflow fleet works in" in result.output
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from csflow.calibration.paired import Paired
-from csflow.runtime.errors import ConfigError
+from csflow.runtime.atomic import lock_file
+from csflow.runtime.errors import BundleError, ConfigError
 from csflow.runtime.picture.region import Region, save_region
 from csflow.toolkit.choosing import settings as module
 from csflow.toolkit.choosing.choose import Choice
@@ -65,7 +66,7 @@ def test_one_of_the_candidates_is_chosen_beside_the_bundle(tmp_path: Path, monke
         Image.fromarray(np.full((128, 128, 3), i, np.uint8)).save(tmp_path / f"{i}.png")
     settings = TrainSettings(**LITE, method="auto", candidates="padim?channels=50,nearest")
     dataset = load_dataset(tmp_path, 128)
-    left = tmp_path / "out" / "a.csflow.choosing" / "of-a-killed-one"
+    left = tmp_path / "out" / "a.csflow.choosing" / "work" / "of-a-killed-one"
     left.mkdir(parents=True)
 
     def choose(_dataset: Any, candidates: Any, work: Path, _reporter: Any) -> Choice:
@@ -77,3 +78,13 @@ def test_one_of_the_candidates_is_chosen_beside_the_bundle(tmp_path: Path, monke
     choice = choose_beside(tmp_path / "out" / "a.csflow", dataset, settings.plans(), Silent())
     assert (choice.chosen.method, choice.chosen.plan.model.method) == ("nearest", "nearest")
     assert not any((tmp_path / "out").iterdir())
+
+
+def test_two_trainings_do_not_choose_in_one_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "choose", lambda *_: pytest.fail("two at once"))
+    Image.fromarray(np.zeros((128, 128, 3), np.uint8)).save(tmp_path / "0.png")
+    Image.fromarray(np.ones((128, 128, 3), np.uint8)).save(tmp_path / "1.png")
+    dataset = load_dataset(tmp_path, 128)
+    with lock_file(tmp_path / "a.csflow.choosing/lock"), pytest.raises(BundleError, match="another training works in"):
+        choose_beside(tmp_path / "a.csflow", dataset, TrainSettings(**LITE).plans(), Silent())
+    assert (tmp_path / "a.csflow.choosing/lock").is_file()
