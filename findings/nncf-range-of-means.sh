@@ -6,8 +6,8 @@
 #           without a rare outlier. That is what minimum and maximum mean in ONNX Runtime's calibration.
 # Seen:     The largest value of each picture is taken, and the mean of these. With twenty pictures up to 0.1 and
 #           twenty up to 1.0 the input ends at 0.55: all above is 0.55. The bright pictures, which were half of the
-#           calibration, are off by 20 to 40 % of the largest output, others by 7 % or less. With half the pictures at 0.5 and
-#           half at 1 it is 0.75. It is so for each activation, the least values likewise. No warning.
+#           calibration, are off by 20 to 40 % of the largest output, others by 7 % or less. With half the pictures up
+#           to 0.5 and half up to 1 it is 0.75. Activations are all treated so, and least values likewise. No warning.
 # Costs:    Two variants of a part, two exposures or two cameras in one calibration: the brighter is cut off at the
 #           input. More pictures of both change nothing, fewer dark ones do. A score of what is bright has a ceiling.
 # Instead:  RangeEstimatorParametersSet.MINMAX in AdvancedQuantizationParameters (below), or one kind of picture.
@@ -15,7 +15,8 @@ set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install -qq --no-compile --disable-pip-version-check numpy==2.4.6 openvino==2026.4.1 nncf==3.4.0
+"$work/venv/bin/pip" install -qq --no-compile --disable-pip-version-check \
+    numpy==2.4.6 openvino==2026.4.1 nncf==3.4.0
 cd "$work"
 "$work/venv/bin/python" - <<'PY'
 import logging

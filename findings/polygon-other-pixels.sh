@@ -10,7 +10,8 @@
 #           pycocotools, and nothing at all in scikit-image. A dot of 2 x 2 is 4 or 9. They also lie elsewhere: the
 #           middle of the pixels is half a pixel further right and down in the others.
 # Costs:    The same annotations give other masks in training (Pillow, in many tools of annotation) and in evaluation
-#           (pycocotools): other PRO and IoU, another smallest defect in mm2; thin scratches are halved, doubled or lost.
+#           (pycocotools): other PRO and IoU, another smallest defect in mm2; thin scratches are halved, doubled or
+#           lost.
 # Instead:  Fill once, with one library, and hand on masks; state which convention annotations have. Compare the number
 #           of pixels with the area.
 set -euo pipefail

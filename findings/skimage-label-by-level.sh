@@ -7,8 +7,8 @@
 # Seen:     scikit-image joins neighbours of equal value only. A mask with a blob and a scratch, made half as large by
 #           Pillow's resize, which leaves a rim of grey levels, has 2 regions in the two others and 201 in scikit-image,
 #           of which 193 have four pixels or fewer. Masks of two levels, or of bool, are the same in all three.
-# Costs:    PRO weighs each region alike: rim pixels are 193 of the 201 regions, and what the map does inside the defects
-#           counts for 1 %. A map that is blind to both defects but bright around them passes for good.
+# Costs:    PRO weighs each region alike: rim pixels are 193 of the 201 regions, and what the map does inside the
+#           defects counts for 1 %. A map that is blind to both defects but bright around them passes for good.
 # Instead:  measure.label(mask > 127); resize masks with NEAREST.
 set -euo pipefail
 work=$(mktemp -d)
