@@ -7,30 +7,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from csflow.runtime.cli.command import Command, backend_option, bundle_option, echo_json, pixels_option
+from csflow.runtime.cli.command import Command, backend_option, bundle_option, echo_json, pixels_option, rate
 
 if TYPE_CHECKING:
     from csflow.calibration.calibrate import CalibrationReport
     from csflow.runtime.bundle.directory import Bundle
 
-__all__ = ["calibrate", "rate"]
+__all__ = ["calibrate"]
 
 EXAMPLES = (
     "csflow calibrate images/calibration/good",
     "csflow calibrate images/calibration/good --false-reject-rate 3% --backend openvino",
 )
-
-
-def rate(text: str) -> float:
-    """A share strictly between 0 and 1, written as 1%, 1 % or 0.01; click.BadParameter for anything else."""
-    number, scale = (text.strip()[:-1], 100.0) if text.strip().endswith("%") else (text, 1.0)
-    try:
-        share = float(number) / scale
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is not a rate: write 1 % as 1% or 0.01.") from None
-    if not 0.0 < share < 1.0:
-        raise click.BadParameter(f"{text!r} does not lie between 0% and 100%: write 1 % as 1% or 0.01.")
-    return share
 
 
 @click.command(cls=Command, examples=EXAMPLES)

@@ -129,3 +129,11 @@ def test_a_bundle_that_may_not_be_written_is_refused_before_any_work(
     monkeypatch.setattr(os, "access", lambda path, *_: Path(path) != calibrated_bundle.path)
     done = CliRunner().invoke(main, [*command, "--bundle", str(calibrated_bundle.path)])
     assert (done.exit_code, "may not be written" in done.stderr) == (3, True)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_share_is_taken_in_percent(name: str) -> None:
+    command = main.get_command(click.Context(main), name)
+    assert command is not None
+    ranges = [(o.name, o.type) for o in command.params if isinstance(o.type, click.FloatRange)]
+    assert not [option for option, kind in ranges if kind.max is not None and kind.max <= 1.0], "Share takes 5%, too"

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from csflow.calibration.cli import rate
-from csflow.runtime.cli.command import Command, backend_option, echo_json, pixels_option, require
+from csflow.runtime.cli.command import Command, backend_option, echo_json, pixels_option, rate, require
 
 __all__ = ["compare"]
 

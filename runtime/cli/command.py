@@ -30,11 +30,13 @@ __all__ = [
     "BACKENDS",
     "Command",
     "Group",
+    "Share",
     "backend_option",
     "bundle_option",
     "echo_json",
     "ending_signals",
     "pixels_option",
+    "rate",
     "release_stdout",
     "require",
     "tell",
@@ -143,6 +145,33 @@ class Group(_Guarded, click.Group):
 
     def _above(self) -> dict[str, str]:
         return {point.name: point.value for point in entry_points(group=GROUP)}
+
+
+class Share(click.ParamType):  # type: ignore[type-arg]
+    """A share, written as 1%, 1 % or 0.01, from `least` to `most`; these two themselves unless `between`."""
+
+    name = "share"
+
+    def __init__(self, least: float, most: float, between: bool = False) -> None:
+        self.least, self.most, self.between = least, most, between
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """In 0..1, or a usage error."""
+        text = str(value).strip()
+        number, scale = (text[:-1], 100.0) if text.endswith("%") else (text, 1.0)
+        try:
+            share = float(number) / scale
+        except ValueError:
+            self.fail(f"{value!r} is no share: write 1 % as 1% or 0.01.", param, ctx)
+        inside = self.least < share < self.most if self.between else self.least <= share <= self.most
+        if not inside:
+            ends = " and ".join(f"{100 * end:g}%" for end in (self.least, self.most))
+            self.fail(f"{value!r} does not lie between {ends}: write 1 % as 1% or 0.01.", param, ctx)
+        return share
+
+
+rate = Share(0.0, 1.0, between=True)
+"""What is promised of good parts, or how surely: neither never nor always."""
 
 
 def backend_option(default: str | None, text: str = "") -> Callable[[Any], Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from csflow.runtime.cli.command import Share
 from csflow.runtime.cli.run_outputs import output_choices
 
 if TYPE_CHECKING:
@@ -121,18 +122,16 @@ _OPTIONS = (
     ),
     click.option(
         "--exposure",
-        type=click.FloatRange(0, 1),
-        default=0.9,
+        type=Share(0, 1),
+        default="90%",
         show_default=True,
-        metavar="SHARE",
         help="A picture in which this share of what the training pictures show is black or white is an ERROR; 0 never.",
     ),
     click.option(
         "--blur",
-        type=click.FloatRange(0, 1),
-        default=0.2,
+        type=Share(0, 1),
+        default="20%",
         show_default=True,
-        metavar="SHARE",
         help="A picture with less than this share of the training pictures' sharpness is an ERROR; 0 never.",
     ),
     click.option(

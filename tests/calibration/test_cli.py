@@ -8,12 +8,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import click
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from csflow.calibration.cli import calibrate, rate
+from csflow.calibration.cli import calibrate
 from csflow.runtime.bundle.directory import Bundle
 
 MakeBundle = Callable[..., Bundle]
@@ -88,20 +87,11 @@ def test_no_bundle_and_no_folder_end_with_their_codes(tmp_path: Path) -> None:
     assert run("--bundle", tmp_path / "none").exit_code == 2
 
 
-@pytest.mark.parametrize(
-    ("text", "share"), [("1%", 0.01), ("1 %", 0.01), ("0.01", 0.01), (" 99.9% ", 0.999), ("1e-3", 0.001)]
-)
-def test_rates_are_read_as_people_write_them(text: str, share: float) -> None:
-    assert rate(text) == pytest.approx(share)
-
-
-@pytest.mark.parametrize("text", ["1", "0", "5", "100%", "-1%", "nan", "nan%", "one", "%", "", "0,5%"])
-def test_a_wrong_rate_is_a_usage_error_that_shows_how(text: str) -> None:
-    with pytest.raises(click.BadParameter, match=r"write 1 % as 1% or 0\.01"):
-        rate(text)
-    result = run("good", "--false-reject-rate", text)
+def test_a_wrong_rate_is_a_usage_error_that_names_the_option() -> None:
+    result = run("good", "--false-reject-rate", "0,5%")
     assert result.exit_code == 2
     assert "Invalid value for '--false-reject-rate'" in result.stderr
+    assert "write 1 % as 1% or 0.01" in result.stderr
 
 
 def test_the_edge_box_needs_no_heavy_library() -> None:

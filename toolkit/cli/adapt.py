@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from csflow.runtime.cli.command import Command, bundle_option, pixels_option, require
+from csflow.runtime.cli.command import Command, Share, bundle_option, pixels_option, require
 
 __all__ = ["adapt"]
 
@@ -31,8 +31,9 @@ EXAMPLES = (
 @click.option("--learning-rate", type=float, help="Of cs-flow, at its highest.  [default: that of BUNDLE's training]")
 @click.option(
     "--hold-out",
-    type=click.FloatRange(0.0, 0.5),
-    help="Share of the good pictures that is scored but not fitted.  [default: as BUNDLE's training had it]",
+    type=Share(0, 0.5),
+    help="Share of the good pictures that is scored but not fitted, at most half.  "
+    "[default: as BUNDLE's training had it]",
 )
 @click.option(
     "--set-aside",

@@ -6,14 +6,13 @@ from pathlib import Path
 
 import click
 
-from csflow.calibration.cli import rate
-from csflow.runtime.cli.command import Command
+from csflow.runtime.cli.command import Command, Share, rate
 
 __all__ = ["split"]
 
 EXAMPLES = (
     "csflow split parts/ images/",
-    "csflow split parts/ images/ --false-reject-rate 5% --test-share 0.2",
+    "csflow split parts/ images/ --false-reject-rate 5% --test-share 20%",
 )
 
 
@@ -30,9 +29,9 @@ EXAMPLES = (
 @click.option("--confidence", type=rate, default="95%", show_default=True, help="How sure the promise shall be.")
 @click.option(
     "--test-share",
-    type=click.FloatRange(0, 0.5),
-    metavar="SHARE",
-    help="Share of the good pictures to test with.  [default: a sixth where there are defective ones, else 0]",
+    type=Share(0, 0.5),
+    help="Share of the good pictures to test with, at most half.  "
+    "[default: a sixth where there are defective ones, else 0]",
 )
 def split(pictures: Path, images: Path, false_reject_rate: float, confidence: float, test_share: float | None) -> None:
     """Part PICTURES into training, thresholds and test, in the new folder IMAGES.

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from csflow.runtime.cli.command import Command, bundle_option, pixels_option, require
+from csflow.runtime.cli.command import Command, Share, bundle_option, pixels_option, require
 from csflow.toolkit.cli.method_options import flow_names, flow_options
 from csflow.toolkit.cli.numbers import Numbers
 from csflow.toolkit.cli.presets import is_said, preset_option, without_preset
@@ -105,9 +105,9 @@ EXAMPLES = (
 )
 @click.option(
     "--hold-out",
-    type=click.FloatRange(0.0, 0.5),
-    help="Share of the good pictures that is scored but not fitted: the spread of scores that engines are judged by "
-    "and csflow combine goes by is then theirs.  [default: 0; with --early-stop 0.1]",
+    type=Share(0, 0.5),
+    help="Share of the good pictures that is scored but not fitted, at most half: the spread of scores that engines "
+    "are judged by and csflow combine goes by is then theirs.  [default: 0; with --early-stop 10%]",
 )
 @click.option(
     "--randomise",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from csflow.runtime.cli.command import Command, bundle_option, echo_json
+from csflow.runtime.cli.command import Command, Share, bundle_option, echo_json
 
 if TYPE_CHECKING:
     from csflow.runtime.bundle.calibration import Calibration
@@ -43,8 +43,8 @@ ADVICE = {
 @click.option("--line", metavar="NAME", help="Of a history: one line.")
 @click.option(
     "--confidence",
-    type=click.FloatRange(0.5, 0.9999),
-    default=0.99,
+    type=Share(0.5, 0.9999),
+    default="99%",
     show_default=True,
     help="How sure it is that a day on which nothing changed is not reported.",
 )

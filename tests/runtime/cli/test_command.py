@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from csflow.runtime import errors
-from csflow.runtime.cli.command import BACKENDS, Command, Group, bundle_option
+from csflow.runtime.cli.command import BACKENDS, Command, Group, Share, bundle_option, rate
 from csflow.runtime.engines.opening import engine_names
 
 ERRORS = [c for c in vars(errors).values() if inspect.isclass(c) and issubclass(c, errors.CSFlowError)]
@@ -136,3 +136,23 @@ def test_the_help_of_every_backend_option_lists_what_can_be_opened() -> None:
         name, _, precisions = text.partition("[")
         names += [name, *(name + p for p in precisions.rstrip("]").split("|") if p)]
     assert names == engine_names()
+
+
+@pytest.mark.parametrize(
+    ("text", "share"), [("1%", 0.01), ("1 %", 0.01), ("0.01", 0.01), (" 99.9% ", 0.999), ("1e-3", 0.001)]
+)
+def test_shares_are_read_as_people_write_them(text: str, share: float) -> None:
+    assert rate(text) == pytest.approx(share)
+
+
+@pytest.mark.parametrize("text", ["1", "0", "5", "100%", "-1%", "nan", "nan%", "one", "%", "", "0,5%"])
+def test_a_wrong_share_is_a_usage_error_that_shows_how(text: str) -> None:
+    with pytest.raises(click.BadParameter, match=r"write 1 % as 1% or 0\.01"):
+        rate(text)
+
+
+def test_the_ends_of_a_share_belong_to_it_unless_it_lies_between_them() -> None:
+    half = Share(0, 0.5)
+    assert (half("0"), half("50%"), half(0.5)) == (0.0, 0.5, 0.5)
+    with pytest.raises(click.BadParameter, match="'51%' does not lie between 0% and 50%"):
+        half("51%")
