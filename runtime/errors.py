@@ -5,6 +5,7 @@
     ├── DataError               1   correct the images or their folders
     ├── CalibrationError        1   bring more good parts, or calibrate again
     ├── BundleError             3   name the right bundle, or make it
+    │   ├── BundleMissing       3   name the right bundle, or make it
     │   ├── BundleVersionError  3   update csflow
     │   └── BundleCorrupted     3   copy or make the bundle again
     ├── EngineError             4   make the engine again
@@ -22,6 +23,7 @@ A message says what happened, what was expected and what to do next, in one line
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar
 
 from csflow.runtime.faults import FaultWord
@@ -30,6 +32,7 @@ __all__ = [
     "BackendUnavailable",
     "BundleCorrupted",
     "BundleError",
+    "BundleMissing",
     "BundleVersionError",
     "CSFlowError",
     "CalibrationError",
@@ -69,6 +72,16 @@ class BundleError(CSFlowError):
     """The bundle is missing, incomplete, or lacks what this command needs."""
 
     exit_code: ClassVar[int] = 3
+
+
+class BundleMissing(BundleError):
+    """There is none at `path`; a command adds how it is told another."""
+
+    path: Path = Path()
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"no bundle at {path}: train one with 'csflow train', or name another")
+        self.path = path
 
 
 class BundleVersionError(BundleError):

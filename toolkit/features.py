@@ -193,11 +193,11 @@ def extract_features(
         write_atomic(folder / KEY, json.dumps(body).encode())
     except OSError as error:
         raise SinkError(
-            f"cannot write features into {folder} ({error.strerror or error}): free the disk or name another --bundle"
+            f"cannot write features into {folder} ({error.strerror or error}): free the disk or name another bundle"
         ) from None
     found = open_features(folder, key)
     if found is None:
-        raise SinkError(f"the features in {folder} are not what was written: free the disk, or choose another --bundle")
+        raise SinkError(f"the features in {folder} are not what was written: free the disk, or choose another bundle")
     return found
 
 
@@ -232,7 +232,7 @@ def _require_room(folder: Path, size: int) -> None:
     if free < size:
         raise SinkError(
             f"the features take {size / 1e9:.1f} GB, {folder} has {free / 1e9:.1f} GB left: free the disk, or choose "
-            "another --bundle"
+            "another bundle"
         )
 
 

@@ -35,7 +35,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
         sync_directory(path.parent)
     except (OSError, SafetensorError) as error:
         raise SinkError(
-            f"cannot write {path} ({getattr(error, 'strerror', None) or error}): free the disk or name another --bundle"
+            f"cannot write {path} ({getattr(error, 'strerror', None) or error}): free the disk or name another bundle"
         ) from None
     finally:
         temporary.unlink(missing_ok=True)
@@ -74,5 +74,5 @@ def require_room(path: Path, *modules: nn.Module) -> None:
     if free < needed:
         raise SinkError(
             f"the bundle needs {needed / 1e6:.0f} MB, {free / 1e6:.0f} MB are free where {path} is to be: free space, "
-            "or name another place with --bundle"
+            "or name another place"
         )

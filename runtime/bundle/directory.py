@@ -34,7 +34,7 @@ from csflow.runtime.bundle.files import (
 )
 from csflow.runtime.bundle.identity import identity
 from csflow.runtime.bundle.manifest import CALIBRATION, MANIFEST, FileEntry, Manifest, file_name_problem
-from csflow.runtime.errors import BundleCorrupted, BundleError
+from csflow.runtime.errors import BundleCorrupted, BundleError, BundleMissing
 
 __all__ = ["CALIBRATION", "MANIFEST", "Bundle", "default_path"]
 
@@ -60,15 +60,14 @@ class Bundle:
         Contents are hashed when they are read (`read`), or all at once by `verify`.
 
         Raises:
-            BundleError: there is no bundle at `path`, or it may not be read.
+            BundleMissing: there is no bundle at `path`.
+            BundleError: it may not be read.
             BundleVersionError: newer format.
             BundleCorrupted: the manifest is damaged, or a file is missing, linked, or of another size.
         """
         path = Path(path)
         if not _exists(path):
-            raise BundleError(
-                f"no bundle at {path}: train one with 'csflow train', or name one with --bundle or CSFLOW_BUNDLE"
-            )
+            raise BundleMissing(path)
         bundle = cls(path, _read_manifest(path))
         for name, entry in bundle.manifest.files.items():
             with bundle._opened(name, entry):
@@ -252,20 +251,18 @@ def _read_replaceable(path: Path) -> Manifest:
     try:
         return _read_manifest(path)
     except BundleCorrupted:
-        raise BundleCorrupted(f"{path} holds a damaged bundle: delete it, or name another path with --bundle") from None
+        raise BundleCorrupted(f"{path} holds a damaged bundle: delete it, or name another path") from None
 
 
 def _require_vacant(path: Path) -> None:
     if path.exists() and (not path.is_dir() or any(not is_leftover(p) for p in path.iterdir())):
-        raise BundleError(f"{path} exists and is no bundle: name another path with --bundle")
+        raise BundleError(f"{path} exists and is no bundle: name another path")
 
 
 def _require_writable(path: Path) -> None:
     there = next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())
     if there.is_dir() and not os.access(there, os.W_OK | os.X_OK):
-        raise BundleError(
-            f"{there} may not be written, so there can be no bundle at {path}: name another with --bundle"
-        )
+        raise BundleError(f"{there} may not be written, so there can be no bundle at {path}: name another place")
 
 
 def _check_names(names: Iterable[str]) -> None:

@@ -17,12 +17,13 @@ import threading
 from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
 from csflow.runtime.atomic import FULL, final_path
-from csflow.runtime.errors import BackendUnavailable, CSFlowError, SinkError
+from csflow.runtime.errors import BackendUnavailable, BundleMissing, CSFlowError, SinkError
 from csflow.runtime.machine.install import pip_install
 from csflow.runtime.machine.writable import writable
 
@@ -101,6 +102,8 @@ class Command(_Guarded):
         """Run the command body."""
         try:
             return super().invoke(ctx)
+        except BundleMissing as error:
+            _end(f"{error}{_naming(ctx, error.path)}", error.exit_code)
         except CSFlowError as error:
             _end(str(error), error.exit_code)
         except OSError as error:
@@ -262,6 +265,18 @@ def _leave_hanging_threads(code: object) -> None:
             with contextlib.suppress(OSError):
                 stream.flush()
     os._exit(code if isinstance(code, int) else int(code is not None))
+
+
+def _naming(ctx: click.Context, path: Path) -> str:
+    """How this command was told the path: by an option and its variable, or as an argument; empty where by neither."""
+    for param in ctx.command.params:
+        value = ctx.params.get(param.name or "")
+        if path not in [Path(v) for v in (value if isinstance(value, tuple) else [value]) if isinstance(v, str | Path)]:
+            continue
+        if isinstance(param, click.Argument):
+            return f" as {param.human_readable_name}"
+        return f" with {param.opts[0]}" + (f" or {param.envvar}" if param.envvar else "")
+    return ""
 
 
 def _described(error: OSError) -> tuple[str, int]:

@@ -55,7 +55,7 @@ def unpack(source: Path, target: Path, trusted: TrustList, allow_unsigned: bool 
     """
     seal = check_seal(source, trusted, allow_unsigned)
     if os.path.lexists(target):
-        raise BundleError(f"{target} exists: name another folder with --bundle, or remove it")
+        raise BundleError(f"{target} exists: name another folder, or remove it")
     with whole_folder(target) as folder:
         _extract(source, folder)
         bundle = Bundle.open(folder)

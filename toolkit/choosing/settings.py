@@ -132,7 +132,7 @@ def choose_beside(bundle: Path, dataset: Dataset, plans: Mapping[str, TrainPlan]
     Raises as `choose` does, BundleError where another training chooses for it, and OSError as the file system does.
     """
     work = bundle.with_name(f"{bundle.name}.choosing")
-    refusal = BundleError(f"another training works in {work}: wait for it, or name another --bundle")
+    refusal = BundleError(f"another training works in {work}: wait for it, or name another bundle")
     with alone_in(work, refusal):
         # A process that was killed leaves it.
         shutil.rmtree(work / "work", ignore_errors=True)

@@ -46,7 +46,7 @@ def prepared_pictures(paths: Sequence[Path], how: Preprocessing, file: Path, adv
         return torch.from_numpy(np.memmap(file, np.uint8, "c", shape=shape))
     except OSError as error:
         raise SinkError(
-            f"cannot write {file} ({error.strerror or error}): free the disk or name another --bundle"
+            f"cannot write {file} ({error.strerror or error}): free the disk or name another bundle"
         ) from None
 
 

@@ -50,7 +50,7 @@ class Unfinished:
         Two would write features and checkpoint over each other's.
         """
         work = self.folder.parent
-        refusal = BundleError(f"another training works in {work}: wait for it, or name another --bundle")
+        refusal = BundleError(f"another training works in {work}: wait for it, or name another bundle")
         with ExitStack() as held:
             try:
                 held.enter_context(alone_in(work, refusal))
@@ -81,7 +81,7 @@ class Unfinished:
 
 def _unwritable(folder: Path, error: OSError) -> SinkError:
     why = error.strerror or error
-    return SinkError(f"cannot write {folder} ({why}): free the disk or name another --bundle")
+    return SinkError(f"cannot write {folder} ({why}): free the disk or name another bundle")
 
 
 def require_fingerprint(file: Path, metadata: Mapping[str, str], fingerprint: str, differences: str = "") -> None:

@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from csflow.runtime import errors
 from csflow.runtime.cli.command import BACKENDS, Command, Group, Share, bundle_option, rate
+from csflow.runtime.cli.main import main
 from csflow.runtime.engines.opening import engine_names
 
 ERRORS = [c for c in vars(errors).values() if inspect.isclass(c) and issubclass(c, errors.CSFlowError)]
@@ -156,3 +157,25 @@ def test_the_ends_of_a_share_belong_to_it_unless_it_lies_between_them() -> None:
     assert (half("0"), half("50%"), half(0.5)) == (0.0, 0.5, 0.5)
     with pytest.raises(click.BadParameter, match="'51%' does not lie between 0% and 50%"):
         half("51%")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["calibrate", "parts", "--bundle", "x/"], "name another with --bundle or CSFLOW_BUNDLE"),
+        (["pack", "x"], "name another as BUNDLE"),
+        (["adapt", "x", "parts", "--bundle", "y"], "name another as BUNDLE"),
+        (["combine", "x", "z", "--bundle", "y"], "name another as BUNDLES"),
+    ],
+)
+def test_a_bundle_that_is_not_there_is_told_with_the_word_that_names_it(
+    words: list[str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "parts").mkdir()
+    done = CliRunner().invoke(main, words)
+    assert done.stderr.rstrip().endswith(told)
+
+
+def test_a_bundle_that_no_option_named_is_told_without_one() -> None:
+    assert run(errors.BundleMissing(Path("x"))).stderr.endswith("csflow train', or name another\n")
