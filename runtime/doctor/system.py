@@ -12,7 +12,7 @@ from pathlib import Path
 from csflow.runtime.doctor.finding import Finding
 from csflow.runtime.machine.cache import cache_location
 from csflow.runtime.machine.install import pip_install
-from csflow.runtime.machine.machine import Machine
+from csflow.runtime.machine.machine import Machine, processor_instructions, sums_in_32_bits
 
 __all__ = ["check_cache", "check_disk", "check_extras", "check_memory", "check_processor", "check_python"]
 
@@ -45,12 +45,14 @@ def check_processor(machine: Machine) -> list[Finding]:
     if not text:
         return [Finding("processor", "warning", f"{platform.machine()}; /proc/cpuinfo cannot be read", "mount /proc")]
     name = _field(text, "model name") or machine.text("proc/device-tree/model") or platform.machine()
-    flags = set((_field(text, "flags") or _field(text, "Features")).split())
+    instructions = processor_instructions(machine)
+    flags = set(instructions.split())
     found = list(dict.fromkeys(label for flag, label in INSTRUCTIONS.items() if flag in flags))
     bf16 = "" if flags & BFLOAT16 else "; no bfloat16: OpenVINO runs in float32"
+    int8 = "" if sums_in_32_bits(instructions) else "; no VNNI: OpenVINO computes int8 graphs in float32"
     present = len(re.findall(r"^processor\s*:", text, re.M))
     cores = f"{machine.cores()} of {present} cores usable"
-    return [Finding("processor", "ok", f"{name}, {cores}; {', '.join(found) or 'no fast instructions'}{bf16}")]
+    return [Finding("processor", "ok", f"{name}, {cores}; {', '.join(found) or 'no fast instructions'}{bf16}{int8}")]
 
 
 def _field(text: str, name: str) -> str:

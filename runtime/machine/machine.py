@@ -19,7 +19,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Answer", "Machine", "ask_child", "disk_free", "installed_version", "module_file", "processor_names"]
+__all__ = [
+    "Answer",
+    "Machine",
+    "ask_child",
+    "disk_free",
+    "installed_version",
+    "module_file",
+    "processor_instructions",
+    "processor_names",
+    "sums_in_32_bits",
+]
 
 TIMEOUT_S = 30.0
 # The working directory is no place to import from: a folder named openvino/ would hide the library.
@@ -146,6 +156,23 @@ def processor_names(machine: Machine | None = None) -> str:
     gpus = [_field(machine.text(path[1:]), "Model") for path in machine.paths("proc/driver/nvidia/gpus/*/information")]
     names = [name for name in (cpu, machine.text("proc/device-tree/model"), *gpus) if name]
     return ", ".join(names) or platform.machine()
+
+
+def processor_instructions(machine: Machine | None = None) -> str:
+    """The line of /proc/cpuinfo that names what the first processor can (x86 'flags', ARM 'Features'), else empty.
+
+    Virtual machines bear one name, "Intel Xeon Processor", with AMX and without.
+    """
+    text = (machine or Machine()).text("proc/cpuinfo")
+    return _field(text, "flags") or _field(text, "Features")
+
+
+def sums_in_32_bits(instructions: str) -> bool:
+    """Whether a processor of these instructions, as the kernel names them, sums products of eight bits in 32.
+
+    x86 without VNNI adds each two of them in 16 bits, which saturate.
+    """
+    return not {"avx512_vnni", "avx_vnni", "asimd"}.isdisjoint(instructions.split())
 
 
 def _field(text: str, name: str) -> str:

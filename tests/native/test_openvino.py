@@ -165,6 +165,18 @@ def test_a_damaged_graph_is_found_before_it_is_parsed(calibrated: Path, binding:
     assert caught.value.status == -6
 
 
+def test_what_is_compiled_lies_where_python_looks_for_it(
+    calibrated: Path, openvino: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CSFLOW_CACHE", str(tmp_path))
+    Detector.open(calibrated, "openvino-fp32").close()
+    theirs = {blob: blob.stat().st_mtime_ns for blob in tmp_path.rglob("*.blob")}
+    with openvino(calibrated, "openvino-fp32", cache=str(tmp_path / "openvino").encode()):
+        ours = {blob: blob.stat().st_mtime_ns for blob in tmp_path.rglob("*.blob")}
+    assert len({blob.parent for blob in theirs}) == len({blob.parent for blob in ours}) == 2
+    assert theirs.items() <= ours.items()
+
+
 def test_what_was_damaged_in_the_cache_is_compiled_again(calibrated: Path, openvino: Any, tmp_path: Path) -> None:
     cache, device = tmp_path / "compiled", "openvino-fp32"
 

@@ -9,21 +9,24 @@ OpenVINO has compiled. What has no seal that fits is compiled anew. libcsflow do
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 from pathlib import Path
 
 from csflow.runtime.atomic import write_atomic
 from csflow.runtime.bundle.files import sha256_of
+from csflow.runtime.machine.machine import processor_instructions
 
 __all__ = ["seal_blobs", "sound_folder"]
 
 
 def sound_folder(cache: Path, sha256: str, hint: str) -> Path | None:
-    """The folder in `cache` for a graph of this SHA-256 and precision, holding nothing but what it may be run from.
+    """The folder in `cache` for a graph of this SHA-256, precision and processor, holding nothing but what may be run.
 
     None where it cannot be made or cleared, as on a read-only disk: then a graph is compiled without a cache.
     """
-    folder = cache / f"{sha256[:32]}-{hint}"
+    processor = hashlib.sha256(processor_instructions().encode()).hexdigest()[:8]
+    folder = cache / f"{sha256[:32]}-{hint}-{processor}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # Those beside the folders are of a csflow that sealed nothing.

@@ -8,12 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from csflow.runtime.machine.machine import processor_instructions, sums_in_32_bits
 from csflow.runtime.machine.telemetry import without_telemetry
 
 with without_telemetry():
     import openvino
 
-__all__ = ["VERSION", "has_bf16", "new_core", "return_free_memory", "return_mapped_pages"]
+__all__ = ["VERSION", "eight_bits", "has_bf16", "new_core", "return_free_memory", "return_mapped_pages"]
 
 VERSION = str(openvino.__version__)
 """OpenVINO's."""
@@ -36,6 +37,16 @@ def new_core() -> Any:
 def has_bf16(core: Any) -> bool:
     """Whether the processor computes in bfloat16; elsewhere OpenVINO takes float32 in silence."""
     return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def eight_bits() -> dict[str, str]:
+    """What `compile_model` must be told so that graphs of eight bits give their own numbers on this processor.
+
+    x86 without VNNI adds each two products in 16 bits, which saturate: features of an int8 backbone were off by 7 % of
+    their spread. There OpenVINO computes in float32, which holds the sums exactly (docs/benchmarks.md). libcsflow does
+    the same in engine/openvino.cpp.
+    """
+    return {} if sums_in_32_bits(processor_instructions()) else {"LP_TRANSFORMS_MODE": "NO"}
 
 
 def return_free_memory() -> None:

@@ -20,7 +20,13 @@ from csflow.runtime.engine import Layer
 from csflow.runtime.engines.finite import all_finite, no_score
 from csflow.runtime.engines.name import EngineName
 from csflow.runtime.engines.openvino.blobs import seal_blobs, sound_folder
-from csflow.runtime.engines.openvino.core import has_bf16, new_core, return_free_memory, return_mapped_pages
+from csflow.runtime.engines.openvino.core import (
+    eight_bits,
+    has_bf16,
+    new_core,
+    return_free_memory,
+    return_mapped_pages,
+)
 from csflow.runtime.engines.stages import Stage, stages
 from csflow.runtime.errors import BackendUnavailable, BundleCorrupted, BundleError, ConfigError, InferenceError
 from csflow.runtime.machine.cache import cache_directory
@@ -138,7 +144,7 @@ class OpenVINOEngine:
 
     def _compile(self, model: Any, stage: Stage, config: dict[str, str | int]) -> Any:
         hint, entry = "bf16" if stage.precision == "bf16" else "f32", self._bundle.manifest.files[stage.file]
-        config = {**config, "INFERENCE_PRECISION_HINT": hint}
+        config = {**config, **eight_bits(), "INFERENCE_PRECISION_HINT": hint}
         folder = sound_folder(self._cache, entry.sha256, hint) if self._cache is not None else None
         if folder is not None:
             config["CACHE_DIR"] = str(folder)

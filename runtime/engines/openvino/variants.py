@@ -9,6 +9,7 @@ from csflow.runtime.engines.name import EngineName
 from csflow.runtime.engines.openvino.core import VERSION, has_bf16, new_core
 from csflow.runtime.engines.openvino.engine import OpenVINOEngine
 from csflow.runtime.engines.stages import OPENVINO, stages
+from csflow.runtime.machine.machine import processor_instructions
 
 __all__ = ["OpenVINOVariants"]
 
@@ -26,6 +27,7 @@ class OpenVINOVariants:
         self.setting: dict[str, Any] = {
             "openvino": VERSION,
             "processor": core.get_property("CPU", "FULL_DEVICE_NAME"),
+            "instructions": processor_instructions(),
             "mode": mode,
             "threads": threads,
         }

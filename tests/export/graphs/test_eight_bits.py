@@ -1,6 +1,10 @@
 """A backbone of eight bits as ONNX: whole weights, symmetric roundings, and the same bits from every runtime."""
 
 import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -59,22 +63,48 @@ def test_onnx_runtime_gives_the_same_bits(graph: bytes, expected: list[np.ndarra
 
 def test_openvino_gives_the_same_bits(graph: bytes, expected: list[np.ndarray]) -> None:
     openvino = pytest.importorskip("openvino")
+    from csflow.runtime.engines.openvino.core import eight_bits
+
     core = openvino.Core()
-    compiled = core.compile_model(core.read_model(graph), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = core.compile_model(core.read_model(graph), "CPU", {"INFERENCE_PRECISION_HINT": "f32", **eight_bits()})
     got = list(compiled({"frame": FRAME.numpy()}).values())
     assert all(np.array_equal(a, b) for a, b in zip(got, expected, strict=True))
+
+
+LIMITED = """
+import sys
+import numpy as np
+from csflow.runtime.engines.openvino import core
+core.processor_instructions = lambda: "sse2 avx avx2"
+made = core.new_core()
+config = {"INFERENCE_PRECISION_HINT": "f32", **core.eight_bits()}
+compiled = made.compile_model(made.read_model(sys.argv[1]), "CPU", config)
+np.savez(sys.argv[2], *compiled({"frame": np.load(sys.argv[3])}).values())
+"""
+
+
+def test_openvino_gives_them_without_vnni_too(graph: bytes, expected: list[np.ndarray], tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("graph.onnx", "found.npz", "frame.npy")]
+    files[0].write_bytes(graph)
+    np.save(files[2], FRAME.numpy())
+    env = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"}
+    subprocess.run([sys.executable, "-c", LIMITED, *map(str, files)], env=env, check=True)
+    with np.load(files[1]) as found:
+        assert all(np.array_equal(found[name], b) for name, b in zip(found.files, expected, strict=True))
 
 
 def test_smooth_activations_and_squeezes_have_the_same_bits_too() -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     openvino = pytest.importorskip("openvino")
+    from csflow.runtime.engines.openvino.core import eight_bits
+
     backbone = rounded("tf_efficientnet_b0")
     graph = to_onnx(backbone_graph(backbone, SIDE))
     with torch.no_grad():
         expected = [feature.numpy() for feature in backbone(FRAME)]
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     core = openvino.Core()
-    compiled = core.compile_model(core.read_model(graph), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = core.compile_model(core.read_model(graph), "CPU", {"INFERENCE_PRECISION_HINT": "f32", **eight_bits()})
     for got in (session.run(None, {"frame": FRAME.numpy()}), list(compiled({"frame": FRAME.numpy()}).values())):
         assert all(np.array_equal(a, b) for a, b in zip(got, expected, strict=True))
 

@@ -57,6 +57,8 @@ def test_lines_are_aligned_and_the_fix_stands_below() -> None:
     [
         ("avx2 avx512_bf16 amx_bf16 amx_tile", "AMX bfloat16", "no bfloat16"),
         ("avx2", "no bfloat16", "AMX"),
+        ("avx2 avx512f", "; no VNNI: OpenVINO computes int8 graphs in float32", "AMX"),
+        ("avx2 avx_vnni", "VNNI (int8)", "no VNNI"),
     ],
 )
 def test_processor(machine: Described, flags: str, says: str, not_says: str) -> None:

@@ -17,7 +17,14 @@ from csflow.runtime.cli.doctor import doctor
 from csflow.runtime.doctor.examination import CHECKS
 from csflow.runtime.doctor.finding import Finding
 from csflow.runtime.machine import machine as machine_module
-from csflow.runtime.machine.machine import Answer, Machine, ask_child, installed_version, module_file
+from csflow.runtime.machine.machine import (
+    Answer,
+    Machine,
+    ask_child,
+    installed_version,
+    module_file,
+    processor_instructions,
+)
 
 
 @pytest.mark.parametrize(
@@ -90,6 +97,20 @@ def test_looking_up_imports_nothing() -> None:
 def test_absent_files_are_empty(tmp_path: Path) -> None:
     assert Machine(tmp_path).text("proc/cpuinfo") == ""
     assert Machine(tmp_path).paths("dev/video*") == []
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "expected"),
+    [
+        ("processor\t: 0\nflags\t\t: avx2 amx_bf16\nvmx flags\t: ept\nflags\t\t: avx2\n", "avx2 amx_bf16"),
+        ("processor\t: 0\nFeatures\t: fp asimd\n", "fp asimd"),
+        ("processor\t: 0\n", ""),
+    ],
+)
+def test_what_the_first_processor_can_is_the_kernels_word(tmp_path: Path, cpuinfo: str, expected: str) -> None:
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc" / "cpuinfo").write_text(cpuinfo)
+    assert processor_instructions(Machine(tmp_path)) == expected
 
 
 @pytest.fixture

@@ -1,10 +1,11 @@
 #include "engine/blobs.h"
 #include "bundle/files.h"
+#include "bundle/sha256.h"
+#include "engine/processor.h"
 
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <unistd.h>
 
 namespace csflow {
@@ -12,7 +13,7 @@ namespace {
 
 constexpr const char *kBlob = ".blob";
 constexpr const char *kSeal = ".sha256";
-constexpr std::size_t kNameDigits = 32;
+constexpr std::size_t kNameDigits = 32, kProcessorDigits = 8;
 constexpr std::uint64_t kMaxSeal = 1024;
 
 bool is_sound(const std::string &folder, const std::string &blob) {
@@ -47,7 +48,9 @@ std::string sound_folder(const std::string &cache, const std::string &sha256, co
     if (cache.empty()) {
         return "";
     }
-    std::string folder = cache + "/" + sha256.substr(0, kNameDigits) + "-" + hint;
+    const std::string able = processor_instructions();
+    const std::string processor = sha256_hex(able.data(), able.size()).substr(0, kProcessorDigits);
+    std::string folder = cache + "/" + sha256.substr(0, kNameDigits) + "-" + hint + "-" + processor;
     std::error_code failed;
     std::filesystem::create_directories(folder, failed);
     if (failed) {

@@ -6,8 +6,8 @@
 
 namespace csflow {
 
-/// The folder in `cache` for a graph of this SHA-256 and precision, holding nothing but files whose seal fits. Empty where
-/// `cache` is, or where the folder cannot be made or cleared: then a graph is compiled without a cache.
+/// The folder in `cache` for a graph of this SHA-256, precision and processor, holding nothing but files whose seal fits.
+/// Empty where `cache` is, or where the folder cannot be made or cleared: then a graph is compiled without a cache.
 std::string sound_folder(const std::string &cache, const std::string &sha256, const std::string &hint);
 
 /// Seals what OpenVINO has written there; where that fails it is compiled again at the next open.

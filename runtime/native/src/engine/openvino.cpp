@@ -9,6 +9,7 @@
 #if defined(CSFLOW_WITH_OPENVINO)
 
 #include "engine/openvino_api.h"
+#include "engine/processor.h"
 
 #include <algorithm>
 #include <cstring>
@@ -124,10 +125,11 @@ private:
     }
 
     void build(Running &running, const ov_model_t &model, const char *hint, const std::string &cache) {
-        const std::size_t words = cache.empty() ? 4 : 6;
+        // Where eight bits would saturate OpenVINO takes float32, which holds their sums exactly.
+        const std::size_t words = sums_in_32_bits() ? 6 : 8;
         api_.check(api_.ov_core_compile_model(core_.get(), &model, "CPU", words, running.compiled.out(),
                                               "INFERENCE_PRECISION_HINT", hint, "PERFORMANCE_HINT", "LATENCY",
-                                              "CACHE_DIR", cache.c_str()),
+                                              "CACHE_DIR", cache.c_str(), "LP_TRANSFORMS_MODE", "NO"),
                    CSFLOW_INFERENCE_ERROR, "compile the graphs");
     }
 

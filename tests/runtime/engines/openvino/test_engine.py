@@ -22,6 +22,7 @@ from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.golden import load_golden
 from csflow.runtime.engines.opening import open_engine
 from csflow.runtime.engines.openvino.engine import OpenVINOEngine, _Lane
+from csflow.runtime.engines.openvino.variants import OpenVINOVariants
 from csflow.runtime.errors import BackendUnavailable, BundleCorrupted, BundleError, ConfigError, InferenceError
 from csflow.runtime.types import Frame
 
@@ -98,6 +99,17 @@ def test_the_choice_of_precision_is_remembered_for_this_processor(calibrated: Bu
         assert first == "openvino-fp32"
         pytest.skip("this processor has no bfloat16: there is nothing to choose")
     assert first == f"openvino-{json.loads(records[0].read_text())['precision']}"
+
+
+def test_a_choice_holds_for_what_the_processor_can(calibrated: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = []
+    for flags in ("avx512f", "avx512f amx_bf16"):
+        monkeypatch.setattr(
+            "csflow.runtime.engines.openvino.variants.processor_instructions", lambda flags=flags: flags
+        )
+        settings.append(OpenVINOVariants(calibrated).setting)
+    assert settings[0] != settings[1]
+    assert settings[0] | {"instructions": "avx512f amx_bf16"} == settings[1]
 
 
 def test_bfloat16_is_refused_where_the_processor_has_none(trained_copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,6 +230,7 @@ import os, signal
 from pathlib import Path
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.engines.openvino.engine import OpenVINOEngine, _Lane
+from csflow.runtime.engines.openvino.variants import OpenVINOVariants
 bundle = Bundle.open(Path({str(trained_copy)!r}))
 signal.signal(signal.SIGINT, signal.default_int_handler)
 engines = [OpenVINOEngine(bundle, "fp32"), OpenVINOEngine(bundle, "fp32")]

@@ -117,6 +117,33 @@ def test_mode_and_threads_reach_openvino(trained_copy: Path, monkeypatch: pytest
             assert str(model.get_property("PERFORMANCE_HINT")).endswith("LATENCY")
 
 
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ("sse2 avx avx2", "NO"),
+        ("sse2 avx avx2 avx512f", "NO"),
+        ("sse2 avx avx2 avx_vnni", None),
+        ("sse2 avx avx2 avx512f avx512_vnni", None),
+        ("fp asimd", None),
+        ("", "NO"),
+    ],
+)
+def test_eight_bits_are_taken_where_their_sums_have_room(
+    trained_copy: Path, monkeypatch: pytest.MonkeyPatch, flags: str, expected: str | None
+) -> None:
+    told = []
+    compile_model = openvino.Core.compile_model
+
+    def recorded(self: object, model: object, device: str, config: dict[str, str]) -> object:
+        told.append(config.get("LP_TRANSFORMS_MODE"))
+        return compile_model(self, model, device, config)
+
+    monkeypatch.setattr(openvino.Core, "compile_model", recorded)
+    monkeypatch.setattr("csflow.runtime.engines.openvino.core.processor_instructions", lambda: flags)
+    with load_engine(Bundle.open(trained_copy), "openvino-fp32"):
+        assert told == [expected, expected]
+
+
 @pytest.mark.usefixtures("four_lanes")
 def test_a_frame_that_fails_leaves_the_engine_ready_for_the_next(trained_copy: Path) -> None:
     odd = Frame(np.zeros((64, 64, 3), np.uint8))
