@@ -14,7 +14,7 @@ import pytest
 
 from csflow.runtime.bundle.directory import CALIBRATION, MANIFEST, Bundle, default_path
 from csflow.runtime.bundle.manifest import Definitions, Manifest, Preprocessing
-from csflow.runtime.errors import BundleCorrupted, BundleError, BundleVersionError
+from csflow.runtime.errors import BundleCorrupted, BundleError, BundleMissing, BundleVersionError
 
 WEIGHTS = "weights/flow.safetensors"
 GRAPH = "graphs/fp32/flow.onnx"
@@ -129,7 +129,7 @@ def swap_for_fifo(path: Path) -> None:
 
 
 DAMAGE: dict[str, tuple[Callable[[Path], object], type[BundleError], str]] = {
-    "no directory": (shutil.rmtree, BundleError, "no bundle at"),
+    "no directory": (shutil.rmtree, BundleMissing, "no bundle at"),
     "no manifest": (lambda p: (p / MANIFEST).unlink(), BundleError, "has no manifest.json"),
     "empty manifest": (lambda p: (p / MANIFEST).write_bytes(b""), BundleCorrupted, "not valid JSON"),
     "truncated manifest": (lambda p: os.truncate(p / MANIFEST, 99), BundleCorrupted, "not valid JSON"),

@@ -4,12 +4,8 @@
 #include <cstring>
 
 namespace csflow {
-namespace {
 
-using Block = std::array<std::uint32_t, 64>;
-using State = std::array<std::uint32_t, 8>;
-
-constexpr Block kRoundConstants = {
+extern const std::array<std::uint32_t, 64> kSha256Rounds = {
     0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5, 0xd807aa98,
     0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174, 0xe49b69c1, 0xefbe4786,
     0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da, 0x983e5152, 0xa831c66d, 0xb00327c8,
@@ -18,6 +14,10 @@ constexpr Block kRoundConstants = {
     0xd6990624, 0xf40e3585, 0x106aa070, 0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a,
     0x5b9cca4f, 0x682e6ff3, 0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7,
     0xc67178f2};
+
+namespace {
+
+using Block = std::array<std::uint32_t, 64>;
 
 constexpr std::size_t kBlockBytes = 64;
 constexpr std::size_t kLengthBytes = 8;
@@ -42,14 +42,14 @@ Block schedule(const std::uint8_t *bytes) noexcept {
     return w;
 }
 
-void compress(State &hash, const std::uint8_t *bytes) noexcept {
+void compress_block(Sha256State &hash, const std::uint8_t *bytes) noexcept {
     const Block w = schedule(bytes);
-    State s = hash; // a, b, c, d, e, f, g, h
+    Sha256State s = hash; // a, b, c, d, e, f, g, h
     for (std::size_t t = 0; t < 64; ++t) {
         const std::uint32_t e = s[4];
         const std::uint32_t a = s[0];
         const std::uint32_t t1 = s[7] + (rotated(e, 6) ^ rotated(e, 11) ^ rotated(e, 25)) +
-                                 ((e & s[5]) ^ (~e & s[6])) + kRoundConstants[t] + w[t];
+                                 ((e & s[5]) ^ (~e & s[6])) + kSha256Rounds[t] + w[t];
         const std::uint32_t t2 = (rotated(a, 2) ^ rotated(a, 13) ^ rotated(a, 22)) +
                                  ((a & s[1]) ^ (a & s[2]) ^ (s[1] & s[2]));
         s = {t1 + t2, a, s[1], s[2], s[3] + t1, e, s[5], s[6]};
@@ -60,7 +60,8 @@ void compress(State &hash, const std::uint8_t *bytes) noexcept {
 }
 
 // What is left after the whole blocks, a one bit, zeros, and the length in bits.
-void compress_end(State &hash, const std::uint8_t *rest, std::size_t rest_bytes, std::uint64_t size) noexcept {
+void compress_end(Sha256Compress compress, Sha256State &hash, const std::uint8_t *rest, std::size_t rest_bytes,
+                  std::uint64_t size) noexcept {
     std::uint8_t end[2 * kBlockBytes] = {};
     std::memcpy(end, rest, rest_bytes);
     end[rest_bytes] = 0x80;
@@ -68,12 +69,18 @@ void compress_end(State &hash, const std::uint8_t *rest, std::size_t rest_bytes,
     for (std::size_t i = 0; i < kLengthBytes; ++i) {
         end[bytes - 1 - i] = static_cast<std::uint8_t>(size * 8 >> 8 * i);
     }
-    for (std::size_t at = 0; at < bytes; at += kBlockBytes) {
-        compress(hash, end + at);
-    }
+    compress(hash, end, bytes / kBlockBytes);
 }
 
 } // namespace
+
+void sha256_portable(Sha256State &state, const std::uint8_t *bytes, std::size_t blocks) noexcept {
+    for (; blocks > 0; --blocks, bytes += kBlockBytes) {
+        compress_block(state, bytes);
+    }
+}
+
+Sha256::Sha256() noexcept : Sha256(sha256_hardware() != nullptr ? sha256_hardware() : sha256_portable) {}
 
 void Sha256::add(const void *data, std::size_t size) noexcept {
     if (size == 0) {
@@ -88,21 +95,18 @@ void Sha256::add(const void *data, std::size_t size) noexcept {
         if (kept + taken < kBlockBytes) {
             return;
         }
-        compress(state_, rest_.data());
+        compress_(state_, rest_.data(), 1);
         bytes += taken;
         size -= taken;
     }
-    for (; size >= kBlockBytes; size -= kBlockBytes) {
-        compress(state_, bytes);
-        bytes += kBlockBytes;
-    }
-    if (size > 0) {
-        std::memcpy(rest_.data(), bytes, size);
+    compress_(state_, bytes, size / kBlockBytes);
+    if (const std::size_t left = size % kBlockBytes; left > 0) {
+        std::memcpy(rest_.data(), bytes + size - left, left);
     }
 }
 
 std::string Sha256::hex() {
-    compress_end(state_, rest_.data(), size_ % kBlockBytes, size_);
+    compress_end(compress_, state_, rest_.data(), size_ % kBlockBytes, size_);
     constexpr char digits[] = "0123456789abcdef";
     std::string text;
     for (const std::uint32_t word : state_) {
