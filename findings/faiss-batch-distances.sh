@@ -6,9 +6,9 @@
 #           index is its own neighbour at distance 0.
 # Seen:     From 128,000 numbers on, which are 334 patches of 384 features or 2000 of 64, the distance is taken as
 #           |a|^2 + |b|^2 - 2ab, in float32; below, from the differences. Around a mean of 300 with a spread of 1 squared
-#           distances to the nearest of 2000 are 510 to 710; of 784 patches asked together they are off by as much as
-#           85, six of ten get another neighbour, and vectors of the index are 64 away from themselves. Of 333 they are
-#           right to the last digits. Around 30 they are off by 0.7, around 0 both agree.
+#           distances to the nearest of 2000 are 510 to 710. Of 784 patches asked together they are off by up to 85, six
+#           of ten get another neighbour, and vectors of the index are 64 away from themselves. Of 333 they are right
+#           to the last digits. Around 30 they are off by 0.7, around 0 both agree.
 # Costs:    The score of a picture of 28 x 28 patches is not that of its patches one by one, nor that of its left half.
 #           A good part searched in the bank it belongs to scores above 0; a threshold found in batches flips singly.
 # Instead:  Take the bank's mean off both sides; or search in parts of fewer than 128,000 numbers.
