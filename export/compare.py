@@ -118,6 +118,8 @@ class Comparison:
     """At most this share of good parts may be rejected, in 0..1, as `csflow calibrate` takes it."""
     align: str | None = None
     """What may differ in how parts lie, as `TrainPlan` takes it."""
+    exposure: int | None = None
+    """Level that the median of every picture is brought to, as `TrainPlan` takes it."""
 
 
 @dataclass(frozen=True)
@@ -191,7 +193,10 @@ def _plans(what: Comparison, methods: Sequence[str]) -> dict[str, tuple[str, Tra
     names = [chosen_method(method.partition("?")[0]).name for method in methods]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ConfigError(f"{twice[0]} is named twice, and both would write {twice[0]}.csflow: compare in two runs")
-    plans = [TrainPlan(*model_plan(method, what.backbone), what.weights, align=what.align) for method in methods]
+    plans = [
+        TrainPlan(*model_plan(method, what.backbone), what.weights, align=what.align, exposure=what.exposure)
+        for method in methods
+    ]
     if not plans:
         raise ConfigError("no method is named: name one, or several with commas between them")
     return {name: each for name, *each in zip(names, methods, plans, strict=True)}  # type: ignore[misc]

@@ -73,6 +73,8 @@ class TrainPlan:
     """What may differ in how parts lie: one of `csflow.runtime.bundle.alignment.MODELS`; None aligns nothing."""
     tiles: tuple[int, int] | None = None
     """(side, overlap) of the tiles that pictures are cut into, in their pixels; None takes them whole."""
+    exposure: int | None = None
+    """Level that the median of every picture is brought to; None leaves them as bright as they are."""
     start: Start | None = None
     """What to begin with; `model` is its own, but for the precision of the backbone. What comes of it counts the
     pictures that the former model was trained on as its own."""
@@ -101,6 +103,7 @@ class TrainPlan:
             tiles=self.tiles,
             looks=LOOKS if self.tiles else 0,
             near=NEAR if self.tiles else Preprocessing.near,
+            exposure=self.exposure,
         )
         return made
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from csflow.runtime.cli.command import Command, backend_option, echo_json, pixels_option, rate, require
+from csflow.toolkit.cli.options import exposure_option
 
 __all__ = ["compare"]
 
@@ -56,6 +57,7 @@ EXAMPLES = ("csflow compare images/ --methods cs-flow,mahalanobis --backbone tf_
     type=click.Choice(["translation", "euclidean"]),
     help="Move every picture onto the mean good one first, as csflow train takes it.  [default: as they lie]",
 )
+@exposure_option
 @click.option(
     "--randomise",
     type=click.IntRange(0),
@@ -76,6 +78,7 @@ def compare(
     false_reject_rate: float,
     folder: Path,
     align: str | None,
+    exposure: int | None,
     randomise: int | None,
     as_json: bool,
 ) -> None:
@@ -101,7 +104,7 @@ def compare(
     with randomised(dataset, randomise, "train", "calibration", "test") as pictures:
         for line in pictures.lines():
             reporter.say(line)
-        what = Comparison(pictures, choice, folder, backbone_weights, backend, false_reject_rate, align)
+        what = Comparison(pictures, choice, folder, backbone_weights, backend, false_reject_rate, align, exposure)
         report = run(what, names, reporter)
     if as_json:
         echo_json(to_json(report))

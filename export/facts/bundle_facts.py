@@ -178,10 +178,15 @@ def _model_lines(facts: BundleFacts) -> list[str]:
         f"identity: {facts.weights_sha256[:16]}",
         f"method: {facts.method}, graphs {', '.join(facts.graphs)}",
         f"input: {how.image_size} x {how.image_size} px {how.colour}, from {roi}, by {how.resize}{_cut(how)}",
+        *_exposure_lines(how),
         *_align_lines(how),
         f"score: {facts.definitions.score}, anomaly map: {facts.definitions.anomaly_map}",
         *_flat(facts.model),
     ]
+
+
+def _exposure_lines(how: Preprocessing) -> list[str]:
+    return [] if how.exposure is None else [f"exposure: the median of every picture is brought to {how.exposure}"]
 
 
 def _align_lines(how: Preprocessing) -> list[str]:

@@ -43,5 +43,5 @@ def _key(product: Product, plan: TrainPlan) -> str:
     entry = product.entry
     like = dataclasses.replace(plan.model.backbone, scales=1, stages=(0,))
     pictures = (str(product.images.resolve()), entry.set_aside, entry.any_size, plan.hold_out, plan.flips)
-    area = (plan.roi, plan.ignore, plan.window, plan.align, plan.tiles)
+    area = (plan.roi, plan.ignore, plan.window, plan.align, plan.tiles, plan.exposure)
     return digest_of(*pictures, to_mapping(like), plan.model.image_size, plan.weights, area)

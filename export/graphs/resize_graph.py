@@ -93,10 +93,12 @@ def weights(size: int, side: int) -> NDArray[np.float64]:
 def resize_graph(height: int, width: int, how: Preprocessing, precision: str) -> bytes:
     """The ONNX file for pictures of `height` x `width`, with a free batch dimension.
 
-    Raises ConfigError where the region of interest leaves them, or the bundle judges tiles.
+    Raises ConfigError where the region of interest leaves them, or the bundle judges tiles or evens out exposures.
     """
     if how.tiles is not None:
         raise ConfigError("--camera-format resizes whole pictures, and the bundle judges tiles: leave it out")
+    if how.exposure is not None:
+        raise ConfigError("--camera-format does not bring pictures to the bundle's exposure: leave it out")
     left, top, roi_width, roi_height = how.roi or (0, 0, width, height)
     if left + roi_width > width or top + roi_height > height:
         raise ConfigError(

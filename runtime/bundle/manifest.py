@@ -48,6 +48,7 @@ MAX_SIDE_PX = 65535
 MAX_IGNORED = 4096
 MAX_LEVEL = 65535
 MAX_LOOKS = 8
+MAX_EXPOSURE = 254
 MAX_NEAR = 256
 IGNORED_RGB = (124, 116, 104)
 """The mean colour of ImageNet: after normalisation by the backbone it is about zero."""
@@ -86,6 +87,9 @@ class Preprocessing:
     (`TileGrid.looks`); 0 without tiles. Format 2 only."""
     near: int = 8
     """What lies within this part of a tile's side of its middle is not looked at again. Format 2 only."""
+    exposure: int | None = None
+    """Level that the median of every picture is brought to, after the window and the crop
+    (`csflow.runtime.picture.exposure`); None leaves pictures as bright as they are. Format 2 only."""
 
     def __post_init__(self) -> None:
         if not 32 <= self.image_size <= 8192 or self.image_size % 32:
@@ -111,6 +115,8 @@ class Preprocessing:
             raise ValueError(f"ignore holds {len(self.ignore)} rectangles, at most {MAX_IGNORED} are allowed")
         if self.align is not None and (self.ignore or self.tiles or self.image_size < REFERENCE_SIDE):
             raise ValueError(f"align needs an image_size of at least {REFERENCE_SIDE}, no ignored areas and no tiles")
+        if self.exposure is not None and (not 1 <= self.exposure <= MAX_EXPOSURE or self.ignore or self.tiles):
+            raise ValueError(f"exposure must be 1 to {MAX_EXPOSURE}, without ignored areas and tiles")
 
 
 @dataclass(frozen=True)
@@ -173,8 +179,9 @@ class Manifest:
         if self.format_version == 1 and (self.method, self.graphs) != (CS_FLOW, CS_FLOW_GRAPHS):
             raise ValueError("format 1 knows no other method than cs-flow")
         how = self.preprocessing
-        if self.format_version == 1 and (how.window, how.align, how.tiles) != (None, None, None):
-            raise ValueError("format 1 knows no window, no alignment and no tiles")
+        newer = (how.window, how.align, how.tiles, how.exposure)
+        if self.format_version == 1 and any(value is not None for value in newer):
+            raise ValueError("format 1 knows no window, no alignment, no tiles and no exposure")
         for name in self.files:
             if problem := file_name_problem(name):
                 raise ValueError(problem)
@@ -189,7 +196,7 @@ class Manifest:
         body: dict[str, Any] = schema.parse_json(schema.dump_json(dataclasses.asdict(self)))
         if self.format_version == 1:
             del body["method"], body["graphs"]
-            for name in ("window", "align", "tiles", "looks", "near"):
+            for name in ("window", "align", "tiles", "looks", "near", "exposure"):
                 del body["preprocessing"][name]
             if not self.preprocessing.ignore:
                 del body["preprocessing"]["ignore"]  # its first readers did not know it

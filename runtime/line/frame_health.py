@@ -15,13 +15,7 @@ from numpy.typing import NDArray
 
 from csflow.runtime.bundle.directory import Bundle
 from csflow.runtime.bundle.golden import load_golden
-from csflow.runtime.bundle.pictures import (
-    CalibrationPictures,
-    PictureSizes,
-    SizeRule,
-    calibration_pictures,
-    squeezed,
-)
+from csflow.runtime.bundle.pictures import CalibrationPictures, PictureSizes, SizeRule, calibration_pictures, squeezed
 from csflow.runtime.detector import Detector
 from csflow.runtime.errors import BundleError
 from csflow.runtime.faults import FaultWord
@@ -38,6 +32,7 @@ __all__ = [
     "sharpness",
 ]
 
+Picture = NDArray[np.uint8]
 DARK, WHITE = 12, 250
 """Grey levels at or below, at or above which a pixel tells nothing."""
 STEP = 4
@@ -161,10 +156,13 @@ class PictureHealth:
             share + limits.exposure * (1.0 - share) for share in (reference.dark_share, reference.white_share)
         )
 
-    def problem(self, *images: NDArray[np.uint8]) -> tuple[FaultWord, str] | None:
-        """Fault and reason for an (S, S, 3) uint8 picture, or some of its tiles together; None where it is usable."""
+    def problem(self, *images: Picture, taken: Sequence[Picture] = ()) -> tuple[FaultWord, str] | None:
+        """Fault and reason for an (S, S, 3) uint8 picture, or some of its tiles together; None where it is usable.
+
+        `taken` are the same as bright as the camera saw them, where the bundle evens out exposures.
+        """
         if self._limits.exposure:
-            dark, white = _mean([_shares(image) for image in images])
+            dark, white = _mean([_shares(image) for image in taken or images])
             if dark >= self._dark:
                 return "black", f"{dark:.0%} of the picture is black: check lens cover, light and exposure"
             if white >= self._white:

@@ -150,10 +150,10 @@ class Judge:
         except InferenceError as error:
             self._failures.append(error)
             return "engine", str(error)
-        seen = pieces.some()
-        if problem := self._picture.problem(*seen):
+        some, taken = pieces.some(), pieces.as_taken()
+        if problem := self._picture.problem(*some, taken=taken):
             return problem
-        brightness, sharp = (sum(values) / len(seen) for values in (map(_brightness, seen), map(_sharpness, seen)))
+        brightness, sharp = (sum(values) / len(some) for values in (map(_brightness, taken), map(_sharpness, some)))
         return _Prepared(frame, pieces, time.perf_counter() - begun_s, brightness, sharp)
 
     def _inferred(self, prepared: Sequence[_Prepared]) -> list[Result]:

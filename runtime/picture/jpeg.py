@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from csflow.runtime.errors import DataError
+from csflow.runtime.picture.decoding.jpeg_padding import MAX_PADDING, is_padded_only, tidied, told_padding
 from csflow.runtime.picture.images import pixel_limit
-from csflow.runtime.picture.jpeg_padding import MAX_PADDING, is_padded_only, tidied, told_padding
 from csflow.runtime.picture.orientation import stated_in, upright
 
 __all__ = ["decode_jpeg", "end_of_jpeg", "is_rgb_or_grey"]

@@ -1,4 +1,4 @@
-"""The one way from a picture to the uint8 input of the backbone graph: crop, convert to RGB, resize, align.
+"""The one way from a picture to the uint8 input of the backbone graph: crop, convert to RGB, expose, resize, align.
 
 Training, calibration, verification and the line all call this, so that they see the same pixels. The C
 library implements the same fixed-point filter and is tested against it bit for bit.
@@ -19,6 +19,7 @@ from csflow.runtime.bundle.manifest import IGNORED_RGB, Preprocessing
 from csflow.runtime.bundle.tiles import TileGrid
 from csflow.runtime.errors import DataError, PartNotFound, SourceError
 from csflow.runtime.picture.align import aligned
+from csflow.runtime.picture.exposure import as_taken, exposed, median_level
 from csflow.runtime.picture.images import pixels_of, read_picture
 from csflow.runtime.picture.window import eight_bits
 from csflow.runtime.types import Pose
@@ -49,6 +50,8 @@ class Pieces:
     """Where the tiles lie; None where the picture is one piece, which is `image`."""
     pose: Pose | None = None
     """How the part lay where the picture was aligned: maps are moved back by it."""
+    median: int | None = None
+    """The level that was brought to `how.exposure`; None where none was."""
 
     def __len__(self) -> int:
         """How many there are."""
@@ -62,7 +65,7 @@ class Pieces:
 
     def at(self, box: Box) -> NDArray[np.uint8]:
         """As a tile would be that lies in (x, y, width, height), in pixels of the picture."""
-        return _resized(self.image, self.how, box)
+        return _resized(_cut(self.image, self.how, box), self.how)
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
         return (self[index] for index in range(len(self)))
@@ -71,6 +74,12 @@ class Pieces:
         """`SOME` of them, or all, evenly over the picture: enough to see whether it shows a part."""
         count = min(SOME, len(self))
         return [self[(2 * i + 1) * len(self) // (2 * count)] for i in range(count)]
+
+    def as_taken(self) -> list[NDArray[np.uint8]]:
+        """`some` as bright as the camera saw them: light that fails must not be made up for."""
+        if self.median is None or self.how.exposure is None:
+            return self.some()
+        return [as_taken(piece, self.how.exposure, self.median) for piece in self.some()]
 
 
 def pieces_of_file(path: Path, how: Preprocessing) -> Pieces:
@@ -102,8 +111,7 @@ def pieces_of(image: NDArray[Any] | Image.Image, how: Preprocessing) -> Pieces:
     """
     levels = pixels_of(image) if isinstance(image, Image.Image) else image
     if how.tiles is None:
-        made, pose = preprocess_placed(levels, how)
-        return Pieces(made, how, pose=pose)
+        return _whole(levels, how)
     _check(levels, how)
     return Pieces(levels, how, TileGrid.of(how.roi or (0, 0, levels.shape[1], levels.shape[0]), how.tiles))
 
@@ -122,7 +130,8 @@ def preprocess(image: NDArray[Any] | Image.Image, how: Preprocessing) -> NDArray
 
 
 def preprocess_placed(image: NDArray[Any] | Image.Image, how: Preprocessing) -> tuple[NDArray[np.uint8], Pose | None]:
-    """Map to 8 bits by the window, paint over what is to be ignored, crop to the region of interest, resize and align.
+    """Map to 8 bits by the window, paint over what is to be ignored, crop to the region of interest, bring to the
+    exposure, resize and align.
 
     Args:
         image: (H, W, 3) uint8 RGB; with a window (H, W) or (H, W, 3) uint16; or a Pillow image.
@@ -139,8 +148,8 @@ def preprocess_placed(image: NDArray[Any] | Image.Image, how: Preprocessing) -> 
         SourceError: not 8 bits a channel, or not more with a window, not (H, W, 3), or a region leaves the image.
         PartNotFound: the part is not found that it is to be aligned by.
     """
-    size = image.size if isinstance(image, Image.Image) else (image.shape[1], image.shape[0])
-    return place(_squeezed(image, how), how, size)
+    made = _whole(pixels_of(image) if isinstance(image, Image.Image) else image, how)
+    return made.image, made.pose
 
 
 def place(
@@ -156,17 +165,27 @@ def place(
     return (picture, None) if how.align is None else aligned(picture, how.align, how.roi[2:] if how.roi else size)
 
 
-def _squeezed(image: NDArray[Any] | Image.Image, how: Preprocessing) -> NDArray[np.uint8]:
-    levels = pixels_of(image) if isinstance(image, Image.Image) else image
+def _whole(levels: NDArray[Any], how: Preprocessing) -> Pieces:
+    squeezed, median = _squeezed(levels, how)
+    made, pose = place(squeezed, how, (levels.shape[1], levels.shape[0]))
+    return Pieces(made, how, pose=pose, median=median)
+
+
+def _squeezed(levels: NDArray[Any], how: Preprocessing) -> tuple[NDArray[np.uint8], int | None]:
+    """(S, S, 3), and the level that was brought to the exposure, if any was."""
     if _is_prepared(levels, how):
-        return np.array(levels, order="C")
+        return np.array(levels, order="C"), None
     _check(levels, how)
-    return _resized(levels, how, how.roi or (0, 0, levels.shape[1], levels.shape[0]))
+    part = _cut(levels, how, how.roi or (0, 0, levels.shape[1], levels.shape[0]))
+    if how.exposure is None:
+        return _resized(part, how), None
+    median = median_level(part, how.exposure)
+    return _resized(exposed(part, how.exposure, median), how), median
 
 
 def _is_prepared(image: NDArray[Any], how: Preprocessing) -> bool:
     """Whether nothing is left to do: Pillow would copy such a picture three times."""
-    untouched = how.roi is None and not how.ignore and how.window is None
+    untouched = how.roi is None and not how.ignore and how.window is None and how.exposure is None
     return untouched and image.dtype == np.uint8 and image.shape == (how.image_size, how.image_size, 3)
 
 
@@ -183,8 +202,8 @@ def _check(image: NDArray[Any], how: Preprocessing) -> None:
         _require_inside(size, how.roi, "region of interest")
 
 
-def _resized(image: NDArray[Any], how: Preprocessing, box: Box) -> NDArray[np.uint8]:
-    """(S, S, 3) of the part of a picture in `box`: cut first, so that nothing is done to the rest of it."""
+def _cut(image: NDArray[Any], how: Preprocessing, box: Box) -> Image.Image:
+    """The part of a picture in `box`, in 8 bits and painted over: cut first, so that nothing is done to the rest."""
     left, top, width, height = box
     part = eight_bits(image[top : top + height, left : left + width], how.window)
     # Pillow's own crop warns about large regions as about decompression bombs.
@@ -193,8 +212,13 @@ def _resized(image: NDArray[Any], how: Preprocessing, box: Box) -> NDArray[np.ui
         ends = (max(x - left, 0), max(y - top, 0), min(x - left + w, width), min(y - top + h, height))
         if ends[0] < ends[2] and ends[1] < ends[3]:
             picture.paste(IGNORED_RGB, ends)
+    return picture
+
+
+def _resized(picture: Image.Image, how: Preprocessing) -> NDArray[np.uint8]:
+    """(S, S, 3)."""
     # One call would do both passes, but which comes first, and so the rounding, depends on Pillow's version.
-    columns = picture.resize((how.image_size, height), Image.Resampling.BILINEAR)
+    columns = picture.resize((how.image_size, picture.height), Image.Resampling.BILINEAR)
     both = columns.resize((how.image_size, how.image_size), Image.Resampling.BILINEAR)
     return np.array(both, dtype=np.uint8)
 

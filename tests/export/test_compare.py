@@ -100,6 +100,9 @@ def test_alignment_is_that_of_every_training(product_line: Path, tmp_path: Path)
     result = CliRunner().invoke(compare, [str(product_line), *small, "--bundles", str(tmp_path / "made")])
     assert result.exit_code == 1
     assert "align needs an image_size of at least 64" in result.output
+    result = CliRunner().invoke(compare, [str(product_line), *small[:-2], "--exposure", "255"])
+    assert result.exit_code == 1
+    assert "exposure must be 1 to 254" in result.output
 
 
 def test_a_table_has_a_line_for_each_row_and_a_dash_for_what_is_not_known() -> None:

@@ -164,10 +164,10 @@ def test_pictures_of_16_bits_are_trained_by_their_window_alone(tmp_path: Path, r
         Image.fromarray(levels).save(tmp_path / "good" / f"{number}.png")
     backbone = dataclasses.replace(resolve_name("tf_efficientnet_lite0"), scales=1)
     model = ModelConfig(64, backbone, "mahalanobis", MahalanobisConfig())
-    windowed = TrainPlan(model, MahalanobisTraining(0.1), str(random_weights), window=(200, 4095))
+    windowed = TrainPlan(model, MahalanobisTraining(0.1), str(random_weights), window=(200, 4095), exposure=110)
     told = Stops()
     bundle = train_model(load_dataset(tmp_path / "good"), tmp_path / "deep.csflow", windowed, told)
-    assert bundle.manifest.preprocessing == Preprocessing(64, window=(200, 4095))
+    assert bundle.manifest.preprocessing == Preprocessing(64, window=(200, 4095), exposure=110)
     assert any("levels 200 to 4095 become 0 to 255; of 4 pictures at most" in line for line in told.lines)
     without = dataclasses.replace(windowed, window=None)
     with pytest.raises(DataError, match="no window that maps them to 8"):

@@ -87,6 +87,7 @@ def adapt(
         window=bundle.manifest.preprocessing.window,
         tiles=bundle.manifest.preprocessing.tiles,
         hold_out=_held_out(known) if how.hold_out is None else how.hold_out,
+        exposure=bundle.manifest.preprocessing.exposure,
         start=Start(bundle, Model.load(bundle), _record(bundle)),
     )
     return train_model(dataset, path, plan, reporter, fresh)

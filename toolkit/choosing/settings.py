@@ -45,6 +45,7 @@ class TrainSettings:
     stages: tuple[int, ...] | None = None
     flips: str = "none"
     align: str | None = None
+    exposure: int | None = None
     hold_out: float | None = None
     """None: a tenth where the training watches for the epoch to stop after, else nothing."""
     roi: tuple[int, int, int, int] | None = None
@@ -110,6 +111,7 @@ class TrainSettings:
             hold_out,
             self.align,
             self._tiles,
+            self.exposure,
         )
 
     @property

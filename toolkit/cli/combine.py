@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from csflow.runtime.cli.command import Command, bundle_option, pixels_option, require
-from csflow.toolkit.cli.numbers import Numbers
+from csflow.toolkit.cli.options import Numbers
 
 __all__ = ["combine"]
 

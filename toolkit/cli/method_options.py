@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from csflow.toolkit.cli.numbers import Numbers
+from csflow.toolkit.cli.options import Numbers
 
 __all__ = ["flow_names", "flow_options"]
 

@@ -10,7 +10,7 @@ import click
 
 from csflow.runtime.cli.command import Command, Share, bundle_option, pixels_option, require
 from csflow.toolkit.cli.method_options import flow_names, flow_options
-from csflow.toolkit.cli.numbers import Numbers
+from csflow.toolkit.cli.options import Numbers, exposure_option
 from csflow.toolkit.cli.presets import is_said, preset_option, without_preset
 
 __all__ = ["train"]
@@ -103,6 +103,7 @@ EXAMPLES = (
     help="Move every picture onto the mean good one first, in training as at the line: parts may lie shifted, with "
     "'euclidean' turned too.  [default: as they lie]",
 )
+@exposure_option
 @click.option(
     "--hold-out",
     type=Share(0, 0.5),

@@ -119,7 +119,8 @@ def test_a_preset_is_overruled_by_whatever_is_said(tmp_path: Path) -> None:
 
 def test_pictures_that_are_aligned_or_cut_otherwise_share_nothing(tmp_path: Path) -> None:
     text = '[defaults]\npreset = "fast"\nimage_size = 128\n'
-    for name, more in (("a", ""), ("b", 'align = "euclidean"'), ("c", "tile = 128"), ("d", 'method = "auto"')):
+    cut = (("a", ""), ("b", 'align = "euclidean"'), ("c", "tile = 128"), ("d", "exposure = 110"))
+    for name, more in (*cut, ("e", 'method = "auto"')):
         text += f'[products.{name}]\nimages = "x"\n{more}\n'
     fleet = read_products(written(tmp_path, text))
     assert shared_by(fleet.products, fleet.work) == {}

@@ -124,6 +124,8 @@ def test_the_graph_is_of_the_form_that_all_parsers_take() -> None:
 
 
 def test_a_region_outside_the_format_is_refused() -> None:
+    with pytest.raises(ConfigError, match="does not bring pictures to the bundle's exposure: leave it out"):
+        resize_graph(48, 96, Preprocessing(64, exposure=110), "fp16")
     with pytest.raises(ConfigError, match="region of interest x=10 y=0 100x40 leaves such pictures"):
         resize_graph(48, 96, Preprocessing(64, (10, 0, 100, 40)), "fp16")
 

@@ -92,6 +92,7 @@ def test_a_truncated_manifest_is_corrupted(length: int) -> None:
         (resealed(preprocessing={"image_size": 33}), BundleCorrupted, "multiple of 32"),
         (resealed(preprocessing={"image_size": 64, "later": [1]}), BundleCorrupted, "unknown key"),
         (resealed(preprocessing={"image_size": 64, "tiles": [64, 33]}), BundleCorrupted, "overlap <= side / 2"),
+        (resealed(preprocessing={"image_size": 64, "exposure": 255}), BundleCorrupted, "exposure must be 1 to 254"),
     ],
 )
 def test_refusals(data: bytes, error: type[BundleError], message: str) -> None:

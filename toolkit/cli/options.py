@@ -1,4 +1,4 @@
-"""The option type of several numbers."""
+"""Options that several commands have, and the type of several numbers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,15 @@ from typing import Any
 
 import click
 
-__all__ = ["Numbers"]
+__all__ = ["Numbers", "exposure_option"]
+
+exposure_option = click.option(
+    "--exposure",
+    type=click.IntRange(min=1),
+    metavar="LEVEL",
+    help="Bring the median level of every picture to this one, in training as at the line: for parts photographed at "
+    "several exposures.  [default: as bright as they are]",
+)
 
 
 class Numbers(click.ParamType):  # type: ignore[type-arg]
