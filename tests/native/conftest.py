@@ -157,7 +157,7 @@ def probe(built: Path) -> ctypes.CDLL:
     pointer, whole = ctypes.c_void_p, ctypes.c_int32
     loaded.probe_kernels.argtypes = [ctypes.c_size_t]
     loaded.probe_kernels.restype = ctypes.c_char_p
-    loaded.probe_preprocess.argtypes = [*[pointer] * 3, *[whole] * 5, ctypes.c_size_t, pointer]
+    loaded.probe_preprocess.argtypes = [*[pointer] * 3, *[whole] * 6, ctypes.c_size_t, pointer]
     text, room, real = ctypes.c_char_p, ctypes.c_size_t, ctypes.c_double
     loaded.probe_distrust.argtypes = [text, text, real, real, whole, text, room]
     loaded.probe_tolerances.argtypes = [text, whole, pointer]

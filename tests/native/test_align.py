@@ -37,9 +37,11 @@ def part(draw: np.random.Generator, far: float) -> NDArray[np.uint8]:
     return np.clip(np.asarray(picture.resize(SIZE)) + noise, 0, 255).astype(np.uint8)
 
 
-def aligned_bundle(path: Path, like: Bundle, model: str, roi: tuple[int, int, int, int] | None) -> Bundle:
+def aligned_bundle(
+    path: Path, like: Bundle, model: str, roi: tuple[int, int, int, int] | None, exposure: int | None = None
+) -> Bundle:
     """A copy that aligns on the part as it should lie."""
-    how = dataclasses.replace(like.manifest.preprocessing, roi=roi)
+    how = dataclasses.replace(like.manifest.preprocessing, roi=roi, exposure=exposure)
     reference = grey_levels(preprocess(part(np.random.default_rng(0), 0.0), how)).tobytes().hex()
     aligning = dataclasses.replace(how, align=Alignment(model, reference, 500))
     manifest = dataclasses.replace(like.manifest, preprocessing=aligning, format_version=2)
@@ -61,12 +63,25 @@ def same(ours: Any, theirs: Any, picture: NDArray[np.uint8], described: Any) -> 
 
 
 @pytest.mark.parametrize(
-    ("model", "roi"), [("euclidean", None), ("translation", None), ("euclidean", (10, 4, 180, 130))]
+    ("model", "roi", "exposure"),
+    [
+        ("euclidean", None, None),
+        ("translation", None, None),
+        ("euclidean", (10, 4, 180, 130), None),
+        ("translation", (10, 4, 180, 130), 200),
+    ],
 )
 def test_pose_pixels_and_map_are_those_of_python(
-    calibrated_bundle: Bundle, library: Any, binding: ModuleType, picture: Any, tmp_path: Path, model: str, roi: Any
+    calibrated_bundle: Bundle,
+    library: Any,
+    binding: ModuleType,
+    picture: Any,
+    tmp_path: Path,
+    model: str,
+    roi: Any,
+    exposure: int | None,
 ) -> None:
-    bundle = aligned_bundle(tmp_path / "aligned.csflow", calibrated_bundle, model, roi)
+    bundle = aligned_bundle(tmp_path / "aligned.csflow", calibrated_bundle, model, roi, exposure)
     draw = np.random.default_rng(5)
     with (
         binding.Detector(library, str(bundle.path), device=b"fake") as ours,

@@ -95,6 +95,8 @@ def test_format_1_is_named_by_what_python_once_printed(identity: Identity, chang
         {"preprocessing": {"image_size": 96, "roi": [1, 2, 30, 40], "ignore": [[3, 4, 5, 6]]}},
         {"preprocessing": {"image_size": 96, "window": [0, 4095]}},
         {"preprocessing": {"image_size": 64, "align": ALIGN}},
+        {"preprocessing": {"image_size": 96, "roi": [1, 2, 30, 40], "window": [0, 4095], "exposure": 1}},
+        {"preprocessing": {"image_size": 64, "align": ALIGN, "exposure": 254}},
         {"definitions": {"score": "half the squared distance", "anomaly_map": "p(x) \\ 'q'"}},
         {
             "model": {
@@ -127,6 +129,10 @@ def test_format_2_is_named_by_canonical_json(identity: Identity, changes: dict[s
         (2, {"preprocessing": {"image_size": 64, "window": [0, 4095.0]}}),
         (2, {"preprocessing": {"image_size": 64, "window": [0, 1, 2]}}),
         (2, {"preprocessing": {"image_size": 64, "window": None}}),
+        (1, {"preprocessing": {"image_size": 64, "roi": None, "resize": "pillow-bilinear", "exposure": 128}}),
+        *((2, {"preprocessing": {"image_size": 64, "exposure": level}}) for level in (0, 255, -1, 128.0, None, "128")),
+        (2, {"preprocessing": {"image_size": 64, "exposure": 128, "ignore": [[3, 4, 5, 6]]}}),
+        (2, {"preprocessing": {"image_size": 64, "exposure": 128, "tiles": [64, 8]}}),
         (1, {"preprocessing": {"image_size": 64, "roi": None, "resize": "pillow-bilinear", "align": ALIGN}}),
         (2, {"preprocessing": {"image_size": 32, "align": ALIGN}}),
         (2, {"preprocessing": {"image_size": 64, "align": ALIGN, "ignore": [[3, 4, 5, 6]]}}),

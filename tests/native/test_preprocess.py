@@ -39,7 +39,7 @@ def asked(probe: ctypes.CDLL, image: Any, how: Preprocessing, spare: int, out: A
     """The status."""
     roi = (ctypes.c_int32 * 4)(*(how.roi or (0, 0, 0, 0)))
     boxes = (ctypes.c_int32 * (4 * len(how.ignore)))(*[side for box in how.ignore for side in box])
-    sizes = (len(how.ignore), *(how.window or (0, 0)), how.image_size, spare, form)
+    sizes = (len(how.ignore), *(how.window or (0, 0)), how.exposure or 0, how.image_size, spare, form)
     return int(probe.probe_preprocess(ctypes.byref(image), roi, boxes, *sizes, out.ctypes.data))
 
 
@@ -117,6 +117,69 @@ def test_windowed_pictures_of_any_size_are_equal_bit_for_bit(probe: Any, binding
         np.testing.assert_array_equal(prepared(probe, image, how), preprocess(levels, how))
 
 
+@pytest.mark.parametrize("level", [1, 16, 17, 128, 254])
+@pytest.mark.parametrize("format_", CHANNELS)
+def test_exposure_is_equal_bit_for_bit(
+    probe: Any, picture: Any, padded: Any, rgb_of: Any, format_: str, level: int
+) -> None:
+    draw = np.random.default_rng(level)
+    for brightest in (0, 1, 2, 9, 40, 128, 255):
+        width, height = (int(draw.integers(1, 120)) for _ in range(2))
+        how = Preprocessing(32 * int(draw.integers(1, 4)), region(draw, width, height), exposure=level)
+        pixels = (padded(draw, height, width, CHANNELS[format_]).astype(int) * brightest // 255).astype(np.uint8)
+        ours = prepared(probe, picture(pixels, format_), how, int(draw.integers(0, 9)))
+        np.testing.assert_array_equal(ours, preprocess(rgb_of(pixels, format_), how), str((width, height, how)))
+
+
+@pytest.mark.parametrize(
+    ("grey", "level", "becomes"),
+    [
+        (0, 128, 0),
+        (255, 128, 128),
+        (255, 254, 254),
+        (64, 128, 128),
+        (1, 128, 16),
+        (7, 128, 112),
+        (1, 1, 1),
+        (2, 33, 22),
+    ],
+)
+def test_an_even_picture_becomes_the_level_by_a_gain_of_16_at_most(
+    probe: Any, picture: Any, grey: int, level: int, becomes: int
+) -> None:
+    how = Preprocessing(32, exposure=level)
+    pixels = np.full((5, 7, 3), grey, np.uint8)
+    assert (prepared(probe, picture(pixels, "RGB8"), how) == becomes).all()
+    assert (preprocess(pixels, how) == becomes).all()
+
+
+def test_the_median_of_an_even_number_is_the_lower_one_and_channels_keep_their_ratio(probe: Any, picture: Any) -> None:
+    pixels = np.array([[[10, 20, 40], [50, 100, 200]]], np.uint8)  # 10 20 40 | 50 100 200
+    how = Preprocessing(32, exposure=60)
+    made = prepared(probe, picture(pixels, "RGB8"), how)
+    assert made[0, 0].tolist() == [15, 30, 60]
+    assert made[0, -1].tolist() == [75, 150, 255]
+    np.testing.assert_array_equal(made, preprocess(pixels, how))
+
+
+def test_what_lies_outside_the_region_does_not_count_for_the_exposure(probe: Any, picture: Any) -> None:
+    pixels = np.full((40, 60), 255, np.uint8)
+    pixels[3:20, 5:30] = 32
+    how = Preprocessing(32, (5, 3, 25, 17), exposure=100)
+    assert (prepared(probe, picture(pixels, "GRAY8"), how) == 100).all()
+    assert (preprocess(np.dstack([pixels] * 3), how) == 100).all()
+
+
+def test_exposure_comes_after_the_window(probe: Any, picture: Any) -> None:
+    draw = np.random.default_rng(5)
+    for _ in range(30):
+        width, height = (int(draw.integers(1, 200)) for _ in range(2))
+        window = (int(draw.integers(0, 300)), 4095)
+        how = Preprocessing(64, region(draw, width, height), window=window, exposure=int(draw.integers(1, 255)))
+        levels = draw.integers(0, int(draw.integers(1, 4096)), (height, width)).astype(np.uint16)
+        np.testing.assert_array_equal(prepared(probe, picture(levels, "GRAY16"), how), preprocess(levels, how))
+
+
 @pytest.mark.parametrize(("format_", "window"), [("GRAY16", None), ("GRAY8", (0, 4095))])
 def test_a_depth_that_the_model_does_not_take_is_a_source_error_on_both_sides(
     probe: Any, picture: Any, library: ctypes.CDLL, format_: str, window: tuple[int, int] | None
@@ -136,7 +199,8 @@ def test_nv12_is_opencvs_bt601(probe: Any, binding: ModuleType) -> None:
         width, height = (2 * int(draw.integers(1, 150)) for _ in range(2))
         planes = draw.integers(0, 256, (height * 3 // 2, width), dtype=np.uint8)
         box = region(draw, width, height)
-        how = Preprocessing(32 * int(draw.integers(1, 5)), region(draw, width, height), ignore=(box,) if box else ())
+        either: Any = {"ignore": (box,)} if box else {"exposure": int(draw.integers(1, 255))}
+        how = Preprocessing(32 * int(draw.integers(1, 5)), region(draw, width, height), **either)
         expected = preprocess(cv2.cvtColor(planes, cv2.COLOR_YUV2RGB_NV12), how)
         joined = binding.Picture(format=5, width=width, height=height, row_stride=width, data=planes.ctypes.data)
         np.testing.assert_array_equal(prepared(probe, joined, how), expected)

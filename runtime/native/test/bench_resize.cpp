@@ -1,4 +1,5 @@
-// What one resize costs, in each form that this processor has: bench_resize [WIDTH HEIGHT SIZE [ROUNDS [FORM]]].
+// What one resize costs, in each form that this processor has:
+// bench_resize [WIDTH HEIGHT SIZE [ROUNDS [FORM [EXPOSURE]]]].
 #include "check.h"
 #include "picture/resize_kernels.h"
 
@@ -21,7 +22,8 @@ int main(int count, char **arguments) {
     const int width = number(1, 1920), height = number(2, 1080), size = number(3, 384), rounds = number(4, 20);
     const std::vector<std::uint8_t> pixels(static_cast<std::size_t>(width) * static_cast<std::size_t>(height) * 3, 90);
     const std::vector<csflow::Roi> none;
-    const csflow::View view{pixels.data(), width * 3, width, height, 3, 3, 0, 1, 2, nullptr, 0, 0, 0, &none, nullptr};
+    const csflow::View view{pixels.data(), width * 3, width, height, 3, 3, 0, 1, 2, nullptr, 0, 0, 0, &none, nullptr,
+                            number(6, 0)};
     std::vector<std::uint8_t> out(static_cast<std::size_t>(size) * static_cast<std::size_t>(size) * 3);
     for (const csflow::Kernels &form : csflow::kernels_of_this_processor()) {
         if (count <= 5 || strcmp(arguments[5], form.name) == 0) {

@@ -20,11 +20,11 @@ __attribute__((visibility("default"))) const char *probe_kernels(size_t which) {
 __attribute__((visibility("default"))) csflow_status probe_preprocess(const csflow_image *image, const int32_t *roi,
                                                                       const int32_t *ignore, int32_t ignored,
                                                                       int32_t low, int32_t high,
-                                                                      int32_t size, int32_t spare, size_t kernels,
-                                                                      uint8_t *out) {
+                                                                      int32_t exposure, int32_t size, int32_t spare,
+                                                                      size_t kernels, uint8_t *out) {
     return csflow::guarded([&] {
         csflow::PictureLimits limits{{roi[0], roi[1], roi[2], roi[3]}, {}, image->width + spare,
-                                     image->height + spare, csflow::window_table(low, high)};
+                                     image->height + spare, csflow::window_table(low, high), exposure};
         for (const int32_t *box = ignore; box < ignore + 4 * ignored; box += 4) {
             limits.ignore.push_back({box[0], box[1], box[2], box[3]});
         }

@@ -35,7 +35,7 @@ struct Picture {
             pixel = static_cast<std::uint8_t>(level % 4 == 0 ? 255 : level >> 8);
         }
         view = {pixels.data(), std::int64_t{width} * bytes, width, height, bytes, 3, reversed ? 2 : 0, 1,
-                reversed ? 0 : 2, nullptr, 0, 0, 0, &none, nullptr};
+                reversed ? 0 : 2, nullptr, 0, 0, 0, &none, nullptr, 0};
     }
     std::vector<std::uint8_t> pixels;
     std::vector<csflow::Roi> none;

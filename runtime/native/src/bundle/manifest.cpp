@@ -11,6 +11,7 @@ constexpr const char *kSelfHash = "manifest_sha256";
 constexpr std::int32_t kMaxVersion = 2;
 constexpr std::size_t kMaxIgnored = 4096;
 constexpr std::int64_t kMaxLevel = 65535;
+constexpr std::int64_t kMaxExposure = 254;
 constexpr std::size_t kMaxGraphs = 8;
 constexpr std::size_t kMaxMethod = 31; // csflow_description has room for it
 constexpr std::size_t kMaxGraphName = 32;
@@ -80,6 +81,14 @@ void parse_window(const Object &how, Manifest &manifest) {
     manifest.window_high = static_cast<std::int32_t>(high);
 }
 
+void parse_exposure(const Object &how, Manifest &manifest) {
+    const std::int64_t level = how.whole("exposure");
+    how.require(level >= 1 && level <= kMaxExposure, "exposure (1 to 254)");
+    const bool possible = manifest.ignore.empty() && !how.has("tiles");
+    how.require(manifest.format_version > 1 && possible, "exposure (a key of format 2, without ignore and tiles)");
+    manifest.exposure = static_cast<std::int32_t>(level);
+}
+
 std::uint8_t from_digits(char high, char low) {
     const auto digit = [](char c) { return is_digit(c) ? c - '0' : c - 'a' + 10; };
     return static_cast<std::uint8_t>(digit(high) * 16 + digit(low));
@@ -127,7 +136,7 @@ void parse_looks(const Object &how, Manifest &manifest) {
 }
 
 void parse_preprocessing(const Json &value, Manifest &manifest, const std::string &where) {
-    const Object how(value, {"image_size", "roi", "resize", "colour", "ignore", "window", "align", "tiles",
+    const Object how(value, {"image_size", "roi", "resize", "colour", "ignore", "window", "exposure", "align", "tiles",
                              "looks", "near"},
                      CSFLOW_BUNDLE_CORRUPTED, where);
     const std::int64_t size = how.whole("image_size");
@@ -140,6 +149,9 @@ void parse_preprocessing(const Json &value, Manifest &manifest, const std::strin
     manifest.ignore = how.has("ignore") ? parse_ignore(how) : std::vector<Roi>{};
     if (how.has("window")) {
         parse_window(how, manifest);
+    }
+    if (how.has("exposure")) {
+        parse_exposure(how, manifest);
     }
     if (how.has("align")) {
         parse_align(how, manifest, where);

@@ -44,6 +44,7 @@ struct Manifest {
     Roi roi{};
     std::vector<Roi> ignore; // painted over before anything else
     std::int32_t window_low = 0, window_high = 0; // levels of deeper pictures that become 0 and 255; 0, 0: 8 bits alone
+    std::int32_t exposure = 0; // grey level that the region's median becomes; 0: pictures stay as bright as they are
     Alignment align;
     std::int32_t tile_side = 0, tile_overlap = 0; // pixels of the picture; 0, 0: the picture goes through as one
     std::int32_t looks = 0; // of so many tiles what is highest may be looked at again

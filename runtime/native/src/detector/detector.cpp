@@ -38,7 +38,7 @@ PictureLimits checked_limits(const Manifest &manifest, const OpenOptions &option
         require_possible(box, options, "ignored rectangle");
     }
     return {manifest.roi, manifest.ignore, options.max_width, options.max_height,
-            window_table(manifest.window_low, manifest.window_high)};
+            window_table(manifest.window_low, manifest.window_high), manifest.exposure};
 }
 
 void wait_for(sem_t &semaphore) noexcept {

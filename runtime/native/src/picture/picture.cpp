@@ -124,9 +124,10 @@ View checked_view(const csflow_image &image, const PictureLimits &limits) {
     for (const Roi &box : limits.ignore) {
         require_inside(box, image.width, image.height, "ignored rectangle");
     }
+    const bool by_rows = !limits.ignore.empty() || limits.exposure != 0;
     View view{image.data, image.row_stride, image.width, image.height, layout.pixel_bytes,
-              limits.ignore.empty() ? layout.channels : 3, layout.red, layout.green, layout.blue, nullptr, 0, 0, 0,
-              &limits.ignore, limits.levels.empty() ? nullptr : limits.levels.data()};
+              by_rows ? 3 : layout.channels, layout.red, layout.green, layout.blue, nullptr, 0, 0, 0,
+              &limits.ignore, limits.levels.empty() ? nullptr : limits.levels.data(), limits.exposure};
     if (image.format == CSFLOW_FORMAT_NV12) {
         add_chroma(view, image);
     }

@@ -12,6 +12,7 @@ struct PictureLimits {
     std::vector<Roi> ignore;
     std::int32_t max_width, max_height;
     std::vector<std::uint8_t> levels; // what each of 65,536 levels becomes; empty: pictures of 8 bits alone
+    std::int32_t exposure;            // as the manifest's
 };
 
 /// The table of a window: low and below give 0, high and above 255, halves between them are rounded up. Empty for 0, 0.

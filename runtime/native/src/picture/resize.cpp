@@ -102,6 +102,15 @@ void paint_row(const View &view, std::int32_t y, std::uint8_t *rgb) noexcept {
     }
 }
 
+// Without what is painted over it.
+void converted_row(const View &view, std::int32_t y, std::uint8_t *rgb) noexcept {
+    if (view.levels != nullptr) {
+        windowed_row(view, y, rgb);
+    } else {
+        view.chroma != nullptr ? nv12_row(view, y, rgb) : rgb_row(view, y, rgb);
+    }
+}
+
 // From the back, so that a row can be widened in place.
 void grey_to_rgb(std::uint8_t *row, std::size_t pixels) noexcept {
     for (std::size_t i = pixels; i-- > 0;) {
@@ -166,7 +175,10 @@ Resizer::Resizer(std::int32_t size, std::int32_t max_width, std::int32_t max_hei
 void Resizer::resize(const View &view, std::uint8_t *out) noexcept {
     columns_.prepare(view.width);
     rows_.prepare(view.height);
-    if (view.chroma != nullptr || view.levels != nullptr || !view.ignore->empty()) {
+    if (view.exposure != 0) {
+        measure(view);
+    }
+    if (view.chroma != nullptr || view.levels != nullptr || !view.ignore->empty() || view.exposure != 0) {
         horizontal_by_rows(view);
     } else if (view.channels == 1) {
         horizontal<1>(view);
@@ -195,15 +207,23 @@ void Resizer::horizontal_by_rows(const View &view) noexcept {
     rgb.green = 1;
     rgb.blue = 2;
     for (std::int32_t y = 0; y < view.height; ++y) {
-        if (view.levels != nullptr) {
-            windowed_row(view, y, rgb_.data());
-        } else {
-            view.chroma != nullptr ? nv12_row(view, y, rgb_.data()) : rgb_row(view, y, rgb_.data());
-        }
+        converted_row(view, y, rgb_.data());
         paint_row(view, y, rgb_.data());
+        if (view.exposure != 0) {
+            exposure_.apply(rgb_.data(), as_size(view.width));
+        }
         std::uint8_t *out = &squeezed_[as_size(y) * row_bytes];
         squeeze_row<3>(rgb_.data(), rgb, columns_, kernels_.squeeze(rgb_.data(), rgb, columns_, out), out);
     }
+}
+
+void Resizer::measure(const View &view) noexcept {
+    exposure_.begin();
+    for (std::int32_t y = 0; y < view.height; ++y) {
+        converted_row(view, y, rgb_.data());
+        exposure_.add(rgb_.data(), as_size(view.width));
+    }
+    exposure_.set(view.exposure);
 }
 
 void Resizer::vertical(std::size_t row_bytes, std::uint8_t *out) noexcept {

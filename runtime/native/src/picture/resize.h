@@ -2,6 +2,7 @@
 #pragma once
 
 #include "bundle/bundle.h"
+#include "picture/exposure.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -22,6 +23,7 @@ struct View {
     std::int32_t x, y;             // where `data` lies in the whole picture, in pixels
     const std::vector<Roi> *ignore; // what is painted over, in pixels of the whole picture
     const std::uint8_t *levels;     // GRAY16: what each of 65,536 levels becomes; else null
+    std::int32_t exposure;          // grey level that the median becomes; 0: none
 };
 
 /// The weights of one axis: output pixel i is the weighted sum of `count[i]` inputs from `first[i]` on.
@@ -73,12 +75,14 @@ public:
 private:
     template <int Channels> void horizontal(const View &view) noexcept;
     void horizontal_by_rows(const View &view) noexcept;
+    void measure(const View &view) noexcept;
     void vertical(std::size_t row_bytes, std::uint8_t *out) noexcept;
 
     const Kernels &kernels_;
     Axis columns_, rows_;
     std::vector<std::uint8_t> squeezed_; // (rows, size, channels): the result of the horizontal pass
     std::vector<std::uint8_t> rgb_;      // (longest row, 3): a row in RGB
+    Exposure exposure_;
 };
 
 } // namespace csflow
