@@ -48,7 +48,7 @@ def autocast(flow: CrossScaleFlow, features: Features, wanted: bool) -> Abstract
     """bfloat16 convolutions where they were measured to be faster, and their gradients are right.
 
     On a processor torch 2.15 leaves the weights' gradient unwritten where a kernel reaches over the whole map, which
-    makes a loss of nan sooner or later (findings/torch-bfloat16-weight-gradient.sh): such maps stay float32.
+    makes a loss of nan sooner or later: such maps stay float32.
     """
     device = next(flow.parameters()).device
     side = min(min(x.shape[-2:]) for x in features)
