@@ -32,7 +32,8 @@ def test_a_model_of_format_1_scores_its_golden_frames_as_it_did(old: Bundle) -> 
     assert len(golden) == 8
     for frame, expected in golden:
         (prediction,) = model.predict(torch.from_numpy(frame.image[None]))
-        assert prediction.score == pytest.approx(expected.score, rel=1e-5)
+        # Another processor sums in another order: one with AMX is off by 1.1e-5 of what AMD's gave.
+        assert prediction.score == pytest.approx(expected.score, rel=1e-4)
 
 
 def test_its_graphs_are_exported_and_its_identity_and_format_stay(
