@@ -32,7 +32,7 @@ def test_a_model_of_format_1_scores_its_golden_frames_as_it_did(old: Bundle) -> 
     assert len(golden) == 8
     for frame, expected in golden:
         (prediction,) = model.predict(torch.from_numpy(frame.image[None]))
-        # Another processor sums in another order: one with AMX is off by 1.1e-5 of what AMD's gave.
+        # Another processor sums in another order: one with AMX was off by 1.1e-5.
         assert prediction.score == pytest.approx(expected.score, rel=1e-4)
 
 
